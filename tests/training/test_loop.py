@@ -14,6 +14,7 @@ from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import from_json
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, train, train_many
+from mesascope.training.batches import Batch, batches, mean_squared_error
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
 
@@ -109,13 +110,13 @@ def test_short_runs(tiny: TrainingSpec, tmp_path: Path, steps: int, schedule: st
 
 def test_batches_do_not_depend_on_where_one_starts(tiny: TrainingSpec) -> None:
     spec = replace(tiny, steps=150)  # several draws ahead
-    whole = list(loop._batches(spec, 0, "cpu"))
+    whole = list(batches(spec, 0, "cpu"))
     assert len(whole) == 150
-    late = list(loop._batches(spec, 67, "cpu"))
+    late = list(batches(spec, 67, "cpu"))
     for a, b in zip(whole[67:], late, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     direct = spec.task.sample(32, seed=0, stream="train", start=32 * 100, dtype=torch.float32)
-    assert all(torch.equal(getattr(direct, name), getattr(whole[100], name)) for name in loop.Batch._fields)
+    assert all(torch.equal(getattr(direct, name), getattr(whole[100], name)) for name in Batch._fields)
     assert whole[0].xs.shape == (32, 3, 2)
 
 
@@ -134,7 +135,7 @@ def test_the_loss_agrees_with_a_loop_over_prompts(supervision: str) -> None:
             answer = model(p.xs[i : i + 1], p.ys[i : i + 1], p.queries[i : i + 1, q : q + 1])
             squares.append((answer - p.targets[i, q]).square())
     expected = torch.cat(squares).mean()
-    found = loop.mean_squared_error(model, p, supervision)  # type: ignore[arg-type]
+    found = mean_squared_error(model, p, supervision)  # type: ignore[arg-type]
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
@@ -153,7 +154,7 @@ def test_evaluation_is_a_plain_mean_on_prompts_that_training_never_saw(monkeypat
 def test_evaluation_leaves_training_alone(tiny: TrainingSpec, tmp_path: Path, uninterrupted: Path) -> None:
     run = loop._Run(tiny, tmp_path, "cpu")
     (tmp_path / "checkpoints").mkdir()
-    for batch in loop._batches(tiny, 0, "cpu"):
+    for batch in batches(tiny, 0, "cpu"):
         if run.step % 10 == 0:
             evaluate(run.model, tiny.task, seed=tiny.seed)
         run.update(batch)
@@ -165,7 +166,7 @@ def test_clipping_bounds_the_step(tiny: TrainingSpec, tmp_path: Path) -> None:
     norms = []
     for clip in (None, 1e-3):
         run = loop._Run(replace(tiny, clip=clip), tmp_path, "cpu")
-        run.update(next(loop._batches(tiny, 0, "cpu")))
+        run.update(next(batches(tiny, 0, "cpu")))
         norms.append(float(torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm()))
     assert norms[0] > 0.01
     assert norms[1] == pytest.approx(1e-3, rel=1e-3)

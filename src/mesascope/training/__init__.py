@@ -1,6 +1,6 @@
 """Making subjects: specification and loop."""
 
 from mesascope.training.loop import Diverged, Interrupted, evaluate, train, train_many
-from mesascope.training.spec import SPECS, TrainingSpec, dense, query_only
+from mesascope.training.spec import SPECS, Curriculum, TrainingSpec, dense, query_only
 
-__all__ = ("SPECS", "Diverged", "Interrupted", "TrainingSpec", "dense", "evaluate", "query_only", "train", "train_many")
+__all__ = ("SPECS", "Curriculum", "Diverged", "Interrupted", "TrainingSpec", "dense", "evaluate", "query_only", "train", "train_many")

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,20 +24,12 @@ from mesascope.records.codec import from_json, to_json
 from mesascope.records.provenance import provenance
 from mesascope.records.store import Damaged, append_text, claim, read_json, sweep, write_json, write_text
 from mesascope.tasks import LinearRegression
-from mesascope.training.spec import Supervision, TrainingSpec
-from mesascope.types import Prompts
+from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
+from mesascope.training.curriculum import Course
+from mesascope.training.spec import TrainingSpec
 
 log = logging.getLogger("mesascope")
 EVALUATION_PROMPTS = 8192
-
-
-class Batch(NamedTuple):
-    """One step's prompts, and of them only what a step reads. (Checking `Prompts` would make a GPU wait every step.)"""
-
-    xs: Float[Tensor, "batch example dim"]
-    ys: Float[Tensor, "batch example"]
-    queries: Float[Tensor, "batch query dim"]
-    targets: Float[Tensor, "batch query"]
 
 
 class Interrupted(Exception):
@@ -64,8 +55,8 @@ def train(
 ) -> Path:
     """Train, and leave a run directory: ``spec.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model.safetensors``.
 
-    Batches are a function of (seed, step), and a checkpoint holds weights, optimiser, schedule and step: a run that was
-    killed and resumed ends in the same bits as one that was not (same machine, same number of threads).
+    Batches are a function of (seed, step), and a checkpoint holds weights, optimiser, schedule, curriculum and step: a
+    run that was killed and resumed ends in the same bits as one that was not (same machine, same number of threads).
 
     Args:
         spec: what to train.
@@ -92,7 +83,7 @@ def train(
         start = run.restore() if resume else 0
         bar = tqdm(total=spec.steps, initial=start, disable=not progress, unit="step", dynamic_ncols=True)
         with bar:
-            for batch in _batches(spec, start, device):
+            for batch in batches(spec, start, device):
                 run.update(batch)
                 bar.update()
                 if run.step % spec.log_every == 0 or run.step == spec.steps:
@@ -148,12 +139,14 @@ class _Run:
             fused=True,
         )
         self.schedule = _one_cycle(self.optimiser, spec) if spec.schedule == "onecycle" else None
+        self.course = Course(spec, device)
         self.step = 0
         self.losses: list[Tensor] = []  # of the steps since the last line of metrics; read only there: reading waits
         self.timed_from, self.clock = 0, time.perf_counter()
 
     def update(self, batch: Batch) -> None:
         """One optimiser step."""
+        batch = self.course.restrict(batch)
         loss = mean_squared_error(self.model, batch, self.spec.supervision)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -164,6 +157,7 @@ class _Run:
             self.schedule.step()
         self.step += 1
         self.losses.append(loss.detach())
+        self.course.record(loss.detach(), zero_error(batch, self.spec.supervision))
 
     def log(self) -> float:
         """Append a line of metrics; return the mean loss since the last one."""
@@ -175,6 +169,8 @@ class _Run:
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "steps_per_second": round((self.step - self.timed_from) / (now - self.clock), 3),
         }
+        if self.spec.curriculum is not None:
+            line["active_dims"] = self.course.active
         append_text(self.directory / "metrics.jsonl", json.dumps(line) + "\n")
         self.losses, self.timed_from, self.clock = [], self.step, now
         return mean
@@ -208,6 +204,7 @@ class _Run:
             "param_groups": state["param_groups"],
             "schedule": None if self.schedule is None else _plain(self.schedule.state_dict()),
             "pending_losses": [float(v) for v in self.losses],
+            "course": self.course.state(),
             "threads": torch.get_num_threads(),
         }
         folder = self.directory / "checkpoints"
@@ -244,6 +241,8 @@ class _Run:
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         if self.schedule is not None:
             self.schedule.load_state_dict(dict(found.extra["schedule"]))
+        if self.spec.curriculum is not None:
+            self.course.restore(found.extra["course"])
         self.losses = [torch.tensor(v, device=self.device) for v in found.extra["pending_losses"]]
         self.step = self.timed_from = step
         return step
@@ -262,17 +261,6 @@ class _Run:
         checkpoints.write(self.directory / "model", result)
 
 
-def mean_squared_error(model: Transformer, prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
-    """The training loss, a mean: over prompts and queries, or over all answered inputs.
-
-    Everywhere, the context's inputs are held against their labels, noise and all; queries against noiseless targets.
-    """
-    if supervision == "query":
-        return (model(prompts.xs, prompts.ys, prompts.queries) - prompts.targets).square().mean()
-    answers = model(prompts.xs, prompts.ys, prompts.queries, everywhere=True)
-    return (answers - torch.cat([prompts.ys, prompts.targets], 1)).square().mean()
-
-
 @torch.no_grad()
 def evaluate(model: Transformer, task: LinearRegression, *, seed: int, device: str = "cpu") -> float:
     """Mean squared error at the query, over prompts that training never saw."""
@@ -282,17 +270,6 @@ def evaluate(model: Transformer, task: LinearRegression, *, seed: int, device: s
         p = prompts[part : part + 1024]
         total += float((model(p.xs, p.ys, p.queries) - p.targets).square().mean(-1).sum())
     return total / len(prompts)
-
-
-def _batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
-    """The batches of steps ``start``, ``start + 1``, …; drawn some steps ahead, since drawing has a fixed cost."""
-    ahead = max(1, 2048 // spec.batch)
-    for first in range(start, spec.steps, ahead):
-        count = min(ahead, spec.steps - first)
-        drawn = spec.task.sample(
-            spec.batch * count, seed=spec.seed, stream="train", start=first * spec.batch, dtype=torch.float32
-        ).to(device)
-        yield from map(Batch, *(getattr(drawn, name).split(spec.batch) for name in Batch._fields))
 
 
 def _open(spec: TrainingSpec, out: Path, resume: bool) -> Path:

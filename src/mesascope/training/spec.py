@@ -13,6 +13,41 @@ Supervision = Literal["query", "everywhere"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Curriculum:
+    """Few dimensions first: another one whenever the error is low. Query-only training leaves its plateau that way.
+
+    The inputs' other coordinates are zero, and the weights that are left are scaled by √(dim/active), so that isotropic
+    prompts keep their variance at every stage.
+
+    Attributes:
+        start: active dimensions at the first step.
+        below: the loss, as a share of what answering zero gives on the same prompts, below which the next dimension
+            joins.
+        window: steps over which both are averaged before they are compared; each stage takes at least so many.
+
+    Raises:
+        ValueError: a value out of range.
+
+    Source: Garg et al. 2022, appendix A.2 (a curriculum over dimensions and examples).
+    Departs from source: there the dimensions grow on a fixed timetable, and so do the examples; here, when the error
+        allows it, and all examples are shown from the start.
+    """
+
+    start: int = 1
+    below: float = 0.25
+    window: int = 50
+
+    def __post_init__(self) -> None:
+        check_count("start", self.start)
+        check_count("window", self.window)
+        if not 0 < self.below < 1:
+            raise ValueError(
+                f"below must be a share of the error of answering zero, between 0 and 1; got {self.below}. "
+                "A value that works: 0.25."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
     """A training run, complete.
 
@@ -28,6 +63,7 @@ class TrainingSpec:
         weight_decay, betas, clip: of the optimiser; ``clip`` bounds the gradient's norm, None leaves it alone.
         schedule: ``onecycle`` (torch's, cosine, with its cycling of the first beta) or ``constant``.
         warmup: share of the steps that the rate rises (OneCycle's ``pct_start``).
+        curriculum: whether dimensions are added one at a time; None trains on the whole task from the start.
         checkpoint_every: regular grid of checkpoints; besides, one at every power of two.
         log_every: steps averaged into one line of metrics.
         seed: of the initial weights and the data.
@@ -49,6 +85,7 @@ class TrainingSpec:
     clip: float | None = None
     schedule: Literal["onecycle", "constant"] = "onecycle"
     warmup: float = 0.1
+    curriculum: Curriculum | None = None
     checkpoint_every: int = 1000
     log_every: int = 50
     seed: int = 0
@@ -75,6 +112,11 @@ class TrainingSpec:
         if self.task.dim != self.model.dim:
             raise ValueError(
                 f"task.dim must equal model.dim; got {self.task.dim} and {self.model.dim}. Give both the same."
+            )
+        if self.curriculum is not None and self.curriculum.start > self.task.dim:
+            raise ValueError(
+                f"curriculum.start must be at most task.dim; got {self.curriculum.start} and {self.task.dim}. "
+                "Pass fewer dimensions to start with, or no curriculum."
             )
         if self.task.examples > self.model.examples:
             raise ValueError(

@@ -1,0 +1,51 @@
+"""What one step of training reads, and the squared errors in it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.models.transformer import Transformer
+from mesascope.training.spec import Supervision, TrainingSpec
+from mesascope.types import Prompts
+
+
+class Batch(NamedTuple):
+    """One step's prompts, and of them only what a step reads. (Checking `Prompts` would make a GPU wait every step.)"""
+
+    xs: Float[Tensor, "batch example dim"]
+    ys: Float[Tensor, "batch example"]
+    queries: Float[Tensor, "batch query dim"]
+    targets: Float[Tensor, "batch query"]
+    weights: Float[Tensor, "batch dim"]
+
+
+def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
+    """The batches of steps ``start``, ``start + 1``, …; drawn some steps ahead, since drawing has a fixed cost."""
+    ahead = max(1, 2048 // spec.batch)
+    for first in range(start, spec.steps, ahead):
+        count = min(ahead, spec.steps - first)
+        drawn = spec.task.sample(
+            spec.batch * count, seed=spec.seed, stream="train", start=first * spec.batch, dtype=torch.float32
+        ).to(device)
+        yield from map(Batch, *(getattr(drawn, name).split(spec.batch) for name in Batch._fields))
+
+
+def mean_squared_error(model: Transformer, prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
+    """The training loss, a mean: over prompts and queries, or over all answered inputs.
+
+    Everywhere, the context's inputs are held against their labels, noise and all; queries against noiseless targets.
+    """
+    answers = model(prompts.xs, prompts.ys, prompts.queries, everywhere=supervision == "everywhere")
+    return (answers - _wanted(prompts, supervision)).square().mean()
+
+
+def zero_error(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
+    """The training loss of a model that answers zero: what every untrained one is close to."""
+    return _wanted(prompts, supervision).square().mean()
+
+
+def _wanted(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, "batch answer"]:
+    return prompts.targets if supervision == "query" else torch.cat([prompts.ys, prompts.targets], 1)
