@@ -5,7 +5,7 @@ One direction of flow::
     task -> Prompts -> subject.trace -> Trace -> instrument -> Measurement -> Record -> report
                  \\---> algorithm.run -> Iterates --/
 
-Axis names used in every shape: ``batch example dim query step layer head position width``.
+Axis names used in every shape: ``batch example dim query step layer head position width vocab member output``.
 On the ``position`` axis of an activation the queries always come last.
 """
 

@@ -16,6 +16,12 @@ from mesascope.models.constructions.preconditioned_conjugate_gradient import pre
 from mesascope.models.constructions.preconditioned_gradient_descent import preconditioned_gradient_descent
 from mesascope.models.constructions.primal_conjugate_gradient import primal_conjugate_gradient
 from mesascope.models.constructions.ridge_gradient_descent import ridge_gradient_descent
+from mesascope.models.constructions.several_outputs import (
+    answer_outputs,
+    conjugate_gradient_several_outputs,
+    gradient_descent_several_outputs,
+    several_outputs,
+)
 from mesascope.models.constructions.spaced import spaced_gradient_descent
 
 CONSTRUCTIONS: dict[str, Callable[..., Construction]] = {
@@ -34,6 +40,8 @@ CONSTRUCTIONS: dict[str, Callable[..., Construction]] = {
     "kernel-gradient-descent": kernel_gradient_descent,
     "pipelined-conjugate-gradient": pipelined_conjugate_gradient,
     "primal-conjugate-gradient": primal_conjugate_gradient,
+    "gradient-descent-several-outputs": gradient_descent_several_outputs,
+    "conjugate-gradient-several-outputs": conjugate_gradient_several_outputs,
 }
 """By model reference: ``construction:NAME``, its keyword arguments after ``?``."""
 
@@ -44,11 +52,14 @@ __all__ = (
     "Head",
     "Layer",
     "Network",
+    "answer_outputs",
     "chebyshev_iteration",
     "conjugate_gradient",
+    "conjugate_gradient_several_outputs",
     "data_space_conjugate_gradient",
     "gd_plus_plus",
     "gradient_descent",
+    "gradient_descent_several_outputs",
     "heavy_ball",
     "kernel_gradient_descent",
     "nesterov",
@@ -58,5 +69,6 @@ __all__ = (
     "preconditioned_gradient_descent",
     "primal_conjugate_gradient",
     "ridge_gradient_descent",
+    "several_outputs",
     "spaced_gradient_descent",
 )

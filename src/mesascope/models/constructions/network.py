@@ -78,12 +78,14 @@ class Network:
 
     Attributes:
         channels: the residual stream.
-        embed: which feature of a token each channel starts with (`FEATURES`); the others start at zero.
+        embed: which feature of a token each channel starts with (`FEATURES`, and `copy_name` of further outputs); the
+            others start at zero.
         layers: in order.
         readout: the vector whose inner product with a query's stream is its answer.
         causal: an example sees itself and the examples before it, and means are over those; a query sees all examples.
         scores: ``linear``: ⟨W_Q h_j, W_K h_i⟩/n; ``exponential``: its exponential, over n; ``softmax``: the exponentials
             over their sum.
+        others: the weights behind the further outputs' labels (`several_outputs`), which the prompt does not hold.
     """
 
     channels: Channels
@@ -92,12 +94,17 @@ class Network:
     readout: Float[Tensor, " width"]
     causal: bool = False
     scores: Literal["linear", "exponential", "softmax"] = "linear"
+    others: Float[Tensor, "output dim"] | None = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """``embed`` (width × features, columns as `FEATURES`, ``x`` spread out), every head's four matrices, ``readout``."""
+        """``embed`` (width × features), every head's four matrices, ``readout``.
+
+        The columns of ``embed`` are `FEATURES`, ``x`` spread out, and the labels of further outputs.
+        """
         dim = self.channels.sizes["x"]
-        embed = torch.zeros(self.channels.width, dim + len(FEATURES) - 1, dtype=torch.float64)
-        columns = Channels(sizes={name: dim if name == "x" else 1 for name in FEATURES}).slices
+        features = dict.fromkeys((*FEATURES, *self.embed.values()))
+        embed = torch.zeros(self.channels.width, dim + len(features) - 1, dtype=torch.float64)
+        columns = Channels(sizes={name: dim if name == "x" else 1 for name in features}).slices
         for channel, feature in self.embed.items():
             embed[self.channels.slices[channel], columns[feature]] = torch.eye(dim if feature == "x" else 1).double()
         heads = {
@@ -125,7 +132,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Construction:
-    """A hand-built network as a subject. Runs in float64.
+    """A hand-built network as a subject.
 
     Attributes:
         name: its model reference, without ``construction:``.
@@ -137,6 +144,7 @@ class Construction:
         source: where the construction comes from.
         build: the network for an input dimension.
         options: what it was built with.
+        dtype: the precision it runs in, whatever that of the prompts.
     """
 
     name: str
@@ -148,6 +156,7 @@ class Construction:
     build: Callable[[int], Network]
     options: Mapping[str, float] = field(default_factory=dict)
     layers_to_start: int = 0
+    dtype: torch.dtype = torch.float64
 
     @property
     def domain(self) -> Domain:
@@ -179,17 +188,12 @@ class Construction:
     ) -> Trace:
         """Run the network. See `mesascope.types.Subject`."""
         taps = Taps(self.sites, capture, interventions)
-        p = prompts.to(dtype=torch.float64)
+        p = prompts.to(dtype=self.dtype)
         network = _built(self.build, p.dim)
-        stream = _embed(network, p)
-        for index, layer in enumerate(network.layers):
-            stream = taps(Site(layer=index, kind="resid_pre"), stream)
-            attended = taps(Site(layer=index, kind="attn_out"), _attend(network, layer.heads, stream, p.examples))
-            stream = taps(Site(layer=index, kind="resid_mid"), stream + attended)
-            if layer.gate is not None:
-                new = {**network.channels.split(stream), **layer.gate(network.channels.split(stream))}
-                stream = torch.cat(list(new.values()), -1)
-            stream = taps(Site(layer=index, kind="resid_post"), stream)
+        ys = p.ys[..., None]
+        if network.others is not None:
+            ys = torch.cat([ys, p.xs @ network.others.to(p.xs).T], -1)
+        stream = forward(network, embedded(network, p.xs, ys, p.queries), p.examples, taps)
         taps.finish()
         return Trace(predictions=stream[:, p.examples :] @ network.readout.to(stream), activations=taps.activations)
 
@@ -249,20 +253,49 @@ def _width(build: Callable[[int], Network], dim: int) -> int:
     return _built(build, dim).channels.width
 
 
-def _embed(network: Network, prompts: Prompts) -> Float[Tensor, "batch position width"]:
-    examples, queries = prompts.examples, prompts.queries.shape[1]
-    stream = prompts.xs.new_zeros(len(prompts), examples + queries, network.channels.width)
-    is_example = (torch.arange(examples + queries, device=stream.device) < examples).to(stream)[:, None]
+def copy_name(name: str, output: int) -> str:
+    """The name of an output's own copy of a channel or feature; the first output's is the plain name."""
+    return name if output == 1 else f"{name} {output}"
+
+
+def embedded(
+    network: Network,
+    xs: Float[Tensor, "batch example dim"],
+    ys: Float[Tensor, "batch example output"],
+    queries: Float[Tensor, "batch query dim"],
+) -> Float[Tensor, "batch position width"]:
+    """The stream before the first layer."""
+    examples, asked, outputs = xs.shape[1], queries.shape[1], ys.shape[2]
+    stream = xs.new_zeros(len(xs), examples + asked, network.channels.width)
+    is_example = (torch.arange(examples + asked, device=stream.device) < examples).to(stream)[:, None]
     features = {
-        "x": torch.cat([prompts.xs, prompts.queries], 1),
-        "label": torch.nn.functional.pad(prompts.ys, (0, queries))[..., None],
+        "x": torch.cat([xs, queries], 1),
         "example": is_example,
         "one": torch.ones_like(is_example),
         "1/n": torch.full_like(is_example, 1 / examples),
     }
+    padded = torch.nn.functional.pad(ys, (0, 0, 0, asked))
+    features |= {copy_name("label", i + 1): padded[..., i : i + 1] for i in range(outputs)}
     named = network.channels.split(stream)
     for channel, feature in network.embed.items():
         named[channel][:] = features[feature]
+    return stream
+
+
+def forward(
+    network: Network,
+    stream: Float[Tensor, "batch position width"],
+    examples: int,
+    taps: Callable[[Site, Tensor], Tensor] = lambda _, value: value,
+) -> Float[Tensor, "batch position width"]:
+    for index, layer in enumerate(network.layers):
+        stream = taps(Site(layer=index, kind="resid_pre"), stream)
+        attended = taps(Site(layer=index, kind="attn_out"), _attend(network, layer.heads, stream, examples))
+        stream = taps(Site(layer=index, kind="resid_mid"), stream + attended)
+        if layer.gate is not None:
+            new = {**network.channels.split(stream), **layer.gate(network.channels.split(stream))}
+            stream = torch.cat(list(new.values()), -1)
+        stream = taps(Site(layer=index, kind="resid_post"), stream)
     return stream
 
 

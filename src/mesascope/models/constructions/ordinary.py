@@ -28,7 +28,11 @@ def as_transformer(construction: Construction, dim: int, examples: int) -> Trans
         raise ValueError(
             f"construction must be attention alone; {construction.name} also has {construction.not_attention}."
         )
-    if network.causal or network.scores != "linear" or "example" in network.embed.values():
+    if (
+        network.causal
+        or network.scores != "linear"
+        or not {"x", "label", "one", "1/n"}.issuperset(network.embed.values())
+    ):
         raise ValueError(
             f"construction must see all examples, score linearly and start from x, the label and constants; "
             f"{construction.name} does not."
