@@ -288,6 +288,7 @@ def forward(
     examples: int,
     taps: Callable[[Site, Tensor], Tensor] = lambda _, value: value,
 ) -> Float[Tensor, "batch position width"]:
+    """The stream after the last layer; ``taps`` sees, and may change, what each site holds."""
     for index, layer in enumerate(network.layers):
         stream = taps(Site(layer=index, kind="resid_pre"), stream)
         attended = taps(Site(layer=index, kind="attn_out"), _attend(network, layer.heads, stream, examples))
