@@ -12,7 +12,7 @@ import torch
 from mesascope.models.transformer import TransformerConfig
 from mesascope.records.store import TEMPORARY
 from mesascope.tasks import Gaussian, LinearRegression
-from mesascope.training import TrainingSpec, loop
+from mesascope.training import Curriculum, TrainingSpec, loop
 
 TINY = TrainingSpec(
     name="tiny",
@@ -23,6 +23,20 @@ TINY = TrainingSpec(
     checkpoint_every=11,
     log_every=7,
     learning_rate=1e-2,
+)
+
+# A model so small never gets far below what answering zero gives: here the luck of a window decides, and so every bit
+# of what was noted down before a stop.
+CLIMBING = TrainingSpec(
+    name="climbing",
+    task=LinearRegression(dim=3, examples=3, noise=0.1),
+    model=TransformerConfig(dim=3, examples=3, layers=2, width=8, heads=2, feedforward=8),
+    steps=40,
+    batch=32,
+    learning_rate=1e-2,
+    curriculum=Curriculum(below=0.999, window=4, patience=12),
+    checkpoint_every=11,
+    log_every=1,
 )
 
 
@@ -53,6 +67,18 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny run, never disturbed: what all others must equal bit for bit."""
     with quick_and_alike():
         return loop.train(TINY, tmp_path_factory.mktemp("runs") / "uninterrupted", progress=False)
+
+
+@pytest.fixture
+def climbing() -> TrainingSpec:
+    return CLIMBING
+
+
+@pytest.fixture(scope="session")
+def climbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a run with a curriculum, which passes through all its stages."""
+    with quick_and_alike():
+        return loop.train(CLIMBING, tmp_path_factory.mktemp("runs") / "climbed", progress=False)
 
 
 @pytest.fixture

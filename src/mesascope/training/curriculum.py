@@ -13,7 +13,7 @@ from mesascope.training.spec import TrainingSpec
 
 @final
 class Course:
-    """How many dimensions are active, and the errors since that was last asked. Without a curriculum: all, for ever.
+    """How many dimensions are active, and what decides when the next one joins. Without a curriculum: all, for ever.
 
     Attributes:
         active: dimensions of the inputs that are not held at zero.
@@ -22,6 +22,7 @@ class Course:
     def __init__(self, spec: TrainingSpec, device: str) -> None:
         self.curriculum, self.dim, self.device = spec.curriculum, spec.task.dim, device
         self.active = self.dim if self.curriculum is None else self.curriculum.start
+        self.taken = 0  # steps in this stage
         self.errors: list[Tensor] = []  # (of the model, of answering zero), a pair a step; read once a window
 
     @property
@@ -33,24 +34,25 @@ class Course:
         return batch if self.complete else restrict(batch, self.active)
 
     def record(self, loss: Float[Tensor, ""], zero: Float[Tensor, ""]) -> None:
-        """Take note of a step's loss and of what answering zero would have given; go on where the rule is met."""
+        """Take note of a step's loss and of what answering zero would have given; a dimension joins where the rule is met."""
         if self.curriculum is None or self.complete:
             return
+        self.taken += 1
         self.errors.append(torch.stack([loss, zero]))
         if len(self.errors) < self.curriculum.window:
             return
         model, nothing = torch.stack(self.errors).mean(0).tolist()
         self.errors = []
-        if model < self.curriculum.below * nothing:
-            self.active += 1
+        if model < self.curriculum.below * nothing or self.taken >= self.curriculum.patience:
+            self.active, self.taken = self.active + 1, 0
 
     def state(self) -> dict[str, Any]:
         """As JSON: all that the next decision depends on."""
-        return {"active": self.active, "errors": [e.tolist() for e in self.errors]}
+        return {"active": self.active, "taken": self.taken, "errors": [e.tolist() for e in self.errors]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a `state`."""
-        self.active = state["active"]
+        self.active, self.taken = state["active"], state["taken"]
         self.errors = [torch.tensor(e, device=self.device) for e in state["errors"]]
 
 
