@@ -16,7 +16,7 @@ from mesascope.models.transformer import TransformerConfig
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import from_json, to_json
 from mesascope.tasks import LinearRegression
-from mesascope.training import Curriculum, Interrupted, TrainingSpec, loop, train
+from mesascope.training import SPECS, Curriculum, Interrupted, TrainingSpec, loop, query_only, train
 from mesascope.training.batches import Batch, batches, zero_error
 from mesascope.training.curriculum import Course, restrict
 
@@ -91,12 +91,21 @@ def test_a_dimension_joins_when_a_windows_mean_is_low_enough_and_not_before(clim
     assert course.state() == {"active": 3, "taken": 0, "errors": []}
 
 
+def test_patience_ends_a_stage_at_the_end_of_a_window(climbing: TrainingSpec) -> None:
+    spec = replace(climbing, curriculum=Curriculum(window=3, patience=7))
+    course, active = Course(spec, "cpu"), []
+    for _ in range(20):
+        course.record(torch.tensor(1.0), torch.tensor(1.0))  # learns nothing
+        active.append(course.active)
+    assert active == [1] * 8 + [2] * 9 + [3] * 3
+
+
 def test_learning_advances_it(tmp_path: Path) -> None:
     spec = TrainingSpec(
         name="learns",
         task=LinearRegression(dim=2, examples=8),
         model=TransformerConfig(dim=2, examples=8, width=32, heads=2, feedforward=64, answers="everywhere"),
-        supervision="everywhere", steps=100, batch=64, learning_rate=1e-2, optimiser="adamw", seed=1,
+        supervision="everywhere", steps=160, batch=64, learning_rate=1e-2, optimiser="adamw", seed=1,
         curriculum=Curriculum(below=0.6, window=20),
     )  # fmt: skip
     joined, run = stages(spec, tmp_path)
@@ -197,3 +206,14 @@ def test_it_goes_through_json_and_a_spec_from_before_it_has_none(climbing: Train
     assert from_json(TrainingSpec, data) == climbing
     assert data.pop("curriculum") == {"type": "Curriculum", "start": 1, "below": 0.999, "window": 4, "patience": 12}
     assert from_json(TrainingSpec, data) == replace(climbing, curriculum=None)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 6])
+def test_the_laptops_recipe_asks_at_the_query_only_and_reaches_the_whole_task_in_time(layers: int) -> None:
+    spec = SPECS[f"query-only-{layers}-layers-laptop"]
+    assert (spec.model.layers, spec.supervision, spec.model.answers) == (layers, "query", "query")
+    assert spec.curriculum is not None
+    assert (spec.task.dim - spec.curriculum.start) * (
+        spec.curriculum.patience + spec.curriculum.window
+    ) < spec.steps / 2
+    assert replace(spec.task, queries=1) == query_only(layers).task
