@@ -6,16 +6,16 @@ other candidate is first fitted to the first one's path, so that what separates 
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import norm
 from torch import Tensor
 
 from mesascope.instruments.identification.families import Family, chosen
 from mesascope.instruments.identification.fitting import Runner, fit_path
-from mesascope.instruments.identification.prompts import CONDITIONS, discriminating
+from mesascope.instruments.identification.prompts import CONDITIONS, Distribution, discriminating
 from mesascope.instruments.identification.scoring import discrepancy
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
@@ -23,6 +23,110 @@ from mesascope.types import Control, Domain, Measurement
 
 LAYERS, POOL = 6, 512
 POWER, LEVEL = 0.9, 0.95
+TRIED = 2000
+"""Experiments of the size that is said to be enough, drawn from the pool to see whether it is."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contrast:
+    """What the fitted rival loses on each prompt beyond the candidate that the subject follows, summed over layers.
+
+    Attributes:
+        separation: its mean, in units of the target's variance.
+        deviations: from the mean of the prompt's stratum, since the bootstrap that decides keeps each stratum's size.
+    """
+
+    separation: float
+    deviations: Float[Tensor, " batch"]
+
+    @property
+    def effect(self) -> float:
+        """Mean over standard deviation; 0 where the two are the same."""
+        return self.separation / float(self.deviations.std()) if self.separation > 1e-9 else 0.0
+
+    @property
+    def needed(self) -> float:
+        """The least n with mean ≥ (z_level + z_power)·deviation/√n; at least 2."""
+        if self.effect == 0:
+            return math.inf
+        return max(2.0, math.ceil(((norm.ppf(LEVEL) + norm.ppf(POWER)) / self.effect) ** 2))
+
+    def power(self, n: int, seed: int) -> float:
+        """Share of experiments with n prompts of this pool whose paired test is significant."""
+        rng = generator(seed, "power/experiments")
+        drawn = self.separation + self.deviations[torch.randint(len(self.deviations), (TRIED, n), generator=rng)]
+        return float((drawn.mean(1) > norm.ppf(LEVEL) * drawn.std(1) / n**0.5).double().mean())
+
+
+def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, seed: int) -> Contrast:
+    """Compare a rival with the candidate that a noisy subject follows, one step a layer.
+
+    Args:
+        runner: the prompts.
+        followed: at the coefficients of `usual`.
+        rival: at those, and at the steps per layer, that come nearest to it on these prompts.
+        noise: share of the target's variance that is prediction noise.
+        seed: of that noise.
+    """
+    variance = runner.prompts.target_variance
+    truth = runner.predictions(followed, usual(followed), LAYERS)[1:]
+    rng = generator(seed, "power/noise")
+    size = noise**0.5 * variance.sqrt()[:, None]
+    subject = truth + size * torch.randn(truth.shape, generator=rng, dtype=torch.float64)
+    fit = fit_path(rival, runner, truth, gains=False)
+    path = runner.predictions(rival, fit.values, max(fit.steps))[torch.tensor(fit.steps)]
+    extra = (discrepancy(subject, path, variance) - discrepancy(subject, truth, variance)).sum(0)
+    return Contrast(separation=float(extra.mean()), deviations=extra - _stratum_means(extra, runner.prompts.strata))
+
+
+def _stratum_means(values: Float[Tensor, " batch"], strata: Int[Tensor, " batch"] | None) -> Float[Tensor, " batch"]:
+    if strata is None:
+        return values.mean().expand_as(values)
+    member = torch.nn.functional.one_hot(strata).double()
+    return member @ (values @ member / member.sum(0).clamp(min=1))
+
+
+def needed(
+    task: LinearRegression,
+    followed: Family,
+    rival: Family,
+    *,
+    noise: float,
+    seed: int,
+    coordinates: Mapping[str, str | float],
+) -> Measurement:
+    """Prompts of one task that it takes, with both controls.
+
+    The negative control is the candidate's separation from itself; the positive one asks whether the normal approximation
+    keeps its promise: the share of experiments of that size that do tell the two apart.
+
+    Args:
+        task: where the prompts come from.
+        followed, rival, noise, seed: as for `contrast`; ``seed`` is that of the prompts too.
+        coordinates: what the measurement is to be called by, besides the two names.
+    """
+    runner = Runner(task.sample(POOL, seed=seed, stream="power"))
+    found, itself = (contrast(runner, followed, family, noise=noise, seed=seed) for family in (rival, followed))
+    controls = [Control(kind="negative", name="separation of the candidate from itself", value=itself.separation)]
+    if found.needed <= POOL:
+        share = found.power(int(found.needed), seed)
+        controls.append(Control(kind="positive", name=f"power at that number (promised: {POWER:g})", value=share))
+    return Measurement(
+        instrument="power",
+        quantity="prompts needed",
+        value=found.needed,
+        interval=None,
+        n=POOL,
+        unit="prompts",
+        coordinates={
+            **coordinates,
+            "subject": followed.name,
+            "against": rival.name,
+            "noise": noise,
+            "separation": found.separation,
+        },
+        controls=tuple(controls),
+    )
 
 
 def prompts_needed(
@@ -52,65 +156,43 @@ def prompts_needed(
         ValueError: an unknown candidate, one without steps, the same twice, a noise outside [0, 1), or a
             subject that takes one dimension only.
     """
-    if not 0 <= noise < 1:
-        raise ValueError(f"noise must be a share of the target's variance in [0, 1); got {noise}.")
-    families = [_family(name, task.noise) for name in (first, second)]
-    if families[0].name == families[1].name:
-        raise ValueError(f"compare must name two different candidates; got {first!r} twice.")
-    varied = discriminating(task, domain or Domain())
-    if varied is None:
-        raise ValueError(
-            "dim must be 2 or more to vary the conditioning; got 1. In one dimension nothing tells them apart."
-        )
-    base = varied.task
+    followed, rival = compared([first, second], task.noise, noise)
+    base = varied(task, domain).task
     found = []
     for condition in conditions:
         inputs = Gaussian(covariance=Diagonal(condition=float(condition), rotate=True), exact=base.examples >= base.dim)
-        prompts = dataclasses.replace(base, inputs=inputs).sample(POOL, seed=seed, stream="power")
-        runner = Runner(prompts)
-        truth = runner.predictions(families[0], _usual(families[0]), LAYERS)[1:]
-        separation, spread = _contrast(runner, families[1], truth, noise, seed)
-        itself, _ = _contrast(runner, families[0], truth, noise, seed)
-        found.append(
-            Measurement(
-                instrument="power",
-                quantity="prompts needed",
-                value=_needed(separation, spread),
-                interval=None,
-                n=POOL,
-                unit="prompts",
-                coordinates={
-                    "condition": float(condition),
-                    "subject": families[0].name,
-                    "against": families[1].name,
-                    "noise": noise,
-                    "separation": separation,
-                },
-                controls=(Control(kind="negative", name="separation of the candidate from itself", value=itself),),
-            )
-        )
+        prompts = dataclasses.replace(base, inputs=inputs)
+        where = {"condition": float(condition)}
+        found.append(needed(prompts, followed, rival, noise=noise, seed=seed, coordinates=where))
     return tuple(found)
 
 
-def _contrast(
-    runner: Runner, family: Family, truth: Float[Tensor, "layer batch query"], noise: float, seed: int
-) -> tuple[float, float]:
-    """Mean and standard deviation over prompts of the extra loss of the fitted family, summed over layers."""
-    variance = runner.prompts.target_variance
-    rng = generator(seed, "power/noise")
-    size = noise**0.5 * variance.sqrt()[:, None]
-    subject = truth + size * torch.randn(truth.shape, generator=rng, dtype=torch.float64)
-    fit = fit_path(family, runner, truth, gains=False)
-    path = runner.predictions(family, fit.values, max(fit.steps))[torch.tensor(fit.steps)]
-    extra = (discrepancy(subject, path, variance) - discrepancy(subject, truth, variance)).sum(0)
-    return float(extra.mean()), float(extra.std())
+def varied(task: LinearRegression, domain: Domain | None) -> Distribution:
+    """The standard discriminating prompts.
+
+    Raises:
+        ValueError: there are none in one dimension.
+    """
+    found = discriminating(task, domain or Domain())
+    if found is None:
+        raise ValueError(
+            "dim must be 2 or more to vary the conditioning; got 1. In one dimension nothing tells them apart."
+        )
+    return found
 
 
-def _needed(separation: float, spread: float) -> float:
-    """n with mean ≥ (z_level + z_power)·spread/√n; at least 2."""
-    if separation <= 1e-9:
-        return math.inf
-    return max(2.0, math.ceil(((norm.ppf(LEVEL) + norm.ppf(POWER)) * spread / separation) ** 2))
+def compared(names: Sequence[str], label_noise: float, noise: float) -> list[Family]:
+    """The candidates with these names.
+
+    Raises:
+        ValueError: an unknown one, one without steps, fewer than two, one twice, or a noise outside [0, 1).
+    """
+    if not 0 <= noise < 1:
+        raise ValueError(f"noise must be a share of the target's variance in [0, 1); got {noise}.")
+    families = [_family(name, label_noise) for name in names]
+    if len({family.name for family in families}) < max(2, len(families)):
+        raise ValueError(f"compare must name two different candidates, or more; got {', '.join(map(repr, names))}.")
+    return families
 
 
 def _family(name: str, noise: float) -> Family:
@@ -120,10 +202,10 @@ def _family(name: str, noise: float) -> Family:
     return family
 
 
-def _usual(family: Family) -> tuple[float, ...]:
+def usual(family: Family) -> tuple[float, ...]:
     """Coefficients of the member that stands for a family: those that solve an isotropic prompt well."""
-    usual = {"step_size": 0.25, "momentum": 0.5, "largest": 4.0, "condition": 30.0, "scale": 0.1, "ridge": 0.1}
-    return tuple(usual[c.name] for c in family.coefficients)
+    found = {"step_size": 0.25, "momentum": 0.5, "largest": 4.0, "condition": 30.0, "scale": 0.1, "ridge": 0.1}
+    return tuple(found[c.name] for c in family.coefficients)
 
 
-__all__ = ("prompts_needed",)
+__all__ = ("Contrast", "compared", "contrast", "needed", "prompts_needed", "usual", "varied")
