@@ -23,6 +23,7 @@ from mesascope.models.constructions.pipelined_conjugate_gradient import pipeline
 from mesascope.models.constructions.preconditioned_conjugate_gradient import preconditioned_conjugate_gradient
 from mesascope.models.constructions.preconditioned_gradient_descent import diagonal, preconditioned_gradient_descent
 from mesascope.models.constructions.primal_conjugate_gradient import primal_conjugate_gradient
+from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 from mesascope.models.constructions.ridge_gradient_descent import ridge_gradient_descent
 from mesascope.models.constructions.spaced import spaced, spaced_gradient_descent
 from mesascope.tasks.covariance import Diagonal
@@ -161,6 +162,11 @@ CASES: dict[str, Case] = {
         figure=2e-10,
         steps=8,
         ends=True,
+    ),
+    "primal gradient descent": Case(
+        make=lambda k: primal_gradient_descent(layers=k, step_size=0.9),
+        reference=by(A.GradientDescent(step_size=0.9)),
+        figure=8e-15,
     ),
     "kernel gradient descent, softmax": Case(
         make=lambda k: kernel_gradient_descent(layers=k, step_size=0.9, temperature=1.5),

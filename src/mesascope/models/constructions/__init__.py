@@ -15,6 +15,7 @@ from mesascope.models.constructions.pipelined_conjugate_gradient import pipeline
 from mesascope.models.constructions.preconditioned_conjugate_gradient import preconditioned_conjugate_gradient
 from mesascope.models.constructions.preconditioned_gradient_descent import preconditioned_gradient_descent
 from mesascope.models.constructions.primal_conjugate_gradient import primal_conjugate_gradient
+from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 from mesascope.models.constructions.ridge_gradient_descent import ridge_gradient_descent
 from mesascope.models.constructions.several_outputs import (
     answer_outputs,
@@ -40,6 +41,7 @@ CONSTRUCTIONS: dict[str, Callable[..., Construction]] = {
     "kernel-gradient-descent": kernel_gradient_descent,
     "pipelined-conjugate-gradient": pipelined_conjugate_gradient,
     "primal-conjugate-gradient": primal_conjugate_gradient,
+    "primal-gradient-descent": primal_gradient_descent,
     "gradient-descent-several-outputs": gradient_descent_several_outputs,
     "conjugate-gradient-several-outputs": conjugate_gradient_several_outputs,
 }
@@ -68,6 +70,7 @@ __all__ = (
     "preconditioned_conjugate_gradient",
     "preconditioned_gradient_descent",
     "primal_conjugate_gradient",
+    "primal_gradient_descent",
     "ridge_gradient_descent",
     "several_outputs",
     "spaced_gradient_descent",

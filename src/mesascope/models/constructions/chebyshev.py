@@ -3,6 +3,8 @@
 import functools
 import math
 
+from mesascope.algorithms import ChebyshevIteration
+from mesascope.models.constructions.holding import Holding, label_and_velocity
 from mesascope.models.constructions.momentum import momentum_network
 from mesascope.models.constructions.network import Construction, check_depth
 
@@ -39,6 +41,11 @@ def chebyshev_iteration(*, layers: int = 8, smallest: float = 0.2, largest: floa
         source="own, after von Oswald et al. 2023, Proposition 1; Saad 2003, algorithm 12.1",
         build=build,
         options={"layers": layers, "smallest": smallest, "largest": largest},
+        holds=Holding(
+            algorithm=lambda _: ChebyshevIteration(bounds=(smallest, largest)),
+            variables=("position", "velocity"),
+            values=label_and_velocity,
+        ),
     )
 
 

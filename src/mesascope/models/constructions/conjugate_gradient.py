@@ -14,7 +14,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from mesascope.algorithms import Algorithm, ConjugateGradient, DataSpaceConjugateGradient
 from mesascope.algorithms.problem import check_ridge
+from mesascope.models.constructions.holding import VECTORS, Holding, Values, data_space, dual
 from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
 
 GATES = "two divisions, and products of a broadcast scalar with a token's own channels"
@@ -37,7 +39,9 @@ def conjugate_gradient(*, iterations: int = 6) -> Construction:
     Source: own; conjugate gradient for least squares (Hestenes & Stiefel 1952, §10) with inner products rearranged.
     """
     check_depth("iterations", iterations)
-    return _construction("conjugate-gradient", iterations, functools.partial(_build_feature, iterations=iterations), {})
+    build = functools.partial(_build_feature, iterations=iterations)
+    values = dual(lambda _, vector: vector)
+    return _construction("conjugate-gradient", iterations, build, {}, ConjugateGradient(), values)
 
 
 def data_space_conjugate_gradient(*, iterations: int = 6, ridge: float = 0.0) -> Construction:
@@ -62,11 +66,19 @@ def data_space_conjugate_gradient(*, iterations: int = 6, ridge: float = 0.0) ->
     check_depth("iterations", iterations)
     check_ridge(ridge)
     build = functools.partial(_build_data, iterations=iterations, ridge=ridge)
-    return _construction("data-space-conjugate-gradient", iterations, build, {"ridge": ridge})
+    algorithm = DataSpaceConjugateGradient(ridge=ridge)
+    return _construction(
+        "data-space-conjugate-gradient", iterations, build, {"ridge": ridge}, algorithm, data_space(ridge)
+    )
 
 
 def _construction(
-    name: str, iterations: int, build: "functools.partial[Network]", options: Mapping[str, float]
+    name: str,
+    iterations: int,
+    build: "functools.partial[Network]",
+    options: Mapping[str, float],
+    algorithm: Algorithm,
+    values: Values,
 ) -> Construction:
     return Construction(
         name=name,
@@ -77,6 +89,7 @@ def _construction(
         source="dual-form conjugate gradient; see the construction's docstring",
         build=build,
         options={"iterations": iterations, **options},
+        holds=Holding(algorithm=lambda _: algorithm, variables=VECTORS, values=values),
     )
 
 

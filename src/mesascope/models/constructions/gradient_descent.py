@@ -3,6 +3,8 @@
 import functools
 import math
 
+from mesascope.algorithms import GradientDescent
+from mesascope.models.constructions.holding import Holding, label
 from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Network, check_depth
 
 
@@ -37,6 +39,7 @@ def gradient_descent(*, layers: int = 8, step_size: float = 0.25) -> Constructio
         source="von Oswald et al. 2023, Proposition 1",
         build=functools.partial(_build, layers=layers, step_size=step_size),
         options={"layers": layers, "step_size": step_size},
+        holds=Holding(algorithm=lambda _: GradientDescent(step_size=step_size), variables=("position",), values=label),
     )
 
 

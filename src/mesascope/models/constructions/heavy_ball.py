@@ -2,6 +2,8 @@
 
 import functools
 
+from mesascope.algorithms import HeavyBall
+from mesascope.models.constructions.holding import Holding, label_and_velocity
 from mesascope.models.constructions.momentum import momentum_network
 from mesascope.models.constructions.network import Construction, check_depth
 from mesascope.models.constructions.options import check_momentum, check_step_size
@@ -37,4 +39,9 @@ def heavy_ball(*, layers: int = 8, step_size: float = 0.25, momentum: float = 0.
         source="own, after von Oswald et al. 2023, Proposition 1; Polyak 1964, section 3",
         build=functools.partial(momentum_network, coefficients=((step_size, momentum, 0.0),) * layers),
         options={"layers": layers, "step_size": step_size, "momentum": momentum},
+        holds=Holding(
+            algorithm=lambda _: HeavyBall(step_size=step_size, momentum=momentum),
+            variables=("position", "velocity"),
+            values=label_and_velocity,
+        ),
     )

@@ -2,6 +2,8 @@
 
 import functools
 
+from mesascope.algorithms import Nesterov
+from mesascope.models.constructions.holding import Holding, label_and_velocity
 from mesascope.models.constructions.momentum import momentum_network
 from mesascope.models.constructions.network import Construction, check_depth
 from mesascope.models.constructions.options import check_momentum, check_step_size
@@ -38,4 +40,9 @@ def nesterov(*, layers: int = 8, step_size: float = 0.25, momentum: float = 0.4)
         source="own, after von Oswald et al. 2023, Proposition 1; Nesterov 2004, scheme 2.2.11",
         build=functools.partial(momentum_network, coefficients=((step_size, momentum, momentum),) * layers),
         options={"layers": layers, "step_size": step_size, "momentum": momentum},
+        holds=Holding(
+            algorithm=lambda _: Nesterov(step_size=step_size, momentum=momentum),
+            variables=("position", "velocity"),
+            values=label_and_velocity,
+        ),
     )

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.models.constructions.holding import Holding
 from mesascope.models.taps import Taps
 from mesascope.records.codec import check_count
 from mesascope.seeds import generator
@@ -145,6 +146,7 @@ class Construction:
         build: the network for an input dimension.
         options: what it was built with.
         dtype: the precision it runs in, whatever that of the prompts.
+        holds: the algorithm's state that its channels hold, and how; ``None`` where no reference algorithm has that state.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Construction:
     options: Mapping[str, float] = field(default_factory=dict)
     layers_to_start: int = 0
     dtype: torch.dtype = torch.float64
+    holds: Holding | None = None
 
     @property
     def domain(self) -> Domain:
@@ -241,6 +244,7 @@ class Construction:
             algorithm="none",
             not_attention="scaling each token's channels to length 1 after every layer",
             build=build,
+            holds=None,
         )
 
 

@@ -2,7 +2,9 @@
 
 import functools
 
+from mesascope.algorithms import NewtonSchulz
 from mesascope.models.constructions.heads import own
+from mesascope.models.constructions.holding import Holding, inverse
 from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Network, check_depth
 from mesascope.models.constructions.options import check_positive
 
@@ -39,6 +41,11 @@ def newton_schulz(*, iterations: int = 4, scale: float = 0.25) -> Construction:
         source="after Fu, Chen, Jia & Sharan 2023, section 5; Schulz 1933",
         build=functools.partial(_build, iterations=iterations, scale=scale),
         options={"iterations": iterations, "scale": scale},
+        holds=Holding(
+            algorithm=lambda _: NewtonSchulz(start="identity", scale=scale),
+            variables=("inverse",),
+            values=inverse(scale),
+        ),
     )
 
 

@@ -5,7 +5,9 @@ import functools
 import torch
 from torch import Tensor
 
+from mesascope.algorithms import ConjugateGradient
 from mesascope.models.constructions.heads import broadcast, product
+from mesascope.models.constructions.holding import Holding, answer
 from mesascope.models.constructions.network import Channels, Construction, Layer, Named, Network, check_depth
 
 ROUNDING = 1e-10
@@ -47,6 +49,8 @@ def pipelined_conjugate_gradient(*, iterations: int = 6) -> Construction:
         source="Ghysels & Vanroose 2014, algorithm 3, in the dual form",
         build=functools.partial(_build, iterations=iterations),
         options={"iterations": iterations},
+        # Its recurrences take p·Sp from conjugacy, which a residual or direction put in from elsewhere does not have.
+        holds=Holding(algorithm=lambda _: ConjugateGradient(), variables=("solution",), values=answer),
     )
 
 

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 
+from mesascope.algorithms import PreconditionedConjugateGradient
 from mesascope.models.constructions.conjugate_gradient import GATES, conjugate_gradient
+from mesascope.models.constructions.holding import VECTORS, Holding, dual
 from mesascope.models.constructions.network import Construction, Layer, Network
 from mesascope.models.constructions.options import check_condition
 from mesascope.models.constructions.preconditioned_gradient_descent import diagonal
@@ -36,6 +38,11 @@ def preconditioned_conjugate_gradient(*, iterations: int = 6, condition: float =
         source="own; Nocedal & Wright 2006, algorithm 5.3, in the dual form",
         build=functools.partial(_build, iterations=iterations, condition=condition),
         options={"iterations": iterations, "condition": condition},
+        holds=Holding(
+            algorithm=lambda dim: PreconditionedConjugateGradient(preconditioner=diagonal(dim, condition)),
+            variables=VECTORS,
+            values=dual(lambda problem, vector: vector @ diagonal(problem.moment.shape[-1], condition)),
+        ),
     )
 
 

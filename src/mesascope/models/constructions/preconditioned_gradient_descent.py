@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.algorithms import PreconditionedGradientDescent
 from mesascope.models.constructions.heads import product
+from mesascope.models.constructions.holding import Holding, label
 from mesascope.models.constructions.network import Channels, Construction, Layer, Network, check_depth
 from mesascope.models.constructions.options import check_condition, check_step_size
 
@@ -43,6 +45,13 @@ def preconditioned_gradient_descent(
         source="von Oswald et al. 2023, Proposition 1, with the preconditioner of Ahn et al. 2023, section 3",
         build=functools.partial(_build, layers=layers, step_size=step_size, condition=condition),
         options={"layers": layers, "step_size": step_size, "condition": condition},
+        holds=Holding(
+            algorithm=lambda dim: PreconditionedGradientDescent(
+                step_size=step_size, preconditioner=diagonal(dim, condition)
+            ),
+            variables=("position",),
+            values=label,
+        ),
     )
 
 

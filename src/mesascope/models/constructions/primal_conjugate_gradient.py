@@ -5,6 +5,8 @@ import functools
 import torch
 from torch import Tensor
 
+from mesascope.algorithms import ConjugateGradient
+from mesascope.models.constructions.holding import VECTORS, Holding, primal
 from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
 
 ROUNDING = 1e-13
@@ -45,6 +47,7 @@ def primal_conjugate_gradient(*, iterations: int = 6) -> Construction:
         source="own; Hestenes & Stiefel 1952, eqs. 3:1, per token",
         build=functools.partial(_build, iterations=iterations),
         options={"iterations": iterations},
+        holds=Holding(algorithm=lambda _: ConjugateGradient(), variables=VECTORS, values=primal),
     )
 
 

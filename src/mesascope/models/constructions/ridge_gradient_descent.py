@@ -2,8 +2,10 @@
 
 import functools
 
+from mesascope.algorithms import GradientDescent
 from mesascope.algorithms.problem import check_ridge
 from mesascope.models.constructions.heads import own, product
+from mesascope.models.constructions.holding import Holding, answer
 from mesascope.models.constructions.network import Channels, Construction, Layer, Network, check_depth
 from mesascope.models.constructions.options import check_step_size
 
@@ -39,6 +41,12 @@ def ridge_gradient_descent(*, layers: int = 8, step_size: float = 0.25, ridge: f
         source="own, after von Oswald et al. 2023, Proposition 1",
         build=functools.partial(_build, layers=layers, step_size=step_size, ridge=ridge),
         options={"layers": layers, "step_size": step_size, "ridge": ridge},
+        holds=Holding(
+            algorithm=lambda _: GradientDescent(step_size=step_size),
+            variables=("position",),
+            values=answer,
+            ridge=ridge,
+        ),
     )
 
 
