@@ -30,7 +30,7 @@ class Curriculum:
     Raises:
         ValueError: a value out of range.
 
-    Source: Garg et al. 2022, appendix A.2 (a curriculum over dimensions and examples).
+    Source: Garg et al. 2022, appendix A (a curriculum over dimensions and examples).
     Departs from source: there the dimensions grow on a fixed timetable, and so do the examples; here, when the error
         allows it, and all examples are shown from the start.
     """
