@@ -1,6 +1,7 @@
 """Which algorithm does a subject run? Which function, by which path, on which distribution; or none of those tried."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from mesascope.instruments.applicability import untrained
@@ -25,6 +26,7 @@ def identify(
     algorithms: Sequence[str] | None = None,
     prompts: int = PROMPTS,
     readout: Literal["auto", "own", "fitted"] = "auto",
+    distribution: Distribution | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Name the algorithm that a subject's forward pass follows, or say that the evidence does not.
@@ -40,23 +42,29 @@ def identify(
         algorithms: names of candidates; all by default.
         prompts: prompts in each half.
         readout: ``own``, ``fitted``, or ``auto``: its own where that is sensible at every layer.
+        distribution: prompts to decide on in place of the standard discriminating ones, such as a design's.
         progress: is told what comes next.
 
     Raises:
-        ValueError: unknown candidates, or a task outside the subject's domain.
+        ValueError: unknown candidates, or a task or distribution outside the subject's domain.
     """
-    families = chosen(algorithms, task.noise)
+    chosen(algorithms, task.noise)  # unknown names are refused before any work
+    deciding = discriminating(task, subject.domain)
+    if distribution is not None:
+        deciding = replace(distribution, name="discriminating")
+        subject.domain.check(deciding.task.sample(1, seed=seed))
     subject.domain.check(task.sample(1, seed=seed))
     control = untrained(subject, seed + 1)
     verdicts: dict[str, DistributionVerdict] = {}
     broken: tuple[Measurement, ...] = ()
     pictures: tuple[Figure, ...] = ()
-    for distribution in filter(None, (training(task), discriminating(task, subject.domain))):
-        progress(f"identifying on the {distribution.name} distribution")
-        found = _invariances(subject, distribution, seed)
+    for where in filter(None, (training(task), deciding)):
+        progress(f"identifying on the {where.name} distribution")
+        families = chosen(algorithms, where.task.noise)
+        found = _invariances(subject, where, seed)
         broken += found
-        verdict, drawn = _on(subject, control, distribution, families, found, seed, prompts, readout)
-        verdicts[distribution.name] = verdict
+        verdict, drawn = _on(subject, control, where, families, found, seed, prompts, readout)
+        verdicts[where.name] = verdict
         pictures += drawn
     return _verdict(subject.name, verdicts, broken, pictures)
 
