@@ -140,7 +140,7 @@ def query_only(layers: int, *, seed: int = 42) -> TrainingSpec:
 
 
 def query_only_laptop(layers: int, *, seed: int = 42) -> TrainingSpec:
-    """The loss at the query, in about half an hour of one core: eight queries a prompt, and a curriculum.
+    """The loss at the query, in half an hour of one core's time for two layers: eight queries a prompt, and a curriculum.
 
     Queries of one prompt share its context and do not see one another, so what is learned is still the answer to one
     query; but for a third more work a step, the gradient has eight times the targets. With one query, only the
