@@ -23,39 +23,54 @@ from mesascope.types import Control, Domain, Measurement
 
 LAYERS, POOL = 6, 512
 POWER, LEVEL = 0.9, 0.95
+CRITICAL = float(norm.ppf(1 - (1 - LEVEL) / 2))
+"""Of two one-sided tests at once (Bonferroni)."""
 TRIED = 2000
 """Experiments of the size that is said to be enough, drawn from the pool to see whether it is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contrast:
-    """What the fitted rival loses on each prompt beyond the candidate that the subject follows, summed over layers.
+    """What the fitted rival loses beyond the candidate that the subject follows: the two contrasts that `scoring` decides by.
 
     Attributes:
-        separation: its mean, in units of the target's variance.
-        deviations: from the mean of the prompt's stratum, since the bootstrap that decides keeps each stratum's size.
+        means: of the difference L_c − L_b of the losses (summed over layers, in units of the target's variance), and of the
+            relative difference (L_c − L_b)/(L_c + L_b), which a few hard prompts cannot dominate.
+        deviations: from the means of the prompt's stratum, since the bootstrap that decides keeps each stratum's size.
     """
 
-    separation: float
-    deviations: Float[Tensor, " batch"]
+    means: Float[Tensor, " contrast"]
+    deviations: Float[Tensor, "contrast batch"]
+
+    @property
+    def separation(self) -> float:
+        """The mean extra loss of the rival."""
+        return float(self.means[0])
 
     @property
     def effect(self) -> float:
-        """Mean over standard deviation; 0 where the two are the same."""
-        return self.separation / float(self.deviations.std()) if self.separation > 1e-9 else 0.0
+        """Mean over standard deviation, of the contrast where that is larger; 0 where the two candidates are the same."""
+        if self.separation <= 1e-9:
+            return 0.0
+        return float((self.means / self.deviations.std(1)).max())
 
     @property
     def needed(self) -> float:
-        """The least n with mean ≥ (z_level + z_power)·deviation/√n; at least 2."""
-        if self.effect == 0:
-            return math.inf
-        return max(2.0, math.ceil(((norm.ppf(LEVEL) + norm.ppf(POWER)) / self.effect) ** 2))
+        """Prompts that such an effect needs."""
+        return required(self.effect)
 
     def power(self, n: int, seed: int) -> float:
-        """Share of experiments with n prompts of this pool whose paired test is significant."""
+        """Share of experiments with n prompts of this pool in which one of the two paired tests is significant."""
         rng = generator(seed, "power/experiments")
-        drawn = self.separation + self.deviations[torch.randint(len(self.deviations), (TRIED, n), generator=rng)]
-        return float((drawn.mean(1) > norm.ppf(LEVEL) * drawn.std(1) / n**0.5).double().mean())
+        draws = torch.randint(self.deviations.shape[1], (TRIED, n), generator=rng)
+        drawn = self.means[:, None, None] + self.deviations[:, draws]
+        significant = drawn.mean(-1) > CRITICAL * drawn.std(-1) / n**0.5
+        return float(significant.any(0).double().mean())
+
+
+def required(effect: float) -> float:
+    """The least n, 2 or more, with effect ≥ (z_level + z_power)/√n; infinite where there is no effect."""
+    return max(2.0, math.ceil(((CRITICAL + float(norm.ppf(POWER))) / effect) ** 2)) if effect > 0 else math.inf
 
 
 def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, seed: int) -> Contrast:
@@ -75,15 +90,18 @@ def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, s
     subject = truth + size * torch.randn(truth.shape, generator=rng, dtype=torch.float64)
     fit = fit_path(rival, runner, truth, gains=False)
     path = runner.predictions(rival, fit.values, max(fit.steps))[torch.tensor(fit.steps)]
-    extra = (discrepancy(subject, path, variance) - discrepancy(subject, truth, variance)).sum(0)
-    return Contrast(separation=float(extra.mean()), deviations=extra - _stratum_means(extra, runner.prompts.strata))
+    known, taken = discrepancy(subject, truth, variance).sum(0), discrepancy(subject, path, variance).sum(0)
+    extra = torch.stack([taken - known, (taken - known) / (taken + known).clamp(min=1e-300)])
+    return Contrast(means=extra.mean(1), deviations=extra - _stratum_means(extra, runner.prompts.strata))
 
 
-def _stratum_means(values: Float[Tensor, " batch"], strata: Int[Tensor, " batch"] | None) -> Float[Tensor, " batch"]:
+def _stratum_means(
+    values: Float[Tensor, "contrast batch"], strata: Int[Tensor, " batch"] | None
+) -> Float[Tensor, "contrast batch"]:
     if strata is None:
-        return values.mean().expand_as(values)
+        return values.mean(1, keepdim=True).expand_as(values)
     member = torch.nn.functional.one_hot(strata).double()
-    return member @ (values @ member / member.sum(0).clamp(min=1))
+    return (values @ member / member.sum(0).clamp(min=1)) @ member.T
 
 
 def needed(
@@ -141,8 +159,8 @@ def prompts_needed(
 ) -> tuple[Measurement, ...]:
     """Prompts needed to tell ``second`` from ``first`` with power 0.9 at level 0.95, for each condition number.
 
-    A normal approximation to the paired test on D_p(ŷ, second) − D_p(ŷ, first), with ŷ = first + noise; infinite where
-    the two are the same on these prompts.
+    A normal approximation to the paired tests on the difference and the relative difference of the losses of ``second`` and
+    ``first``, for ŷ = first + noise; infinite where the two are the same on these prompts.
 
     Args:
         first: the candidate that the subject is supposed to follow, one step a layer over six layers.
@@ -208,4 +226,4 @@ def usual(family: Family) -> tuple[float, ...]:
     return tuple(found[c.name] for c in family.coefficients)
 
 
-__all__ = ("Contrast", "compared", "contrast", "needed", "prompts_needed", "usual", "varied")
+__all__ = ("Contrast", "compared", "contrast", "needed", "prompts_needed", "required", "usual", "varied")

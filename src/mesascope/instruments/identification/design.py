@@ -1,0 +1,152 @@
+"""Prompts that discriminate, chosen by optimisation: the task on which candidates disagree most, not too far from training.
+
+What is chosen: condition number, size and shape of the spectrum of XᵀX/n, whether it is exact or varies from prompt to prompt,
+the number of examples (within the subject's domain) and the label noise. What is maximised: the effect size of the
+paired test for the pair that is *hardest* to tell apart, in the direction that is harder, each rival refitted to each design.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mesascope.instruments.identification.distance import distance
+from mesascope.instruments.identification.power import compared, required, varied
+from mesascope.instruments.identification.prompts import Distribution, training
+from mesascope.instruments.identification.search import POOL, Judge, Space, Trial, search
+from mesascope.seeds import generator
+from mesascope.tasks import LinearRegression
+from mesascope.types import Domain, Figure, Measurement, Scalar
+
+TRIALS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Prompts chosen for some candidates, and what they buy.
+
+    Attributes:
+        candidates: those to be told apart.
+        task: the prompts.
+        distance: of the prompts from the training distribution, as `distance` has it.
+        limit: the largest distance allowed.
+        before: prompts needed for the hardest pair on the training distribution, and on the standard prompts.
+        after: the same on the chosen prompts. All on prompts that the search has not seen; the standard prompts or training
+            itself are chosen where nothing better was found, as the coordinate ``prompts`` says.
+        frontier: the fewest prompts needed within each distance.
+    """
+
+    candidates: tuple[str, ...]
+    task: LinearRegression
+    distance: float
+    limit: float
+    before: tuple[Measurement, Measurement]
+    after: Measurement
+    frontier: Figure
+
+    @property
+    def distribution(self) -> Distribution:
+        """For `identify`, in place of the standard discriminating prompts."""
+        words = f"prompts designed for {', '.join(self.candidates)}: {settings(self.task)}"
+        return Distribution(name="discriminating", words=words, task=self.task)
+
+
+def design_prompts(
+    candidates: Sequence[str],
+    task: LinearRegression,
+    domain: Domain | None = None,
+    *,
+    noise: float = 0.05,
+    limit: float | None = None,
+    trials: int = TRIALS,
+    seed: int = 0,
+) -> Design:
+    """Choose the prompts that tell candidates apart with the fewest prompts, within a distance of the training distribution.
+
+    Random search over all settings, then around the best with shrinking steps, on common random numbers; what lies too
+    far out is drawn towards training until it is inside. Training itself and the standard prompts, where they are near
+    enough, take part.
+
+    Args:
+        candidates: two or more names, such as those that an *indistinguishable* answer kept. All pairs count, both ways.
+        task: the training distribution. For a subject that takes any dimension: at the size of the standard prompts.
+        domain: the subject's.
+        noise: share of the target's variance that is prediction noise.
+        limit: largest distance allowed, as `distance` has it. By default that of the standard discriminating prompts,
+            since labels rest on prompts that far out already.
+        trials: designs to try.
+        seed: of the search and its prompts.
+
+    Raises:
+        ValueError: a limit that is no distance, a task outside the domain; and as for `prompts_needed`.
+    """
+    domain = domain or Domain()
+    names = tuple(family.name for family in compared(candidates, task.noise, noise))
+    standard = varied(task, domain).task
+    home = replace(training(task).task, dim=standard.dim, examples=standard.examples)
+    domain.check(home.sample(1, seed=seed))
+    far = distance(home, standard, seed=seed)
+    limit = far if limit is None else limit
+    if not 0 <= limit < math.inf:
+        raise ValueError(f"distance must be 0 or more and finite; got {limit}. The standard prompts are at {far:.2f}.")
+    judge = Judge(names=names, noise=noise, seed=seed)
+    tried = [Trial(task=home, distance=0.0, effect=judge.effect(home))]
+    if far <= limit:
+        tried.append(Trial(task=standard, distance=far, effect=judge.effect(standard)))
+    space = Space.around(home, standard, domain, seed)
+    tried += search(space, home, judge, tried, limit=limit, trials=trials)
+    best = max(tried, key=lambda trial: trial.effect)
+    before = (
+        judge.hardest(home, {"prompts": "training", "distance": 0.0}),
+        judge.hardest(standard, {"prompts": "standard", "distance": far}),
+    )
+    after = judge.hardest(best.task, {"prompts": "designed", "distance": best.distance})
+    # What looked best in the search need not be best on other prompts: the three are compared once more.
+    finalists = [(after, best.task, best.distance), (before[0], home, 0.0)]
+    if far <= limit:
+        finalists.append((before[1], standard, far))
+    after, chosen, way = min(finalists, key=lambda finalist: finalist[0].value)
+    return Design(
+        candidates=names,
+        task=chosen,
+        distance=way,
+        limit=limit,
+        before=before,
+        after=after,
+        frontier=_frontier(names, tried),
+    )
+
+
+def settings(task: LinearRegression) -> str:
+    """The settings of a task that a design chooses, in words."""
+    values = task.inputs.covariance.eigenvalues(task.dim, 0, 1, generator(0, "design/words"))[0]
+    spectrum = ", ".join(f"{value:.3g}" for value in values.sort(descending=True).values.tolist())
+    kind = "XᵀX/n" if task.inputs.exact else "the inputs' covariance"
+    return f"eigenvalues of {kind} {spectrum}; n={task.examples}; label noise {task.noise:.2g}"
+
+
+def _frontier(names: Sequence[str], tried: Sequence[Trial]) -> Figure:
+    """Of the designs tried, those that no nearer one beats."""
+    rows: list[dict[str, Scalar]] = []
+    most = 0.0
+    for trial in sorted(tried, key=lambda trial: trial.distance):
+        if trial.effect > most:
+            most = trial.effect
+            rows.append(
+                {"distance": trial.distance, "prompts": required(most), "settings": settings(trial.task), "n": POOL}
+            )
+    return Figure(
+        name="separation-by-distance",
+        section="Prompts that discriminate",
+        title=f"Prompts needed to tell {', '.join(names)} apart, by distance from training",
+        caption="The fewest prompts needed for the hardest pair by any design tried within a distance; the first point is "
+        "the training distribution. The distance is the root mean square amount by which inputs and labels are moved.",
+        kind="lines",
+        rows=tuple(rows),
+        x="distance",
+        y="prompts",
+        titles={"prompts": "prompts needed", "distance": "distance from training"},
+        log=("y",),
+    )
+
+
+__all__ = ("Design", "design_prompts", "settings")
