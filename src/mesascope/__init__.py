@@ -19,19 +19,32 @@ from pathlib import Path
 
 from mesascope import algorithms, instruments, models, report, tasks, training, zoo
 from mesascope.algorithms import run
+from mesascope.calibration import calibrate
 from mesascope.examine import examine
 from mesascope.instruments.identification import identify
 from mesascope.records.codec import to_json
 from mesascope.records.store import claim, write_json, write_text
-from mesascope.types import Domain, Intervention, Iterates, Measurement, Prompts, Record, Site, Subject, Trace, Verdict
+from mesascope.types import (
+    Domain,
+    Findings,
+    Intervention,
+    Iterates,
+    Measurement,
+    Prompts,
+    Record,
+    Site,
+    Subject,
+    Trace,
+    Verdict,
+)
 from mesascope.zoo import load
 
 
-def save(record: Record, directory: Path | str) -> Path:
+def save(record: Record | Findings, directory: Path | str) -> Path:
     """Write ``record.json`` and ``report.html``.
 
     Args:
-        record: what `examine` returned.
+        record: what `examine` or `calibrate` returned.
         directory: new, empty, or made by mesascope before.
 
     Returns:
@@ -51,6 +64,7 @@ def save(record: Record, directory: Path | str) -> Path:
 
 __all__ = (
     "Domain",
+    "Findings",
     "Intervention",
     "Iterates",
     "Measurement",
@@ -61,6 +75,7 @@ __all__ = (
     "Trace",
     "Verdict",
     "algorithms",
+    "calibrate",
     "examine",
     "identify",
     "instruments",

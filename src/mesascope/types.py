@@ -535,6 +535,32 @@ class Record:
         return self.verdict._repr_html_() + self.table().to_html(max_rows=20, escape=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a run found that is not about one subject, ready to be written to disk and drawn.
+
+    Attributes:
+        title: what was done.
+        sentences: what came out, as one would tell it to a colleague; the page begins with them.
+        measurements: every number, each with its controls.
+        controls: whether known cases came out as they must, in this very run.
+        figures: pictures and tables as data.
+        provenance: seed, commit, versions, hardware, time spent.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+    controls: tuple[Mapping[str, Scalar], ...]
+    figures: tuple[Figure, ...]
+    provenance: Mapping[str, object]
+    schema_version: int = 1
+
+    def table(self) -> "pandas.DataFrame":
+        """The measurements as a table, one row each, one column a coordinate."""
+        return table(self.measurements)
+
+
 _COLUMNS = ("instrument", "quantity", "value", "low", "high", "n", "unit")
 
 

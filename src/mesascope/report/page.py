@@ -1,4 +1,4 @@
-"""The page of one record: the verdict first, then the evidence, then everything else that was measured."""
+"""The pages: of one record, the verdict first, then the evidence; of other findings, what came out, then the evidence."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,20 +7,35 @@ from markupsafe import Markup
 from mesascope.report.formatting import measured, number
 from mesascope.report.shell import Block, Section, document, flat, macro
 from mesascope.report.tables import Table, control_text, measurement_tables, tabulate, uncontrolled
-from mesascope.types import Answer, DistributionVerdict, Figure, Measurement, Record, Verdict
+from mesascope.types import Answer, DistributionVerdict, Figure, Findings, Measurement, Record, Scalar, Verdict
 
 _NO_CONTROLS = "not shown: it came without controls"
 
 
-def page(record: Record) -> str:
-    """A record as one HTML document that needs no network.
+def page(record: Record | Findings) -> str:
+    """A record, or other findings, as one HTML document that needs no network.
 
     A number that came without controls is not shown; the page says how many there were.
     """
+    return _findings(record) if isinstance(record, Findings) else _examination(record)
+
+
+def _findings(found: Findings) -> str:
+    sections = [*_figures(found.figures), _measurements(found.measurements)]
+    if found.controls:
+        sections.append(_controls(found.controls))
+    sections.append(_provenance((("Run", found.provenance),), found.schema_version))
+    return document(found.title, found.sentences, [section for section in sections if section.blocks])
+
+
+def _examination(record: Record) -> str:
     verdict = record.verdict
     name = str(record.subject.get("name") or verdict.subject)
-    sections = [_candidates(verdict), *_figures(record), _invariances(verdict), _measurements(record)]
-    sections += [_controls(record), _skipped(record), _provenance(record)]
+    known = {figure.name for figure in record.figures}
+    figures = [*(f for f in verdict.figures if f.name not in known), *record.figures]
+    sections = [_candidates(verdict), *_figures(figures), _invariances(verdict), _measurements(record.measurements)]
+    sections += [_controls(record.controls), _skipped(record)]
+    sections.append(_provenance((("Subject", record.subject), ("Run", record.provenance)), record.schema_version))
     return document(
         name,
         [_verdict(record)],
@@ -147,9 +162,7 @@ def _scores(answer: Answer) -> list[Table]:
     return tables
 
 
-def _figures(record: Record) -> list[Section]:
-    known = {figure.name for figure in record.figures}
-    figures = [*(f for f in record.verdict.figures if f.name not in known), *record.figures]
+def _figures(figures: Iterable[Figure]) -> list[Section]:
     sections: dict[str, list[Figure]] = {}
     for figure in figures:
         sections.setdefault(figure.section, []).append(figure)
@@ -162,14 +175,14 @@ def _invariances(verdict: Verdict) -> Section:
     )
 
 
-def _measurements(record: Record) -> Section:
+def _measurements(measurements: Sequence[Measurement]) -> Section:
     tables: dict[str, list[Markup]] = {}
-    for table in measurement_tables(record.measurements):
+    for table in measurement_tables(measurements):
         tables.setdefault(table.title.split(": ")[0], []).append(macro("blocks.html.j2", "table", table))
     blocks: list[Block] = [
         macro("record.html.j2", "fold", title, Markup("").join(group)) for title, group in tables.items()
     ]
-    return Section(title="All measurements", blocks=(*blocks, *_withheld(record.measurements)))
+    return Section(title="All measurements", blocks=(*blocks, *_withheld(measurements)))
 
 
 def _withheld(measurements: Sequence[Measurement]) -> list[str]:
@@ -182,8 +195,8 @@ def _withheld(measurements: Sequence[Measurement]) -> list[str]:
     ]
 
 
-def _controls(record: Record) -> Section:
-    rows = sorted(record.controls, key=lambda row: row.get("holds") is not False)  # what failed comes first
+def _controls(controls: Sequence[Mapping[str, Scalar]]) -> Section:
+    rows = sorted(controls, key=lambda row: row.get("holds") is not False)  # what failed comes first
     if not rows:
         return Section(title="Controls", blocks=("No control was run.",))
     keys = list(dict.fromkeys(key for row in rows for key in row))
@@ -200,11 +213,11 @@ def _skipped(record: Record) -> Section:
     return Section(title="What was not measured, and why", blocks=(table,) if record.skipped else ())
 
 
-def _provenance(record: Record) -> Section:
+def _provenance(parts: Iterable[tuple[str, Mapping[str, object]]], version: int) -> Section:
     blocks = []
-    for title, content in (("Subject", record.subject), ("Run", record.provenance)):
+    for title, content in parts:
         rows = flat(content)
         if rows:
             blocks.append(tabulate(title, {"setting": [key for key, _ in rows], "value": [value for _, value in rows]}))
-    blocks.append(f"Format of the record: version {record.schema_version}.")
+    blocks.append(f"Format of the record: version {version}.")
     return Section(title="Provenance", blocks=tuple(blocks), folded=True)

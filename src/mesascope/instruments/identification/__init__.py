@@ -15,7 +15,9 @@ from mesascope.tasks import LinearRegression
 from mesascope.types import Answer, DistributionVerdict, Figure, Measurement, Subject, Verdict
 
 PROMPTS = 300
-"""Prompts in each half: one to fit coefficients, steps per layer, gains and readouts; one to score."""
+"""Prompts in each half: one to fit coefficients, steps per layer and gains; one to score."""
+READING = 3
+"""Times as many to fit each of the two readouts on, where the own one is not used."""
 
 
 def identify(
@@ -70,15 +72,23 @@ def identify(
 
 
 def identify_path(
-    subject: Subject, task: LinearRegression, *, seed: int, algorithms: Sequence[str], prompts: int
+    subject: Subject,
+    task: LinearRegression,
+    *,
+    seed: int = 0,
+    algorithms: Sequence[str] | None = None,
+    prompts: int = PROMPTS,
+    readout: Literal["auto", "own", "fitted"] = "auto",
+    distribution: Distribution | None = None,
 ) -> Answer:
-    """The path on the deciding prompts alone, without invariances: the part of `identify` that its label rests on.
+    """The one answer that the label of `identify` rests on: the path on the deciding prompts.
 
-    Arguments and exceptions are those of `identify`.
+    Arguments and exceptions are those of `identify`; ``distribution`` puts other prompts in place of the deciding ones.
     """
-    distribution = discriminating(task, subject.domain) or training(task)
-    _, path, halves = _prepare(subject, None, distribution, seed, prompts, "auto")
-    return answer("path", path, None, halves, chosen(algorithms, task.noise), ())[0]
+    families = chosen(algorithms, task.noise)
+    distribution = distribution or discriminating(task, subject.domain) or training(task)
+    idle, path, halves = _prepare(subject, untrained(subject, seed + 1), distribution, seed, prompts, readout)
+    return answer("path", path, idle, halves, families, _invariances(subject, distribution, seed))[0]
 
 
 def _invariances(subject: Subject, distribution: Distribution, seed: int) -> tuple[Measurement, ...]:
@@ -127,6 +137,10 @@ def _prepare(
         fitting=distribution.task.sample(prompts, seed=seed, stream="identify/fit"),
         scoring=scoring,
         again=nudged(scoring, seed),
+        reading=lambda: (
+            distribution.task.sample(READING * prompts, seed=seed, stream="identify/read"),
+            distribution.task.sample(READING * prompts, seed=seed, stream="identify/read again"),
+        ),
     )
     halves = Halves.of(distribution.words, splits, seed)
     path = paths(subject, splits, seed=seed, readout=readout)

@@ -23,9 +23,12 @@ MOST_STEPS = 24
 FORGIVEN = 4.0
 """A candidate that errs by e on both sides of a transformation can break its invariance by at most 4e (triangle
 inequality); only more than that speaks against it."""
-NESTED, FITTED_ALIKE = 1e-2, 1e-4
-"""How far apart two candidates may be and still be one answer, as shares of what they leave of the subject: with noise, a
-larger family's fit lands near the smaller one; two fits of the same function stop a little apart."""
+EQUIVALENT = 5e-4
+"""A larger family's coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
+variance: with noise its fit lands near the smaller family, not on it."""
+FITTED_ALIKE = 1e-4
+"""How far apart two candidates for the last layer may be and still be one function, as a share of what they leave of the
+subject: two fits of the same function stop a little apart."""
 RIVAL = 0.002
 """By how much a rival's score must be better, besides significantly, for the best candidate to be called a mimic of it."""
 
@@ -88,7 +91,7 @@ def answer(
     variance = prompts.target_variance
     fitted = _fit_all(question, paths, halves, families)
     everywhere = torch.ones(subject.shape[:2], dtype=torch.bool)
-    excluded = _excluded(fitted, scoring.losses(subject, fitted.scoring, variance, everywhere), invariances)
+    excluded = _excluded(fitted, scoring.discrepancy(subject[-1], fitted.scoring[:, -1], variance), invariances)
     eligible = [i for i, reason in enumerate(excluded) if not reason]
     informative = scoring.telling_apart(fitted.scoring[eligible], variance) if len(eligible) > 1 else everywhere
     undecidable = not bool(informative.any())
@@ -188,12 +191,12 @@ def _predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Ten
     return path * best_gains(paths.fitting, there, fitted_on.prompts.target_variance)[:, None, None]
 
 
-def _excluded(fitted: Fitted, losses: scoring.Losses, invariances: Sequence[Measurement]) -> list[str]:
-    """For each candidate, the broken invariance that rules it out."""
-    layers = fitted.scoring.shape[1]
-    errors = losses.candidates.mean(-1) / layers
+def _excluded(
+    fitted: Fitted, errors: Float[Tensor, "candidate batch"], invariances: Sequence[Measurement]
+) -> list[str]:
+    """For each candidate, the broken invariance that rules it out, given its errors at the last layer."""
     reasons = []
-    for fit, error in zip(fitted.fits, errors.tolist(), strict=True):
+    for fit, error in zip(fitted.fits, errors.mean(-1).tolist(), strict=True):
         implied = fit.family.algorithm(fit.values).implies
         broken = [
             m
@@ -219,22 +222,21 @@ def _without_copies(
 ) -> list[int]:
     """Drop what is no other answer than a simpler candidate that is kept.
 
-    That is a larger family whose fit lands on one it contains (heavy ball without momentum), and, where only the last layer
-    is asked about, another way to the same function. Two paths that agree on these prompts stay two: to drop one would name an
-    algorithm that the prompts cannot tell from another.
+    That is a larger family whose coefficients have no effect at the same steps (heavy ball without momentum), and, where only
+    the last layer is asked about, another way to the same function. Two paths that agree on these prompts stay two: to drop
+    one would name an algorithm that the prompts cannot tell from another.
     """
-    families = [fit.family for fit in fitted.fits]
+    fits = fitted.fits
     different: list[int] = []
-    for i in sorted(kept, key=lambda i: (len(families[i].coefficients), i)):
-        shares = [
-            NESTED if families[j].name in families[i].contains else FITTED_ALIKE if question == "function" else None
-            for j in different
-        ]
-        if not any(
-            share is not None
-            and 1 - float(agreement[i, j]) <= max(10 * scoring.PRECISION, share * (1 - float(losses.scores[j])))
-            for j, share in zip(different, shares, strict=True)
-        ):
+
+    def copied(i: int, j: int) -> bool:
+        if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
+            return losses.saving(i, j) <= EQUIVALENT
+        limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
+        return question == "function" and 1 - float(agreement[i, j]) <= limit
+
+    for i in sorted(kept, key=lambda i: (len(fits[i].family.coefficients), i)):
+        if not any(copied(i, j) for j in different):
             different.append(i)
     return different
 

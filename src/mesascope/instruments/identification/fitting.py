@@ -16,17 +16,19 @@ from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.scoring import CLIP, discrepancy
 from mesascope.types import Prompts
 
-STRIDES = (Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
-OFFSETS = (0, 1)
+STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
+OFFSETS = (0, 1, 2)
 GRID = {1: 48, 2: 12}
 """Grid points per coefficient, by the number of coefficients, where all are run at once."""
 SLOW_GRID = {1: 24, 2: 8}
 """The same for families that run one at a time."""
 FEW = 96
 """Prompts that the grid looks at; the refinement looks at all."""
-REFINED = 8
+REFINED = 4
 """Timings (or numbers of steps) that are refined: the grid's best may well be overtaken, since a step size and a number
 of steps nearly trade off."""
+ROUGH, FINE = 6, 14
+"""Iterations of the refinement on few prompts, and of the last one on all."""
 WORST = 1e3
 
 
@@ -151,11 +153,11 @@ def _fit(
         [options[o] for o in promising.tolist()],
         [points[i] for i in table[:, promising].argmin(0).tolist()],
         gains,
-        iterations=8,
+        iterations=ROUGH,
     )
     found = min(range(len(rough)), key=lambda i: rough[i][1])
     best = int(promising[found])
-    [(values, loss)] = _refine(family, runner, subject, [options[best]], [rough[found][0]], gains, iterations=14)
+    [(values, loss)] = _refine(family, runner, subject, [options[best]], [rough[found][0]], gains, iterations=FINE)
     return Fit(family=family, values=values, steps=options[best], timing=names[best], loss=loss)
 
 
@@ -173,6 +175,7 @@ def _option_losses(
     if gains:
         total = own.nan_to_num(posinf=0).sum(0)
         gain = torch.where(total > 0, across.nan_to_num(posinf=0, neginf=0).sum(0) / total.clamp(min=1e-300), 1.0)
+        gain[:, -1] = 1.0
         across, own = gain * across, gain.square() * own
     table = torch.nan_to_num(size - 2 * across + own, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(0, CLIP).mean(0)
     return table[torch.tensor(options), torch.arange(len(subject))].sum(-1)
@@ -275,8 +278,13 @@ def best_gains(
     paths: Float[Tensor, "*option layer batch query"],
     variance: Float[Tensor, " batch"],
 ) -> Float[Tensor, "*option layer"]:
-    """One factor a layer that brings a candidate nearest to the subject: a readout fitted to the labels rescales a layer."""
+    """One factor a layer that brings a candidate nearest to the subject: a readout fitted to the labels rescales a layer.
+
+    The last layer is what the subject answers, and its factor is 1.
+    """
     weight = 1 / variance[:, None]
     across = torch.nan_to_num(paths * subject * weight).sum((-1, -2))
     own = torch.nan_to_num(paths.square() * weight).sum((-1, -2))
-    return torch.where(own > 0, across / own.clamp(min=1e-300), torch.ones_like(own))
+    gains = torch.where(own > 0, across / own.clamp(min=1e-300), torch.ones_like(own))
+    gains[..., -1] = 1.0
+    return gains

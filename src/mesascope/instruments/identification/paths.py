@@ -1,6 +1,6 @@
 """A subject's path: what it would answer after each layer, by its own readout or by a fitted one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,11 +24,19 @@ NUDGE = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Splits:
-    """Prompts of one distribution: to fit on, to score on, and the latter asked again with slightly moved queries."""
+    """Prompts of one distribution.
+
+    Attributes:
+        fitting: to fit candidates on.
+        scoring: to score them on.
+        again: the latter asked again, with slightly moved queries.
+        reading: two more samples, drawn only if they are needed, to fit readouts on; without it ``fitting`` serves.
+    """
 
     fitting: Prompts
     scoring: Prompts
     again: Prompts
+    reading: Callable[[], tuple[Prompts, Prompts]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +44,7 @@ class Paths:
     """Answers after every layer on each split.
 
     The last layer is always the subject's own answer. A fitted readout of an earlier layer rescales a layer that has taken
-    one small step, so candidates are compared with it after one gain per layer (``gains``).
+    one small step, so candidates are compared with it after one gain for each layer but the last (``gains``).
     """
 
     fitting: Float[Tensor, "layer batch query"]
@@ -68,7 +76,10 @@ def nudged(prompts: Prompts, seed: int) -> Prompts:
 
 
 def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto", "own", "fitted"] = "auto") -> Paths:
-    """The subject's path on each split; a fitted readout is a ridge regression on the fitting split's targets.
+    """The subject's path on each split; a fitted readout is a ridge regression on targets of other prompts.
+
+    What a fitted readout gets wrong, it gets wrong again when the same is asked again, which would pass for an answer of the
+    subject. So those asked again are read by another readout, which was fitted on a sample of its own.
 
     Args:
         subject: what to examine.
@@ -78,22 +89,29 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
         readout: ``auto`` takes the subject's own where it is sensible at every layer, else the fitted one.
     """
     answers, activations = at_queries(subject, splits.fitting, subject.path)
-    own = _read(subject, answers, activations, None)
-    if readout == "own" or (readout == "auto" and _sensible(own, splits.fitting)):
-        readouts = None
-    else:
-        readouts = fit_readouts(activations, splits.fitting.targets, scale=splits.fitting.target_variance)
+    first = second = None
+    fitting = _read(subject, answers, activations, None) if readout != "fitted" else answers[None]
+    if readout == "fitted" or (readout == "auto" and not _sensible(fitting, splits.fitting)):
+        reading = (splits.fitting, splits.fitting) if splits.reading is None else splits.reading()
+        first, second = (_readouts(subject, prompts) for prompts in reading)
+        fitting = _read(subject, answers, activations, first)
     order = torch.randperm(len(splits.again), generator=generator(seed, "identify/order"))
     turn = torch.randperm(splits.again.queries.shape[1], generator=generator(seed, "identify/turn"))
     mixed = splits.again[order]
     mixed = replace(mixed, queries=mixed.queries[:, turn], targets=mixed.targets[:, turn])
-    again = _read(subject, *at_queries(subject, mixed, subject.path), readouts)
+    again = _read(subject, *at_queries(subject, mixed, subject.path), second)
     return Paths(
-        fitting=own if readouts is None else _read(subject, answers, activations, readouts),
-        scoring=_read(subject, *at_queries(subject, splits.scoring, subject.path), readouts),
+        fitting=fitting,
+        scoring=_read(subject, *at_queries(subject, splits.scoring, subject.path), first),
         again=again[:, order.argsort()][..., turn.argsort()],
-        readout="own" if readouts is None else "fitted",
+        readout="own" if first is None else "fitted",
     )
+
+
+def _readouts(subject: Subject, prompts: Prompts) -> dict[Site, LinearReadout]:
+    """Of every layer but the last."""
+    _, activations = at_queries(subject, prompts, subject.path[:-1])
+    return fit_readouts(activations, prompts.targets, scale=prompts.target_variance)
 
 
 def _read(

@@ -29,10 +29,13 @@ def ridge_path(
         half.channels.predictions(half.channels.eigenvalues / (half.channels.eigenvalues + RIDGES[:, None, None]))
         for half in (fitting, scoring)
     )
-    variance, rows = fitting.prompts.target_variance, []
-    for answers in subject:
-        factor = best_gains(answers[None], there[:, None], variance) if gains else torch.ones(len(RIDGES), 1)
-        error = discrepancy(answers.expand_as(there), there * factor[..., None], variance).mean(-1)
+    variance = fitting.prompts.target_variance
+    factors = torch.ones(len(RIDGES), len(subject), dtype=torch.float64)
+    if gains:
+        factors = best_gains(subject, there[:, None].expand(-1, len(subject), -1, -1), variance)
+    rows = []
+    for answers, factor in zip(subject, factors.T, strict=True):
+        error = discrepancy(answers.expand_as(there), there * factor[:, None, None], variance).mean(-1)
         best = int(error.argmin())
         rows.append(here[best] * factor[best])
     return torch.stack(rows)

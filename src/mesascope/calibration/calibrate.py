@@ -1,0 +1,180 @@
+"""The identifier against subjects whose answer is known: confusion matrix, coverage and power."""
+
+import functools
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from mesascope.calibration import curves, summary
+from mesascope.calibration.coverage import coverage
+from mesascope.calibration.judging import Judged, judge
+from mesascope.calibration.masking import causal_mask
+from mesascope.calibration.panel import SHIPPED, panel_name, planted
+from mesascope.calibration.stability import stability
+from mesascope.records.journal import Journal
+from mesascope.records.provenance import provenance
+from mesascope.types import Figure, Findings, Measurement
+
+Profile = Literal["smoke", "laptop", "full"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How many subjects, prompts in each half, and repetitions."""
+
+    subjects: int
+    prompts: int
+    repetitions: int
+
+
+BUDGETS: Mapping[str, Budget] = {
+    "smoke": Budget(subjects=8, prompts=60, repetitions=20),
+    "laptop": Budget(subjects=200, prompts=300, repetitions=500),
+    "full": Budget(subjects=1000, prompts=300, repetitions=2000),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Both:
+    """One subject's two verdicts, as they are kept on disk."""
+
+    own: Judged
+    withheld: Judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one experiment beside the panel found, as it is kept on disk."""
+
+    measurements: tuple[Measurement, ...]
+    figures: tuple[Figure, ...] = ()
+
+
+def calibrate(
+    *,
+    panel_seed: int = SHIPPED,
+    profile: Profile = "laptop",
+    journal: Path | str | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Findings:
+    """Judge a panel of planted subjects, with their own readouts and without, and measure coverage and power.
+
+    Args:
+        panel_seed: which panel; 0 is T (thresholds), 1 is S, 2 is H (see `mesascope.calibration.panel`).
+        profile: ``smoke`` (8 subjects), ``laptop`` (200, a quarter of an hour on two cores) or ``full`` (1,000).
+        journal: a directory that keeps each finished subject, so that a calibration that was cut off goes on there.
+        workers: processes, one thread each; as many as torch has threads by default.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ValueError: an unknown profile, a negative seed, or a journal directory that is not ours.
+    """
+    if profile not in BUDGETS:
+        raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
+    if panel_seed < 0:
+        raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. 1 is the panel that ships.")
+    budget, began = BUDGETS[profile], time.perf_counter()
+    key = {"panel": panel_seed, "profile": profile, "code": provenance()}
+    done = None if journal is None else Journal(journal, key)
+    parts = _parts(panel_seed, budget)
+    with tqdm(total=budget.subjects + len(parts), disable=not progress, unit="subject", dynamic_ncols=True) as bar:
+        judged: list[Both] = []
+        for both in _panel(panel_seed, budget, done, workers or torch.get_num_threads()):
+            judged.append(both)
+            bar.update()
+        found: dict[str, Part] = {}
+        for name, make in parts.items():
+            bar.set_description(name)
+            found[name] = _kept(done, name, Part, make)
+            bar.update()
+    own, withheld = [both.own for both in judged], [both.withheld for both in judged]
+    shares = summary.measurements(own, withheld)
+    return Findings(
+        title=f"Calibration, panel {panel_name(panel_seed)}",
+        sentences=summary.sentences(panel_name(panel_seed), shares, found["coverage"].measurements),
+        measurements=(*shares, *(m for part in found.values() for m in part.measurements)),
+        controls=(),
+        figures=(*summary.figures(own, withheld), *(figure for part in found.values() for figure in part.figures)),
+        provenance=provenance(
+            command="calibrate",
+            panel=panel_name(panel_seed),
+            seed=panel_seed,
+            profile=profile,
+            subjects=budget.subjects,
+            prompts=budget.prompts,
+            seconds={"total": round(time.perf_counter() - began, 1)},
+        ),
+    )
+
+
+def _parts(seed: int, budget: Budget) -> dict[str, Callable[[], Part]]:
+    """What is measured beside the panel."""
+
+    def power() -> Part:
+        found = curves.power_curves(seed=seed, repetitions=max(20, budget.repetitions // 5))
+        return Part(measurements=found, figures=(curves.figure(found),))
+
+    def experiment(run: Callable[[int], tuple[tuple[Measurement, ...], Figure]]) -> Part:
+        found, figure = run(seed)
+        return Part(measurements=found, figures=(figure,))
+
+    return {
+        "coverage": lambda: Part(measurements=coverage(seed=seed, repetitions=budget.repetitions)),
+        "power": power,
+        "causal mask": lambda: experiment(causal_mask),
+        "stability": lambda: experiment(stability),
+    }
+
+
+def _panel(seed: int, budget: Budget, done: Journal | None, workers: int) -> Iterator[Both]:
+    """Every subject's verdicts, in order; those that a journal holds are not judged again."""
+    held = [None if done is None else done.get(f"subject {i}", Both) for i in range(budget.subjects)]
+    missing = [i for i, both in enumerate(held) if both is None]
+    work = functools.partial(_judge, seed, budget)
+    fresh = _in_processes(work, missing, workers) if workers > 1 and len(missing) > 1 else map(work, missing)
+    for index, both in enumerate(held):
+        if both is None:
+            both = next(fresh)
+            if done is not None:
+                done.put(f"subject {index}", both)
+        yield both
+
+
+def _judge(seed: int, budget: Budget, index: int) -> Both:
+    subject = planted(seed, index, budget.subjects)
+    own, withheld = judge(subject, seed=1000 * seed + index, prompts=budget.prompts)
+    return Both(own=own, withheld=withheld)
+
+
+def _in_processes(work: Callable[[int], T], items: Sequence[int], workers: int) -> Iterator[T]:
+    """Results in order. Ctrl-C stops what has not begun; what was finished has been handed on."""
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
+    try:
+        yield from pool.map(work, items)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _alone() -> None:
+    """In a worker: one thread, and Ctrl-C is for the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _kept(done: Journal | None, name: str, expected: type[T], make: Callable[[], T]) -> T:
+    held = None if done is None else done.get(name, expected)
+    if held is None:
+        held = make()
+        if done is not None:
+            done.put(name, held)
+    return held

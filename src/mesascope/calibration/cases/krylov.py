@@ -1,0 +1,46 @@
+"""Conjugate gradients: in feature space (three networks for one algorithm), in data space, preconditioned."""
+
+from collections.abc import Callable
+
+from mesascope.algorithms import PreconditionedConjugateGradient
+from mesascope.calibration.cases.first_order import spread
+from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.scripted import followed
+from mesascope.models.constructions import (
+    Construction,
+    conjugate_gradient,
+    data_space_conjugate_gradient,
+    pipelined_conjugate_gradient,
+    primal_conjugate_gradient,
+)
+from mesascope.types import Subject
+
+
+def _network(make: Callable[..., Construction]) -> Callable[[Draw], Subject]:
+    return lambda draw: spread(draw, make(iterations=draw.steps()))
+
+
+def _data_space(draw: Draw) -> Subject:
+    ridge = draw.number("ridge", 0.3, 5.0) if draw.made["label noise"] else 0.0
+    return spread(draw, data_space_conjugate_gradient(iterations=draw.steps(), ridge=ridge))
+
+
+def _preconditioned(draw: Draw) -> Subject:
+    """With each prompt's own Jacobi preconditioner."""
+    algorithm = PreconditionedConjugateGradient()
+    return followed(algorithm.name, algorithm, range(1, draw.steps() + 1))
+
+
+FEATURE = ("conjugate-gradient",)
+CASES = (
+    Case(name="conjugate gradient, dual", truth=FEATURE, make=_network(conjugate_gradient), share=8),
+    Case(name="conjugate gradient, pipelined", truth=FEATURE, make=_network(pipelined_conjugate_gradient), share=6),
+    Case(name="conjugate gradient, primal", truth=FEATURE, make=_network(primal_conjugate_gradient), share=6),
+    Case(name="conjugate gradient, data space", truth=("data-space-conjugate-gradient",), make=_data_space, share=8),
+    Case(
+        name="conjugate gradient, Jacobi",
+        truth=("preconditioned-conjugate-gradient",),
+        make=_preconditioned,
+        share=8,
+    ),
+)

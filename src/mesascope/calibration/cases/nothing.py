@@ -1,0 +1,129 @@
+"""Subjects that run no iteration at all, or none throughout."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import (
+    Algorithm,
+    ConjugateGradient,
+    GradientDescent,
+    LastLabel,
+    MeanLabel,
+    NearestExample,
+    run,
+)
+from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.scripted import Scripted, followed
+from mesascope.instruments.channels import SpectralChannels
+from mesascope.models.constructions import conjugate_gradient, gradient_descent
+from mesascope.models.subject import TransformerSubject
+from mesascope.models.transformer import Transformer, TransformerConfig
+from mesascope.seeds import generator
+from mesascope.types import Prompts, Subject
+
+
+def _untrained(draw: Draw) -> Subject:
+    setting = draw.setting
+    config = TransformerConfig(dim=setting.dim, examples=setting.examples, layers=draw.choice("layers", (2, 4)))
+    return TransformerSubject(name="untrained", model=Transformer(config, seed=draw.seed + draw.index))
+
+
+def _shuffled(draw: Draw) -> Subject:
+    """A construction with random heads."""
+    built = gradient_descent() if draw.choice("heads of", ("gradient descent", "CG")) == "CG" else conjugate_gradient()
+    return built.reinitialised(draw.seed + draw.index)
+
+
+def _zeros(draw: Draw) -> Subject:
+    layers = draw.steps()
+    return Scripted(name="zeros", layers=layers, script=lambda p: p.targets.new_zeros(layers, *p.targets.shape))
+
+
+def _constant(algorithm: Algorithm) -> Callable[[Draw], Subject]:
+    """The same closed form after every layer."""
+    return lambda draw: followed(algorithm.name, algorithm, [1] * draw.steps())
+
+
+def _ridge_path(draw: Draw) -> Subject:
+    """Ridge solutions with a λ that falls from layer to layer, which resembles an iteration that is stopped early."""
+    layers = draw.steps() + 1
+    first, last = draw.number("first λ/n", 1.0, 30.0), draw.number("last λ/n", 0.003, 0.1)
+    ridges = torch.logspace(torch.tensor(first).log10().item(), torch.tensor(last).log10().item(), layers).double()
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        channels = SpectralChannels.of(prompts)
+        return channels.predictions(channels.eigenvalues / (channels.eigenvalues + ridges[:, None, None]))
+
+    return Scripted(name="ridge path", layers=layers, script=script)
+
+
+def _random_features(draw: Draw) -> Subject:
+    """Ridge regression on random rectified features, with more of them in every layer."""
+    layers, width = draw.steps(), draw.whole("features a layer", 8, 16)
+    rng = generator(draw.seed, "calibration/features", draw.index)
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        drawn = torch.randn(64, layers * width, generator=rng.clone_state(), dtype=torch.float64)
+        shown, asked = (t @ drawn[: prompts.dim] for t in (prompts.xs, prompts.queries))
+        rows = []
+        for count in range(width, layers * width + 1, width):
+            x, q = shown[..., :count].relu(), asked[..., :count].relu()
+            gram = x.mT @ x + 0.1 * torch.eye(count, dtype=torch.float64)
+            rows.append((q @ torch.linalg.solve(gram, x.mT @ prompts.ys[..., None]))[..., 0])
+        return torch.stack(rows)
+
+    return Scripted(name="random features", layers=layers, script=script)
+
+
+def _both(draw: Draw) -> tuple[int, GradientDescent]:
+    return draw.whole("steps", 3, 6), GradientDescent(step_size=draw.step_size())
+
+
+def _mixture(draw: Draw) -> Subject:
+    """Gradient descent on some prompts, conjugate gradient on the others, by the first label's sign."""
+    layers, descent = _both(draw)
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        one, other = (run(a, prompts, layers).predictions[1:] for a in (descent, ConjugateGradient()))
+        return torch.where((prompts.ys[:, 0] > 0)[:, None], one, other)
+
+    return Scripted(name="mixture", layers=layers, script=script)
+
+
+def _turning(draw: Draw) -> Subject:
+    """Gradient descent that turns into conjugate gradient half-way."""
+    layers, descent = _both(draw)
+    half = layers // 2
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        first = run(descent, prompts, half)
+        assert first.weights is not None
+        left = replace(prompts, ys=prompts.ys - (prompts.xs @ first.weights[-1][..., None])[..., 0])
+        second = run(ConjugateGradient(), left, layers - half).predictions[1:]
+        return torch.cat([first.predictions[1:], first.predictions[-1] + second])
+
+    return Scripted(name="turning", layers=layers, script=script)
+
+
+def _stopped(draw: Draw) -> Subject:
+    """Conjugate gradient that stops after its second step."""
+    return followed("stopped", ConjugateGradient(), [1] + [2] * draw.whole("layers after", 2, 5))
+
+
+CASES = (
+    Case(name="untrained transformer", truth=(), make=_untrained, share=4, noisy=False),
+    Case(name="random heads", truth=(), make=_shuffled, share=3),
+    Case(name="zeros", truth=(), make=_zeros, share=2),
+    Case(name="ridge path", truth=(), make=_ridge_path, share=6),
+    Case(name="nearest example", truth=(), make=_constant(NearestExample()), share=2),
+    Case(name="mean label", truth=(), make=_constant(MeanLabel()), share=2),
+    Case(name="last label", truth=(), make=_constant(LastLabel()), share=2),
+    Case(name="random features", truth=(), make=_random_features, share=3),
+    Case(name="mixture over prompts", truth=(), make=_mixture, share=6),
+    Case(name="descent, then conjugate", truth=(), make=_turning, share=3),
+    Case(name="conjugate gradient, stopped", truth=(), make=_stopped, share=3),
+)

@@ -1,0 +1,117 @@
+"""Learners that are not among the candidates: whatever names one of those is wrong."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import Problem
+from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.scripted import Scripted
+from mesascope.models.constructions import gd_plus_plus, kernel_gradient_descent
+from mesascope.types import Prompts, Subject
+
+Step = Callable[[Problem, Tensor, int], Tensor]
+
+
+def _gd_plus_plus(draw: Draw) -> Subject:
+    curvature = draw.number("curvature", 0.05, 0.2)
+    return gd_plus_plus(layers=draw.steps(), step_size=draw.step_size(), curvature=curvature)
+
+
+def _kernel(draw: Draw) -> Subject:
+    return kernel_gradient_descent(
+        layers=draw.steps(),
+        step_size=draw.number("step size", 0.3, 1.0),
+        temperature=draw.number("temperature", 1.0, 4.0),
+        normalised=draw.choice("normalised", (0, 1)),
+    )
+
+
+def _iteration(name: str, layers: int, step: Step) -> Scripted:
+    """The iterates of a rule for w, from zero."""
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        problem = Problem.of(prompts)
+        weights, rows = torch.zeros_like(problem.moment), []
+        for layer in range(layers):
+            weights = step(problem, weights, layer)
+            rows.append((prompts.queries @ weights[..., None])[..., 0])
+        return torch.stack(rows)
+
+    return Scripted(name=name, layers=layers, script=script)
+
+
+def _steepest(problem: Problem, weights: Tensor, layer: int) -> Tensor:
+    """Along the gradient to the minimum."""
+    residual = problem.moment - problem.apply(weights)
+    curvature = (residual * problem.apply(residual)).sum(-1, keepdim=True)
+    length = residual.square().sum(-1, keepdim=True) / curvature.clamp(min=1e-300)
+    return weights + length * residual
+
+
+def _coordinate(problem: Problem, weights: Tensor, layer: int) -> Tensor:
+    """One sweep of exact minimisation over the coordinates (Gauss–Seidel)."""
+    weights = weights.clone()
+    for i in range(weights.shape[-1]):
+        slope = problem.moment[:, i] - (problem.gram[:, i] * weights).sum(-1)
+        weights[:, i] += slope / problem.gram[:, i, i]
+    return weights
+
+
+def _soft_threshold(size: float, threshold: float) -> Step:
+    """Proximal gradient for the lasso."""
+
+    def step(problem: Problem, weights: Tensor, layer: int) -> Tensor:
+        moved = weights + size * (problem.moment - problem.apply(weights))
+        return moved.sign() * (moved.abs() - size * threshold).clamp(min=0)
+
+    return step
+
+
+def _online(size: float) -> Step:
+    """Least mean squares: the examples one after the other, a few a layer (Widrow & Hoff 1960)."""
+
+    def step(problem: Problem, weights: Tensor, layer: int) -> Tensor:
+        assert problem.xs is not None
+        assert problem.ys is not None
+        for i in range(4 * layer, 4 * layer + 4):
+            x, y = problem.xs[:, i % problem.examples], problem.ys[:, i % problem.examples]
+            error = y - (x * weights).sum(-1)
+            weights = weights + size * error[:, None] * x
+        return weights
+
+    return step
+
+
+CASES = (
+    Case(name="GD++", truth=(), make=_gd_plus_plus, share=4),
+    Case(name="kernel gradient descent", truth=(), make=_kernel, share=4),
+    Case(
+        name="steepest descent",
+        truth=(),
+        make=lambda draw: _iteration("steepest descent", draw.whole("steps", 3, 7), _steepest),
+        share=3,
+    ),
+    Case(
+        name="coordinate descent",
+        truth=(),
+        make=lambda draw: _iteration("coordinate descent", draw.steps(), _coordinate),
+        share=3,
+    ),
+    Case(
+        name="lasso by soft thresholds",
+        truth=(),
+        make=lambda draw: _iteration(
+            "lasso", draw.steps(), _soft_threshold(draw.step_size(), draw.number("threshold", 0.1, 0.3))
+        ),
+        share=3,
+    ),
+    Case(
+        name="least mean squares, online",
+        truth=(),
+        make=lambda draw: _iteration("least mean squares", draw.steps(), _online(draw.number("rate", 0.02, 0.05))),
+        share=3,
+    ),
+)

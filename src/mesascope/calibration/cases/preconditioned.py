@@ -1,0 +1,34 @@
+"""Gradient descent and conjugate gradient with a preconditioner: each prompt's Jacobi, or one fixed in the weights."""
+
+from mesascope.algorithms import PreconditionedGradientDescent
+from mesascope.calibration.cases.first_order import spread
+from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.scripted import followed
+from mesascope.models.constructions import preconditioned_conjugate_gradient, preconditioned_gradient_descent
+from mesascope.types import Subject
+
+
+def _descent(draw: Draw) -> Subject:
+    condition = draw.number("condition of P", 3.0, 30.0)
+    return spread(
+        draw,
+        preconditioned_gradient_descent(layers=draw.steps(), step_size=draw.step_size(), condition=condition),
+    )
+
+
+def _conjugate(draw: Draw) -> Subject:
+    condition = draw.number("condition of P", 3.0, 30.0)
+    return spread(draw, preconditioned_conjugate_gradient(iterations=draw.steps(), condition=condition))
+
+
+def _jacobi(draw: Draw) -> Subject:
+    algorithm = PreconditionedGradientDescent(step_size=draw.step_size())
+    return followed(algorithm.name, algorithm, range(1, draw.steps() + 1))
+
+
+DESCENT, CONJUGATE = ("preconditioned-gradient-descent",), ("preconditioned-conjugate-gradient",)
+CASES = (
+    Case(name="gradient descent, Jacobi", truth=DESCENT, make=_jacobi, share=6),
+    Case(name="gradient descent, P in the weights", truth=DESCENT, make=_descent, share=6),
+    Case(name="conjugate gradient, P in the weights", truth=CONJUGATE, make=_conjugate, share=6),
+)

@@ -1,0 +1,14 @@
+"""Shares of a count, with exact intervals."""
+
+from scipy.stats import binomtest
+
+
+def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
+    """The share and its 95 % interval; NaN and (0, 1) of nothing.
+
+    Source: Clopper & Pearson 1934.
+    """
+    if of == 0:
+        return float("nan"), (0.0, 1.0)
+    interval = binomtest(hits, of).proportion_ci(0.95, method="exact")
+    return hits / of, (float(interval.low), float(interval.high))

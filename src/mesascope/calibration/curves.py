@@ -1,0 +1,132 @@
+"""Power: how often two candidates are told apart, by prediction noise and number of prompts."""
+
+import torch
+
+from mesascope.calibration.counting import share
+from mesascope.instruments import bootstrap
+from mesascope.instruments.identification.families import FAMILIES, Family
+from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.prompts import discriminating
+from mesascope.instruments.identification.scoring import Losses, confidence_set, losses, telling_apart
+from mesascope.seeds import generator
+from mesascope.tasks import LinearRegression
+from mesascope.types import Control, Domain, Figure, Measurement
+
+PAIRS = (
+    ("conjugate-gradient", "preconditioned-conjugate-gradient"),
+    ("conjugate-gradient", "data-space-conjugate-gradient"),
+    ("nesterov", "heavy-ball"),
+    ("gradient-descent", "newton-schulz:identity"),
+)
+"""What a subject follows, and what it might be taken for."""
+NOISES = (0.0, 0.05, 0.2, 1.0)
+COUNTS = (10, 30, 100, 300, 1000)
+POOL, FITTING, LAYERS = 5000, 96, 5
+COEFFICIENTS = {"step_size": 0.12, "momentum": 0.8, "scale": 0.15}
+"""Of what is followed: momentum enough for the two accelerated methods to differ in five steps."""
+
+
+def power_curves(*, seed: int = 0, repetitions: int = 200) -> tuple[Measurement, ...]:
+    """How often the confidence set keeps the followed candidate and drops the other, fitted to it.
+
+    Each repetition draws prompts from a pool of 5,000 discriminating ones. The interval is Clopper–Pearson's.
+
+    Controls. Negative: how often the set loses the candidate that is followed; by construction of the set at most one in
+    twenty. Positive: how often a prediction of zero is dropped.
+
+    Args:
+        seed: of the pool, the noise and the draws.
+        repetitions: for every pair, noise and number of prompts.
+    """
+    distribution = discriminating(LinearRegression(), Domain())
+    assert distribution is not None
+    pool = Runner(distribution.task.sample(POOL, seed=seed, stream="power curves/pool"))
+    fitting = Runner(distribution.task.sample(FITTING, seed=seed, stream="power curves/fitting"))
+    draws = {count: bootstrap.weights(count, seed=seed) for count in COUNTS}
+    found = []
+    for number, (followed, other) in enumerate(PAIRS):
+        pair = _pair(followed, other, fitting, pool)
+        rng = generator(seed, "power curves/draws", number)
+        variance = pool.prompts.target_variance
+        for noise in NOISES:
+            normal = torch.randn(pair[0].shape, generator=rng, dtype=torch.float64)
+            subject = pair[0] + (noise * variance).sqrt()[:, None] * normal
+            candidates = torch.cat([pair, torch.zeros_like(pair[:1])])
+            apart = telling_apart(pair, variance)
+            whole = losses(subject, candidates, variance, apart if bool(apart.any()) else torch.ones_like(apart))
+            for count in COUNTS:
+                sets = [
+                    confidence_set(_part(whole, torch.randperm(POOL, generator=rng)[:count]), [0, 1, 2], draws[count])
+                    for _ in range(repetitions)
+                ]
+                value, interval = share(sum(kept == [0] for kept in sets), repetitions)
+                lost, _ = share(sum(0 not in kept for kept in sets), repetitions)
+                dropped, _ = share(sum(2 not in kept for kept in sets), repetitions)
+                found.append(
+                    Measurement(
+                        instrument="power",
+                        quantity="share of repetitions that tell them apart",
+                        value=value,
+                        interval=interval,
+                        n=repetitions,
+                        coordinates={"subject": followed, "against": other, "noise": noise, "prompts": count},
+                        controls=(
+                            Control(kind="negative", name="the followed candidate is lost", value=lost),
+                            Control(kind="positive", name="answering zero is dropped", value=dropped),
+                        ),
+                    )
+                )
+    return tuple(found)
+
+
+def figure(measurements: tuple[Measurement, ...]) -> Figure:
+    """Power against the number of prompts, a line for each share of noise."""
+    rows = tuple(
+        {
+            "pair": f"{m.coordinates['subject']} against {m.coordinates['against']}",
+            "noise": f"{m.coordinates['noise']:g}",
+            "prompts": m.coordinates["prompts"],
+            "power": m.value,
+            "low": m.interval[0] if m.interval else None,
+            "high": m.interval[1] if m.interval else None,
+        }
+        for m in measurements
+        if m.instrument == "power"
+    )
+    return Figure(
+        name="power",
+        section="Power",
+        title="How often two candidates are told apart",
+        caption="A subject follows the first candidate over five layers; the second is fitted to it. Prediction noise is a share "
+        "of the target's variance, and is added after every layer. Bands are Clopper–Pearson 95 %.",
+        kind="lines",
+        rows=rows,
+        x="prompts",
+        y="power",
+        series="noise",
+        facet="pair",
+        low="low",
+        high="high",
+        log=("x",),
+        titles={"noise": "prediction noise", "power": "told apart"},
+    )
+
+
+def _pair(followed: str, other: str, fitting: Runner, pool: Runner) -> torch.Tensor:
+    """The paths of both on the pool: (candidate, layer, batch, query)."""
+    families = {family.name: family for family in FAMILIES}
+    first, second = families[followed], families[other]
+    values = _values(first)
+    fit = fit_path(second, fitting, fitting.predictions(first, values, LAYERS)[1:], gains=False)
+    steps = torch.tensor(fit.steps)
+    return torch.stack(
+        [pool.predictions(first, values, LAYERS)[1:], pool.predictions(second, fit.values, int(steps.max()))[steps]]
+    )
+
+
+def _values(family: Family) -> tuple[float, ...]:
+    return tuple(COEFFICIENTS[c.name] for c in family.coefficients)
+
+
+def _part(whole: Losses, index: torch.Tensor) -> Losses:
+    return Losses(candidates=whole.candidates[:, index], nothing=whole.nothing[index], telling=whole.telling)

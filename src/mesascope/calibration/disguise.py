@@ -1,0 +1,106 @@
+"""A subject in disguise: its residual stream in a random basis, and noise in what its layers say.
+
+Written against the public protocol alone. An instrument that reads named channels instead of the stream finds nothing here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.instruments.applicability import untrained
+from mesascope.seeds import generator
+from mesascope.tasks.covariance import rotations
+from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Disguised:
+    """A subject whose stream is rotated, and whose answers carry noise that the problem does not explain.
+
+    The noise is Gaussian, independent between layers, prompts and queries, and a function of the query: the same prompts
+    get the same answers, and a query that is moved a little gets another noise. It is added to what is
+    captured and to the answers, along the direction that the subject's own readout reads; the pass itself is left alone.
+
+    Attributes:
+        subject: who is behind it; all of its sites lie in the residual stream.
+        seed: of the rotation and the noise.
+        noise: its variance after each layer, as a share of the target's.
+    """
+
+    subject: Subject
+    seed: int
+    noise: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.subject.name
+
+    @property
+    def domain(self) -> Domain:
+        return self.subject.domain
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return tuple(site for site in self.subject.sites if site.kind.startswith("resid"))
+
+    @property
+    def path(self) -> tuple[Site, ...]:
+        return self.subject.path
+
+    def trace(
+        self, prompts: Prompts, *, capture: Sequence[Site] = (), interventions: Sequence[Intervention] = ()
+    ) -> Trace:
+        """The subject's pass, seen in another basis. See `mesascope.types.Subject`."""
+
+        def behind(intervention: Intervention) -> Intervention:
+            def edit(stream: Tensor) -> Tensor:
+                turn = self._turn(stream)
+                return intervention.edit(stream @ turn) @ turn.T
+
+            return replace(intervention, edit=edit)
+
+        trace = self.subject.trace(prompts, capture=capture, interventions=[behind(i) for i in interventions])
+        seen = {}
+        for site, stream in trace.activations.items():
+            if self.noise and site in self.path:
+                stream = stream.clone()
+                stream[:, prompts.examples :] += self._noise(prompts, site)[..., None] * self._direction(stream, site)
+            seen[site] = stream @ self._turn(stream)
+        answers = trace.predictions
+        if self.noise:
+            answers = answers + self._noise(prompts, self.path[-1]).to(answers)
+        return Trace(predictions=answers, activations=seen)
+
+    def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
+        """The subject's own readout, of the stream turned back."""
+        return self.subject.readout(activation @ self._turn(activation).T, site)
+
+    def reinitialised(self, seed: int) -> Subject:
+        """The untrained control of the subject behind, in the same disguise.
+
+        Raises:
+            ValueError: the subject behind has none.
+        """
+        control = untrained(self.subject, seed)
+        if control is None:
+            raise ValueError(f"subject must have an untrained control to be disguised; {self.name} has none.")
+        return replace(self, subject=control)
+
+    def _turn(self, stream: Tensor) -> Float[Tensor, "width width"]:
+        width = stream.shape[-1]
+        return rotations(1, width, generator(self.seed, "disguise/turn", width))[0].to(stream)
+
+    def _direction(self, stream: Tensor, site: Site) -> Float[Tensor, " width"]:
+        """What to add to the stream so that the own readout rises by 1."""
+        read = self.subject.readout(torch.eye(stream.shape[-1]).to(stream)[:, None], site)[:, 0].to(stream)
+        return read / read.square().sum()
+
+    def _noise(self, prompts: Prompts, site: Site) -> Float[Tensor, "batch query"]:
+        rng = generator(self.seed, "disguise/noise", site.layer)
+        along = torch.randn(prompts.dim, generator=rng, dtype=torch.float64) * 1e7
+        uniform = (prompts.queries.double() @ along.to(prompts.queries.device)).frac().abs().clamp(1e-12, 1 - 1e-12)
+        normal = torch.special.ndtri(uniform)
+        return (self.noise * prompts.target_variance.double()).sqrt()[:, None] * normal

@@ -1,0 +1,79 @@
+"""Subjects that are no network: their answers after every layer are written down as a function of the prompts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import Algorithm, run
+from mesascope.models.taps import Taps
+from mesascope.seeds import generator
+from mesascope.types import Domain, Intervention, Prompts, Site, Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scripted:
+    """A subject whose stream holds, at a query, the answer of the script and the query itself.
+
+    Only the last layer's stream is read, by the answer; an edit elsewhere changes what is captured there and nothing else.
+
+    Attributes:
+        name: for reports.
+        layers: how many.
+        script: the answers after every layer.
+    """
+
+    name: str
+    layers: int
+    script: Callable[[Prompts], Float[Tensor, "layer batch query"]]
+
+    @property
+    def domain(self) -> Domain:
+        return Domain()
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return tuple(Site(layer=layer, kind="resid_post") for layer in range(self.layers))
+
+    @property
+    def path(self) -> tuple[Site, ...]:
+        return self.sites
+
+    def trace(
+        self, prompts: Prompts, *, capture: Sequence[Site] = (), interventions: Sequence[Intervention] = ()
+    ) -> Trace:
+        """Run the script. See `mesascope.types.Subject`."""
+        taps = Taps(self.sites, capture, interventions)
+        p = prompts.to(dtype=torch.float64)
+        shown = torch.cat([p.ys[..., None], p.xs], -1)
+        stream = shown[:, :0]
+        for site, answers in zip(self.sites, self.script(p), strict=True):
+            stream = taps(site, torch.cat([shown, torch.cat([answers[..., None], p.queries], -1)], 1))
+        taps.finish()
+        return Trace(predictions=stream[:, p.examples :, 0], activations=taps.activations)
+
+    def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
+        """The first channel."""
+        return activation[..., 0]
+
+    def reinitialised(self, seed: int) -> "Scripted":
+        """What a script that was never written would say: a random linear function of the query, another in each layer."""
+
+        def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+            rng = generator(seed, "scripted/reinitialised", prompts.dim)
+            weights = torch.randn(self.layers, prompts.dim, generator=rng, dtype=torch.float64)
+            return torch.einsum("bqd,ld->lbq", prompts.queries, weights.to(prompts.queries))
+
+        return Scripted(name=f"{self.name}, unwritten", layers=self.layers, script=script)
+
+
+def followed(name: str, algorithm: Algorithm, steps: Sequence[int]) -> Scripted:
+    """A subject that is at the given step of a reference algorithm after each layer."""
+    index = torch.tensor(list(steps))
+    return Scripted(
+        name=name,
+        layers=len(index),
+        script=lambda prompts: run(algorithm, prompts, int(index.max())).predictions[index],
+    )

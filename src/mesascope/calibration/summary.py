@@ -1,0 +1,202 @@
+"""What a panel's verdicts amount to: the confusion matrix, what is wrong, what is needlessly undecided."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from mesascope.calibration.counting import share
+from mesascope.calibration.distinguishing import ENOUGH
+from mesascope.calibration.judging import Judged, Outcome
+from mesascope.types import Control, Figure, Measurement, Scalar
+
+NONE, UNDECIDED, UNDECIDED_WRONG = "none of these", "undecided, with it", "undecided, without it"
+OWN, WITHHELD = "as they are", "own readout withheld"
+Readout = Literal["as they are", "own readout withheld"]
+
+
+def distinguishable(judged: Judged) -> bool:
+    """Whether the reference algorithms alone tell its algorithm from all others, with power 0.9 or more."""
+    return judged.power is not None and judged.power >= ENOUGH
+
+
+def answered(judged: Judged) -> str:
+    """The column of the confusion matrix."""
+    if judged.outcome in ("none", "missed"):
+        return NONE
+    names = sorted({name.split(":")[0] for name in judged.algorithms})
+    if len(names) == 1:
+        return names[0]
+    return UNDECIDED_WRONG if judged.outcome == "wrong" else UNDECIDED
+
+
+def figures(own: Sequence[Judged], withheld: Sequence[Judged]) -> tuple[Figure, ...]:
+    """The confusion matrices, and the tables of what is wrong, needlessly undecided, and everything."""
+    return (
+        confusion(own, "confusion", OWN),
+        confusion(withheld, "confusion-withheld", WITHHELD),
+        _by_kind(own, withheld),
+        _table(
+            own,
+            withheld,
+            "wrong",
+            "Wrong answers",
+            "An answer set that lacks the truth.",
+            lambda j: j.outcome == "wrong",
+        ),
+        _table(
+            own,
+            withheld,
+            "needless",
+            "Distinguishable and not identified",
+            f"The reference algorithms alone tell these subjects' algorithm from every other with power {ENOUGH} or more, at "
+            "this number of prompts and the subject's noise, and yet it was not identified.",
+            lambda j: distinguishable(j) and j.outcome in ("undecided", "missed"),
+        ),
+        _table(
+            own,
+            withheld,
+            "subjects",
+            "Every subject",
+            "What it was made from, and what was said of it.",
+            lambda j: True,
+        ),
+    )
+
+
+def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
+    """Truth against answer, as counts."""
+    counts = Counter((_truth(j), answered(j)) for j in judged)
+    truths = [*sorted({_truth(j) for j in judged} - {NONE}), NONE]
+    answers = [*(t for t in truths if t != NONE), UNDECIDED, UNDECIDED_WRONG, NONE]
+    answers += sorted({answered(j) for j in judged} - set(answers))
+    return Figure(
+        name=name,
+        section="Confusion matrix",
+        title=f"What subjects with a known answer were said to run, {readout}",
+        caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Off the diagonal, only the last three "
+        "columns are not wrong, and of these the last is right in the last row alone.",
+        kind="heatmap",
+        rows=tuple({"truth": t, "answer": a, "subjects": counts[t, a]} for t in truths for a in answers),
+        x="answer",
+        y="truth",
+        value="subjects",
+    )
+
+
+def measurements(own: Sequence[Judged], withheld: Sequence[Judged]) -> tuple[Measurement, ...]:
+    """Shares with Clopper–Pearson intervals.
+
+    Controls. Negative: the share that a verdict which names an algorithm at random, as often as each is the truth, would
+    get right; for the wrong ones, the share it would get wrong.
+    """
+    found: list[Measurement] = []
+    for readout, judged in ((OWN, own), (WITHHELD, withheld)):
+        able = [j for j in judged if distinguishable(j)]
+        nothing = [j for j in judged if not j.truth]
+        unable = [j for j in judged if j.truth and not distinguishable(j)]
+        truths = Counter(_truth(j) for j in judged)
+        chance = sum((count / len(judged)) ** 2 for count in truths.values())
+        named = chance - (truths[NONE] / len(judged)) ** 2
+        for quantity, group, outcomes, control in (
+            ("wrong", judged, ("wrong",), 1 - chance),
+            ("distinguishable and identified", able, ("identified",), named),
+            ("distinguishable and undecided", able, ("undecided",), 0.0),
+            ("distinguishable and called none", able, ("missed",), truths[NONE] / len(judged)),
+            ("none of these and called so", nothing, ("none",), truths[NONE] / len(judged)),
+            ("not distinguishable and identified rightly", unable, ("identified",), named),
+        ):
+            value, interval = share(sum(j.outcome in outcomes for j in group), len(group))
+            found.append(
+                Measurement(
+                    instrument="panel",
+                    quantity=quantity,
+                    value=value,
+                    interval=interval,
+                    n=len(group),
+                    unit="share of subjects",
+                    coordinates={"readout": readout},
+                    controls=(Control(kind="negative", name="a name drawn at random", value=control),),
+                )
+            )
+    return tuple(found)
+
+
+def sentences(panel: str, found: Sequence[Measurement], coverage: Sequence[Measurement]) -> tuple[str, ...]:
+    """What came out, in words."""
+    told = []
+    for readout in (OWN, WITHHELD):
+        by = {m.quantity: m for m in found if m.coordinates["readout"] == readout}
+        wrong, right, none = by["wrong"], by["distinguishable and identified"], by["none of these and called so"]
+        told.append(
+            f"Panel {panel}, {readout}: {_count(wrong)} subjects got a wrong answer (95 % interval {_interval(wrong)}); of those "
+            f"that can be told apart, {_count(right)} were identified ({_interval(right)}); of those that run none of the "
+            f"candidates, {_count(none)} were called so ({_interval(none)})."
+        )
+    told += [
+        f"95 % intervals of the score held it in {m.value:.1%} of {m.n} repetitions ({m.coordinates['subject']})."
+        for m in coverage
+    ]
+    return tuple(told)
+
+
+def _count(m: Measurement) -> str:
+    return f"{round(m.value * m.n) if m.n else 0} of {m.n}"
+
+
+def _interval(m: Measurement) -> str:
+    low, high = m.interval or (0.0, 1.0)
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _truth(judged: Judged) -> str:
+    return " or ".join(judged.truth) or NONE
+
+
+def _by_kind(own: Sequence[Judged], withheld: Sequence[Judged]) -> Figure:
+    kinds = list(dict.fromkeys(j.case for j in own))
+    order: tuple[Outcome, ...] = ("identified", "undecided", "none", "missed", "wrong")
+    rows = []
+    for kind in kinds:
+        row: dict[str, Scalar] = {"kind": kind}
+        for readout, judged in ((OWN, own), (WITHHELD, withheld)):
+            counts = Counter(j.outcome for j in judged if j.case == kind)
+            row[readout] = ", ".join(f"{counts[o]} {o}" for o in order if counts[o])
+        row["distinguishable"] = sum(distinguishable(j) for j in own if j.case == kind)
+        rows.append(row)
+    return Figure(
+        name="kinds",
+        section="Confusion matrix",
+        title="By kind of subject",
+        caption="Identified: named alone and rightly. Undecided: among others. None: rightly none of the candidates. "
+        "Missed: none, though a candidate it is.",
+        kind="table",
+        rows=tuple(rows),
+    )
+
+
+def _table(
+    own: Sequence[Judged],
+    withheld: Sequence[Judged],
+    name: str,
+    title: str,
+    caption: str,
+    chosen: Callable[[Judged], bool],
+) -> Figure:
+    rows = [
+        {
+            "kind": j.case,
+            "readout": readout,
+            "outcome": j.outcome,
+            "answer": ", ".join(j.algorithms) or "none",
+            "score": j.score,
+            "remainder": j.remainder,
+            "power": j.power,
+            "hardest to tell from": j.hardest,
+            "made from": ", ".join(f"{key} {value}" for key, value in j.settings.items()),
+            "reason": j.reason,
+        }
+        for readout, judged in ((OWN, own), (WITHHELD, withheld))
+        for j in judged
+        if chosen(j)
+    ]
+    return Figure(name=name, section="Subjects", title=title, caption=caption, kind="table", rows=tuple(rows))
