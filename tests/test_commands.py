@@ -43,6 +43,13 @@ UNUSABLE = {
     "no such device": (["identify", "two-layer", "--device", "nonsense"], "--device"),
     "negative seed": (["identify", "two-layer", "--seed", "-1"], "seed"),
     "no such spec": (["train", "two-layre"], "Did you mean 'two-layer'"),
+    "a design for no candidates": (["identify", "two-layer", "--design"], "as in --compare cg,pcg"),
+    "a distance without a design": (["identify", "two-layer", "--distance", "0.2"], "add --design"),
+    "three candidates without a design": (["identify", "two-layer", "--compare", "cg,pcg,gd"], "two candidates"),
+    "a distance below 0": (
+        ["identify", "two-layer", "--compare", "cg,pcg", "--design", "--distance", "-1"],
+        "distance must be 0 or more",
+    ),
     "one candidate to compare": (["identify", "two-layer", "--compare", "cg"], "two candidates"),
 }
 
@@ -105,6 +112,22 @@ def test_compare_answers_per_condition_number(capsys):
     assert status == 0
     assert [row["coordinates"]["condition"] for row in rows] == [1.0, 3.0, 30.0, 300.0]
     assert rows[0]["value"] is None  # at κ = 1 nothing is enough
+
+
+def test_a_design_says_what_it_buys(capsys, tmp_path):
+    arguments = ("identify", "two-layer", "--compare", "cg,pcg", "--design", "--distance", "0.2")
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["training", "standard", "designed"]
+    assert any("eigenvalues of" in line for line in lines)
+    status, out, _ = run(capsys, *arguments, "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert [row["coordinates"]["condition"] for row in found["conditions"]] == [1.0, 3.0, 30.0, 300.0]
+    assert found["design"]["distance"] <= 0.2
+    assert f" {found['design']['after']['value']:.0f} " in lines[-1]
+    assert written(tmp_path) == []
 
 
 @pytest.mark.parametrize("what", ["models", "tasks", "algorithms", "instruments", "specs", "studies"])

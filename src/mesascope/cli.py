@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import errno
+import itertools
 import json
 import logging
 import re
@@ -16,6 +17,7 @@ import torch
 import mesascope as ms
 from mesascope.algorithms import ALL
 from mesascope.examine import BUDGETS
+from mesascope.instruments.identification.design import Design, design_prompts, settings
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.codec import from_json, nearest, to_json
@@ -89,6 +91,10 @@ def _examine(options: argparse.Namespace) -> None:
 
 
 def _identify(options: argparse.Namespace) -> None:
+    if options.design and options.compare is None:
+        raise UsageError("--design must know which candidates to tell apart; name them, as in --compare cg,pcg.")
+    if options.distance is not None and not options.design:
+        raise UsageError("--distance is how far designed prompts may lie from training; add --design.")
     subject, task = _subject_and_task(options)
     if options.compare is not None:
         _compare(options, subject, task)
@@ -107,20 +113,40 @@ def _identify(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegression) -> None:
     """How many prompts tell two candidates apart, where the subject's domain allows them."""
-    pair = [name.strip() for name in options.compare.split(",")]
-    if len(pair) != 2:
+    names = [name.strip() for name in options.compare.split(",")]
+    if len(names) < 2 or (len(names) > 2 and not options.design):
         raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {options.compare!r}.")
-    found = prompts_needed(pair[0], pair[1], task, subject.domain, noise=options.noise, seed=options.seed)
+    given = {"noise": options.noise, "seed": options.seed}
+    found = {pair: prompts_needed(*pair, task, subject.domain, **given) for pair in itertools.combinations(names, 2)}
+    design = None
+    if options.design:
+        design = design_prompts(names, task, subject.domain, limit=options.distance, **given)
     if options.json:
-        _print_json(found)
+        rows = [m for measurements in found.values() for m in measurements]
+        _print_json(rows if design is None else {"conditions": rows, "design": design})
         return
-    print(
-        f"prompts needed to tell {pair[1]} from {pair[0]}, for a subject that follows {pair[0]} with {options.noise:g} of the"
-    )
-    print("target's variance as prediction noise (power 0.9 at level 0.95):")
-    for m in found:
-        needed = "no number is enough" if m.value == float("inf") else f"{m.value:.0f}"
-        print(f"  κ = {m.coordinates['condition']:<6g} {needed}")
+    for (first, second), measurements in found.items():
+        print(
+            f"prompts needed to tell {second} from {first}, for a subject that follows {first} with {options.noise:g} of the"
+        )
+        print("target's variance as prediction noise (power 0.9 at level 0.95):")
+        for m in measurements:
+            print(f"  κ = {m.coordinates['condition']:<6g} {_number(m)}")
+    if design is not None:
+        _print_design(design)
+
+
+def _print_design(design: Design) -> None:
+    print(f"prompts designed to tell {', '.join(design.candidates)} apart, at most {design.limit:.2f} from training:")
+    print(f"  {settings(design.task)}")
+    print("prompts needed for the pair that is hardest, whichever the subject follows:")
+    for name, m in zip(("training", "standard", "designed"), (*design.before, design.after), strict=True):
+        who = f"({m.coordinates['against']} from {m.coordinates['subject']})"
+        print(f"  {name:<9} at distance {m.coordinates['distance']:.2f}  {_number(m)}  {who}")
+
+
+def _number(needed: ms.Measurement) -> str:
+    return "no number is enough" if needed.value == float("inf") else f"{needed.value:.0f}"
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -183,6 +209,12 @@ def _parser() -> argparse.ArgumentParser:
     examine.add_argument("--out", help="directory for report.html and record.json; default: out/examine-MODEL")
     identify.add_argument("--algorithms", help="candidates, separated by commas; default: all")
     identify.add_argument("--compare", help="two candidates, as in cg,pcg: how many prompts would tell them apart")
+    identify.add_argument(
+        "--design", action="store_true", help="for --compare, of two or more: choose prompts that tell them apart"
+    )
+    identify.add_argument(
+        "--distance", type=float, help="for --design: how far from training (default: as far as the standard prompts)"
+    )
     identify.add_argument("--noise", type=float, default=0.05, help="for --compare: share of prediction noise (0.05)")
 
     training = command("train", _train, "train a model from a specification")
