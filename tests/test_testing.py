@@ -66,7 +66,9 @@ def tiny(**changes) -> TransformerSubject:
 def built(name):
     """A construction with as few layers as tell something."""
     options = inspect.signature(CONSTRUCTIONS[name]).parameters
-    return CONSTRUCTIONS[name](**{option: 2 for option in ("layers", "iterations") if option in options})
+    return CONSTRUCTIONS[name](
+        **{option: 2 for option in ("layers", "iterations", "steps", "inner") if option in options}
+    )
 
 
 @pytest.mark.parametrize("name", CONSTRUCTIONS)

@@ -56,8 +56,24 @@ def test_names_are_those_of_the_weights_that_ship() -> None:
 
 @pytest.mark.parametrize("name", CONSTRUCTIONS)
 def test_constructions_load(name: str) -> None:
-    assert ms.load(f"construction:{name}").name == name
-    assert default_task(ms.load(f"construction:{name}")) == ms.tasks.LinearRegression()
+    subject = ms.load(f"construction:{name}")
+    assert subject.name == name
+    if name != "glm-newton":
+        assert default_task(subject) == ms.tasks.LinearRegression()
+
+
+@pytest.mark.parametrize("family", ["logistic", "poisson"])
+def test_what_is_made_for_another_task_has_no_default(family: str) -> None:
+    subject = ms.load(f"construction:glm-newton?family={family}&inner=2")
+    assert subject.spec["options"] == {"steps": 3, "inner": 2, "ridge": 1.0, "family": family}  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=rf"made for linear regression.*it is made for {family} regression\. Trace it"):
+        default_task(subject)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_option_may_be_a_word_and_must_be_a_known_one() -> None:
+    with pytest.raises(ValueError, match=r"family must be one of 'logistic', 'poisson'; got 'probit'"):
+        ms.load("construction:glm-newton?family=probit")
 
 
 def test_constructions_take_options() -> None:

@@ -20,6 +20,8 @@ from mesascope.algorithms.first_order import (
     Nesterov,
     PreconditionedGradientDescent,
 )
+from mesascope.algorithms.gd_plus_plus import GDPlusPlus
+from mesascope.algorithms.glm import GLMNewton
 from mesascope.algorithms.kernels import (
     RBF,
     Exponential,
@@ -46,6 +48,7 @@ ALL: tuple[type[Algorithm], ...] = (
     PreconditionedConjugateGradient,
     DataSpaceConjugateGradient,
     NewtonSchulz,
+    GDPlusPlus,
     LeastSquares,
     Ridge,
     BayesOptimal,
@@ -55,7 +58,7 @@ ALL: tuple[type[Algorithm], ...] = (
     MeanLabel,
     LastLabel,
 )
-"""Every reference learner; each can be made without arguments."""
+"""Every learner of regression with squared error; each can be made without arguments."""
 
 __all__ = [
     "ALL",
@@ -69,6 +72,8 @@ __all__ = [
     "DataSpaceConjugateGradient",
     "Exponential",
     "FirstOrder",
+    "GDPlusPlus",
+    "GLMNewton",
     "GradientDescent",
     "HeavyBall",
     "Invariance",

@@ -1,6 +1,7 @@
 """Where prompts come from."""
 
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
+from mesascope.tasks.generalised import GeneralisedLinearRegression
 from mesascope.tasks.inputs import Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
 
@@ -9,6 +10,7 @@ __all__ = (
     "Diagonal",
     "Eigenvalues",
     "Gaussian",
+    "GeneralisedLinearRegression",
     "Identity",
     "Inputs",
     "Laplace",

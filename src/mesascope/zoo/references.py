@@ -18,7 +18,7 @@ from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, nearest
 from mesascope.records.store import Damaged
-from mesascope.tasks import LinearRegression
+from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.types import Subject
 
 HERE = Path(__file__).parent
@@ -69,9 +69,19 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
 
 
 def default_task(subject: Subject) -> LinearRegression:
-    """The task a subject was trained on, or one that fits its domain."""
+    """The task a subject was trained on, or one that fits its domain.
+
+    Raises:
+        ValueError: it was made for another task than linear regression.
+    """
     spec = getattr(subject, "spec", None)
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
+        if spec["task"].get("type") == GeneralisedLinearRegression.__name__:
+            raise ValueError(
+                f"model {subject.name!r} must be made for linear regression, which all candidates solve; it is made for "
+                f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
+                "with run(GLMNewton(…), prompts)."
+            )
         return from_json(LinearRegression, spec["task"], "spec.task")
     domain, plain = subject.domain, LinearRegression()
     return LinearRegression(
@@ -90,7 +100,7 @@ def _construction(text: str) -> Subject:
         )
     make = CONSTRUCTIONS[name]
     parameters = inspect.signature(make).parameters
-    options: dict[str, int | float] = {}
+    options: dict[str, int | float | str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in parameters:
             raise ValueError(
@@ -99,7 +109,8 @@ def _construction(text: str) -> Subject:
             )
         if key in options:
             raise ValueError(f"{key} of construction:{name} must be given once; got {query!r}.")
-        kind = int if parameters[key].annotation is int else float
+        annotation = parameters[key].annotation
+        kind = annotation if annotation in (int, float) else str
         try:
             options[key] = kind(value)
         except ValueError:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mesascope.models.constructions.chebyshev import chebyshev_iteration
 from mesascope.models.constructions.conjugate_gradient import conjugate_gradient, data_space_conjugate_gradient
 from mesascope.models.constructions.gd_plus_plus import gd_plus_plus
+from mesascope.models.constructions.glm_newton import glm_newton
 from mesascope.models.constructions.gradient_descent import gradient_descent
 from mesascope.models.constructions.heavy_ball import heavy_ball
 from mesascope.models.constructions.kernel_gradient_descent import kernel_gradient_descent
@@ -42,6 +43,7 @@ CONSTRUCTIONS: dict[str, Callable[..., Construction]] = {
     "pipelined-conjugate-gradient": pipelined_conjugate_gradient,
     "primal-conjugate-gradient": primal_conjugate_gradient,
     "primal-gradient-descent": primal_gradient_descent,
+    "glm-newton": glm_newton,
     "gradient-descent-several-outputs": gradient_descent_several_outputs,
     "conjugate-gradient-several-outputs": conjugate_gradient_several_outputs,
 }
@@ -60,6 +62,7 @@ __all__ = (
     "conjugate_gradient_several_outputs",
     "data_space_conjugate_gradient",
     "gd_plus_plus",
+    "glm_newton",
     "gradient_descent",
     "gradient_descent_several_outputs",
     "heavy_ball",

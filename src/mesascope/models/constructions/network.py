@@ -17,8 +17,9 @@ from torch import Tensor
 
 from mesascope.models.constructions.holding import Holding
 from mesascope.models.taps import Taps
-from mesascope.records.codec import check_count
+from mesascope.records.codec import check_count, to_json
 from mesascope.seeds import generator
+from mesascope.tasks import GeneralisedLinearRegression
 from mesascope.types import Domain, Intervention, Prompts, Site, Trace
 
 Named = dict[str, Float[Tensor, "batch position _"]]
@@ -146,6 +147,7 @@ class Construction:
         build: the network for an input dimension.
         options: what it was built with.
         dtype: the precision it runs in, whatever that of the prompts.
+        task: the task it is made for, where that is not linear regression.
         holds: the algorithm's state that its channels hold, and how; ``None`` where no reference algorithm has that state.
     """
 
@@ -156,9 +158,10 @@ class Construction:
     not_attention: str
     source: str
     build: Callable[[int], Network]
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | str] = field(default_factory=dict)
     layers_to_start: int = 0
     dtype: torch.dtype = torch.float64
+    task: GeneralisedLinearRegression | None = None
     holds: Holding | None = None
 
     @property
@@ -184,6 +187,7 @@ class Construction:
             "not_attention": self.not_attention,
             "source": self.source,
             "options": dict(self.options),
+            **({} if self.task is None else {"task": to_json(self.task)}),
         }
 
     def trace(

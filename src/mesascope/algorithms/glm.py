@@ -1,0 +1,126 @@
+"""Logistic and Poisson regression: Newton's method, whose systems are solved by a few steps of conjugate gradients."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mesascope.algorithms.algorithm import Algorithm, Invariance, State, status_where
+from mesascope.algorithms.problem import Problem, check_ridge
+from mesascope.records.codec import check_choices, check_count
+from mesascope.types import Status
+
+Family = Literal["logistic", "poisson"]
+
+
+def mean(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """μ(η): the mean label at a linear predictor."""
+    return predictor.sigmoid() if family == "logistic" else predictor.exp()
+
+
+def variance(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """μ′(η), with a canonical link the variance of a label: the weight of an example in Newton's system."""
+    return predictor.sigmoid() * (-predictor).sigmoid() if family == "logistic" else predictor.exp()
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GLMNewton(Algorithm):
+    """Newton's method for a generalised linear model with canonical link, from w = 0, without intercept or line search.
+
+    One step: with μ and D = diag μ′ at the predictors Xw,
+
+        (XᵀDX + λI) p = Xᵀ(y − μ) − λw    by ``inner`` steps of conjugate gradients from p = 0;    w ← w + p
+
+    It minimises Σᵢ [ψ(ηᵢ) − yᵢηᵢ] + ½λ‖w‖² with ψ′ = μ. That is scikit-learn's LogisticRegression at C = 1/λ and its
+    PoissonRegressor at alpha = λ/n, both without intercept. With as many inner steps as dimensions it is iteratively
+    reweighted least squares; with fewer, a truncated Newton method. Predictions are linear predictors wᵀx.
+
+    The status is BREAKDOWN where no curvature is left along a direction: without a ridge, on separable labels, μ′
+    underflows as w grows without bound.
+
+    Attributes:
+        family: ``logistic`` for labels 0 and 1, ``poisson`` for counts. Other labels are taken as they are.
+        inner: steps of conjugate gradients, each step of Newton's.
+        ridge: λ, added to the problem's own.
+
+    Raises:
+        ValueError: an unknown family, inner below 1, or a ridge that is negative or not finite.
+
+    Source: McCullagh & Nelder 1989, section 2.5; Nocedal & Wright 2006, section 7.1 (truncation).
+    Departs from source: the number of inner steps is fixed, as a network's layers are.
+    """
+
+    family: Family = "logistic"
+    inner: int = 5
+    ridge: float = 0.0
+    name: ClassVar[str] = "glm-newton"
+    implies: ClassVar[frozenset[Invariance]] = frozenset({"rotation", "permutation"})
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_count("inner", self.inner)
+        check_ridge(self.ridge)
+
+    def init(self, problem: Problem) -> State:
+        weights = torch.zeros_like(problem.moment)
+        return State(status=self._status(self._descent(problem, weights)), weights=weights)
+
+    def step(self, problem: Problem, state: State) -> State:
+        assert state.weights is not None
+        xs, _ = problem.data
+        curvature = variance(self.family, _product(xs, state.weights))
+
+        def apply(v: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+            return _product(xs.mT, curvature * _product(xs, v)) / problem.examples + self._damping(problem) * v
+
+        direction, broken = _solve(apply, self._descent(problem, state.weights), self.inner)
+        weights = state.weights + direction
+        solved = self._status(self._descent(problem, weights))
+        return State(status=torch.maximum(solved, status_where(broken, Status.BREAKDOWN)), weights=weights)
+
+    def _damping(self, problem: Problem) -> float:
+        return (self.ridge + problem.ridge) / problem.examples
+
+    def _descent(self, problem: Problem, weights: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Minus the gradient of the mean objective."""
+        xs, ys = problem.data
+        surprise = ys - mean(self.family, _product(xs, weights))
+        return _product(xs.mT, surprise) / problem.examples - self._damping(problem) * weights
+
+    def _status(self, descent: Float[Tensor, "batch dim"]) -> Int[Tensor, " batch"]:
+        return status_where((descent == 0).all(-1), Status.SOLVED)
+
+
+def _solve(
+    apply: Callable[[Tensor], Tensor], right: Float[Tensor, "batch dim"], steps: int
+) -> tuple[Float[Tensor, "batch dim"], Bool[Tensor, " batch"]]:
+    """Steps of conjugate gradients from zero, and whether one met a direction without curvature before its end.
+
+    A system that is solved, with a residual of exactly zero, takes no further step.
+    """
+    solution, residual, direction = torch.zeros_like(right), right, right
+    energy = _dot(residual, residual)
+    broken = torch.zeros_like(energy, dtype=torch.bool)
+    for _ in range(steps):
+        image = apply(direction)
+        curvature = _dot(direction, image)
+        going = (energy > 0) & (curvature > 0)
+        broken = broken | ((energy > 0) & (curvature <= 0))
+        length = torch.where(going, energy / curvature, torch.zeros_like(energy))[:, None]
+        solution, residual = solution + length * direction, residual - length * image
+        after = _dot(residual, residual)
+        direction = residual + torch.where(going, after / energy, torch.zeros_like(energy))[:, None] * direction
+        energy = after
+    return solution, broken
+
+
+def _product(matrix: Float[Tensor, "batch row column"], vector: Float[Tensor, "batch column"]) -> Tensor:
+    return (matrix @ vector[..., None])[..., 0]
+
+
+def _dot(a: Float[Tensor, "batch dim"], b: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+    return torch.linalg.vecdot(a, b)

@@ -1,0 +1,100 @@
+"""In-context generalised linear regression: binary labels or counts, whose mean depends on wᵀx."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.records.codec import check_choices, check_count
+from mesascope.seeds import generator
+from mesascope.tasks.inputs import Gaussian, Inputs
+from mesascope.tasks.linear import CHUNK, LinearRegression
+from mesascope.types import Prompts
+
+STRONGEST = 5.0
+"""Beyond this standard deviation of the linear predictor labels are nearly without noise, and counts reach billions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneralisedLinearRegression:
+    """Labels y with mean μ(wᵀx), w drawn anew for each prompt; the targets are the linear predictor wᵀx itself.
+
+    ``logistic``: y is 1 with probability μ(η) = 1/(1 + e⁻ᵑ), else 0. ``poisson``: y is a count with mean μ(η) = eᵑ. There
+    is no intercept. The weights' direction is uniform (in the inputs' first coordinates, of a Gaussian vector), and
+    their length such that wᵀx has the standard deviation ``strength`` over each prompt's own input distribution: the
+    classes then overlap, so that with many examples a dimension they are not separable, and no mean overflows. A
+    prompt with few examples can be separable all the same: learn it with a ridge.
+
+    Attributes:
+        dim: dimension of the inputs.
+        examples: pairs shown.
+        queries: queries a prompt.
+        family: the distribution of the labels, with its canonical link.
+        strength: standard deviation of wᵀx.
+        inputs: distribution of all inputs, the queries' too.
+
+    Raises:
+        ValueError: a size below 1, an unknown family, or a strength that is not above 0 and at most 5.
+    """
+
+    dim: int = 5
+    examples: int = 40
+    queries: int = 1
+    family: Literal["logistic", "poisson"] = "logistic"
+    strength: float = 1.0
+    inputs: Inputs = field(default_factory=Gaussian)
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        for name in ("dim", "examples", "queries"):
+            check_count(name, getattr(self, name))
+        if not 0 < self.strength <= STRONGEST:
+            raise ValueError(
+                f"strength must be above 0 and at most {STRONGEST}; got {self.strength}. It is the standard deviation of "
+                "wᵀx: pass 1.0 for labels with a fair share of noise."
+            )
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        stream: str = "sample",
+        start: int = 0,
+        dtype: torch.dtype = torch.float64,
+    ) -> Prompts:
+        """Prompts number ``start`` to ``start + n``; inputs, weights and queries are `LinearRegression`'s, w rescaled.
+
+        Arguments and exceptions are those of `LinearRegression.sample`.
+        """
+        check_count("n", n)
+        check_count("start", start, least=0)
+        first, last = start // CHUNK, (start + n - 1) // CHUNK
+        linear = LinearRegression(dim=self.dim, examples=self.examples, queries=self.queries, inputs=self.inputs)
+        whole = linear.sample((last - first + 1) * CHUNK, seed=seed, stream=stream, start=first * CHUNK)
+        assert whole.weights is not None
+        scale = self.strength / whole.target_variance.sqrt()
+        predictors = (whole.ys * scale[:, None]).split(CHUNK)
+        labels = [
+            self._labels(predictor, generator(seed, f"{stream}/labels", first + i))
+            for i, predictor in enumerate(predictors)
+        ]
+        p = dataclasses.replace(
+            whole,
+            ys=torch.cat(labels),
+            targets=whole.targets * scale[:, None],
+            target_variance=torch.full_like(scale, self.strength**2),
+            weights=whole.weights * scale[:, None],
+        )
+        skip = start - first * CHUNK
+        return p[skip : skip + n].to(dtype=dtype)
+
+    def _labels(
+        self, predictor: Float[Tensor, "batch example"], rng: torch.Generator
+    ) -> Float[Tensor, "batch example"]:
+        if self.family == "poisson":
+            return torch.poisson(predictor.exp(), generator=rng)
+        return (torch.rand(predictor.shape, generator=rng, dtype=predictor.dtype) < predictor.sigmoid()).to(predictor)

@@ -1,0 +1,134 @@
+"""Newton's method for logistic and Poisson regression, against scikit-learn and its own optimality conditions."""
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+
+from mesascope.algorithms import GLMNewton, Problem, run
+from mesascope.algorithms.glm import Family, mean, variance
+from mesascope.tasks import GeneralisedLinearRegression
+from mesascope.testing import check_algorithm
+from mesascope.types import Prompts, Status
+
+FAMILIES: tuple[Family, ...] = ("logistic", "poisson")
+families = pytest.mark.parametrize("family", FAMILIES)
+
+
+def draw(family: Family, *, examples: int = 40, n: int = 16) -> Prompts:
+    task = GeneralisedLinearRegression(
+        dim=4, examples=examples, queries=3, family=family, strength=1.0 if family == "logistic" else 0.5
+    )
+    return task.sample(n, seed=0)
+
+
+@pytest.mark.usefixtures("unchecked")  # the suite asks for LinearRegression
+@families
+@pytest.mark.parametrize("ridge", [0.0, 1.0])
+@pytest.mark.parametrize("inner", [2, 4])
+def test_it_is_an_algorithm(family: Family, ridge: float, inner: int) -> None:
+    task: Any = GeneralisedLinearRegression(dim=4, examples=30, queries=3, family=family, strength=0.5)
+    check_algorithm(GLMNewton(family=family, ridge=ridge, inner=inner), task)
+
+
+@families
+@pytest.mark.parametrize("ridge", [0.1, 5.0])
+def test_it_ends_where_scikit_learn_does(family: Family, ridge: float) -> None:
+    p = draw(family)
+    found = run(GLMNewton(family=family), p, steps=15, ridge=ridge)
+    assert found.weights is not None
+    options = {"fit_intercept": False, "tol": 1e-14, "max_iter": 500, "solver": "newton-cholesky"}
+    for i in range(len(p)):
+        if family == "logistic":  # ½w·w + C Σ loss
+            peer = LogisticRegression(C=1 / ridge, **options)
+        else:  # mean half deviance + ½ alpha w·w
+            peer = PoissonRegressor(alpha=ridge / p.examples, **options)
+        theirs = torch.from_numpy(peer.fit(p.xs[i].numpy(), p.ys[i].numpy()).coef_.ravel())
+        torch.testing.assert_close(found.weights[-1, i], theirs, rtol=1e-10, atol=1e-10)
+        assert float((found.weights[1, i] - theirs).abs().max()) > 1e-5
+    predictions = torch.einsum("bqd,bd->bq", p.queries, found.weights[-1])
+    torch.testing.assert_close(found.predictions[-1], predictions)
+
+
+@families
+def test_with_all_inner_steps_it_is_newtons_method(family: Family) -> None:
+    p, ridge = draw(family), 0.5
+    weights = run(GLMNewton(family=family, inner=4), p, steps=3, ridge=ridge).weights
+    assert weights is not None
+    w = torch.zeros_like(weights[0])
+    for step in range(1, 4):
+        predictor = (p.xs @ w[..., None])[..., 0].requires_grad_()
+        mu = mean(family, predictor)
+        (slope,) = torch.autograd.grad(mu.sum(), predictor)
+        torch.testing.assert_close(variance(family, predictor.detach()), slope)
+        system = p.xs.mT @ (slope[..., None] * p.xs) + ridge * torch.eye(4)
+        gradient = (p.xs.mT @ (mu.detach() - p.ys)[..., None])[..., 0] + ridge * w
+        w = w - torch.linalg.solve(system, gradient)
+        torch.testing.assert_close(weights[step], w, rtol=1e-9, atol=1e-9)
+    fewer = run(GLMNewton(family=family, inner=2), p, steps=3, ridge=ridge).weights
+    assert fewer is not None
+    assert float((fewer[1] - weights[1]).abs().max()) > 1e-3
+
+
+@families
+def test_truncated_steps_get_there_too_and_newtons_converge_quadratically(family: Family) -> None:
+    p = draw(family)
+
+    def errors(inner: int) -> list[float]:
+        path = run(GLMNewton(family=family, inner=inner), p, steps=20, ridge=1.0).weights
+        assert path is not None
+        return (path - path[-1]).abs().amax((1, 2)).tolist()
+
+    full, single = errors(4), errors(1)
+    assert single[5] < 0.2 * single[0]
+    assert 1e-9 < full[2] < 0.2
+    for before, after in itertools.pairwise(full[2:6]):
+        assert after < max(20 * before**2, 1e-14)
+    assert single[5] > 1e3 * full[5]
+
+
+def test_separable_labels_need_a_ridge() -> None:
+    p = draw("logistic", examples=6)
+    p = dataclasses.replace(p, ys=(p.xs[..., 0] > 0).double())
+    plain = run(GLMNewton(inner=4), p, steps=300)
+    assert set(plain.status.tolist()) == {Status.OK, Status.BREAKDOWN}
+    assert float(plain.predictions[100].abs().amax(1).min()) > 20  # and growing
+    damped = run(GLMNewton(inner=4, ridge=0.5), p, steps=60)
+    assert damped.weights is not None
+    assert damped.status.tolist() == [Status.OK] * len(p)
+    assert float((damped.weights[-1] - damped.weights[-2]).abs().max()) < 1e-12
+    same = run(GLMNewton(inner=4, ridge=0.2), p, steps=60, ridge=0.3)
+    torch.testing.assert_close(same.predictions, damped.predictions, rtol=1e-12, atol=1e-12)
+
+
+def test_inputs_of_zero_are_solved_from_the_start() -> None:
+    p = draw("poisson", n=3)
+    xs = p.xs.clone()
+    xs[1] = 0
+    found = run(GLMNewton(family="poisson", inner=4), dataclasses.replace(p, xs=xs), steps=2)
+    assert found.status.tolist()[1] == Status.SOLVED
+    assert found.stopped_at.tolist()[1] == 0
+    assert not found.predictions[:, 1].any()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "probit"}, r"family must be one of 'logistic', 'poisson'; got 'probit'"),
+        ({"inner": 0}, r"inner must be a whole number of at least 1; got 0"),
+        ({"ridge": -1.0}, r"ridge must be finite and at least 0; got -1\.0"),
+    ],
+)
+def test_bad_configurations_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GLMNewton(**change)
+
+
+def test_it_needs_the_examples() -> None:
+    problem = Problem.from_gram(torch.eye(2, dtype=torch.float64)[None], torch.ones(1, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match="problem must hold its examples"):
+        run(GLMNewton(), problem)
