@@ -444,6 +444,7 @@ class Answer:
         controls: the scores that a candidate had to beat.
         remainder: share of the subject's variance that the best candidate leaves and the problem determines: what comes
             back when the same is asked again.
+        remainder_interval: its 95 % interval.
         remainder_regressed: the part of it that is linear in the spectral channels and the other candidates' iterates.
         n: prompts scored.
         agreement: how like each other the candidates are on these prompts (same score, 1 is equal).
@@ -459,6 +460,7 @@ class Answer:
     controls: tuple[Control, ...]
     remainder: float | None
     n: int
+    remainder_interval: tuple[float, float] | None = None
     remainder_regressed: float | None = None
     agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import Algorithm, FirstOrder, NewtonSchulz, Problem, run
+from mesascope.algorithms import Algorithm, FirstOrder, GDPlusPlus, NewtonSchulz, Problem, run
 from mesascope.algorithms.first_order import Schedule
 from mesascope.types import Prompts
 
@@ -44,8 +44,8 @@ def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: in
     """f_k(λ) for k = 0 … steps: the algorithm on one-dimensional problems λw = λ, one an eigenvalue.
 
     Right for every algorithm whose filter is the same for all prompts, that is, with coefficients that do not come from
-    the prompt. Coefficients given per prompt are taken per eigenvalue. First-order methods and Newton–Schulz run on bare
-    numbers, a tenth of the work of `run`, which keeps a status per prompt; all others go through `run`.
+    the prompt. Coefficients given per prompt are taken per eigenvalue. First-order methods, Newton–Schulz and GD++ run on
+    bare numbers, a tenth of the work of `run`, which keeps a status per prompt; all others go through `run`.
     """
     flat = eigenvalues.reshape(-1)
     problem = Problem.from_gram(flat[:, None, None], flat[:, None])
@@ -55,6 +55,8 @@ def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: in
         left = (1 - flat * algorithm.init(problem).inverse[:, 0, 0]).expand_as(flat)
         powers = 2.0 ** torch.arange(1, steps + 1, dtype=flat.dtype)
         rows = torch.cat([torch.zeros_like(flat)[None], 1 - left.abs() ** powers[:, None]])
+    elif isinstance(algorithm, GDPlusPlus):
+        rows = _gd_plus_plus(algorithm, flat[:, None], steps)[..., 0]
     else:
         weights = run(algorithm, problem, steps).weights
         assert weights is not None, f"{algorithm.name} has no weights"
@@ -69,6 +71,16 @@ def _first_order(schedule: Schedule, at: Float[Tensor, "any 1"], steps: int) -> 
         alpha, beta, gamma = schedule(k)
         v = beta * v + alpha * at * (1 - w - gamma * v)
         w = w + v
+        rows.append(w)
+    return torch.stack(rows)
+
+
+def _gd_plus_plus(algorithm: GDPlusPlus, at: Float[Tensor, "any 1"], steps: int) -> Float[Tensor, "step any 1"]:
+    """GD++ on the problem λw = λ."""
+    w, transform, rows = torch.zeros_like(at), torch.ones_like(at), [torch.zeros_like(at)]
+    for _ in range(steps):
+        w = w + algorithm.step_size * transform.square() * at * (1 - w)
+        transform = transform * (1 - algorithm.curvature * at * transform.square())
         rows.append(w)
     return torch.stack(rows)
 

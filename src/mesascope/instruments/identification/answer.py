@@ -11,9 +11,9 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.identification import remainder, scoring
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.fitting import Fit, Runner, best_gains, fit_function, fit_path
+from mesascope.instruments.identification.fitting import Fit, Runner, fit_function, fit_path, mixture
 from mesascope.instruments.identification.paths import Paths, Splits
-from mesascope.instruments.identification.remainder import EXPLAINED
+from mesascope.instruments.identification.remainder import EXPLAINED, REPEATED
 from mesascope.instruments.identification.rivals import ridge_path
 from mesascope.instruments.scores import partners
 from mesascope.types import Answer, CandidateScore, Control, Label, Measurement
@@ -107,7 +107,8 @@ def answer(
 
     controls: list[Control] = []
     outdone = False
-    repeated = regressed = None
+    repeated: tuple[float, tuple[float, float]] | None = None
+    regressed = None
     rival: Control | None = None
     if best is None:
         label, reason = "none", "every candidate implies an invariance that the subject breaks"
@@ -131,7 +132,8 @@ def answer(
             outdone=outdone,
             lost=1 - float(subject[-1].isfinite().double().mean()),
             progress=(advance, advance_interval[0]),
-            remainder=(repeated, regressed),
+            repeated=repeated,
+            regressed=regressed,
             switching=(gain, families[eligible[other]].name),
             undecidable=undecidable,
         )
@@ -158,7 +160,8 @@ def answer(
         readout=paths.readout,
         scores=rows,
         controls=tuple(controls),
-        remainder=repeated,
+        remainder=None if repeated is None else repeated[0],
+        remainder_interval=None if repeated is None else repeated[1],
         remainder_regressed=regressed,
         n=len(prompts),
         agreement={a: dict(zip(names, row, strict=True)) for a, row in zip(names, agreement.tolist(), strict=True)},
@@ -167,28 +170,31 @@ def answer(
 
 
 def _fit_all(question: str, paths: Paths, halves: Halves, families: Sequence[Family]) -> Fitted:
-    fits = tuple(_fit_one(question, f, paths, halves.fitting) for f in families)
+    fits: list[Fit] = []
+    for family in families:  # a larger family comes after those that it contains
+        fits.append(_fit_one(question, family, paths, halves.fitting, fits))
     return Fitted(
-        fits=fits,
+        fits=tuple(fits),
         fitting=torch.stack([_predict(f, halves.fitting, paths, halves.fitting) for f in fits]),
         scoring=torch.stack([_predict(f, halves.scoring, paths, halves.fitting) for f in fits]),
     )
 
 
-def _fit_one(question: str, family: Family, paths: Paths, runner: Runner) -> Fit:
+def _fit_one(question: str, family: Family, paths: Paths, runner: Runner, smaller: Sequence[Fit] = ()) -> Fit:
     if question == "function":
         return fit_function(family, runner, paths.fitting, most_steps=MOST_STEPS, gains=paths.gains)
-    return fit_path(family, runner, paths.fitting, gains=paths.gains)
+    return fit_path(family, runner, paths.fitting, gains=paths.gains, smaller=smaller)
 
 
 def _predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tensor, "layer batch query"]:
-    """The candidate's answers after each layer, with the gains that the fitting half asks for."""
-    steps = torch.tensor(fit.steps)
-    path = on.predictions(fit.family, fit.values, int(steps.max()))[steps]
+    """The candidate's answers after each layer, mixed as the fitting half asks for where readouts were fitted."""
+    now = torch.tensor(fit.steps)
+    then = (now - 1).clamp(min=0)
+    path = on.predictions(fit.family, fit.values, int(now.max()))
     if not paths.gains:
-        return path
-    there = path if on is fitted_on else fitted_on.predictions(fit.family, fit.values, int(steps.max()))[steps]
-    return path * best_gains(paths.fitting, there, fitted_on.prompts.target_variance)[:, None, None]
+        return path[now]
+    there = path if on is fitted_on else fitted_on.predictions(fit.family, fit.values, int(now.max()))
+    return mixture(paths.fitting, there[now], there[then], fitted_on.prompts.target_variance)(path[now], path[then])
 
 
 def _excluded(
@@ -289,7 +295,9 @@ def _rival(paths: Paths, fitted: Fitted, best: int, halves: Halves, informative:
     return control, better and 0 not in scoring.confidence_set(losses, [0, 1], halves.draws)
 
 
-def _repeated(paths: Paths, fitted: Fitted, best: int, halves: Halves, informative: Tensor) -> float:
+def _repeated(
+    paths: Paths, fitted: Fitted, best: int, halves: Halves, informative: Tensor
+) -> tuple[float, tuple[float, float]]:
     there = _predict(fitted.fits[best], halves.again, paths, halves.fitting)
     return remainder.repeated_share(
         paths.scoring - fitted.scoring[best],
@@ -297,6 +305,7 @@ def _repeated(paths: Paths, fitted: Fitted, best: int, halves: Halves, informati
         paths.scoring,
         halves.scoring.prompts.target_variance,
         informative,
+        halves.draws,
     )
 
 
@@ -323,7 +332,8 @@ def _judge(
     outdone: bool,
     lost: float,
     progress: tuple[float, float],
-    remainder: tuple[float, float],
+    repeated: tuple[float, tuple[float, float]],
+    regressed: float,
     switching: tuple[float, str],
     undecidable: bool,
 ) -> tuple[Label, str]:
@@ -342,18 +352,18 @@ def _judge(
                 f"The best candidate, {best} (score {score:.3f}), is not clear of the control '{control.name}' "
                 f"({control.value:.3f}, up to {high:.3f})."
             )
-    repeated, regressed = remainder
-    if max(switching[0], repeated, regressed) > EXPLAINED:
-        if switching[0] > EXPLAINED:
-            return "none", (
-                f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[1]} "
-                f"explains another {switching[0]:.1%} of the subject's variance."
-            )
+    if switching[0] > EXPLAINED:
+        return "none", (
+            f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[1]} "
+            f"explains another {switching[0]:.1%} of the subject's variance."
+        )
+    share, (least, _) = repeated
+    if least > REPEATED or regressed > EXPLAINED:
         return "none", (
             f"The nearest candidate, {best} (score {score:.3f}), leaves a remainder that the problem determines: "
-            f"{max(repeated, regressed):.1%} of the subject's variance comes back when the same is asked again, where "
-            f"noise would give 0 and more than {EXPLAINED:.0%} means a different algorithm ({max(regressed, 0):.1%} is "
-            "linear in the spectral channels and the candidates' iterates)."
+            f"{share:.1%} of the subject's variance comes back when the same is asked again ({least:.1%} at the least), where "
+            f"noise would give 0 and more than {REPEATED:.1%} means a different algorithm; {max(regressed, 0):.1%} is linear in "
+            f"the spectral channels and the candidates' iterates, where {EXPLAINED:.0%} would be too much."
         )
     if outdone:
         return "none", (
@@ -373,7 +383,7 @@ def _judge(
         )
     return "identified", (
         f"{best} describes it with score {score:.4f} (1 is exact), significantly better than every other candidate and "
-        f"clear of the controls; of the subject's variance it leaves {max(repeated, 0):.1%} that the problem determines."
+        f"clear of the controls; of the subject's variance it leaves {max(share, 0):.1%} that the problem determines."
     )
 
 

@@ -1,7 +1,7 @@
 """The candidates: families of algorithms, what in them is fitted, and to which question they are an answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from mesascope.algorithms import (
     ConjugateGradient,
     DataSpaceConjugateGradient,
     Exponential,
+    GDPlusPlus,
     GradientDescent,
     HeavyBall,
     KernelRidge,
@@ -73,8 +74,9 @@ class Family:
         filter: the algorithm (with the same coefficients) whose response f(λ) it applies to every prompt alike, so that it may
             be run channel by channel; None where there is no such thing.
         scaled: its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
-        contains: smaller families that it becomes where a coefficient has no effect. With noise that coefficient comes out
-            near there, not at it, which does not make the larger family another answer.
+        contains: smaller families that it becomes where a coefficient has no effect, and its coefficients there, given
+            theirs. With noise that coefficient comes out near there, not at it, which does not make the larger family another
+            answer.
     """
 
     name: str
@@ -83,7 +85,7 @@ class Family:
     iterative: bool = True
     filter: Callable[..., Algorithm] | None = None
     scaled: bool = False
-    contains: tuple[str, ...] = ()
+    contains: Mapping[str, Callable[..., tuple[float, ...]]] = field(default_factory=dict)
 
     @property
     def algorithm_name(self) -> str:
@@ -110,6 +112,7 @@ class Family:
 
 STEP = Coefficient(name="step_size", low=1e-3, high=10.0)
 MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear")
+CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear")
 RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3)
 
 
@@ -148,7 +151,13 @@ _KERNEL_LAMBDA = Coefficient(name="ridge", low=1e-6, high=10.0)
 # Simplest first: of two candidates that turn out to be the same function at the last layer, the first one gives the name.
 CLOSED: tuple[Family, ...] = (
     Family(name="least-squares", make=LeastSquares, iterative=False),
-    Family(name="ridge", make=Ridge, coefficients=(RIDGE,), iterative=False, contains=("least-squares",)),
+    Family(
+        name="ridge",
+        make=Ridge,
+        coefficients=(RIDGE,),
+        iterative=False,
+        contains={"least-squares": lambda: (RIDGE.low,)},
+    ),
     Family(name="mean-label", make=MeanLabel, iterative=False),
     Family(name="last-label", make=LastLabel, iterative=False),
     Family(name="nearest-example", make=NearestExample, iterative=False),
@@ -157,14 +166,14 @@ CLOSED: tuple[Family, ...] = (
         make=_smoother_exponential,
         coefficients=(_TEMPERATURE,),
         iterative=False,
-        contains=("mean-label",),
+        contains={"mean-label": lambda: (_TEMPERATURE.high,)},
     ),
     Family(
         name="nadaraya-watson:rbf",
         make=_smoother_rbf,
         coefficients=(_BANDWIDTH,),
         iterative=False,
-        contains=("mean-label",),
+        contains={"mean-label": lambda: (_BANDWIDTH.high,)},
     ),
     Family(name="kernel-ridge:rbf", make=_kernel_ridge_rbf, coefficients=(_BANDWIDTH, _KERNEL_LAMBDA), iterative=False),
     Family(
@@ -174,7 +183,7 @@ CLOSED: tuple[Family, ...] = (
         iterative=False,
     ),
 )
-_GRADIENT = ("gradient-descent",)
+_UNACCELERATED: Mapping[str, Callable[..., tuple[float, ...]]] = {"gradient-descent": lambda size: (size, 0.0)}
 ITERATIVE: tuple[Family, ...] = (
     Family(name="gradient-descent", make=GradientDescent, coefficients=(STEP,), filter=GradientDescent),
     Family(name="gradient-descent:per-prompt", make=GradientDescent),
@@ -186,9 +195,9 @@ ITERATIVE: tuple[Family, ...] = (
         scaled=True,
     ),
     Family(name="preconditioned-gradient-descent:per-prompt", make=PreconditionedGradientDescent),
-    Family(name="heavy-ball", make=HeavyBall, coefficients=(STEP, MOMENTUM), filter=HeavyBall, contains=_GRADIENT),
+    Family(name="heavy-ball", make=HeavyBall, coefficients=(STEP, MOMENTUM), filter=HeavyBall, contains=_UNACCELERATED),
     Family(name="heavy-ball:per-prompt", make=HeavyBall),
-    Family(name="nesterov", make=Nesterov, coefficients=(STEP, MOMENTUM), filter=Nesterov, contains=_GRADIENT),
+    Family(name="nesterov", make=Nesterov, coefficients=(STEP, MOMENTUM), filter=Nesterov, contains=_UNACCELERATED),
     Family(name="nesterov:per-prompt", make=Nesterov),
     Family(
         name="chebyshev-iteration",
@@ -198,9 +207,16 @@ ITERATIVE: tuple[Family, ...] = (
             Coefficient(name="condition", low=1.0, high=1e4),
         ),
         filter=_chebyshev,
-        contains=_GRADIENT,
+        contains={"gradient-descent": lambda size: (1 / size, 1.0)},
     ),
     Family(name="chebyshev-iteration:per-prompt", make=ChebyshevIteration),
+    Family(
+        name="gd-plus-plus",
+        make=GDPlusPlus,
+        coefficients=(STEP, CURVATURE),
+        filter=GDPlusPlus,
+        contains=_UNACCELERATED,
+    ),
     Family(name="conjugate-gradient", make=ConjugateGradient),
     Family(name="preconditioned-conjugate-gradient", make=PreconditionedConjugateGradient),
     Family(name="data-space-conjugate-gradient", make=DataSpaceConjugateGradient),

@@ -24,7 +24,7 @@ SLOW_GRID = {1: 24, 2: 8}
 """The same for families that run one at a time."""
 FEW = 96
 """Prompts that the grid looks at; the refinement looks at all."""
-REFINED = 4
+REFINED = 5
 """Timings (or numbers of steps) that are refined: the grid's best may well be overtaken, since a step size and a number
 of steps nearly trade off."""
 ROUGH, FINE = 6, 14
@@ -108,10 +108,20 @@ def fit_path(
     subject: Float[Tensor, "layer batch query"],
     *,
     gains: bool,
+    smaller: Sequence[Fit] = (),
 ) -> Fit:
-    """The member of the family that describes the subject's path best, over coefficients and timings."""
+    """The member of the family that describes the subject's path best, over coefficients and timings.
+
+    Args:
+        family: the candidate.
+        runner: the prompts.
+        subject: its path on them.
+        gains: whether every layer but the last was read by a fitted readout (see `mixture`).
+        smaller: fits of other families; from those that this one contains the search starts too, so that it never ends
+            below them.
+    """
     options = timings(len(subject))
-    return _fit(family, runner, subject, [tuple(t.steps(len(subject))) for t in options], options, gains)
+    return _fit(family, runner, subject, [tuple(t.steps(len(subject))) for t in options], options, gains, smaller)
 
 
 def fit_function(
@@ -129,6 +139,7 @@ def _fit(
     options: list[tuple[int, ...]],
     names: Sequence[Timing | None],
     gains: bool,
+    smaller: Sequence[Fit] = (),
 ) -> Fit:
     """A grid over the coefficients finds the promising options; those are refined continuously."""
     if not family.coefficients:
@@ -145,18 +156,15 @@ def _fit(
             for predictions in few.many(family, points, _most(options))
         ]
     )  # (point, option)
-    promising = table.min(0).values.argsort()[:REFINED]
-    rough = _refine(
-        family,
-        few,
-        some,
-        [options[o] for o in promising.tolist()],
-        [points[i] for i in table[:, promising].argmin(0).tolist()],
-        gains,
-        iterations=ROUGH,
-    )
+    promising = table.min(0).values.argsort()[:REFINED].tolist()
+    starts = [points[i] for i in table[:, promising].argmin(0).tolist()]
+    for fit in smaller:
+        if fit.family.name in family.contains:
+            promising.append(options.index(fit.steps))
+            starts.append(family.contains[fit.family.name](*fit.values))
+    rough = _refine(family, few, some, [options[o] for o in promising], starts, gains, iterations=ROUGH)
     found = min(range(len(rough)), key=lambda i: rough[i][1])
-    best = int(promising[found])
+    best = promising[found]
     [(values, loss)] = _refine(family, runner, subject, [options[best]], [rough[found][0]], gains, iterations=FINE)
     return Fit(family=family, values=values, steps=options[best], timing=names[best], loss=loss)
 
@@ -173,10 +181,12 @@ def _option_losses(
     a, y = (predictions * scale).transpose(0, 1), (subject * scale).transpose(0, 1)  # (batch, step | layer, query)
     across, own, size = a @ y.mT, a.square().sum(-1)[..., None], y.square().sum(-1)[:, None]
     if gains:
-        total = own.nan_to_num(posinf=0).sum(0)
-        gain = torch.where(total > 0, across.nan_to_num(posinf=0, neginf=0).sum(0) / total.clamp(min=1e-300), 1.0)
-        gain[:, -1] = 1.0
-        across, own = gain * across, gain.square() * own
+        before = [torch.cat([torch.zeros_like(t[:, :1]), t[:, :-1]], 1) for t in (a, across, own)]
+        both = (a * before[0]).sum(-1)[..., None]
+        terms = (t.nan_to_num(posinf=0, neginf=0).sum(0) for t in (across, before[1], own, before[2], both))
+        now, then = _mixture(*terms)
+        across = now * across + then * before[1]
+        own = now.square() * own + then.square() * before[2] + 2 * now * then * both
     table = torch.nan_to_num(size - 2 * across + own, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(0, CLIP).mean(0)
     return table[torch.tensor(options), torch.arange(len(subject))].sum(-1)
 
@@ -209,10 +219,12 @@ def _refine(
         values = [decode(u) for u in units.flatten(0, 1).tolist()]
         index = steps[which]
         found = runner.many(family, values, int(index.max())).unflatten(0, units.shape[:2])
-        chosen = found.transpose(1, 2)[torch.arange(len(which))[:, None], index].transpose(1, 2)
+        rows = torch.arange(len(which))[:, None]
+        chosen = found.transpose(1, 2)[rows, index].transpose(1, 2)
         if not gains:
             return chosen
-        return chosen * best_gains(subject, chosen, runner.prompts.target_variance)[..., None, None]
+        before = found.transpose(1, 2)[rows, (index - 1).clamp(min=0)].transpose(1, 2)  # step 0 is zero anyhow
+        return mixture(subject, chosen, before, runner.prompts.target_variance)(chosen, before)
 
     def residuals(
         which: Int[Tensor, " option"], units: Float[Tensor, "option point coefficient"]
@@ -273,18 +285,39 @@ def levenberg_marquardt(
     return found
 
 
-def best_gains(
+def mixture(
     subject: Float[Tensor, "layer batch query"],
-    paths: Float[Tensor, "*option layer batch query"],
+    path: Float[Tensor, "*option layer batch query"],
+    before: Float[Tensor, "*option layer batch query"],
     variance: Float[Tensor, " batch"],
-) -> Float[Tensor, "*option layer"]:
-    """One factor a layer that brings a candidate nearest to the subject: a readout fitted to the labels rescales a layer.
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The best mix of an iterate and the one before it at each layer, as a function of both.
 
-    The last layer is what the subject answers, and its factor is 1.
+    A readout that was fitted to the labels reads whatever of the state says most about them: it rescales a layer that has taken
+    one small step, and where the state holds the last step too, it goes further along it. The last layer is what
+    the subject answers; there the iterate stands alone.
     """
     weight = 1 / variance[:, None]
-    across = torch.nan_to_num(paths * subject * weight).sum((-1, -2))
-    own = torch.nan_to_num(paths.square() * weight).sum((-1, -2))
-    gains = torch.where(own > 0, across / own.clamp(min=1e-300), torch.ones_like(own))
-    gains[..., -1] = 1.0
-    return gains
+
+    def total(left: Tensor, right: Tensor) -> Tensor:
+        return torch.nan_to_num(left * right * weight, posinf=0, neginf=0).sum((-1, -2))
+
+    now, then = _mixture(
+        total(path, subject), total(before, subject), total(path, path), total(before, before), total(path, before)
+    )
+    return lambda path, before: now[..., None, None] * path + then[..., None, None] * before
+
+
+def _mixture(
+    now_subject: Tensor, then_subject: Tensor, now: Tensor, then: Tensor, both: Tensor
+) -> tuple[Float[Tensor, "*option layer"], Float[Tensor, "*option layer"]]:
+    """The two coefficients from inner products; the second is 0 where the two iterates are one."""
+    now, then, both = torch.broadcast_tensors(now, then, both)
+    determinant = now * then - both.square()
+    apart = determinant > 1e-9 * now * then
+    safe = torch.where(apart, determinant, torch.ones_like(determinant))
+    alone = torch.where(now > 0, now_subject / now.clamp(min=1e-300), torch.ones_like(now_subject))
+    first = torch.where(apart, (then * now_subject - both * then_subject) / safe, alone)
+    second = torch.where(apart, (now * then_subject - both * now_subject) / safe, torch.zeros_like(safe))
+    first[..., -1], second[..., -1] = 1.0, 0.0
+    return first, second

@@ -11,12 +11,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mesascope.instruments import bootstrap
 from mesascope.instruments.channels import SpectralChannels, features, knots
 from mesascope.instruments.identification.scoring import CLIP, discrepancy
 
 EXPLAINED = 0.02
 """Share of the subject's variance above which what is explained means that the candidate is not what the subject does.
 An absolute share, not a p-value: with enough prompts everything is significant."""
+REPEATED = 0.005
+"""The same for what comes back when the same is asked again, where the lower end of its 95 % interval counts. Chosen on
+calibration panel T: subjects that run a candidate leave nothing, up to noise, and the nearest others leave 1 %."""
 KNOTS = 8
 
 
@@ -26,19 +30,22 @@ def repeated_share(
     subject: Float[Tensor, "layer batch query"],
     variance: Float[Tensor, " batch"],
     informative: Bool[Tensor, "layer batch"],
-) -> float:
-    """Share of the subject's variance that the candidate leaves both times: the mean product of both remainders.
+    draws: Float[Tensor, "repeat batch"],
+) -> tuple[float, tuple[float, float]]:
+    """Share of the subject's variance that the candidate leaves both times: the mean product of both remainders, with its
+    95 % interval.
 
     Args:
         first, second: the remainders at the queries and at the moved queries.
         subject: its answers, for the size.
         variance: of each prompt's target.
         informative: layers and prompts that count.
+        draws: of the bootstrap.
     """
     product = torch.nan_to_num((first * second).mean(-1) / variance).clamp(-CLIP, CLIP)
     size = discrepancy(subject, torch.zeros_like(subject), variance)
-    total = float((size * informative).sum())
-    return float((product * informative).sum()) / total if total else 0.0
+    sums = torch.stack([(product * informative).sum(0), (size * informative).sum(0)], -1)
+    return bootstrap.estimate(sums, lambda m: torch.where(m[:, 1] > 0, m[:, 0] / m[:, 1], 0.0), draws)
 
 
 def explained_share(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.identification.fitting import Runner, best_gains
+from mesascope.instruments.identification.fitting import Runner, mixture
 from mesascope.instruments.identification.scoring import discrepancy
 
 RIDGES = torch.logspace(-6, 4, 240, dtype=torch.float64)
@@ -30,12 +30,11 @@ def ridge_path(
         for half in (fitting, scoring)
     )
     variance = fitting.prompts.target_variance
-    factors = torch.ones(len(RIDGES), len(subject), dtype=torch.float64)
     if gains:
-        factors = best_gains(subject, there[:, None].expand(-1, len(subject), -1, -1), variance)
-    rows = []
-    for answers, factor in zip(subject, factors.T, strict=True):
-        error = discrepancy(answers.expand_as(there), there * factor[:, None, None], variance).mean(-1)
-        best = int(error.argmin())
-        rows.append(here[best] * factor[best])
-    return torch.stack(rows)
+        wide = there[:, None].expand(-1, len(subject), -1, -1)
+        read = mixture(subject, wide, torch.zeros_like(wide), variance)
+        there, here = (read(each[:, None], torch.zeros_like(each[:, None])) for each in (there, here))
+    else:
+        there, here = there[:, None].expand(-1, len(subject), -1, -1), here[:, None].expand(-1, len(subject), -1, -1)
+    best = torch.stack([discrepancy(subject, path, variance).mean(-1) for path in there]).argmin(0)
+    return here[best, torch.arange(len(subject))]

@@ -1,0 +1,80 @@
+"""GD++: gradient descent on inputs that every step transforms too."""
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms.algorithm import (
+    INVARIANCES,
+    Algorithm,
+    Invariance,
+    State,
+    as_numbers,
+    initial_status,
+    status_where,
+)
+from mesascope.algorithms.problem import Problem
+from mesascope.types import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TransformedState(State):
+    """The transformation T of the inputs so far."""
+
+    transform: Float[Tensor, "batch dim dim"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GDPlusPlus(Algorithm):
+    """w ← w − η TᵀT(Sw − b), then T ← (I − γ T S Tᵀ)T, from T = I.
+
+    Every step also moves each input, x ← x − γ(1/n)Σᵢ⟨x, xᵢ⟩xᵢ, which shrinks the large directions: in the first
+    coordinates, gradient descent preconditioned anew in every step.
+
+    Attributes:
+        step_size: η for the mean objective, one number for all prompts or one a prompt.
+        curvature: γ; 0 is gradient descent. Below 1 over the largest eigenvalue of S no direction is turned round.
+
+    Raises:
+        ValueError: a step size that is not finite and above 0, or a curvature that is not finite and 0 or more.
+
+    Source: von Oswald et al. 2023, section 4 and appendix A.10.
+    """
+
+    step_size: float | Float[Tensor, "batch 1"] = 0.25
+    curvature: float | Float[Tensor, "batch 1"] = 0.1
+    name: ClassVar[str] = "gd-plus-plus"
+    implies: ClassVar[frozenset[Invariance]] = INVARIANCES
+
+    def __post_init__(self) -> None:
+        size, curvature = as_numbers(self.step_size), as_numbers(self.curvature)
+        if not bool(((size > 0) & size.isfinite()).all()):
+            raise ValueError(
+                f"step_size must be a finite number above 0; got {self.step_size!r}. Take it below 2 over the largest "
+                "eigenvalue of XᵀX/n."
+            )
+        if not bool(((curvature >= 0) & curvature.isfinite()).all()):
+            raise ValueError(
+                f"curvature must be a finite number of 0 or more; got {self.curvature!r}. 0 is gradient descent."
+            )
+
+    def init(self, problem: Problem) -> TransformedState:
+        eye = torch.eye(problem.gram.shape[-1]).to(problem.gram).expand_as(problem.gram)
+        return TransformedState(status=initial_status(problem), weights=torch.zeros_like(problem.moment), transform=eye)
+
+    def step(self, problem: Problem, state: TransformedState) -> TransformedState:
+        assert state.weights is not None
+        transform = state.transform
+        left = problem.moment - problem.apply(state.weights)
+        moved = (transform.mT @ (transform @ left[..., None]))[..., 0]
+        weights = state.weights + as_numbers(self.step_size).to(left) * moved
+        curvature = as_numbers(self.curvature).to(left)[..., None]
+        return TransformedState(
+            status=status_where((problem.apply(weights) == problem.moment).all(-1), Status.SOLVED),
+            weights=weights,
+            transform=transform - curvature * (transform @ problem.gram @ transform.mT @ transform),
+        )
