@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mesascope.algorithms import PreconditionedConjugateGradient
-from mesascope.calibration.cases.first_order import spread
+from mesascope.calibration.cases.first_order import varied
 from mesascope.calibration.planted import Case, Draw
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
@@ -17,12 +17,12 @@ from mesascope.types import Subject
 
 
 def _network(make: Callable[..., Construction]) -> Callable[[Draw], Subject]:
-    return lambda draw: spread(draw, make(iterations=draw.steps()))
+    return lambda draw: varied(draw, make(iterations=draw.steps()))
 
 
 def _data_space(draw: Draw) -> Subject:
     ridge = draw.number("ridge", 0.3, 5.0) if draw.made["label noise"] else 0.0
-    return spread(draw, data_space_conjugate_gradient(iterations=draw.steps(), ridge=ridge))
+    return varied(draw, data_space_conjugate_gradient(iterations=draw.steps(), ridge=ridge))
 
 
 def _preconditioned(draw: Draw) -> Subject:

@@ -1,7 +1,7 @@
 """Newton–Schulz: the network that starts from a multiple of the identity, and the literature's start."""
 
 from mesascope.algorithms import NewtonSchulz
-from mesascope.calibration.cases.first_order import spread
+from mesascope.calibration.cases.first_order import varied
 from mesascope.calibration.planted import Case, Draw
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import newton_schulz
@@ -9,7 +9,7 @@ from mesascope.types import Subject
 
 
 def _identity(draw: Draw) -> Subject:
-    return spread(draw, newton_schulz(iterations=draw.steps(), scale=draw.step_size()))
+    return varied(draw, newton_schulz(iterations=draw.steps(), scale=draw.step_size()))
 
 
 def _gram(draw: Draw) -> Subject:

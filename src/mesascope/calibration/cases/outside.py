@@ -9,15 +9,10 @@ from torch import Tensor
 from mesascope.algorithms import Problem
 from mesascope.calibration.planted import Case, Draw
 from mesascope.calibration.scripted import Scripted
-from mesascope.models.constructions import gd_plus_plus, kernel_gradient_descent
+from mesascope.models.constructions import kernel_gradient_descent
 from mesascope.types import Prompts, Subject
 
 Step = Callable[[Problem, Tensor, int], Tensor]
-
-
-def _gd_plus_plus(draw: Draw) -> Subject:
-    curvature = draw.number("curvature", 0.05, 0.2)
-    return gd_plus_plus(layers=draw.steps(), step_size=draw.step_size(), curvature=curvature)
 
 
 def _kernel(draw: Draw) -> Subject:
@@ -86,7 +81,6 @@ def _online(size: float) -> Step:
 
 
 CASES = (
-    Case(name="GD++", truth=(), make=_gd_plus_plus, share=4),
     Case(name="kernel gradient descent", truth=(), make=_kernel, share=4),
     Case(
         name="steepest descent",

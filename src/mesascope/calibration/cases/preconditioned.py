@@ -1,7 +1,7 @@
 """Gradient descent and conjugate gradient with a preconditioner: each prompt's Jacobi, or one fixed in the weights."""
 
 from mesascope.algorithms import PreconditionedGradientDescent
-from mesascope.calibration.cases.first_order import spread
+from mesascope.calibration.cases.first_order import varied
 from mesascope.calibration.planted import Case, Draw
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import preconditioned_conjugate_gradient, preconditioned_gradient_descent
@@ -10,7 +10,7 @@ from mesascope.types import Subject
 
 def _descent(draw: Draw) -> Subject:
     condition = draw.number("condition of P", 3.0, 30.0)
-    return spread(
+    return varied(
         draw,
         preconditioned_gradient_descent(layers=draw.steps(), step_size=draw.step_size(), condition=condition),
     )
@@ -18,7 +18,7 @@ def _descent(draw: Draw) -> Subject:
 
 def _conjugate(draw: Draw) -> Subject:
     condition = draw.number("condition of P", 3.0, 30.0)
-    return spread(draw, preconditioned_conjugate_gradient(iterations=draw.steps(), condition=condition))
+    return varied(draw, preconditioned_conjugate_gradient(iterations=draw.steps(), condition=condition))
 
 
 def _jacobi(draw: Draw) -> Subject:
