@@ -15,6 +15,7 @@ from mesascope.instruments import (
     NotApplicable,
     ablation,
     attention,
+    causal,
     metrics,
     patching,
     probes,
@@ -48,11 +49,21 @@ class Budget:
     stress: int
     spectrum: int
     metrics: int
+    causal: int
 
 
 BUDGETS: Mapping[str, Budget] = {
     "smoke": Budget(
-        identify=60, readout=64, probes=128, patching=24, ablation=24, attention=24, stress=32, spectrum=80, metrics=24
+        identify=60,
+        readout=64,
+        probes=128,
+        patching=24,
+        ablation=24,
+        attention=24,
+        stress=32,
+        spectrum=80,
+        metrics=24,
+        causal=24,
     ),
     "laptop": Budget(
         identify=300,
@@ -64,6 +75,7 @@ BUDGETS: Mapping[str, Budget] = {
         stress=256,
         spectrum=400,
         metrics=128,
+        causal=128,
     ),
     "full": Budget(
         identify=1200,
@@ -75,6 +87,7 @@ BUDGETS: Mapping[str, Budget] = {
         stress=2048,
         spectrum=1600,
         metrics=512,
+        causal=512,
     ),
 }
 
@@ -227,11 +240,17 @@ def _instruments(subject: Subject, task: LinearRegression, budget: Budget, seed:
         found = metrics.literature(subject, task, seed=seed, n=budget.metrics)
         return with_figure(found, metrics.figure(found))
 
+    def run_causal():
+        found = causal.causal(subject, task, seed=seed, n=budget.causal, fit=2 * budget.causal)
+        drawn = causal.figure(found)
+        return with_figure(found, *([drawn] if drawn.rows else []))
+
     return {
         "spectrum": run_spectrum,
         "readout": run_readout,
         "probes": run_probes,
         "patching": run_patching,
+        "causal": run_causal,
         "ablation": run_ablation,
         "attention": run_attention,
         "stress": run_stress,
@@ -266,6 +285,8 @@ EXPECTED: Mapping[tuple[str, str, str], tuple[str, Callable[[float], bool]]] = {
     ("spectrum", _FILTER, "largest error on planted gradient descent"): ("at most 0.1", lambda v: v <= 0.1),
     (patching.NAME, patching.TRANSFER.name, patching.SELF): ("0 exactly", lambda v: v == 0),
     (patching.NAME, patching.TRANSFER.name, patching.EVERYTHING): ("1 within 0.001", lambda v: abs(v - 1) < 1e-3),
+    (causal.NAME, causal.AGREEMENT.name, causal.KNOWN_NETWORK): ("1 within 1e-9", lambda v: abs(v - 1) < 1e-9),
+    (causal.NAME, causal.READ.name, causal.PROBED_NETWORK): ("at least 0.99", lambda v: v >= 0.99),
 }
 """Controls whose value is known beforehand, by instrument, quantity and name: what it must be, in words and as a test."""
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mesascope.instruments import ablation, attention, patching, probes, readout, stress
+from mesascope.instruments import ablation, attention, causal, patching, probes, readout, stress
 from mesascope.models.constructions import gradient_descent
 from mesascope.report.figures import draw
 from mesascope.types import Measurement, Scalar
@@ -15,6 +15,7 @@ INSTRUMENTS = {
     "readout": (readout.readouts, readout.figure, {"fit": 12, "score": 8, "queries": 2}),
     "probes": (probes.linear_probes, probes.figure, {"fit": 12, "score": 8, "queries": 2}),
     "patching": (patching.patching, patching.figure, {"n": 8, "queries": 2}),
+    "causal": (causal.causal, causal.figure, {"n": 8, "fit": 12, "queries": 2}),
     "ablation": (ablation.ablations, ablation.figure, {"n": 8, "queries": 2}),
     "attention": (attention.attention, attention.figure, {"n": 8, "queries": 2}),
     "stress": (stress.stress, stress.figure, {"n": 8, "queries": 2}),

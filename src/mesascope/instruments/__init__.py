@@ -9,6 +9,7 @@ INSTRUMENTS = (
     "readout",
     "probes",
     "patching",
+    "causal",
     "ablation",
     "attention",
     "stress",

@@ -2,7 +2,9 @@
 
 import functools
 
+from mesascope.algorithms import GDPlusPlus
 from mesascope.models.constructions.heads import product
+from mesascope.models.constructions.holding import Holding, transformed
 from mesascope.models.constructions.network import Channels, Construction, Layer, Network, check_depth
 from mesascope.models.constructions.options import check_positive, check_step_size
 
@@ -39,6 +41,11 @@ def gd_plus_plus(*, layers: int = 8, step_size: float = 0.25, curvature: float =
         source="von Oswald et al. 2023, section 4 and appendix A.10",
         build=functools.partial(_build, layers=layers, step_size=step_size, curvature=curvature),
         options={"layers": layers, "step_size": step_size, "curvature": curvature},
+        holds=Holding(
+            algorithm=lambda _: GDPlusPlus(step_size=step_size, curvature=curvature),
+            variables=("weights", "transform"),
+            values=transformed,
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from mesascope.algorithms.algorithm import Algorithm, State
 from mesascope.algorithms.conjugate_gradient import KrylovState
 from mesascope.algorithms.first_order import FirstOrderState
+from mesascope.algorithms.gd_plus_plus import TransformedState
 from mesascope.algorithms.newton import NewtonState
 from mesascope.algorithms.problem import Problem
 
@@ -54,6 +55,12 @@ def label_and_velocity(problem: Problem, state: State, stream: Stream) -> Stream
     """Methods with momentum: besides, ⟨x, v⟩ in ``velocity``."""
     assert isinstance(state, FirstOrderState)
     return {**label(problem, state, stream), "velocity": at_tokens(problem, state.velocity)}
+
+
+def transformed(problem: Problem, state: State, stream: Stream) -> Stream:
+    """GD++: y − wᵀx in ``label``, and the inputs as they have been transformed, Tx, in ``x``."""
+    assert isinstance(state, TransformedState) and state.weights is not None
+    return {"label": -at_tokens(problem, state.weights), "x": tokens(problem) @ state.transform.mT}
 
 
 def answer(problem: Problem, state: State, stream: Stream) -> Stream:

@@ -45,6 +45,7 @@ def kernel_gradient_descent(
         source="Cheng, Chen & Sra 2024, section 3",
         build=functools.partial(_build, **options),
         options=options,
+        holds=None,  # values of a function, which is no reference algorithm's state
     )
 
 
