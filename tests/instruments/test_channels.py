@@ -6,6 +6,7 @@ import torch
 from mesascope.algorithms import (
     ChebyshevIteration,
     ConjugateGradient,
+    GDPlusPlus,
     GradientDescent,
     HeavyBall,
     LeastSquares,
@@ -88,6 +89,7 @@ def test_chebyshev_resolves_one_minus_its_polynomial():
         ChebyshevIteration(bounds=(0.1, 3.0)),
         NewtonSchulz(start="gram", scale=0.1),
         NewtonSchulz(start="identity", scale=0.2),
+        GDPlusPlus(step_size=0.2, curvature=0.15),
         ConjugateGradient(),
     ],
     ids=lambda a: a.name,

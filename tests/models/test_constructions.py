@@ -278,7 +278,7 @@ def test_it_is_a_subject_that_says_what_it_is(name: str) -> None:
     construction = CONSTRUCTIONS[name]()
     assert isinstance(construction, Subject)
     assert construction.name == name
-    known = {algorithm.name for algorithm in A.ALL} | {"gd-plus-plus", "kernel-gradient-descent", "glm-newton"}
+    known = {algorithm.name for algorithm in A.ALL} | {"kernel-gradient-descent", "glm-newton"}
     assert construction.algorithm in known
     assert construction.algorithm == name or name not in known
     assert construction.domain == ms.Domain()

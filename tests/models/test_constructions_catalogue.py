@@ -283,7 +283,7 @@ def test_it_says_what_it_is(name: str) -> None:
     assert all(layer.gate is None for layer in network.layers) == (not construction.not_attention)
     assert construction.spec["options"] == dict(construction.options)
     known = {algorithm.name for algorithm in A.ALL}
-    assert construction.algorithm in known | {"gd-plus-plus", "kernel-gradient-descent"}
+    assert construction.algorithm in known | {"kernel-gradient-descent"}
     assert set(network.embed) <= set(network.channels.sizes)
 
 
