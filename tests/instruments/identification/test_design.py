@@ -96,7 +96,7 @@ def test_the_frontier_falls_with_distance(designed):
 
 
 def test_the_same_seed_gives_the_same_design_and_it_survives_json(designed):
-    first, again = (design_prompts(["cg", "pcg"], HOME, FIXED, trials=3) for _ in range(2))
+    first, again = (design_prompts(["cg", "pcg"], HOME, FIXED, trials=2) for _ in range(2))
     assert first.task == again.task
     assert first.after.value == again.after.value
     assert from_json(LinearRegression, to_json(designed.task)) == designed.task

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from mesascope.instruments.identification.power import prompts_needed
+from mesascope.instruments.identification.families import ITERATIVE
+from mesascope.instruments.identification.power import POWER, prompts_needed, usual
 from mesascope.tasks import LinearRegression
 
 TASK = LinearRegression(dim=4, examples=12)
@@ -29,6 +30,17 @@ def test_a_candidate_is_not_separated_from_itself():
     (found,) = prompts_needed("newton-schulz", "cg", TASK, conditions=(30.0,))
     assert found.controls[0].value == pytest.approx(0, abs=1e-9)
     assert found.coordinates["separation"] > 0.01
+
+
+def test_the_number_is_enough():
+    """Resampled experiments of that size: the normal approximation may promise too little, not much too much."""
+    for found in prompts_needed("cg", "pcg", TASK, noise=0.2, conditions=(3.0, 30.0)):
+        assert POWER - 0.03 < found.controls[1].value <= 1
+
+
+def test_any_iteration_can_be_compared():
+    for family in ITERATIVE:
+        family.algorithm(usual(family))
 
 
 @pytest.mark.parametrize(

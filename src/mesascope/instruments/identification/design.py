@@ -17,7 +17,7 @@ from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
 from mesascope.types import Domain, Figure, Measurement, Scalar
 
-TRIALS = 32
+TRIALS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

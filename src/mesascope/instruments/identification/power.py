@@ -222,7 +222,15 @@ def _family(name: str, noise: float) -> Family:
 
 def usual(family: Family) -> tuple[float, ...]:
     """Coefficients of the member that stands for a family: those that solve an isotropic prompt well."""
-    found = {"step_size": 0.25, "momentum": 0.5, "largest": 4.0, "condition": 30.0, "scale": 0.1, "ridge": 0.1}
+    found = {
+        "step_size": 0.25,
+        "momentum": 0.5,
+        "curvature": 0.1,
+        "largest": 4.0,
+        "condition": 30.0,
+        "scale": 0.1,
+        "ridge": 0.1,
+    }
     return tuple(found[c.name] for c in family.coefficients)
 
 
