@@ -321,7 +321,7 @@ def _known_subjects(seed: int) -> Part:
     """The identifier on two hand-built networks whose algorithm is known, in this very run, with few prompts."""
     before, rows = time.perf_counter(), []
     for built in (gradient_descent(layers=4), conjugate_gradient(iterations=3)):
-        verdict = identify_path(built, LinearRegression(), seed=seed, prompts=60, algorithms=["gd", "cg", "newton"])
+        (verdict,) = identify_path(built, LinearRegression(), seed=seed, prompts=60, algorithms=["gd", "cg", "newton"])
         rows.append(
             {
                 "instrument": "identification",

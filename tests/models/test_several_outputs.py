@@ -148,7 +148,7 @@ def test_its_weights_hold_every_outputs_label() -> None:
 def test_its_path_is_still_named(name: str, depth: str) -> None:
     subject = ms.load(f"construction:{name}-several-outputs?outputs=3&{depth}")
     few = ("gradient-descent", "conjugate-gradient", "data-space-conjugate-gradient")
-    found = identify_path(subject, ms.tasks.LinearRegression(), seed=0, algorithms=few, prompts=40)
+    (found,) = identify_path(subject, ms.tasks.LinearRegression(), seed=0, algorithms=few, prompts=40)
     assert (found.label, found.algorithms, found.readout) == ("identified", (name,), "own")
     assert found.scores[0].score == pytest.approx(1, abs=1e-6)
 

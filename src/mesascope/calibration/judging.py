@@ -53,17 +53,14 @@ def judge(planted: Planted, *, seed: int, prompts: int = PROMPTS) -> tuple[Judge
         prompts: prompts in each half.
     """
     known = power(planted, seed=seed, prompts=prompts)
-    answers = [
-        identify_path(
-            planted.subject,
-            planted.task,
-            seed=seed,
-            prompts=prompts,
-            readout=readout,
-            distribution=planted.distribution,
-        )
-        for readout in ("auto", "fitted")
-    ]
+    answers = identify_path(
+        planted.subject,
+        planted.task,
+        seed=seed,
+        prompts=prompts,
+        readouts=("auto", "fitted"),
+        distribution=planted.distribution,
+    )
     first, second = (_judged(planted, answer, known) for answer in answers)
     return first, second
 

@@ -24,6 +24,6 @@ def path_answer() -> Callable[..., Answer]:
     """The path on discriminating prompts: a quarter of what `identify` answers, and of its time."""
 
     def ask(subject: Subject, *, algorithms: Sequence[str] = FEW, prompts: int = 60, seed: int = 0) -> Answer:
-        return identify_path(subject, LinearRegression(), seed=seed, algorithms=algorithms, prompts=prompts)
+        return identify_path(subject, LinearRegression(), seed=seed, algorithms=algorithms, prompts=prompts)[0]
 
     return ask

@@ -10,10 +10,10 @@ from mesascope.instruments.identification.families import FAMILIES, Coefficient,
 from mesascope.instruments.identification.fitting import (
     Runner,
     Timing,
-    best_gains,
     fit_function,
     fit_path,
     levenberg_marquardt,
+    mixture,
     timings,
 )
 from mesascope.instruments.identification.rivals import ridge_path
@@ -88,15 +88,33 @@ def test_a_curved_valley_and_different_problems_at_once():
     assert torch.allclose(found, torch.stack([centres, centres**2], -1), atol=1e-6)
 
 
-def test_the_best_gain_is_a_regression_through_zero(runner):
-    answers = runner.prompts.targets
-    paths = torch.stack([2 * answers, torch.zeros_like(answers)])
-    assert best_gains(torch.stack([answers, answers]), paths, runner.prompts.target_variance).tolist() == [0.5, 1.0]
+def test_a_mixture_is_a_regression_through_zero_on_an_iterate_and_the_one_before(runner):
+    answers, variance = runner.prompts.targets, runner.prompts.target_variance
+    other = answers.flip(0) * (variance / variance.flip(0)).sqrt()[:, None]
+    path, before = torch.stack([2 * answers, 2 * answers, answers]), torch.stack([0 * other, other, other])
+    subject = torch.stack([answers, 3 * answers - 0.5 * other, 7 * answers])
+    found = mixture(subject, path, before, variance)(path, before)
+    assert torch.allclose(found[:2], subject[:2])  # alone where nothing came before; else both
+    assert torch.equal(found[2], answers)  # the last layer is not mixed
+
+
+def test_a_mixture_leaves_out_an_iterate_that_is_the_one_before(runner):
+    answers, variance = runner.prompts.targets, runner.prompts.target_variance
+    path = torch.stack([answers, answers])
+    assert torch.allclose(mixture(3 * path, path, path, variance)(path, path), torch.stack([3 * answers, answers]))
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.filter is not None], ids=lambda f: f.name)
 def test_running_a_filter_channel_by_channel_is_running_the_algorithm(family, runner):
-    usual = {"step_size": 0.2, "momentum": 0.4, "largest": 5.0, "condition": 20.0, "scale": 0.1, "ridge": 0.1}
+    usual = {
+        "step_size": 0.2,
+        "momentum": 0.4,
+        "largest": 5.0,
+        "condition": 20.0,
+        "scale": 0.1,
+        "ridge": 0.1,
+        "curvature": 0.1,
+    }
     choices = [[factor * usual[c.name] for c in family.coefficients] for factor in (1.0, 0.7)]
     fast = runner.many(family, choices, 5)
     for values, found in zip(choices, fast, strict=True):
@@ -104,10 +122,10 @@ def test_running_a_filter_channel_by_channel_is_running_the_algorithm(family, ru
         assert torch.allclose(found, slow, atol=1e-10)
 
 
-def test_a_path_is_fitted_with_one_gain_a_layer_where_readouts_were_fitted(runner):
+def test_a_path_is_fitted_with_one_gain_a_layer_but_the_last_where_readouts_were_fitted(runner):
     family = BY_NAME["gradient-descent"]
     path = run(GradientDescent(step_size=0.17), runner.prompts, 3).predictions[1:]
-    rescaled = path * torch.tensor([3.0, 0.5, 1.2], dtype=torch.float64)[:, None, None]
+    rescaled = path * torch.tensor([3.0, 0.5, 1.0], dtype=torch.float64)[:, None, None]
     found = fit_path(family, runner, rescaled, gains=True)
     assert found.values == pytest.approx((0.17,), rel=1e-4)
     assert found.steps == (1, 2, 3)
@@ -134,9 +152,10 @@ def test_the_rival_is_a_path_of_ridge_solutions(runner):
         torch.stack([run(BY_NAME["ridge"].algorithm([r]), half.prompts).predictions[1] for r in ridges])
         for half in (runner, scoring)
     )
-    for factor, gains in ((1, False), (1, True), (3, True)):
-        found = ridge_path(runner, scoring, factor * fitted, gains=gains)
-        assert float((found / factor - held).square().mean() / held.square().mean()) < 1e-3
+    for factor, gains in ((1.0, False), (1.0, True), (3.0, True)):  # the last layer is nobody's to rescale
+        scale = torch.tensor([factor, 1.0], dtype=torch.float64)[:, None, None]
+        found = ridge_path(runner, scoring, scale * fitted, gains=gains)
+        assert float((found / scale - held).square().mean() / held.square().mean()) < 1e-3
 
 
 def test_candidates_are_chosen_by_name_variant_or_nickname():
@@ -155,7 +174,28 @@ def test_unknown_candidates_and_none_at_all_are_refused():
         chosen([])
 
 
-def test_what_a_family_contains_is_a_family_with_fewer_coefficients():
-    for family in FAMILIES:
-        for name in family.contains:
-            assert len(BY_NAME[name].coefficients) < len(family.coefficients)
+def test_a_family_becomes_what_it_contains_at_the_coefficients_it_says(runner):
+    usual = {"step_size": 0.17, "ridge": 2.0}
+    pairs = [(family, name) for family in FAMILIES for name in family.contains]
+    assert len(pairs) >= 8
+    for family, name in pairs:
+        smaller = BY_NAME[name]
+        assert len(smaller.coefficients) < len(family.coefficients)
+        values = [usual[c.name] for c in smaller.coefficients]
+        there = runner.predictions(family, family.contains[name](*values), 3)[1:]
+        here = runner.predictions(smaller, values, 3)[1:]
+        assert float((there - here).square().mean() / here.square().mean()) < 0.01  # closed forms at the end of a range
+
+
+def test_a_larger_family_never_ends_below_one_that_it_contains(runner):
+    """Off its own grid, a search that starts from scratch can miss the timing that the smaller family found."""
+    path = torch.stack(
+        [
+            torch.zeros_like(runner.prompts.targets),
+            *run(GradientDescent(step_size=0.23), runner.prompts, 2).predictions[1:],
+        ]
+    )
+    smaller = fit_path(BY_NAME["gradient-descent"], runner, path, gains=False)
+    assert smaller.loss < 1e-8
+    for name in ("heavy-ball", "nesterov", "gd-plus-plus"):
+        assert fit_path(BY_NAME[name], runner, path, gains=False, smaller=[smaller]).loss <= smaller.loss + 1e-8

@@ -44,7 +44,7 @@ def test_where_prompts_lie_in_the_batch_does_not_matter(plant, monkeypatch):
     """Both halves are permuted; what is fitted and scored is the same set."""
 
     def scores() -> dict[str, tuple]:
-        found = identify_path(plant(GradientDescent(step_size=0.2)), LinearRegression(), seed=0, **FEW)
+        (found,) = identify_path(plant(GradientDescent(step_size=0.2)), LinearRegression(), seed=0, **FEW)
         assert found.algorithms == ("gradient-descent",)
         return {row.candidate: (row.score, *row.detail.items()) for row in found.scores}
 
@@ -102,6 +102,6 @@ def test_a_task_outside_the_domain_and_unknown_candidates_are_refused_at_once(pl
 
 
 def test_only_one_candidate_can_still_be_none(plant):
-    found = identify_path(plant(ConjugateGradient()), TASK, seed=0, algorithms=["gd"], prompts=24)
+    (found,) = identify_path(plant(ConjugateGradient()), TASK, seed=0, algorithms=["gd"], prompts=24)
     assert found.label == "none"
     assert found.remainder > EXPLAINED

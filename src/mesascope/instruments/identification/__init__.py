@@ -8,14 +8,15 @@ from mesascope.instruments.applicability import untrained
 from mesascope.instruments.identification.answer import Halves, answer
 from mesascope.instruments.identification.families import FAMILIES, Family, chosen
 from mesascope.instruments.identification.figures import figures
-from mesascope.instruments.identification.paths import Paths, Splits, nudged, paths
+from mesascope.instruments.identification.paths import Splits, nudged, paths
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.invariance import invariances
 from mesascope.tasks import LinearRegression
-from mesascope.types import Answer, DistributionVerdict, Figure, Measurement, Subject, Verdict
+from mesascope.types import Answer, DistributionVerdict, Figure, Measurement, Prompts, Subject, Verdict
 
 PROMPTS = 300
 """Prompts in each half: one to fit coefficients, steps per layer and gains; one to score."""
+Readouts = Literal["auto", "own", "fitted"]
 READING = 3
 """Times as many to fit each of the two readouts on, where the own one is not used."""
 
@@ -27,7 +28,7 @@ def identify(
     seed: int = 0,
     algorithms: Sequence[str] | None = None,
     prompts: int = PROMPTS,
-    readout: Literal["auto", "own", "fitted"] = "auto",
+    readout: Readouts = "auto",
     distribution: Distribution | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
@@ -78,17 +79,25 @@ def identify_path(
     seed: int = 0,
     algorithms: Sequence[str] | None = None,
     prompts: int = PROMPTS,
-    readout: Literal["auto", "own", "fitted"] = "auto",
+    readouts: Sequence[Readouts] = ("auto",),
     distribution: Distribution | None = None,
-) -> Answer:
-    """The one answer that the label of `identify` rests on: the path on the deciding prompts.
+) -> tuple[Answer, ...]:
+    """The answer that the label of `identify` rests on, the path on the deciding prompts, by one or several readouts.
 
-    Arguments and exceptions are those of `identify`; ``distribution`` puts other prompts in place of the deciding ones.
+    Arguments and exceptions are those of `identify`; there is an answer for each of ``readouts``.
     """
     families = chosen(algorithms, task.noise)
     distribution = distribution or discriminating(task, subject.domain) or training(task)
-    idle, path, halves = _prepare(subject, untrained(subject, seed + 1), distribution, seed, prompts, readout)
-    return answer("path", path, idle, halves, families, _invariances(subject, distribution, seed))[0]
+    control = untrained(subject, seed + 1)
+    splits = _splits(distribution, seed, prompts)
+    halves = Halves.of(distribution.words, splits, seed)
+    broken = _invariances(subject, distribution, seed)
+    found = []
+    for readout in readouts:
+        path = paths(subject, splits, seed=seed, readout=readout)
+        idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
+        found.append(answer("path", path, idle, halves, families, broken)[0])
+    return tuple(found)
 
 
 def _invariances(subject: Subject, distribution: Distribution, seed: int) -> tuple[Measurement, ...]:
@@ -115,37 +124,28 @@ def _on(
     broken: Sequence[Measurement],
     seed: int,
     prompts: int,
-    readout: Literal["auto", "own", "fitted"],
+    readout: Readouts,
 ) -> tuple[DistributionVerdict, tuple[Figure, ...]]:
-    idle, path, halves = _prepare(subject, control, distribution, seed, prompts, readout)
+    splits = _splits(distribution, seed, prompts)
+    halves = Halves.of(distribution.words, splits, seed)
+    path = paths(subject, splits, seed=seed, readout=readout)
+    idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
     function, _ = answer("function", path, idle, halves, families, broken)
     way, fitted = answer("path", path, idle, halves, families, broken)
     return DistributionVerdict(function=function, path=way), figures(way, path, fitted, halves, distribution.name)
 
 
-def _prepare(
-    subject: Subject,
-    control: Subject | None,
-    distribution: Distribution,
-    seed: int,
-    prompts: int,
-    readout: Literal["auto", "own", "fitted"],
-) -> tuple[Paths | None, Paths, Halves]:
-    """The untrained control's path, the subject's, and the prompts with all that is derived from them."""
-    scoring = distribution.task.sample(prompts, seed=seed, stream="identify/score")
-    splits = Splits(
-        fitting=distribution.task.sample(prompts, seed=seed, stream="identify/fit"),
+def _splits(distribution: Distribution, seed: int, prompts: int) -> Splits:
+    def sample(stream: str, count: int) -> Prompts:
+        return distribution.task.sample(count, seed=seed, stream=f"identify/{stream}")
+
+    scoring = sample("score", prompts)
+    return Splits(
+        fitting=sample("fit", prompts),
         scoring=scoring,
         again=nudged(scoring, seed),
-        reading=lambda: (
-            distribution.task.sample(READING * prompts, seed=seed, stream="identify/read"),
-            distribution.task.sample(READING * prompts, seed=seed, stream="identify/read again"),
-        ),
+        reading=lambda: (sample("read", READING * prompts), sample("read again", READING * prompts)),
     )
-    halves = Halves.of(distribution.words, splits, seed)
-    path = paths(subject, splits, seed=seed, readout=readout)
-    idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
-    return idle, path, halves
 
 
 def _verdict(

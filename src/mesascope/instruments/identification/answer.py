@@ -91,7 +91,8 @@ def answer(
     variance = prompts.target_variance
     fitted = _fit_all(question, paths, halves, families)
     everywhere = torch.ones(subject.shape[:2], dtype=torch.bool)
-    excluded = _excluded(fitted, scoring.discrepancy(subject[-1], fitted.scoring[:, -1], variance), invariances)
+    ends = fitted.scoring[:, -1]
+    excluded = _excluded(fitted, scoring.discrepancy(subject[-1].expand_as(ends), ends, variance), invariances)
     eligible = [i for i, reason in enumerate(excluded) if not reason]
     informative = scoring.telling_apart(fitted.scoring[eligible], variance) if len(eligible) > 1 else everywhere
     undecidable = not bool(informative.any())
@@ -100,7 +101,8 @@ def answer(
     losses = scoring.losses(subject, fitted.scoring, variance, informative)
     scores, intervals = losses.scores, losses.intervals(halves.draws)
     order = sorted(range(len(families)), key=lambda i: -float(scores[i]))
-    kept = scoring.confidence_set(losses, eligible, halves.draws) if eligible else []
+    floor = scoring.BLUR if paths.gains else scoring.PRECISION
+    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=floor) if eligible else []
     agreement = scoring.agreement(subject, fitted.scoring, variance)
     kept = _without_copies(question, kept, fitted, agreement, losses)
     best = next((i for i in order if i in kept), None)

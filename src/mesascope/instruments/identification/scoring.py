@@ -19,6 +19,8 @@ SAME = 0.01
 """Discrepancy below which candidates are said to agree at a layer of a prompt: it says how well, not how."""
 PRECISION = 1e-6
 """A difference in score below this is rounding (single precision leaves 1e-7 of the variance)."""
+BLUR = 5e-4
+"""The same where readouts were fitted: they err by more than that themselves."""
 
 
 def discrepancy(
@@ -94,18 +96,20 @@ def telling_apart(
     return apart
 
 
-def confidence_set(all_losses: Losses, eligible: list[int], draws: Float[Tensor, "repeat batch"]) -> list[int]:
+def confidence_set(
+    all_losses: Losses, eligible: list[int], draws: Float[Tensor, "repeat batch"], *, floor: float = PRECISION
+) -> list[int]:
     """The eligible candidates that are not significantly worse than the best, at simultaneous 95 %.
 
     Two paired contrasts with the best: the mean difference of the losses, and the mean of (L_c − L_b)/(L_c + L_b), which a
     few hard prompts cannot dominate. Both are studentised; the critical value is the 95 % quantile of the largest
-    bootstrap deviation over all contrasts (max-t). What differs by less than rounding stays.
+    bootstrap deviation over all contrasts (max-t). What differs by less than ``floor``, a share of the subject's variance,
+    stays whatever its significance.
 
     Source: Hsu 1996 (multiple comparisons with the best); Hansen, Lunde & Nason 2011 for the bootstrap, one round of it.
     """
     table = all_losses.candidates[eligible]
     best = int(table.mean(-1).argmin())
-    floor = PRECISION * all_losses.nothing.mean()
     difference = table - table[best]
     contrasts = torch.cat([difference, difference / (table + table[best]).clamp(min=1e-300)])
     mean = contrasts.mean(-1)
@@ -115,7 +119,7 @@ def confidence_set(all_losses: Losses, eligible: list[int], draws: Float[Tensor,
     deviation = torch.where(varies, (replicates - mean) / error.clamp(min=1e-300), torch.zeros_like(replicates))
     critical = torch.quantile(deviation.max(1).values, 0.95)
     significant = (mean > critical * error).view(2, -1).any(0)
-    worse = significant & (difference.mean(-1) > floor)
+    worse = significant & (difference.mean(-1) > floor * all_losses.nothing.mean())
     return [index for index, out in zip(eligible, worse.tolist(), strict=True) if not out]
 
 
