@@ -16,6 +16,8 @@ import torch
 
 import mesascope as ms
 from mesascope.algorithms import ALL
+from mesascope.calibration.calibrate import BUDGETS as CALIBRATION_BUDGETS
+from mesascope.calibration.panel import SHIPPED, panel_name
 from mesascope.examine import BUDGETS
 from mesascope.instruments.identification.design import Design, design_prompts, settings
 from mesascope.instruments.identification.power import prompts_needed
@@ -149,6 +151,18 @@ def _number(needed: ms.Measurement) -> str:
     return "no number is enough" if needed.value == float("inf") else f"{needed.value:.0f}"
 
 
+def _calibrate(options: argparse.Namespace) -> None:
+    out = _out(options, "calibrate", panel_name(options.panel_seed).replace(" ", "-"))
+    found = ms.calibrate(panel_seed=options.panel_seed, profile=options.profile, journal=out, progress=not options.json)
+    ms.save(found, out)
+    if options.json:
+        _print_json(found)
+        return
+    for sentence in found.sentences:
+        print(sentence)
+    print(f"{out / 'report.html'}\n{out / 'record.json'}")
+
+
 def _train(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     seeds = _seeds(options.seeds) if options.seeds else (spec.seed,)
@@ -216,6 +230,24 @@ def _parser() -> argparse.ArgumentParser:
         "--distance", type=float, help="for --design: how far from training (default: as far as the standard prompts)"
     )
     identify.add_argument("--noise", type=float, default=0.05, help="for --compare: share of prediction noise (0.05)")
+
+    calibrating = command(
+        "calibrate", _calibrate, "judge subjects whose algorithm is known, and write the confusion matrix"
+    )
+    calibrating.add_argument("--out", help="directory for report.html and record.json; default: out/calibrate-PANEL")
+    calibrating.add_argument(
+        "--panel-seed",
+        type=_natural,
+        default=SHIPPED,
+        help="0 is T (thresholds), 1 is S (default), 2 is H; or your own",
+    )
+    calibrating.add_argument(
+        "--profile",
+        choices=list(CALIBRATION_BUDGETS),
+        default="laptop",
+        help="how many subjects and prompts (default: laptop, a quarter of an hour)",
+    )
+    calibrating.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
     training = command("train", _train, "train a model from a specification")
     training.add_argument("spec", help=f"a JSON file, or one of {', '.join(SPECS)}")
