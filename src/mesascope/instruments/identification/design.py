@@ -118,10 +118,14 @@ def design_prompts(
 
 def settings(task: LinearRegression) -> str:
     """The settings of a task that a design chooses, in words."""
-    values = task.inputs.covariance.eigenvalues(task.dim, 0, 1, generator(0, "design/words"))[0]
-    spectrum = ", ".join(f"{value:.3g}" for value in values.sort(descending=True).values.tolist())
+    covariance = task.inputs.covariance
     kind = "XᵀX/n" if task.inputs.exact else "the inputs' covariance"
-    return f"eigenvalues of {kind} {spectrum}; n={task.examples}; label noise {task.noise:.2g}"
+    if len(covariance.names) > 1:
+        spectrum = f"a mixture of {', '.join(covariance.names)}"
+    else:
+        values = covariance.eigenvalues(task.dim, 0, 1, generator(0, "design/words"))[0]
+        spectrum = ", ".join(f"{value:.3g}" for value in values.sort(descending=True).values.tolist())
+    return f"eigenvalues of {kind}: {spectrum}; n={task.examples}; label noise {task.noise:.2g}"
 
 
 def _frontier(names: Sequence[str], tried: Sequence[Trial]) -> Figure:
