@@ -2,7 +2,9 @@
 
 import functools
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -166,9 +168,17 @@ def _in_processes(work: Callable[[int], T], items: Sequence[int], workers: int) 
 
 
 def _alone() -> None:
-    """In a worker: one thread, and Ctrl-C is for the parent."""
+    """In a worker: one thread; Ctrl-C is for the parent; and an end when the parent was killed, for nobody else ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _kept(done: Journal | None, name: str, expected: type[T], make: Callable[[], T]) -> T:
