@@ -43,10 +43,10 @@ def test_without_curvature_it_is_gradient_descent(make):
     prompts = make()
     plain = run(GradientDescent(step_size=SIZE), prompts, 6)
     path = run(GDPlusPlus(step_size=SIZE, curvature=0.0), prompts, 6)
-    torch.testing.assert_close(path.weights, plain.weights, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(path.predictions, plain.predictions, rtol=1e-13, atol=1e-13)
     curved = run(GDPlusPlus(step_size=SIZE, curvature=CURVATURE), prompts, 6)
-    torch.testing.assert_close(curved.weights[:2], plain.weights[:2], rtol=1e-13, atol=1e-13)  # T₀ = I
-    assert (curved.weights[2] - plain.weights[2]).abs().max() > 1e-2
+    torch.testing.assert_close(curved.predictions[:2], plain.predictions[:2], rtol=1e-13, atol=1e-13)  # T₀ = I
+    assert (curved.predictions[2] - plain.predictions[2]).abs().max() > 1e-2
 
 
 def test_each_prompt_may_have_its_own_coefficients(make):
@@ -76,7 +76,9 @@ def test_the_response_takes_a_coefficient_an_eigenvalue():
     for i in range(3):
         alone = GDPlusPlus(step_size=float(sizes[i]), curvature=float(curvatures[i]))
         problem = Problem.from_gram(at[i : i + 1, None, None], at[i : i + 1, None])
-        torch.testing.assert_close(found[:, i], run(alone, problem, 4).weights[:, 0, 0], rtol=1e-13, atol=1e-13)
+        weights = run(alone, problem, 4).weights
+        assert weights is not None
+        torch.testing.assert_close(found[:, i], weights[:, 0, 0], rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1, math.inf, math.nan])

@@ -58,7 +58,10 @@ class Disguised:
         def behind(intervention: Intervention) -> Intervention:
             def edit(stream: Tensor) -> Tensor:
                 turn = self._turn(stream)
-                return intervention.edit(stream @ turn) @ turn.T
+                seen = stream @ turn
+                # The change alone is turned back: an edit that changes nothing leaves every bit, and networks that divide
+                # by what is zero in some channel stay what they are.
+                return stream + (intervention.edit(seen.clone()) - seen) @ turn.T
 
             return replace(intervention, edit=edit)
 
@@ -67,7 +70,9 @@ class Disguised:
         for site, stream in trace.activations.items():
             if self.noise and site in self.path:
                 stream = stream.clone()
-                stream[:, prompts.examples :] += self._noise(prompts, site)[..., None] * self._direction(stream, site)
+                stream[:, -prompts.queries.shape[1] :] += self._noise(prompts, site)[..., None] * self._direction(
+                    stream, site
+                )
             seen[site] = stream @ self._turn(stream)
         answers = trace.predictions
         if self.noise:
