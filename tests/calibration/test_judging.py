@@ -1,0 +1,79 @@
+"""Verdicts against the truth: what may be said of a planted subject, and what four of them get."""
+
+import pytest
+
+from mesascope.calibration.cases import CASES
+from mesascope.calibration.disguise import Disguised
+from mesascope.calibration.judging import Judged, judge, outcome
+from mesascope.calibration.planted import Draw, Planted, Setting
+from mesascope.tasks import LinearRegression
+
+GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "expected"),
+    [
+        ((GD,), (GD,), "identified"),
+        ((GD,), ("gradient-descent:per-prompt",), "identified"),
+        ((NEWTON,), ("newton-schulz:identity", "newton-schulz:fixed"), "identified"),
+        ((GD, CG), (GD,), "identified"),
+        ((GD,), (GD, CG), "undecided"),
+        ((GD,), (), "missed"),
+        ((), (), "none"),
+        ((), (GD,), "wrong"),
+        ((), (GD, CG), "wrong"),
+        ((GD,), (CG,), "wrong"),
+        ((GD,), (CG, NEWTON), "wrong"),
+        ((CG,), ("preconditioned-conjugate-gradient",), "wrong"),
+    ],
+)
+def test_an_answer_is_right_undecided_missed_or_wrong(truth, answer, expected):
+    assert outcome(truth, answer) == expected
+
+
+def judged(kind: str) -> tuple[Judged, Judged]:
+    """A subject of this kind with fixed numbers in place of drawn ones: the settings' first."""
+    case = next(case for case in CASES if case.name == kind)
+    setting = Setting(steps=(4, 4), step_size=(0.15, 0.15), label_noise=(0.0,), prediction_noise=(0.0,))
+    draw = Draw(setting, 11, 0)
+    draw.choice("label noise", setting.label_noise)
+    clean, task = case.make(draw), LinearRegression()
+    subject = Planted(
+        case=case,
+        clean=clean,
+        subject=Disguised(subject=clean, seed=11),
+        task=task,
+        distribution=None if case.on is None else case.on(task),
+        settings=dict(draw.made),
+    )
+    own, withheld = judge(subject, seed=2, prompts=60)
+    assert (own.case, own.truth, own.settings) == (kind, case.truth, draw.made)
+    assert (own.power, own.hardest) == (withheld.power, withheld.hardest)
+    assert withheld.readout == "fitted"
+    for found in (own, withheld):
+        assert found.outcome == outcome(case.truth, found.algorithms)
+        assert (found.label == "none") == (not found.algorithms)
+    return own, withheld
+
+
+def test_gradient_descent_is_identified_by_its_own_readout():
+    own, withheld = judged("gradient descent")
+    assert (own.outcome, own.label, own.algorithms, own.readout) == ("identified", "identified", (GD,), "own")
+    assert own.score == pytest.approx(1, abs=1e-6)
+    assert own.power is not None and own.power > 0.95
+    assert withheld.outcome in ("identified", "undecided")
+
+
+@pytest.mark.parametrize("kind", ["zeros", "ridge path"])
+def test_what_runs_none_is_called_none(kind):
+    for found in judged(kind):
+        assert (found.outcome, found.label, found.algorithms) == ("none", "none", ())
+        assert (found.power, found.hardest) == (None, "")
+        assert found.reason
+
+
+def test_where_all_agree_the_truth_is_among_them():
+    for found in judged("conjugate gradient, κ = 1"):
+        assert found.outcome in ("undecided", "identified")
+        assert found.power is not None and found.power < 0.05

@@ -1,0 +1,200 @@
+"""From verdicts to a confusion matrix, shares, sentences and tables."""
+
+import math
+from typing import Literal
+
+import pytest
+
+from mesascope.calibration.counting import share
+from mesascope.calibration.judging import Judged, outcome
+from mesascope.calibration.summary import (
+    NONE,
+    OWN,
+    UNDECIDED,
+    UNDECIDED_WRONG,
+    WITHHELD,
+    answered,
+    confusion,
+    distinguishable,
+    figures,
+    measurements,
+    sentences,
+)
+from mesascope.report.figures import draw
+from mesascope.types import Figure, Measurement
+
+GD, CG, HB = "gradient-descent", "conjugate-gradient", "heavy-ball"
+
+
+def judged(
+    truth: str, answer: tuple[str, ...], power: float | None = None, readout: Literal["own", "fitted"] = "own"
+) -> Judged:
+    truths = (truth,) if truth else ()
+    return Judged(
+        case=f"kind of {truth or 'nothing'}",
+        truth=truths,
+        settings={"steps": 3},
+        readout=readout,
+        label="none" if not answer else "identified" if len(answer) == 1 else "indistinguishable",
+        algorithms=answer,
+        reason=f"because of {len(answer)}",
+        outcome=outcome(truths, answer),
+        score=0.9,
+        remainder=None,
+        power=power,
+        hardest=HB,
+    )
+
+
+OWNS = [
+    *[judged(GD, (GD,), 0.99)] * 4,
+    judged(GD, ("gradient-descent:per-prompt",), 0.95),
+    judged(GD, (GD, HB), 0.92),
+    judged(GD, (GD, HB), 0.5),
+    judged(GD, (), 0.97),
+    judged(GD, (GD,), 0.2),
+    judged(CG, (CG,), 0.9),
+    judged(CG, (HB,), 0.9),
+    judged(CG, (GD, HB), 0.1),
+    *[judged("", ())] * 3,
+    judged("", (GD,)),
+]
+WITHHELDS = [judged(j.truth[0] if j.truth else "", (), j.power, "fitted") for j in OWNS]
+
+
+def cells(picture: Figure) -> dict[tuple[str, str], int]:
+    return {(row["truth"], row["answer"]): row["subjects"] for row in picture.rows}
+
+
+def of(found: tuple[Measurement, ...], quantity: str, readout: str = OWN) -> Measurement:
+    return next(m for m in found if m.quantity == quantity and m.coordinates["readout"] == readout)
+
+
+def test_the_matrix_counts_truth_against_answer():
+    picture = confusion(OWNS, "confusion", OWN)
+    found = cells(picture)
+    filled = {cell: count for cell, count in found.items() if count}
+    assert filled == {
+        (GD, GD): 6,
+        (GD, UNDECIDED): 2,
+        (GD, NONE): 1,
+        (CG, CG): 1,
+        (CG, HB): 1,
+        (CG, UNDECIDED_WRONG): 1,
+        (NONE, NONE): 3,
+        (NONE, GD): 1,
+    }
+    assert sum(found.values()) == len(OWNS)
+    assert {truth for truth, _ in found} == {GD, CG, NONE}
+    assert {answer for _, answer in found} == {GD, CG, HB, UNDECIDED, UNDECIDED_WRONG, NONE}
+    assert draw(picture)["usermeta"]["hidden"] == 0
+
+
+def test_without_a_subject_of_none_the_row_is_there_and_empty():
+    found = cells(confusion([judged(GD, (GD,))], "confusion", OWN))
+    assert found[GD, GD] == 1
+    assert found[NONE, NONE] == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (judged(GD, ("newton-schulz:fixed", "newton-schulz")), "newton-schulz"),
+        (judged(GD, (GD, CG)), UNDECIDED),
+        (judged(GD, (HB, CG)), UNDECIDED_WRONG),
+        (judged("", (HB, CG)), UNDECIDED_WRONG),
+        (judged(GD, ()), NONE),
+        (judged("", ()), NONE),
+    ],
+)
+def test_every_answer_has_its_column(row, column):
+    assert answered(row) == column
+
+
+@pytest.mark.parametrize(("power", "able"), [(None, False), (0.89, False), (0.9, True), (1.0, True)])
+def test_distinguishable_is_power_of_nine_tenths(power, able):
+    assert distinguishable(judged(GD, (GD,), power)) == able
+
+
+@pytest.mark.parametrize(
+    ("quantity", "hits", "of_them"),
+    [
+        ("wrong", 3, 16),
+        ("distinguishable and identified", 6, 9),
+        ("distinguishable and undecided", 1, 9),
+        ("distinguishable and called none", 1, 9),
+        ("none of these and called so", 3, 4),
+        ("not distinguishable and identified rightly", 1, 3),
+    ],
+)
+def test_shares_are_counts_with_exact_intervals(quantity, hits, of_them):
+    m = of(measurements(OWNS, WITHHELDS), quantity)
+    assert (m.value, m.interval) == share(hits, of_them)
+    assert m.n == of_them
+
+
+def test_controls_are_what_a_name_drawn_at_random_gets():
+    found = measurements(OWNS, WITHHELDS)
+    shares = {GD: 9 / 16, CG: 3 / 16, NONE: 4 / 16}
+    agree = sum(s * s for s in shares.values())
+    expected = {
+        "wrong": 1 - agree,
+        "distinguishable and identified": agree - shares[NONE] ** 2,
+        "none of these and called so": shares[NONE],
+    }
+    for quantity, value in expected.items():
+        (control,) = of(found, quantity).controls
+        assert control.kind == "negative"
+        assert control.value == pytest.approx(value)
+
+
+def test_the_two_readouts_are_counted_apart():
+    found = measurements(OWNS, WITHHELDS)
+    assert len(found) == 12
+    assert of(found, "wrong", WITHHELD).value == 0
+    assert of(found, "distinguishable and called none", WITHHELD).value == 1
+    assert of(found, "none of these and called so", WITHHELD).value == 1
+
+
+def test_a_share_of_nobody_is_nan_and_says_so():
+    only = [judged(GD, (GD,), 0.95)]
+    found = measurements(only, only)
+    assert math.isnan(of(found, "none of these and called so").value)
+    assert "0 of 0 were called so (0.0% to 100.0%)" in sentences("S", found, ())[0]
+
+
+def test_sentences_say_the_counts():
+    coverage = Measurement(
+        instrument="coverage", quantity="share", value=0.948, interval=None, n=500, coordinates={"subject": "noisy GD"}
+    )
+    own, withheld, covered = sentences("S", measurements(OWNS, WITHHELDS), [coverage])
+    assert own.startswith("Panel S, as they are: 3 of 16 subjects got a wrong answer (95 % interval 4.0% to 45.6%)")
+    assert "6 of 9 were identified" in own
+    assert "3 of 4 were called so" in own
+    assert withheld.startswith("Panel S, own readout withheld: 0 of 16 ")
+    assert covered == "95 % intervals of the score held it in 94.8% of 500 repetitions (noisy GD)."
+
+
+def test_tables_list_what_is_wrong_what_is_needless_and_everybody():
+    by = {picture.name: picture for picture in figures(OWNS, WITHHELDS)}
+    assert list(by) == ["confusion", "confusion-withheld", "kinds", "wrong", "needless", "subjects"]
+    wrong = by["wrong"].rows
+    assert [row["answer"] for row in wrong] == [HB, f"{GD}, {HB}", GD]
+    assert {row["outcome"] for row in wrong} == {"wrong"}
+    assert {row["readout"] for row in wrong} == {OWN}
+    assert wrong[0]["kind"] == f"kind of {CG}"
+    assert wrong[0]["made from"] == "steps 3"
+    assert wrong[0]["reason"] == "because of 1"
+    needless = by["needless"].rows
+    assert [row["answer"] for row in needless if row["readout"] == OWN] == [f"{GD}, {HB}", "none"]
+    assert sum(row["readout"] == WITHHELD for row in needless) == 9
+    assert len(by["subjects"].rows) == 2 * len(OWNS)
+
+
+def test_the_table_of_kinds_counts_outcomes():
+    kinds = {row["kind"]: row for row in figures(OWNS, WITHHELDS)[2].rows}
+    assert kinds[f"kind of {GD}"][OWN] == "6 identified, 2 undecided, 1 missed"
+    assert kinds[f"kind of {GD}"][WITHHELD] == "9 missed"
+    assert kinds["kind of nothing"][OWN] == "3 none, 1 wrong"
+    assert kinds[f"kind of {GD}"]["distinguishable"] == 7
+    assert kinds[f"kind of {CG}"]["distinguishable"] == 2
