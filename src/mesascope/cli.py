@@ -25,6 +25,7 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.codec import from_json, nearest, to_json
 from mesascope.records.store import Damaged, claim, read_json
 from mesascope.tasks import LinearRegression
+from mesascope.theory import STATEMENTS, Outcome, check, export
 from mesascope.training import SPECS, Diverged, Interrupted, TrainingSpec, train, train_many
 from mesascope.zoo import default_task, load, names
 from mesascope.zoo.convert import convert
@@ -32,6 +33,10 @@ from mesascope.zoo.convert import convert
 
 class UsageError(ValueError):
     """Arguments that cannot be used."""
+
+
+class BrokenTheory(Exception):
+    """A statement that a prover rejects."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, 2)
     except (Interrupted, KeyboardInterrupt) as stop:
         return _complain(stop if str(stop) else "stopped", 130)
-    except Diverged as error:
+    except (Diverged, BrokenTheory) as error:
         return _complain(error, 1)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -153,7 +158,13 @@ def _number(needed: ms.Measurement) -> str:
 
 def _calibrate(options: argparse.Namespace) -> None:
     out = _out(options, "calibrate", panel_name(options.panel_seed).replace(" ", "-"))
-    found = ms.calibrate(panel_seed=options.panel_seed, profile=options.profile, journal=out, progress=not options.json)
+    found = ms.calibrate(
+        panel_seed=options.panel_seed,
+        profile=options.profile,
+        withheld=not options.own_readout_only,
+        journal=out,
+        progress=not options.json,
+    )
     ms.save(found, out)
     if options.json:
         _print_json(found)
@@ -178,6 +189,41 @@ def _train(options: argparse.Namespace) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     print(convert(Path(options.checkpoint), _out(options, "convert", Path(options.checkpoint).stem), like=options.like))
+
+
+def _theory_check(options: argparse.Namespace) -> None:
+    outcomes = check(STATEMENTS)
+    if options.json:
+        _print_json(outcomes)
+    else:
+        for outcome in outcomes:
+            print(_outcome(outcome))
+        print(_axioms(outcomes))
+    if broken := [outcome.key for outcome in outcomes if outcome.broken]:
+        raise BrokenTheory(f"{len(broken)} of {len(outcomes)} statements are broken: {', '.join(broken)}.")
+
+
+def _outcome(outcome: Outcome) -> str:
+    """One line: who proved it and in what time, and where it was tried."""
+    parts = []
+    for prover in ("rocq", "z3", "exact", "numeric"):
+        said = getattr(outcome, prover)
+        detail = f" {said.detail}" if said.detail and said.status != "not checked" else ""
+        parts.append(
+            f"{prover} {said.status}{detail} ({said.seconds:.2f} s)" if said.seconds else f"{prover} {said.status}"
+        )
+    return f"{'BROKEN ' * outcome.broken}{outcome.key:<16} {outcome.name}: {'; '.join(parts)}"
+
+
+def _axioms(outcomes: Sequence[Outcome]) -> str:
+    named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
+    rocq = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"
+    return f"{rocq}. Lean: not checked; `mesascope theory export --to lean` emits the text."
+
+
+def _theory_export(options: argparse.Namespace) -> None:
+    for path in export(STATEMENTS, options.to, options.directory):
+        print(path)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -247,6 +293,9 @@ def _parser() -> argparse.ArgumentParser:
         default="laptop",
         help="how many subjects and prompts (default: laptop, a quarter of an hour)",
     )
+    calibrating.add_argument(
+        "--own-readout-only", action="store_true", help="do not judge a second time with own readouts withheld"
+    )
     calibrating.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
     training = command("train", _train, "train a model from a specification")
@@ -263,6 +312,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     converting.add_argument("--out", help="directory for the converted checkpoint; default: out/convert-NAME")
     converting.add_argument("--like", help="a JSON file with the TransformerConfig; default: read off the weights")
+
+    theory = commands.add_parser("theory", help="the mathematics: check it, or write it out for provers")
+    verbs = theory.add_subparsers(dest="verb", required=True, metavar="VERB")
+    checking = verbs.add_parser("check", help="put every statement to every prover that is installed")
+    checking.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    checking.set_defaults(run=_theory_check)
+    exporting = verbs.add_parser("export", help="write the statements for a prover")
+    exporting.add_argument("--to", choices=["rocq", "lean", "smt"], required=True)
+    exporting.add_argument("directory", help="new, empty, or made by mesascope")
+    exporting.set_defaults(run=_theory_export)
+    for sub in (checking, exporting):
+        sub.set_defaults(device="cpu", threads=None)
 
     listing = command("list", _list, "list what there is")
     listing.add_argument("what", choices=["models", "tasks", "algorithms", "instruments", "specs", "studies"])

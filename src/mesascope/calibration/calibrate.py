@@ -46,11 +46,10 @@ BUDGETS: Mapping[str, Budget] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Both:
-    """One subject's two verdicts, as they are kept on disk."""
+class Verdicts:
+    """What was said of one subject, as it is kept on disk: as it is, and with its own readout withheld."""
 
-    own: Judged
-    withheld: Judged
+    judged: tuple[Judged, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +64,7 @@ def calibrate(
     *,
     panel_seed: int = SHIPPED,
     profile: Profile = "laptop",
+    withheld: bool = True,
     journal: Path | str | None = None,
     workers: int | None = None,
     progress: bool = False,
@@ -74,6 +74,7 @@ def calibrate(
     Args:
         panel_seed: which panel; 0 is T (thresholds), 1 is S, 2 is H (see `mesascope.calibration.panel`).
         profile: ``smoke`` (8 subjects), ``laptop`` (200, a quarter of an hour on two cores) or ``full`` (1,000).
+        withheld: whether to judge every subject a second time, with its own readout withheld.
         journal: a directory that keeps each finished subject, so that a calibration that was cut off goes on there.
         workers: processes, one thread each; as many as torch has threads by default.
         progress: show a progress bar on stderr.
@@ -86,27 +87,27 @@ def calibrate(
     if panel_seed < 0:
         raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. 1 is the panel that ships.")
     budget, began = BUDGETS[profile], time.perf_counter()
-    key = {"panel": panel_seed, "profile": profile, "code": provenance()}
+    key = {"panel": panel_seed, "profile": profile, "withheld": withheld, "code": provenance()}
     done = None if journal is None else Journal(journal, key)
     parts = _parts(panel_seed, budget)
     with tqdm(total=budget.subjects + len(parts), disable=not progress, unit="subject", dynamic_ncols=True) as bar:
-        judged: list[Both] = []
-        for both in _panel(panel_seed, budget, done, workers or torch.get_num_threads()):
-            judged.append(both)
+        panel: list[Verdicts] = []
+        for verdicts in _panel(panel_seed, budget, withheld, done, workers or torch.get_num_threads()):
+            panel.append(verdicts)
             bar.update()
         found: dict[str, Part] = {}
         for name, make in parts.items():
             bar.set_description(name)
             found[name] = _kept(done, name, Part, make)
             bar.update()
-    own, withheld = [both.own for both in judged], [both.withheld for both in judged]
-    shares = summary.measurements(own, withheld)
+    judged = summary.by_readout([verdicts.judged for verdicts in panel])
+    shares = summary.measurements(judged)
     return Findings(
         title=f"Calibration, panel {panel_name(panel_seed)}",
         sentences=summary.sentences(panel_name(panel_seed), shares, found["coverage"].measurements),
         measurements=(*shares, *(m for part in found.values() for m in part.measurements)),
         controls=(),
-        figures=(*summary.figures(own, withheld), *(figure for part in found.values() for figure in part.figures)),
+        figures=(*summary.figures(judged), *(figure for part in found.values() for figure in part.figures)),
         provenance=provenance(
             command="calibrate",
             panel=panel_name(panel_seed),
@@ -138,24 +139,23 @@ def _parts(seed: int, budget: Budget) -> dict[str, Callable[[], Part]]:
     }
 
 
-def _panel(seed: int, budget: Budget, done: Journal | None, workers: int) -> Iterator[Both]:
+def _panel(seed: int, budget: Budget, withheld: bool, done: Journal | None, workers: int) -> Iterator[Verdicts]:
     """Every subject's verdicts, in order; those that a journal holds are not judged again."""
-    held = [None if done is None else done.get(f"subject {i}", Both) for i in range(budget.subjects)]
-    missing = [i for i, both in enumerate(held) if both is None]
-    work = functools.partial(_judge, seed, budget)
+    held = [None if done is None else done.get(f"subject {i}", Verdicts) for i in range(budget.subjects)]
+    missing = [i for i, verdicts in enumerate(held) if verdicts is None]
+    work = functools.partial(_judge, seed, budget, withheld)
     fresh = _in_processes(work, missing, workers) if workers > 1 and len(missing) > 1 else map(work, missing)
-    for index, both in enumerate(held):
-        if both is None:
-            both = next(fresh)
+    for index, verdicts in enumerate(held):
+        if verdicts is None:
+            verdicts = next(fresh)
             if done is not None:
-                done.put(f"subject {index}", both)
-        yield both
+                done.put(f"subject {index}", verdicts)
+        yield verdicts
 
 
-def _judge(seed: int, budget: Budget, index: int) -> Both:
+def _judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
     subject = planted(seed, index, budget.subjects)
-    own, withheld = judge(subject, seed=1000 * seed + index, prompts=budget.prompts)
-    return Both(own=own, withheld=withheld)
+    return Verdicts(judged=judge(subject, seed=1000 * seed + index, prompts=budget.prompts, withheld=withheld))
 
 
 def _in_processes(work: Callable[[int], T], items: Sequence[int], workers: int) -> Iterator[T]:

@@ -44,13 +44,14 @@ class Judged:
     hardest: str
 
 
-def judge(planted: Planted, *, seed: int, prompts: int = PROMPTS) -> tuple[Judged, Judged]:
+def judge(planted: Planted, *, seed: int, prompts: int = PROMPTS, withheld: bool = True) -> tuple[Judged, ...]:
     """The verdict by the subject's own readout, and the one with that readout withheld.
 
     Args:
         planted: the subject.
         seed: of the prompts.
         prompts: prompts in each half.
+        withheld: whether to give the second too.
     """
     known = power(planted, seed=seed, prompts=prompts)
     answers = identify_path(
@@ -58,11 +59,10 @@ def judge(planted: Planted, *, seed: int, prompts: int = PROMPTS) -> tuple[Judge
         planted.task,
         seed=seed,
         prompts=prompts,
-        readouts=("auto", "fitted"),
+        readouts=("auto", "fitted") if withheld else ("auto",),
         distribution=planted.distribution,
     )
-    first, second = (_judged(planted, answer, known) for answer in answers)
-    return first, second
+    return tuple(_judged(planted, answer, known) for answer in answers)
 
 
 def _judged(planted: Planted, answer: Answer, known: Power | None) -> Judged:

@@ -1,7 +1,7 @@
 """What a panel's verdicts amount to: the confusion matrix, what is wrong, what is needlessly undecided."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from mesascope.calibration.counting import share
@@ -10,8 +10,9 @@ from mesascope.calibration.judging import Judged, Outcome
 from mesascope.types import Control, Figure, Measurement, Scalar
 
 NONE, UNDECIDED, UNDECIDED_WRONG = "none of these", "undecided, with it", "undecided, without it"
-OWN, WITHHELD = "as they are", "own readout withheld"
 Readout = Literal["as they are", "own readout withheld"]
+OWN: Readout = "as they are"
+WITHHELD: Readout = "own readout withheld"
 
 
 def distinguishable(judged: Judged) -> bool:
@@ -29,23 +30,28 @@ def answered(judged: Judged) -> str:
     return UNDECIDED_WRONG if judged.outcome == "wrong" else UNDECIDED
 
 
-def figures(own: Sequence[Judged], withheld: Sequence[Judged]) -> tuple[Figure, ...]:
+Panel = Mapping[Readout, Sequence[Judged]]
+
+
+def by_readout(subjects: Sequence[Sequence[Judged]]) -> Panel:
+    """The panel as it is and, where it was judged a second time, with its own readouts withheld."""
+    return dict(zip((OWN, WITHHELD), zip(*subjects, strict=True), strict=False))
+
+
+def figures(panel: Panel) -> tuple[Figure, ...]:
     """The confusion matrices, and the tables of what is wrong, needlessly undecided, and everything."""
     return (
-        confusion(own, "confusion", OWN),
-        confusion(withheld, "confusion-withheld", WITHHELD),
-        _by_kind(own, withheld),
+        *(confusion(judged, f"confusion, {readout}", readout) for readout, judged in panel.items()),
+        _by_kind(panel),
         _table(
-            own,
-            withheld,
+            panel,
             "wrong",
             "Wrong answers",
             "An answer set that lacks the truth.",
             lambda j: j.outcome == "wrong",
         ),
         _table(
-            own,
-            withheld,
+            panel,
             "needless",
             "Distinguishable and not identified",
             f"The reference algorithms alone tell these subjects' algorithm from every other with power {ENOUGH} or more, at "
@@ -53,8 +59,7 @@ def figures(own: Sequence[Judged], withheld: Sequence[Judged]) -> tuple[Figure, 
             lambda j: distinguishable(j) and j.outcome in ("undecided", "missed"),
         ),
         _table(
-            own,
-            withheld,
+            panel,
             "subjects",
             "Every subject",
             "What it was made from, and what was said of it.",
@@ -83,14 +88,14 @@ def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
     )
 
 
-def measurements(own: Sequence[Judged], withheld: Sequence[Judged]) -> tuple[Measurement, ...]:
+def measurements(panel: Panel) -> tuple[Measurement, ...]:
     """Shares with Clopper–Pearson intervals.
 
     Controls. Negative: the share that a verdict which names an algorithm at random, as often as each is the truth, would
     get right; for the wrong ones, the share it would get wrong.
     """
     found: list[Measurement] = []
-    for readout, judged in ((OWN, own), (WITHHELD, withheld)):
+    for readout, judged in panel.items():
         able = [j for j in judged if distinguishable(j)]
         nothing = [j for j in judged if not j.truth]
         unable = [j for j in judged if j.truth and not distinguishable(j)]
@@ -124,7 +129,7 @@ def measurements(own: Sequence[Judged], withheld: Sequence[Judged]) -> tuple[Mea
 def sentences(panel: str, found: Sequence[Measurement], coverage: Sequence[Measurement]) -> tuple[str, ...]:
     """What came out, in words."""
     told = []
-    for readout in (OWN, WITHHELD):
+    for readout in dict.fromkeys(m.coordinates["readout"] for m in found):
         by = {m.quantity: m for m in found if m.coordinates["readout"] == readout}
         wrong, right, none = by["wrong"], by["distinguishable and identified"], by["none of these and called so"]
         told.append(
@@ -152,16 +157,16 @@ def _truth(judged: Judged) -> str:
     return " or ".join(judged.truth) or NONE
 
 
-def _by_kind(own: Sequence[Judged], withheld: Sequence[Judged]) -> Figure:
-    kinds = list(dict.fromkeys(j.case for j in own))
+def _by_kind(panel: Panel) -> Figure:
+    kinds = list(dict.fromkeys(j.case for j in panel[OWN]))
     order: tuple[Outcome, ...] = ("identified", "undecided", "none", "missed", "wrong")
     rows = []
     for kind in kinds:
         row: dict[str, Scalar] = {"kind": kind}
-        for readout, judged in ((OWN, own), (WITHHELD, withheld)):
+        for readout, judged in panel.items():
             counts = Counter(j.outcome for j in judged if j.case == kind)
             row[readout] = ", ".join(f"{counts[o]} {o}" for o in order if counts[o])
-        row["distinguishable"] = sum(distinguishable(j) for j in own if j.case == kind)
+        row["distinguishable"] = sum(distinguishable(j) for j in panel[OWN] if j.case == kind)
         rows.append(row)
     return Figure(
         name="kinds",
@@ -175,8 +180,7 @@ def _by_kind(own: Sequence[Judged], withheld: Sequence[Judged]) -> Figure:
 
 
 def _table(
-    own: Sequence[Judged],
-    withheld: Sequence[Judged],
+    panel: Panel,
     name: str,
     title: str,
     caption: str,
@@ -195,7 +199,7 @@ def _table(
             "made from": ", ".join(f"{key} {value}" for key, value in j.settings.items()),
             "reason": j.reason,
         }
-        for readout, judged in ((OWN, own), (WITHHELD, withheld))
+        for readout, judged in panel.items()
         for j in judged
         if chosen(j)
     ]

@@ -23,9 +23,12 @@ MOST_STEPS = 24
 FORGIVEN = 4.0
 """A candidate that errs by e on both sides of a transformation can break its invariance by at most 4e (triangle
 inequality); only more than that speaks against it."""
-EQUIVALENT = 5e-4
+EQUIVALENT, EQUIVALENT_READ = 5e-4, 5e-5
 """A larger family's coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
-variance: with noise its fit lands near the smaller family, not on it."""
+variance: with noise its fit lands near the smaller family, not on it. The second is for fitted readouts, whose mixing of
+iterates can stand in for a momentum."""
+OVERSHOOT = 0.5
+"""Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
 FITTED_ALIKE = 1e-4
 """How far apart two candidates for the last layer may be and still be one function, as a share of what they leave of the
 subject: two fits of the same function stop a little apart."""
@@ -101,10 +104,10 @@ def answer(
     losses = scoring.losses(subject, fitted.scoring, variance, informative)
     scores, intervals = losses.scores, losses.intervals(halves.draws)
     order = sorted(range(len(families)), key=lambda i: -float(scores[i]))
-    floor = scoring.BLUR if paths.gains else scoring.PRECISION
+    floor, equivalent = (scoring.BLUR, EQUIVALENT_READ) if paths.gains else (scoring.PRECISION, EQUIVALENT)
     kept = scoring.confidence_set(losses, eligible, halves.draws, floor=floor) if eligible else []
     agreement = scoring.agreement(subject, fitted.scoring, variance)
-    kept = _without_copies(question, kept, fitted, agreement, losses)
+    kept = _without_copies(question, kept, fitted, agreement, losses, equivalent)
     best = next((i for i in order if i in kept), None)
 
     controls: list[Control] = []
@@ -227,6 +230,7 @@ def _without_copies(
     fitted: Fitted,
     agreement: Float[Tensor, "candidate candidate"],
     losses: scoring.Losses,
+    equivalent: float,
 ) -> list[int]:
     """Drop what is no other answer than a simpler candidate that is kept.
 
@@ -239,7 +243,7 @@ def _without_copies(
 
     def copied(i: int, j: int) -> bool:
         if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
-            return losses.saving(i, j) <= EQUIVALENT
+            return losses.saving(i, j) <= equivalent
         limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
         return question == "function" and 1 - float(agreement[i, j]) <= limit
 
@@ -342,7 +346,7 @@ def _judge(
     """The label and the sentence that justifies it."""
     if lost:
         return "none", f"It answers {lost:.1%} of the queries with NaN or infinity."
-    if progress[1] <= 0:
+    if progress[1] <= 0 and low < OVERSHOOT:
         return "none", (
             f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
             f"reaches {progress[1]:.1%}."

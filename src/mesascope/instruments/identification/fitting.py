@@ -24,11 +24,13 @@ SLOW_GRID = {1: 24, 2: 8}
 """The same for families that run one at a time."""
 FEW = 96
 """Prompts that the grid looks at; the refinement looks at all."""
-REFINED = 5
+REFINED = 8
 """Timings (or numbers of steps) that are refined: the grid's best may well be overtaken, since a step size and a number
 of steps nearly trade off."""
 ROUGH, FINE = 6, 14
 """Iterations of the refinement on few prompts, and of the last one on all."""
+CHUNK = 4
+"""Points whose losses are computed at a time: few enough for a cache, enough to outweigh the calls."""
 WORST = 1e3
 
 
@@ -62,6 +64,7 @@ class Runner:
         self.prompts = prompts
         self.problem = Problem.of(prompts)
         self.channels = SpectralChannels.of(prompts)
+        self._grids: dict[tuple[str, int], Tensor] = {}
 
     @cached_property
     def few(self) -> "Runner":
@@ -90,6 +93,15 @@ class Runner:
         columns = torch.tensor(values, dtype=torch.float64).T[..., None].repeat_interleave(at[0].numel(), 1)
         response_at = response(family.filtering(list(columns)), at, steps)  # (step, choice, batch, dim)
         return channels.predictions(response_at).transpose(0, 1)
+
+    def grid(
+        self, family: Family, points: Sequence[Sequence[float]], steps: int
+    ) -> Float[Tensor, "point step batch query"]:
+        """As `many`, kept: the same points are looked at for every readout of a subject."""
+        key = (family.name, steps)
+        if key not in self._grids:
+            self._grids[key] = self.many(family, points, steps)
+        return self._grids[key]
 
 
 def timings(layers: int) -> list[Timing]:
@@ -143,17 +155,17 @@ def _fit(
 ) -> Fit:
     """A grid over the coefficients finds the promising options; those are refined continuously."""
     if not family.coefficients:
-        loss = _option_losses(runner.predictions(family, (), _most(options)), subject, runner, options, gains)
+        [loss] = _option_losses(runner.grid(family, [()], _most(options)), subject, runner, options, gains)
         best = int(loss.argmin())
         return Fit(family=family, values=(), steps=options[best], timing=names[best], loss=float(loss[best]))
     few = runner.few
     some = subject[:, : len(few.prompts)]
     counts = SLOW_GRID if family.filter is None else GRID
     points = list(itertools.product(*(c.grid(counts[len(family.coefficients)]) for c in family.coefficients)))
-    table = torch.stack(
+    table = torch.cat(
         [
-            _option_losses(predictions, some, few, options, gains)
-            for predictions in few.many(family, points, _most(options))
+            _option_losses(part, some, few, options, gains)
+            for part in few.grid(family, points, _most(options)).split(CHUNK)
         ]
     )  # (point, option)
     promising = table.min(0).values.argsort()[:REFINED].tolist()
@@ -170,25 +182,25 @@ def _fit(
 
 
 def _option_losses(
-    predictions: Float[Tensor, "step batch query"],
+    predictions: Float[Tensor, "point step batch query"],
     subject: Float[Tensor, "layer batch query"],
     runner: Runner,
     options: list[tuple[int, ...]],
     gains: bool,
-) -> Float[Tensor, " option"]:
-    """Σ_ℓ mean_p min(D_p, 4) of each option, from one table of all steps against all layers."""
+) -> Float[Tensor, "point option"]:
+    """Σ_ℓ mean_p min(D_p, 4) of each option at each point, from one table of all steps against all layers."""
     scale = (runner.prompts.target_variance * subject.shape[-1]).rsqrt()[:, None]
-    a, y = (predictions * scale).transpose(0, 1), (subject * scale).transpose(0, 1)  # (batch, step | layer, query)
+    a, y = (predictions * scale).transpose(1, 2), (subject * scale).transpose(0, 1)  # (…batch, step | layer, query)
     across, own, size = a @ y.mT, a.square().sum(-1)[..., None], y.square().sum(-1)[:, None]
     if gains:
-        before = [torch.cat([torch.zeros_like(t[:, :1]), t[:, :-1]], 1) for t in (a, across, own)]
+        before = [torch.nn.functional.pad(t[:, :, :-1], (0, 0, 1, 0)) for t in (a, across, own)]
         both = (a * before[0]).sum(-1)[..., None]
-        terms = (t.nan_to_num(posinf=0, neginf=0).sum(0) for t in (across, before[1], own, before[2], both))
-        now, then = _mixture(*terms)
+        terms = (t.nan_to_num(posinf=0, neginf=0).sum(1) for t in (across, before[1], own, before[2], both))
+        now, then = (coefficient[:, None] for coefficient in _mixture(*terms))
         across = now * across + then * before[1]
         own = now.square() * own + then.square() * before[2] + 2 * now * then * both
-    table = torch.nan_to_num(size - 2 * across + own, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(0, CLIP).mean(0)
-    return table[torch.tensor(options), torch.arange(len(subject))].sum(-1)
+    table = torch.nan_to_num(size - 2 * across + own, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(0, CLIP).mean(1)
+    return table[:, torch.tensor(options), torch.arange(len(subject))].sum(-1)
 
 
 def _most(options: list[tuple[int, ...]]) -> int:
