@@ -78,8 +78,9 @@ def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
         name=name,
         section="Confusion matrix",
         title=f"What subjects with a known answer were said to run, {readout}",
-        caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Off the diagonal, only the last three "
-        "columns are not wrong, and of these the last is right in the last row alone.",
+        caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Right are the diagonal and, where the truth "
+        "has a name, 'undecided, with it'. 'None of these' is right in the last row; above it an algorithm was missed. "
+        "Every other cell is a wrong answer.",
         kind="heatmap",
         rows=tuple({"truth": t, "answer": a, "subjects": counts[t, a]} for t in truths for a in answers),
         x="answer",
@@ -197,7 +198,6 @@ def _table(
             "power": j.power,
             "hardest to tell from": j.hardest,
             "made from": ", ".join(f"{key} {value}" for key, value in j.settings.items()),
-            "reason": j.reason,
         }
         for readout, judged in panel.items()
         for j in judged

@@ -181,6 +181,8 @@ def _short(value: object) -> str:
     """A number that fits into a cell."""
     if not isinstance(value, int | float):
         return ""
+    if isinstance(value, int) and abs(value) < 1000:
+        return str(value).replace("-", "−")
     return (
         f"{value:.2f}".replace("-", "−") if abs(value) < 10 else f"{value:.0f}" if abs(value) < 1000 else f"{value:.0e}"
     )
