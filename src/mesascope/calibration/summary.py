@@ -78,7 +78,7 @@ def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
         name=name,
         section="Confusion matrix",
         title=f"What subjects with a known answer were said to run, {readout}",
-        caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Right are the diagonal and, where the truth "
+        caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Right: the diagonal and, where the truth "
         "has a name, 'undecided, with it'. 'None of these' is right in the last row; above it an algorithm was missed. "
         "Every other cell is a wrong answer.",
         kind="heatmap",
