@@ -1,0 +1,276 @@
+"""Every statement put to every prover that is here."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from mesascope.theory import expressions, numeric, rocq, smt
+from mesascope.theory.mathematics import mathematics, written
+from mesascope.theory.statement import Statement
+
+POINTS = {"exact": 200, "numeric": 2000}
+"""How many values of the variables are drawn: in all for fractions, for each choice of the naturals for float64."""
+
+TIMEOUT = 300
+"""Seconds that ``coqc`` may take for all statements."""
+
+BROKEN = ("refuted", "unproved")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one prover says of one statement.
+
+    Attributes:
+        status: ``proved``; ``proved for`` some values of the natural variables; ``held`` at every point tried, which is no proof;
+            ``refuted`` by a counter-example; ``unproved``, where the prover rejects the proof; ``undecided``; ``not checked``.
+        seconds: how long it took.
+        detail: a counter-example, the prover's message, the number of points.
+    """
+
+    status: str
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Why a hypothesis is there: values at which all the others hold and the conclusion fails, checked in exact fractions.
+
+    Attributes:
+        hypothesis: which one.
+        status: ``needed``, ``not needed`` or ``undecided``; ``not checked`` without z3.
+        counterexample: values by the variables' names.
+    """
+
+    hypothesis: str
+    status: str
+    counterexample: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One statement, and what everybody says of it.
+
+    Attributes:
+        key, name, words, source, used, departs: the statement's own.
+        mathematics: hypotheses and conclusion in Unicode.
+        rocq, z3, exact, numeric: the verdicts.
+        lean: always ``not checked``; the text is emitted.
+        axioms: what the Rocq proofs rest on. They are printed for all of them together, so a single proof may use fewer.
+        satisfiable: whether the hypotheses can hold together.
+        needs: for each hypothesis, what happens without it.
+    """
+
+    key: str
+    name: str
+    words: str
+    mathematics: str
+    source: str
+    used: str
+    departs: str
+    rocq: Verdict
+    z3: Verdict
+    exact: Verdict
+    numeric: Verdict
+    lean: Verdict
+    axioms: tuple[str, ...]
+    satisfiable: str
+    needs: tuple[Need, ...]
+
+    @property
+    def broken(self) -> bool:
+        """Whether anybody rejects the statement, or a hypothesis is contradictory or idle."""
+        verdicts = (self.rocq, self.z3, self.exact, self.numeric)
+        idle = any(need.status == "not needed" for need in self.needs)
+        return any(v.status in BROKEN for v in verdicts) or self.satisfiable == "no" or idle
+
+
+def check(statements: Sequence[Statement], seed: int = 0) -> tuple[Outcome, ...]:
+    """Put every statement to Rocq, z3, exact fractions and float64; a prover that is missing says ``not checked``."""
+    by_rocq, axioms = prove(statements)
+    return tuple(
+        Outcome(
+            key=s.key,
+            name=s.name,
+            words=s.words,
+            mathematics=mathematics(s),
+            source=s.source,
+            used=s.used,
+            departs=s.departs,
+            rocq=proof,
+            z3=decide(s),
+            exact=try_fractions(s, seed),
+            numeric=try_floats(s, seed),
+            lean=Verdict(status="not checked", detail="emitted, not compiled here"),
+            axioms=axioms if proof.status == "proved" else (),
+            satisfiable=satisfiable(s),
+            needs=needs(s),
+        )
+        for s, proof in zip(statements, by_rocq, strict=True)
+    )
+
+
+def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[str, ...]]:
+    """Rocq's verdicts, and the axioms that the proofs rest on together.
+
+    A proof that fails is left out and the rest compiled again, so that one mistake hides no other.
+    """
+    compiler = shutil.which("coqc")
+    if compiler is None:
+        missing = Verdict(status="not checked", detail="coqc is not installed (Debian package coq)")
+        return (missing,) * len(statements), ()
+    failed: dict[str, Verdict] = {}
+    while True:
+        kept = [s for s in statements if s.key not in failed]
+        text = rocq.module(kept, axioms_of_each=False)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "statements.v").write_text(text, encoding="utf-8")
+            done = subprocess.run(
+                [compiler, "-time", "statements.v"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        if done.returncode == 0:
+            break
+        line = re.search(r"line (\d+)", done.stderr)
+        culprit = None if line is None else _theorem_at(text, int(line[1]))
+        if culprit is None:
+            raise RuntimeError(f"coqc failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
+        failed[culprit] = Verdict(status="unproved", detail=done.stderr.strip().splitlines()[-1])
+    times = _times(done.stdout)
+    verdicts = (failed.get(s.key) or Verdict(status="proved", seconds=times[s.key]) for s in statements)
+    return tuple(verdicts), _axioms(done.stdout)
+
+
+def decide(statement: Statement) -> Verdict:
+    """z3's verdict. With natural variables it speaks of the lengths in `smt.LENGTHS` only."""
+    if find_spec("z3") is None:
+        return Verdict(status="not checked", detail="z3 is not installed (pip install 'mesascope[theory]')")
+    start, chosen = time.perf_counter(), list(smt.instances(statement))
+    for naturals in chosen:
+        answer = smt.ask(smt.question(statement, naturals))
+        if answer.verdict != "unsat":
+            status = "refuted" if answer.verdict == "sat" else "undecided"
+            at = {**naturals, **(answer.values or {})}
+            return Verdict(status=status, seconds=time.perf_counter() - start, detail=_listed(at))
+    where = "; ".join(_listed(naturals) for naturals in chosen if naturals)
+    status = "proved for" if where else "proved"
+    return Verdict(status=status, seconds=time.perf_counter() - start, detail=where)
+
+
+def try_fractions(statement: Statement, seed: int) -> Verdict:
+    """Exact arithmetic at random small fractions."""
+    start, tried = time.perf_counter(), 0
+    for values in numeric.fractions(statement, POINTS["exact"], seed):
+        assumed, violated = numeric.violations(statement, values)
+        tried += assumed
+        if violated:
+            seconds = time.perf_counter() - start
+            return Verdict(status="refuted", seconds=seconds, detail=_listed(values))
+    return _held(tried, time.perf_counter() - start)
+
+
+def try_floats(statement: Statement, seed: int) -> Verdict:
+    """float64 at random points."""
+    start, tried = time.perf_counter(), 0
+    for values in numeric.floats(statement, POINTS["numeric"], seed):
+        assumed, violated = (
+            torch.as_tensor(v).expand(POINTS["numeric"]) for v in numeric.violations(statement, values, numeric.SLACK)
+        )
+        tried += int(assumed.sum())
+        if violated.any():
+            seconds = time.perf_counter() - start
+            return Verdict(status="refuted", seconds=seconds, detail=f"at {int(violated.sum())} points")
+    return _held(tried, time.perf_counter() - start)
+
+
+def satisfiable(statement: Statement) -> str:
+    """Whether the hypotheses can hold together, for some lengths: yes, no, undecided, or not checked without z3."""
+    if find_spec("z3") is None:
+        return "not checked"
+    said = {smt.ask(smt.question(statement, n, conclusion=False)).verdict for n in smt.instances(statement)}
+    return "yes" if "sat" in said else "undecided" if "unknown" in said else "no"
+
+
+def needs(statement: Statement) -> tuple[Need, ...]:
+    """What happens without each of the hypotheses."""
+    return tuple(_need(statement, place) for place in range(len(statement.hypotheses)))
+
+
+def _need(statement: Statement, place: int) -> Need:
+    text = written(statement.hypotheses[place])
+    if find_spec("z3") is None:
+        return Need(hypothesis=text, status="not checked", counterexample={})
+    said = set()
+    for naturals in smt.instances(statement):
+        answer = smt.ask(smt.question(statement, naturals, without=place))
+        said.add(answer.verdict)
+        if answer.values is not None and _confirmed(statement, place, naturals, answer.values):
+            found = {name: str(value) for name, value in {**naturals, **answer.values}.items()}
+            return Need(hypothesis=text, status="needed", counterexample=found)
+    return Need(hypothesis=text, status="not needed" if said == {"unsat"} else "undecided", counterexample={})
+
+
+def _confirmed(statement: Statement, place: int, naturals: dict[str, int], found: dict[str, Fraction]) -> bool:
+    """Whether exact fractions say the same of z3's counter-example."""
+    values: dict[str, object] = dict(naturals)
+    for variable in statement.variables:
+        if isinstance(variable, expressions.Real):
+            values[variable.name] = found.get(variable.name, Fraction(0))
+        elif isinstance(variable, expressions.Sequence):
+            entries = range(numeric.LONGEST + 2)
+            values[variable.name] = [found.get(smt.constant(variable, k), Fraction(0)) for k in entries]
+    others = [h for n, h in enumerate(statement.hypotheses) if n != place]
+    try:
+        return all(numeric.holds(h, values) for h in others) and not numeric.holds(statement.conclusion, values)
+    except ZeroDivisionError:
+        return False
+
+
+def _held(tried: int, seconds: float) -> Verdict:
+    return Verdict(status="held" if tried else "undecided", seconds=seconds, detail=f"at {tried} points")
+
+
+def _listed(values: numeric.Values) -> str:
+    return ", ".join(f"{name} = {_number(value)}" for name, value in values.items())
+
+
+def _number(value: object) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, list) else str(value)
+
+
+def _theorem_at(text: str, line: int) -> str | None:
+    """The theorem that a line of the file belongs to."""
+    above = re.findall(r"^Theorem (\w+)", "\n".join(text.splitlines()[:line]), flags=re.MULTILINE)
+    return above[-1] if above else None
+
+
+def _times(output: str) -> dict[str, float]:
+    """Seconds per theorem, from what ``coqc -time`` prints for every sentence, in the order of the file."""
+    spent: dict[str, float] = {}
+    key = None
+    for sentence, seconds in re.findall(r"^Chars \d+ - \d+ \[(.*)\] ([\d.]+) secs", output, flags=re.MULTILINE):
+        if began := re.match(r"(?:Theorem~(\w+)|Lemma|Definition|Print)", sentence):
+            key = began[1]
+        if key is not None:
+            spent[key] = spent.get(key, 0.0) + float(seconds)
+    return spent
+
+
+def _axioms(output: str) -> tuple[str, ...]:
+    """The names below the line ``Axioms:``."""
+    said = output.split("Axioms:\n")[1] if "Axioms:\n" in output else ""
+    return tuple(re.findall(r"^(\w[\w.]*)(?= *:|\n *:)", said.split("\nChars ")[0], flags=re.MULTILINE))

@@ -1,0 +1,37 @@
+"""Statements on disk, in the languages of provers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mesascope.records.store import claim, write_text
+from mesascope.theory import lean, rocq, smt
+from mesascope.theory.statement import Statement
+
+
+def files(statements: Sequence[Statement], to: str) -> dict[str, str]:
+    """Texts by their file names.
+
+    Raises:
+        ValueError: a language that there is no emitter for.
+    """
+    match to:
+        case "rocq":
+            return {"statements.v": rocq.module(statements)}
+        case "lean":
+            return {"Statements.lean": lean.module(statements)}
+        case "smt":
+            return {f"{s.key}.smt2": smt.module(s) for s in statements}
+    raise ValueError(f"to must be rocq, lean or smt; got {to!r}. Choose one of these.")
+
+
+def export(statements: Sequence[Statement], to: str, directory: Path | str) -> tuple[Path, ...]:
+    """Write the statements for a prover; return the files.
+
+    Raises:
+        ValueError: an unknown language, or a directory that holds other files.
+    """
+    texts = files(statements, to)
+    folder = claim(directory)
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return tuple(folder / name for name in texts)

@@ -1,0 +1,207 @@
+"""The language that statements are written in: real expressions, finite sums, comparisons, and "for every index".
+
+Python's operators build trees and compute nothing: ``eta * (b - a * w) <= 0`` is a formula. Every prover's text and every numeric
+check is derived from the tree, so that a statement is written once.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Union
+
+Operand = Union["Expression", int]
+
+
+class Expression:
+    """A real number, as a tree."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Operand) -> "Binary":
+        return Binary(symbol="+", left=self, right=_lift(other))
+
+    def __radd__(self, other: Operand) -> "Binary":
+        return Binary(symbol="+", left=_lift(other), right=self)
+
+    def __sub__(self, other: Operand) -> "Binary":
+        return Binary(symbol="-", left=self, right=_lift(other))
+
+    def __rsub__(self, other: Operand) -> "Binary":
+        return Binary(symbol="-", left=_lift(other), right=self)
+
+    def __mul__(self, other: Operand) -> "Binary":
+        return Binary(symbol="*", left=self, right=_lift(other))
+
+    def __rmul__(self, other: Operand) -> "Binary":
+        return Binary(symbol="*", left=_lift(other), right=self)
+
+    def __truediv__(self, other: Operand) -> "Binary":
+        return Binary(symbol="/", left=self, right=_lift(other))
+
+    def __rtruediv__(self, other: Operand) -> "Binary":
+        return Binary(symbol="/", left=_lift(other), right=self)
+
+    def __neg__(self) -> "Binary":
+        return Binary(symbol="-", left=Number(value=0), right=self)
+
+    def __pow__(self, exponent: "int | Natural") -> "Power":
+        return Power(base=self, exponent=exponent)
+
+    def __le__(self, other: Operand) -> "Compare":
+        return Compare(symbol="<=", left=self, right=_lift(other))
+
+    def __lt__(self, other: Operand) -> "Compare":
+        return Compare(symbol="<", left=self, right=_lift(other))
+
+    def __ge__(self, other: Operand) -> "Compare":
+        return Compare(symbol="<=", left=_lift(other), right=self)
+
+    def __gt__(self, other: Operand) -> "Compare":
+        return Compare(symbol="<", left=_lift(other), right=self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Natural:
+    """A natural number: a length, an index or an exponent; ``k + 1`` is the next one.
+
+    Attributes:
+        name: in ASCII, for provers.
+        meaning: in words; empty for an index that a sum or a quantifier binds.
+        shift: what is added to the variable.
+    """
+
+    name: str
+    meaning: str = ""
+    shift: int = 0
+
+    def __add__(self, by: int) -> "Natural":
+        return replace(self, shift=self.shift + by)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number(Expression):
+    """A whole number."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Real(Expression):
+    """A real variable.
+
+    Attributes:
+        name: in ASCII, for provers.
+        symbol: as people write it.
+        meaning: in words.
+    """
+
+    name: str
+    symbol: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """A real sequence; ``g[k]`` is an entry. The attributes are those of `Real`."""
+
+    name: str
+    symbol: str
+    meaning: str
+
+    def __getitem__(self, index: Natural | int) -> "Entry":
+        return Entry(sequence=self, index=index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Expression):
+    """One entry of a sequence."""
+
+    sequence: Sequence
+    index: Natural | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary(Expression):
+    """A sum, difference, product or quotient: ``symbol`` is one of + - * /."""
+
+    symbol: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power(Expression):
+    """A natural power."""
+
+    base: Expression
+    exponent: int | Natural
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum(Expression):
+    """The sum of a term over index = 0, …, length − 1; an empty sum is zero."""
+
+    index: Natural
+    length: Natural
+    term: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """A comparison: ``symbol`` is one of = < <=."""
+
+    symbol: str
+    left: Expression
+    right: Expression
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a formula is neither true nor false before its variables have values; got one in a place that asks. "
+            "Write 0 < x < 1 as two formulas."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    """A comparison that holds for every index = 0, …, length − 1."""
+
+    index: Natural
+    length: Natural
+    formula: Compare
+
+
+Formula = Compare | Every
+Variable = Real | Sequence | Natural
+
+
+def equals(left: Operand, right: Operand) -> Compare:
+    """The equation; ``==`` compares trees."""
+    return Compare(symbol="=", left=_lift(left), right=_lift(right))
+
+
+def variables(*trees: object) -> tuple[Variable, ...]:
+    """The free variables, in order of appearance, each once."""
+    return tuple(dict.fromkeys(variable for tree in trees for variable in _free(tree)))
+
+
+def natural(value: Natural | int, values: Mapping[str, Any]) -> int:
+    """The number that an index, a length or an exponent stands for, where the variables have these values."""
+    return value if isinstance(value, int) else values[value.name] + value.shift
+
+
+def _free(tree: object) -> Iterator[Variable]:
+    match tree:
+        case Real() | Sequence():
+            yield tree
+        case Natural():
+            yield replace(tree, shift=0)
+        case Sum() | Every():
+            yield tree.length
+            inner = tree.term if isinstance(tree, Sum) else tree.formula
+            yield from (variable for variable in _free(inner) if variable != tree.index)
+        case Entry() | Binary() | Power() | Compare():
+            for field in fields(tree):
+                yield from _free(getattr(tree, field.name))
+
+
+def _lift(value: Operand) -> Expression:
+    return Number(value=value) if isinstance(value, int) else value

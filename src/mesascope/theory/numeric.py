@@ -1,0 +1,179 @@
+"""Statements as predicates: on float64 tensors, with the rounding errors that float64 makes, and on exact fractions."""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mesascope.seeds import generator
+from mesascope.theory.expressions import (
+    Binary,
+    Compare,
+    Entry,
+    Every,
+    Expression,
+    Formula,
+    Natural,
+    Number,
+    Power,
+    Real,
+    Sequence,
+    Sum,
+    natural,
+)
+from mesascope.theory.statement import Statement
+
+SLACK = 64 * torch.finfo(torch.float64).eps
+"""Rounding allowed to float64, relative to the sum of the magnitudes of everything that is added up."""
+
+LONGEST = 4
+"""Natural variables are drawn from 0 to this."""
+
+Value = Tensor | Fraction
+Values = Mapping[str, Any]
+"""By the variables' names: a number (tensor or fraction) for a real, a list of them for a sequence, an int for a natural."""
+
+
+def holds(formula: Formula, values: Values, slack: float = 0) -> Any:
+    """Whether a formula holds at given values: a bool for fractions, a tensor of them, elementwise, for tensors.
+
+    Args:
+        formula: what is asked.
+        values: tensors in float64 that broadcast together, or fractions.
+        slack: how far an inequality may be missed, relative to the magnitudes that enter; 0 for fractions, `SLACK` for float64.
+    """
+    if isinstance(formula, Every):
+        result: Any = True
+        for k in range(natural(formula.length, values)):
+            result = holds(formula.formula, {**values, formula.index.name: k}, slack) & result
+        return result
+    left, left_size = _evaluate(formula.left, values)
+    right, right_size = _evaluate(formula.right, values)
+    allowed = slack * (left_size + right_size) if slack else 0
+    match formula.symbol:
+        case "=":
+            return (left - right <= allowed) & (right - left <= allowed)
+        case "<=":
+            return left <= right + allowed
+        case _:
+            return left < right + allowed
+
+
+def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[Any, Any]:
+    """Where the hypotheses hold, and where in addition the conclusion fails. An equation among the hypotheses gets the slack."""
+    assumed: Any = True
+    for hypothesis in statement.hypotheses:
+        assumed = holds(hypothesis, values, slack if _is_equation(hypothesis) else 0) & assumed
+    return assumed, assumed & (True ^ holds(statement.conclusion, values, slack))
+
+
+def floats(statement: Statement, points: int, seed: int) -> Iterator[Values]:
+    """Random float64 values for a statement's variables, one choice of the naturals at a time; equations are solved."""
+    for length in range(LONGEST + 1):
+        draw = generator(seed, f"theory/float/{statement.key}", length)
+        yield _fill(statement, length, lambda draw=draw: torch.randn(points, generator=draw, dtype=torch.float64) * 2)
+
+
+def fractions(statement: Statement, points: int, seed: int) -> Iterator[Values]:
+    """Random small fractions for a statement's variables; where an equation has no solution, the point is left out."""
+    for n in range(points):
+        draw = generator(seed, f"theory/exact/{statement.key}", n)
+        numbers = iter(torch.randint(-12, 13, (64,), generator=draw).tolist())
+        try:
+            yield _fill(statement, n % (LONGEST + 1), lambda numbers=numbers: Fraction(next(numbers), 4))
+        except ZeroDivisionError:
+            continue
+
+
+def _fill(statement: Statement, length: int, draw: Any) -> Values:
+    values: dict[str, Any] = {}
+    for variable in statement.variables:
+        match variable:
+            case Natural():
+                values[variable.name] = length
+            case Sequence():
+                values[variable.name] = [draw() for _ in range(LONGEST + 2)]
+            case Real():
+                values[variable.name] = draw()
+    for hypothesis in statement.hypotheses:
+        if isinstance(hypothesis, Compare):
+            _solve(hypothesis, values)
+        else:
+            for k in range(natural(hypothesis.length, values)):
+                _solve(hypothesis.formula, values, {hypothesis.index.name: k})
+    return values
+
+
+def _solve(equation: Compare, values: dict[str, Any], indices: Mapping[str, int] | None = None) -> None:
+    """Set the first variable on the left so that the equation holds, if it enters linearly; a comparison is left alone."""
+    if equation.symbol != "=":
+        return
+    first, indices = _first(equation.left), indices or {}
+
+    def gap(value: Any) -> Any:
+        _set(first, values, indices, value)
+        every = {**values, **indices}
+        return _evaluate(equation.left, every)[0] - _evaluate(equation.right, every)[0]
+
+    sample = values[first.name] if isinstance(first, Real) else values[first.sequence.name][0]
+    zero, one = gap(sample * 0), gap(sample * 0 + 1)
+    _set(first, values, indices, -zero / (one - zero))
+
+
+def _first(tree: Expression) -> Real | Entry:
+    match tree:
+        case Real() | Entry():
+            return tree
+        case Binary():
+            return _first(tree.left)
+        case Power():
+            return _first(tree.base)
+    raise AssertionError(f"an equation among the hypotheses must begin with a variable; got {tree}")
+
+
+def _set(variable: Real | Entry, values: dict[str, Any], indices: Mapping[str, int], value: Any) -> None:
+    if isinstance(variable, Real):
+        values[variable.name] = value
+    else:
+        values[variable.sequence.name][natural(variable.index, indices)] = value
+
+
+def _is_equation(formula: Formula) -> bool:
+    compared = formula.formula if isinstance(formula, Every) else formula
+    return compared.symbol == "="
+
+
+def _evaluate(tree: Expression, values: Values) -> tuple[Any, Any]:
+    """The value, and its size: the same tree with every term positive, which bounds the rounding error up to a factor."""
+    match tree:
+        case Number():
+            return tree.value, abs(tree.value)
+        case Real():
+            value = values[tree.name]
+            return value, abs(value)
+        case Entry():
+            value = values[tree.sequence.name][natural(tree.index, values)]
+            return value, abs(value)
+        case Power():
+            (base, size), exponent = _evaluate(tree.base, values), natural(tree.exponent, values)
+            return base**exponent, size**exponent
+        case Sum():
+            value, size = 0, 0
+            for k in range(natural(tree.length, values)):
+                term, term_size = _evaluate(tree.term, {**values, tree.index.name: k})
+                value, size = value + term, size + term_size
+            return value, size
+        case Binary():
+            (left, left_size), (right, right_size) = _evaluate(tree.left, values), _evaluate(tree.right, values)
+            match tree.symbol:
+                case "+":
+                    return left + right, left_size + right_size
+                case "-":
+                    return left - right, left_size + right_size
+                case "*":
+                    return left * right, left_size * right_size
+                case _:
+                    return left / right, left_size / abs(right) * (right_size / abs(right))
+    raise AssertionError(tree)

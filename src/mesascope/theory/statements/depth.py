@@ -1,0 +1,84 @@
+"""C: layers compound. Statements about a given number of layers, then about every number."""
+
+from mesascope.theory.expressions import Every, equals
+from mesascope.theory.quantities import a, b, before, eta, k, last, later, n, path, rate, step, w, w_star
+from mesascope.theory.statement import SOURCE, Statement
+
+_DESCENT = Every(index=k, length=n, formula=equals(path[k + 1], step(path[k])))
+
+STATEMENTS = (
+    Statement(
+        key="C1",
+        name="contraction compounds",
+        words="Two steps at a rate between 0 and 1 contract at least as much as one.",
+        hypotheses=(rate >= 0, rate <= 1),
+        conclusion=rate**2 <= rate,
+        source=f"{SOURCE}, Theorem C1",
+        used="C3",
+    ),
+    Statement(
+        key="C2",
+        name="depth strictly improves",
+        words="Two steps at a rate strictly between 0 and 1 contract more than one.",
+        hypotheses=(rate > 0, rate < 1),
+        conclusion=rate**2 < rate,
+        source=f"{SOURCE}, Theorem C2",
+        used="the early layers of a depth sweep",
+    ),
+    Statement(
+        key="C3",
+        name="two layers do not expand",
+        words="If the two-step rate is at most 1, the squared error after two layers is at most the first one.",
+        hypotheses=(equals(later, rate * before), rate <= 1, before >= 0),
+        conclusion=later <= before,
+        source=f"{SOURCE}, Theorem C3",
+        used="C4",
+        departs="It takes the recursion as a hypothesis, and as a formula is A7 again; C3_step is what two layers do.",
+    ),
+    Statement(
+        key="C3_step",
+        name="two steps multiply the error by (1 − ηa)²",
+        words="Two steps of gradient descent with one step size multiply the error by (1 − ηa)², from every weight.",
+        hypotheses=(equals(b, a * w_star),),
+        conclusion=equals(step(step(w)) - w_star, (1 - eta * a) ** 2 * (w - w_star)),
+        source=f"{SOURCE}, Theorem C3 with the identity of section 4",
+        used="depth of models/constructions/gradient_descent.py",
+    ),
+    Statement(
+        key="C4",
+        name="three layers do not expand",
+        words="If the third layer does not raise the error and the first two do not, the three do not.",
+        hypotheses=(last <= later, later <= before),
+        conclusion=last <= before,
+        source=f"{SOURCE}, Theorem C4",
+        used="n_steps, which replaces it",
+    ),
+    Statement(
+        key="n_steps",
+        name="n steps multiply the error by (1 − ηa)ⁿ",
+        words="After n layers with one step size the error is (1 − ηa)ⁿ times the first one, for every n and every first weight.",
+        hypotheses=(equals(b, a * w_star), _DESCENT),
+        conclusion=equals(path[n] - w_star, (1 - eta * a) ** n * (path[0] - w_star)),
+        source="this project; by induction from error_recursion",
+        used="rates of gradient descent in identification; the spectral response of instruments/spectrum.py",
+        rocq="intros b a w_star n w eta Hb; induction n as [|n IH]; intros H; simpl; [ring|].\n"
+        "  pose proof (H n ltac:(lia)) as Hn; replace (n + 1)%nat with (S n) in Hn by lia; rewrite Hn.\n"
+        "  replace (w n - eta * (a * w n - b) - w_star) with ((1 - eta * a) * (w n - w_star)) by (subst b; ring).\n"
+        "  rewrite IH; [ring | intros k Hk; apply H; lia].",
+    ),
+    Statement(
+        key="n_steps_error",
+        name="n steps do not raise the error",
+        words="Inside the stability window the squared error after n layers is at most the first one, for every n.",
+        hypotheses=(equals(b, a * w_star), _DESCENT, eta * a >= 0, eta * a <= 2),
+        conclusion=(path[n] - w_star) ** 2 <= (path[0] - w_star) ** 2,
+        source="this project; by induction from A7_step",
+        used="n_steps",
+        rocq="intros b a w_star n w eta Hb; induction n as [|n IH]; intros H H0 H2; [lra|].\n"
+        "  apply Rle_trans with ((w n - w_star) ^ 2);\n"
+        "    [| apply IH; [intros k Hk; apply H; lia | exact H0 | exact H2]].\n"
+        "  pose proof (H n ltac:(lia)) as Hn; replace (n + 1)%nat with (S n) in Hn by lia; rewrite Hn; subst b.\n"
+        "  assert (H1 : 0 <= 1 - (1 - eta * a) ^ 2) by nra.\n"
+        "  pose proof (scaled_square _ (w n - w_star) H1); lra.",
+    ),
+)

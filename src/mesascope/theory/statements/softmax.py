@@ -1,0 +1,88 @@
+"""B: softmax attention averages the targets and reweights the curvature."""
+
+from mesascope.theory.expressions import equals
+from mesascope.theory.quantities import a, a_p, b, error, eta, p, step, u, v, w, w_star, y_1, y_2
+from mesascope.theory.statement import SOURCE, Statement
+
+STATEMENTS = (
+    Statement(
+        key="B1",
+        name="a softmax prediction is not below the smallest target",
+        words="A prediction that averages two targets with weights p and 1 − p is at least the smaller one.",
+        hypotheses=(p <= 1, y_1 <= y_2),
+        conclusion=p * y_1 + (1 - p) * y_2 >= y_1,
+        source=f"{SOURCE}, Theorem B1",
+        used="what softmax attention cannot do that linear attention can: extrapolate",
+        departs="The source also assumes p ≥ 0, which this bound does not need.",
+    ),
+    Statement(
+        key="B2",
+        name="a softmax prediction is not above the largest target",
+        words="A prediction that averages two targets with weights p and 1 − p is at most the larger one.",
+        hypotheses=(p >= 0, y_1 <= y_2),
+        conclusion=p * y_1 + (1 - p) * y_2 <= y_2,
+        source=f"{SOURCE}, Theorem B2",
+        used="as B1",
+        departs="The source also assumes p ≤ 1, which this bound does not need.",
+    ),
+    Statement(
+        key="B3",
+        name="concentration accelerates a step that falls short",
+        words="If both step products are at most 1, the larger one contracts at least as much.",
+        hypotheses=(u <= v, v <= 1),
+        conclusion=(1 - v) ** 2 <= (1 - u) ** 2,
+        source=f"{SOURCE}, Theorem B3",
+        used="B6",
+        departs="The source also assumes u > 0, which is not needed.",
+    ),
+    Statement(
+        key="B4",
+        name="moderation accelerates a step that overshoots",
+        words="If both step products are at least 1, the smaller one contracts at least as much.",
+        hypotheses=(v >= 1, v <= u),
+        conclusion=(1 - v) ** 2 <= (1 - u) ** 2,
+        source=f"{SOURCE}, Theorem B4",
+        used="B3, for steps too large",
+        departs="The source also assumes u ≤ 2, which is not needed.",
+    ),
+    Statement(
+        key="B5",
+        name="squares of curvatures keep their order",
+        words="A curvature that is at least another, which is not negative, has at least its square.",
+        hypotheses=(a >= 0, a <= a_p),
+        conclusion=a**2 <= a_p**2,
+        source=f"{SOURCE}, Lemma B5",
+        used="B6",
+    ),
+    Statement(
+        key="B6",
+        name="concentration amplifies the gradient",
+        words="The squared gradient under the larger, attention-weighted curvature is at least that under the other.",
+        hypotheses=(a >= 0, a <= a_p),
+        conclusion=a**2 * error**2 <= a_p**2 * error**2,
+        source=f"{SOURCE}, Theorem B6",
+        used="nothing yet",
+        departs="The same error on both sides: reweighting moves the optimum unless the problem is realisable.",
+        rocq="intros; assert (H1 : 0 <= a_p ^ 2 - a ^ 2) by nra.\n  pose proof (scaled_square _ e H1); lra.",
+    ),
+    Statement(
+        key="B7",
+        name="the optimal step product contracts to zero",
+        words="At step product 1 the contraction factor is zero.",
+        hypotheses=(equals(v, 1),),
+        conclusion=equals((1 - v) ** 2, 0),
+        source=f"{SOURCE}, Theorem B7",
+        used="B7_step",
+    ),
+    Statement(
+        key="B7_step",
+        name="one step at gain 1/a is Newton's",
+        words="If ηa = 1, one step arrives at w*, from every weight.",
+        hypotheses=(equals(eta * a, 1), equals(b, a * w_star)),
+        conclusion=equals(step(w), w_star),
+        source=f"{SOURCE}, Theorem B7, its consequence in words",
+        used="V3",
+        rocq="intros; subst. replace (w - eta * (a * w - a * w_star)) with (w - eta * a * (w - w_star)) by ring.\n"
+        "  rewrite H; ring.",
+    ),
+)

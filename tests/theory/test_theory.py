@@ -1,0 +1,194 @@
+"""True statements are proved, false ones rejected by everybody, and every hypothesis earns its place."""
+
+import dataclasses
+import importlib
+import json
+import os
+import shutil
+import subprocess
+from fractions import Fraction
+
+import pytest
+import torch
+
+from mesascope.cli import main
+from mesascope.theory import STATEMENTS, check, numeric, smt
+from mesascope.theory.check import decide, needs, prove, satisfiable, try_floats, try_fractions
+from mesascope.theory.export import export, files
+from mesascope.theory.expressions import Every, Natural, Sum, equals, variables
+from mesascope.theory.mathematics import mathematics
+from mesascope.theory.quantities import a, a_1, a_2, b, d, energies, eta, k, u, w, w_star
+from mesascope.theory.statement import Statement
+
+checking = importlib.import_module("mesascope.theory.check")  # the package has a function of this name
+SOURCE_KEYS = (
+    *(f"A{n}" for n in range(1, 8)),
+    "loss_decrease",
+    "error_recursion",
+    *(f"B{n}" for n in range(1, 8)),
+    *(f"C{n}" for n in range(1, 5)),
+    *(f"{group}{n}" for group in ("D", "V", "M", "MN") for n in range(1, 4)),
+)
+BY_KEY = {statement.key: statement for statement in STATEMENTS}
+
+
+def false(key: str, conclusion, *hypotheses) -> Statement:
+    return Statement(
+        key=key, name="false", words="False.", hypotheses=hypotheses, conclusion=conclusion, source="", used=""
+    )
+
+
+FALSE = (
+    false("false_sign", equals(eta * (b - a * w), eta * (a * w - b))),
+    false("false_strict", (1 - eta * a) ** 2 < 1, eta * a >= 0, eta * a <= 2),
+    false("false_window", (1 - u) ** 2 <= 1, u >= 0),
+    false("false_rate", equals((1 - eta * a_1) ** 2, ((a_2 - a_1) / (a_2 + a_1)) ** 3), equals(eta * (a_1 + a_2), 2)),
+    false(
+        "false_sum", Sum(index=k, length=d, term=energies[k]) <= 0, Every(index=k, length=d, formula=energies[k] >= 0)
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def coqc() -> str:
+    path = shutil.which("coqc")
+    if path is None:
+        reason = "no coqc found: install the Debian package coq to have the proofs checked"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return path
+
+
+def test_every_statement_of_the_source_is_there_once():
+    assert len(BY_KEY) == len(STATEMENTS)
+    assert set(SOURCE_KEYS) <= set(BY_KEY) and len(SOURCE_KEYS) == 32
+
+
+def test_rocq_proves_every_statement_and_names_its_axioms(coqc):
+    verdicts, axioms = prove(STATEMENTS)
+    assert [s.key for s, v in zip(STATEMENTS, verdicts, strict=True) if v.status != "proved"] == []
+    assert "ClassicalDedekindReals.sig_forall_dec" in axioms
+    assert set(axioms) <= {
+        "ClassicalDedekindReals.sig_forall_dec",
+        "FunctionalExtensionality.functional_extensionality_dep",
+    }
+
+
+def test_rocq_rejects_what_is_false_and_goes_on(coqc):
+    verdicts, _ = prove((FALSE[0], BY_KEY["A1"], FALSE[4]))
+    assert [v.status for v in verdicts] == ["unproved", "proved", "unproved"]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.key)
+def test_a_statement_holds_for_z3_fractions_and_float64(statement):
+    bounded = any(isinstance(v, Natural) for v in statement.variables)
+    assert decide(statement).status == ("proved for" if bounded else "proved")
+    assert try_fractions(statement, seed=0).status == "held"
+    assert try_floats(statement, seed=0).status == "held"
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.key)
+def test_hypotheses_can_hold_together_and_none_is_idle(statement):
+    assert satisfiable(statement) == "yes"
+    for need in needs(statement):
+        assert need.status == "needed" and need.counterexample
+
+
+@pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
+def test_what_is_false_is_refuted_by_z3_fractions_and_float64(statement):
+    if statement.key == "false_strict":  # only at the ends of the window, which random floats do not hit
+        assert decide(statement).status == "refuted" and try_fractions(statement, seed=0).status == "refuted"
+        return
+    assert {f(statement).status for f in (decide, lambda s: try_fractions(s, 0), lambda s: try_floats(s, 0))} == {
+        "refuted"
+    }
+
+
+def test_contradictory_and_idle_hypotheses_are_found():
+    contradictory = false("never", u <= 0, u > 1, u < 1)
+    assert satisfiable(contradictory) == "no"
+    idle = dataclasses.replace(BY_KEY["A4"], hypotheses=(eta > 0,))
+    assert [need.status for need in needs(idle)] == ["not needed"]
+
+
+def test_without_provers_nothing_passes(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(checking, "find_spec", lambda _: None)
+    (outcome,) = check([BY_KEY["A6"]])
+    assert {outcome.rocq.status, outcome.z3.status, outcome.lean.status, outcome.satisfiable} == {"not checked"}
+    assert {need.status for need in outcome.needs} == {"not checked"}
+    assert outcome.axioms == () and not outcome.broken
+    (outcome,) = check([FALSE[0]])
+    assert outcome.broken  # exact fractions need nobody
+
+
+def test_a_formula_is_no_truth_value():
+    with pytest.raises(TypeError, match="as two formulas"):
+        assert 0 < eta < 1
+
+
+def test_variables_are_found_once_and_bound_ones_are_not():
+    total = Sum(index=k, length=d, term=energies[k] * eta)
+    assert variables(total <= eta) == (d, energies, eta)
+
+
+def test_rounding_is_forgiven_and_a_mistake_is_not():
+    values = {"eta": torch.tensor([0.1]).double(), "a": torch.tensor([3.0]).double(), "w": torch.tensor([7.0]).double()}
+    values["b"] = values["a"] * values["w"] + 1e-3
+    step = equals(eta * (b - a * w), eta * b - eta * a * w)
+    assert numeric.holds(step, values, numeric.SLACK).all()
+    assert not numeric.holds(equals(eta * (b - a * w), eta * b - eta * a * w + 1), values, numeric.SLACK).any()
+    values["b"] = values["b"] * (1 + 1e-12)
+    assert not numeric.holds(equals(b, a * w), values, numeric.SLACK).any()
+
+
+def test_the_mathematics_reads_as_written():
+    assert mathematics(BY_KEY["A3"]) == "0 < η, η·a ≤ 2 ⇒ 0 ≤ η·(2 − η·a)"
+    assert mathematics(BY_KEY["MN1"]) == "0 ≤ G[k] for all k < d ⇒ 0 ≤ Σ_{k<d} G[k]"
+    assert mathematics(false("x", a - (b - w) <= a / (b * w), equals(-(a - b), (-a) ** 2))) == (
+        "−(a − b) = (−a)² ⇒ a − (b − w) ≤ a/(b·w)"
+    )
+
+
+def test_a_counterexample_is_what_z3_says_and_fractions_confirm():
+    (need,) = needs(dataclasses.replace(BY_KEY["A2"], hypotheses=(equals(b, a * w_star),)))
+    found = {name: Fraction(value) for name, value in need.counterexample.items()}
+    zero = Fraction(0)
+    assert found.get("b", zero) != found.get("a", zero) * found.get("w_star", zero)
+
+
+def test_smt_text_stands_alone():
+    text = smt.module(BY_KEY["MN2"])
+    assert text.count("(check-sat)") == len(smt.LENGTHS) and text.count("(push 1)") == text.count("(pop 1)")
+
+
+def test_the_exported_rocq_file_compiles(coqc, tmp_path):
+    few = [BY_KEY[key] for key in ("A1", "MN1")]
+    (path,) = export(few, "rocq", tmp_path / "rocq")
+    done = subprocess.run([coqc, path.name], cwd=path.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Axioms:") == len(few)
+
+
+def test_exports_refuse_what_they_do_not_know(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds other files"):
+        export(STATEMENTS, "lean", tmp_path)
+    with pytest.raises(ValueError, match="must be rocq, lean or smt"):
+        files(STATEMENTS, "isabelle")
+    (lean,) = export(STATEMENTS, "lean", tmp_path / "lean")
+    assert lean.read_text().count("\ntheorem ") == len(STATEMENTS)
+    assert len(export(STATEMENTS, "smt", tmp_path / "smt")) == len(STATEMENTS)
+
+
+def test_the_command_prints_a_line_a_statement_and_fails_on_a_broken_one(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("mesascope.cli.STATEMENTS", (BY_KEY["A1"], BY_KEY["A6"]))
+    assert main(["theory", "check"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said[:2]] == ["A1", "A6"] and "rocq not checked" in said[0]
+    assert main(["theory", "check", "--json"]) == 0
+    assert [outcome["key"] for outcome in json.loads(capsys.readouterr().out)] == ["A1", "A6"]
+    monkeypatch.setattr("mesascope.cli.STATEMENTS", (BY_KEY["A1"], FALSE[0]))
+    assert main(["theory", "check"]) == 1
+    assert "1 of 2 statements are broken: false_sign" in capsys.readouterr().err
+    assert main(["theory", "export", "--to", "smt", str(tmp_path / "out")]) == 0
