@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,6 +148,13 @@ def test_the_mathematics_reads_as_written():
     assert mathematics(false("x", a - (b - w) <= a / (b * w), equals(-(a - b), (-a) ** 2))) == (
         "−(a − b) = (−a)² ⇒ a − (b − w) ≤ a/(b·w)"
     )
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.key)
+def test_the_page_says_what_is_checked(statement):
+    page = (Path(__file__).parents[2] / "docs" / "theory.md").read_text(encoding="utf-8")
+    assert f"**{statement.key}**, {statement.name}. {statement.words}" in page
+    assert f"`{mathematics(statement)}`" in page and statement.departs in page
 
 
 def test_a_counterexample_is_what_z3_says_and_fractions_confirm():

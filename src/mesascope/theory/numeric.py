@@ -28,6 +28,9 @@ from mesascope.theory.statement import Statement
 SLACK = 64 * torch.finfo(torch.float64).eps
 """Rounding allowed to float64, relative to the sum of the magnitudes of everything that is added up."""
 
+DRAWN = 64
+"""How many random fractions there are for one point; sequences of `LONGEST` + 2 entries and reals take theirs from it."""
+
 LONGEST = 4
 """Natural variables are drawn from 0 to this."""
 
@@ -78,9 +81,9 @@ def floats(statement: Statement, points: int, seed: int) -> Iterator[Values]:
 
 def fractions(statement: Statement, points: int, seed: int) -> Iterator[Values]:
     """Random small fractions for a statement's variables; where an equation has no solution, the point is left out."""
-    for n in range(points):
-        draw = generator(seed, f"theory/exact/{statement.key}", n)
-        numbers = iter(torch.randint(-12, 13, (64,), generator=draw).tolist())
+    drawn = torch.randint(-12, 13, (points, DRAWN), generator=generator(seed, f"theory/exact/{statement.key}"))
+    for n, row in enumerate(drawn.tolist()):
+        numbers = iter(row)
         try:
             yield _fill(statement, n % (LONGEST + 1), lambda numbers=numbers: Fraction(next(numbers), 4))
         except ZeroDivisionError:
