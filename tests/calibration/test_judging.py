@@ -32,14 +32,14 @@ def test_an_answer_is_right_undecided_missed_or_wrong(truth, answer, expected):
     assert outcome(truth, answer) == expected
 
 
-def judged(kind: str) -> tuple[Judged, Judged]:
-    """A subject of this kind with fixed numbers in place of drawn ones: the settings' first."""
+def made(kind: str, steps: int = 4) -> Planted:
+    """A subject of this kind, without noise."""
     case = next(case for case in CASES if case.name == kind)
-    setting = Setting(steps=(4, 4), step_size=(0.15, 0.15), label_noise=(0.0,), prediction_noise=(0.0,))
+    setting = Setting(steps=(steps, steps), step_size=(0.15, 0.15), label_noise=(0.0,), prediction_noise=(0.0,))
     draw = Draw(setting, 11, 0)
     draw.choice("label noise", setting.label_noise)
     clean, task = case.make(draw), LinearRegression()
-    subject = Planted(
+    return Planted(
         case=case,
         clean=clean,
         subject=Disguised(subject=clean, seed=11),
@@ -47,12 +47,16 @@ def judged(kind: str) -> tuple[Judged, Judged]:
         distribution=None if case.on is None else case.on(task),
         settings=dict(draw.made),
     )
+
+
+def judged(kind: str, steps: int = 4) -> tuple[Judged, Judged]:
+    subject = made(kind, steps)
     own, withheld = judge(subject, seed=2, prompts=60)
-    assert (own.case, own.truth, own.settings) == (kind, case.truth, draw.made)
+    assert (own.case, own.truth, own.settings) == (kind, subject.case.truth, subject.settings)
     assert (own.power, own.hardest) == (withheld.power, withheld.hardest)
     assert withheld.readout == "fitted"
     for found in (own, withheld):
-        assert found.outcome == outcome(case.truth, found.algorithms)
+        assert found.outcome == outcome(subject.case.truth, found.algorithms)
         assert (found.label == "none") == (not found.algorithms)
     return own, withheld
 
@@ -65,15 +69,20 @@ def test_gradient_descent_is_identified_by_its_own_readout():
     assert withheld.outcome in ("identified", "undecided")
 
 
-@pytest.mark.parametrize("kind", ["zeros", "ridge path"])
-def test_what_runs_none_is_called_none(kind):
-    for found in judged(kind):
+@pytest.mark.parametrize(("kind", "steps"), [("zeros", 4), ("ridge path", 5)])
+def test_what_runs_none_is_called_none(kind, steps):
+    for found in judged(kind, steps):
         assert (found.outcome, found.label, found.algorithms) == ("none", "none", ())
         assert (found.power, found.hardest) == (None, "")
         assert found.reason
 
 
 def test_where_all_agree_the_truth_is_among_them():
-    for found in judged("conjugate gradient, κ = 1"):
+    for found in judged("conjugate gradient, κ = 1", steps=2):
         assert found.outcome in ("undecided", "identified")
         assert found.power is not None and found.power < 0.05
+
+
+def test_the_second_verdict_can_be_left_out():
+    (alone,) = judge(made("zeros", steps=2), seed=2, prompts=20, withheld=False)
+    assert (alone.readout, alone.outcome) == ("own", "none")
