@@ -177,14 +177,15 @@ def test_unknown_candidates_and_none_at_all_are_refused():
 def test_a_family_becomes_what_it_contains_at_the_coefficients_it_says(runner):
     usual = {"step_size": 0.17, "ridge": 2.0}
     pairs = [(family, name) for family in FAMILIES for name in family.contains]
-    assert len(pairs) >= 8
+    assert len(pairs) >= 7
     for family, name in pairs:
         smaller = BY_NAME[name]
         assert len(smaller.coefficients) < len(family.coefficients)
         values = [usual[c.name] for c in smaller.coefficients]
         there = runner.predictions(family, family.contains[name](*values), 3)[1:]
         here = runner.predictions(smaller, values, 3)[1:]
-        assert float((there - here).square().mean() / here.square().mean()) < 0.01  # closed forms at the end of a range
+        apart = float((there - here).square().mean() / here.square().mean())
+        assert apart < (1e-12 if family.iterative else 0.1)  # closed forms get there at the end of an infinite range
 
 
 def test_a_larger_family_never_ends_below_one_that_it_contains(runner):

@@ -129,7 +129,10 @@ NONE = {
         "does not reduce the error",
     ),
     "ridge at a falling λ": (lambda p: _ridge(p, 100, 30, 10, 3, 1, 0.3), "remainder that the problem determines"),
-    "ridge at a slowly falling λ": (lambda p: _ridge(p, 24, 16, 10, 7, 4.5, 3), "path of ridge solutions"),
+    "ridge at a slowly falling λ": (
+        lambda p: _ridge(p, 24, 16, 10, 7, 4.5, 3),
+        "remainder that the problem determines",
+    ),
     "gradient descent, then conjugate gradient": (
         lambda p: torch.cat([_descent(p)[:3], _conjugate(p)[3:]]),
         "remainder that the problem determines",

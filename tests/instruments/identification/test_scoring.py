@@ -121,10 +121,18 @@ def test_a_remainder_that_comes_back_counts_in_full_and_noise_does_not():
     ones, everywhere = torch.ones(2000, dtype=torch.float64), torch.ones(LAYERS, 2000, dtype=torch.bool)
     same = 0.3 * noise(LAYERS, 2000, QUERIES, stream="same")
     other = 0.3 * noise(LAYERS, 2000, QUERIES, stream="other")
-    assert repeated_share(same, same, subject, ones, everywhere) == pytest.approx(0.09, rel=0.1)
-    assert repeated_share(same, other, subject, ones, everywhere) == pytest.approx(0, abs=0.003)
-    assert repeated_share(same, same, 0 * subject, ones, everywhere) == 0
-    assert repeated_share(same, same, subject, ones, ~everywhere) == 0
+    draws = bootstrap.weights(2000, seed=0)
+
+    def share(first: torch.Tensor, second: torch.Tensor) -> float:
+        value, (low, high) = repeated_share(first, second, subject, ones, everywhere, draws)
+        assert low < value < high
+        assert high - low < 0.01
+        return value
+
+    assert share(same, same) == pytest.approx(0.09, rel=0.1)
+    assert share(same, other) == pytest.approx(0, abs=0.003)
+    assert repeated_share(same, same, 0 * subject, ones, everywhere, draws) == (0, (0, 0))
+    assert repeated_share(same, same, subject, ones, ~everywhere, draws) == (0, (0, 0))
 
 
 def test_a_remainder_that_is_linear_in_the_channels_or_a_candidate_is_explained_and_others_are_not():

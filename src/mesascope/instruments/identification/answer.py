@@ -346,7 +346,7 @@ def _judge(
     """The label and the sentence that justifies it."""
     if lost:
         return "none", f"It answers {lost:.1%} of the queries with NaN or infinity."
-    if progress[1] <= 0 and low < OVERSHOOT:
+    if progress[1] <= 0 and not low >= OVERSHOOT:  # NaN for a subject that answers zero
         return "none", (
             f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
             f"reaches {progress[1]:.1%}."
