@@ -25,7 +25,7 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.codec import from_json, nearest, to_json
 from mesascope.records.store import Damaged, claim, read_json
 from mesascope.tasks import LinearRegression
-from mesascope.theory import STATEMENTS, Outcome, check, export
+from mesascope.theory import STATEMENTS, check, export, rests_on
 from mesascope.training import SPECS, Diverged, Interrupted, TrainingSpec, train, train_many
 from mesascope.zoo import default_task, load, names
 from mesascope.zoo.convert import convert
@@ -197,28 +197,10 @@ def _theory_check(options: argparse.Namespace) -> None:
         _print_json(outcomes)
     else:
         for outcome in outcomes:
-            print(_outcome(outcome))
-        print(_axioms(outcomes))
+            print(outcome)
+        print(rests_on(outcomes))
     if broken := [outcome.key for outcome in outcomes if outcome.broken]:
         raise BrokenTheory(f"{len(broken)} of {len(outcomes)} statements are broken: {', '.join(broken)}.")
-
-
-def _outcome(outcome: Outcome) -> str:
-    """One line: who proved it and in what time, and where it was tried."""
-    parts = []
-    for prover in ("rocq", "z3", "exact", "numeric"):
-        said = getattr(outcome, prover)
-        detail = f" {said.detail}" if said.detail and said.status != "not checked" else ""
-        parts.append(
-            f"{prover} {said.status}{detail} ({said.seconds:.2f} s)" if said.seconds else f"{prover} {said.status}"
-        )
-    return f"{'BROKEN ' * outcome.broken}{outcome.key:<16} {outcome.name}: {'; '.join(parts)}"
-
-
-def _axioms(outcomes: Sequence[Outcome]) -> str:
-    named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
-    rocq = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"
-    return f"{rocq}. Lean: not checked; `mesascope theory export --to lean` emits the text."
 
 
 def _theory_export(options: argparse.Namespace) -> None:

@@ -106,7 +106,6 @@ def calibrate(
         title=f"Calibration, panel {panel_name(panel_seed)}",
         sentences=summary.sentences(panel_name(panel_seed), shares, found["coverage"].measurements),
         measurements=(*shares, *(m for part in found.values() for m in part.measurements)),
-        controls=(),
         figures=(*summary.figures(judged), *(figure for part in found.values() for figure in part.figures)),
         provenance=provenance(
             command="calibrate",

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
-from mesascope.instruments.identification.families import FAMILIES
+from mesascope.instruments.identification.families import BY_NAME
 from mesascope.instruments.identification.fitting import Runner, fit_path
 from mesascope.instruments.identification.prompts import discriminating
-from mesascope.instruments.identification.scoring import Losses, losses, telling_apart
+from mesascope.instruments.identification.scoring import Losses, losses, noisy, telling_apart
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
 from mesascope.types import Control, Domain, Measurement
@@ -31,6 +31,8 @@ class Noisy:
     noise: float
 
 
+OTHER = "newton-schulz:identity"
+"""A second candidate: layers and prompts on which both agree do not count, as in `identify`."""
 SUBJECTS = (
     Noisy(name="gradient descent, 10 % noise", follows="gradient-descent", candidate="gradient-descent", noise=0.1),
     Noisy(
@@ -95,16 +97,11 @@ def coverage(*, seed: int = 0, repetitions: int = 500, prompts: int = 300) -> tu
 
 def _losses(subject: Noisy, fitting: Runner, population: Runner, rng: torch.Generator) -> Losses:
     there, here = _path(subject.follows, fitting), _path(subject.follows, population)
-    families = {family.name: family for family in FAMILIES}
     variance = population.prompts.target_variance
-    normal = torch.randn(here.shape, generator=rng, dtype=torch.float64)
-    answers = here + (subject.noise * variance).sqrt()[:, None] * normal
-    rows = []
-    for name in (subject.candidate, "newton-schulz:identity"):
-        fit = fit_path(families[name], fitting, there, gains=False)
-        steps = torch.tensor(fit.steps)
-        rows.append(population.predictions(fit.family, fit.values, int(steps.max()))[steps])
-    candidates = torch.stack(rows)
+    answers = noisy(here, subject.noise, variance, rng)
+    candidates = torch.stack(
+        [population.path(fit_path(BY_NAME[name], fitting, there, gains=False)) for name in (subject.candidate, OTHER)]
+    )
     return losses(answers, candidates, variance, telling_apart(candidates, variance))
 
 
@@ -113,7 +110,7 @@ def _path(name: str, runner: Runner) -> Float[Tensor, "layer batch query"]:
         ridges = torch.logspace(1, -2, LAYERS, dtype=torch.float64)[:, None, None]
         eigenvalues = runner.channels.eigenvalues
         return runner.channels.predictions(eigenvalues / (eigenvalues + ridges))
-    family = next(family for family in FAMILIES if family.name == name)
+    family = BY_NAME[name]
     return runner.predictions(family, (0.15,) * len(family.coefficients), LAYERS)[1:]
 
 
@@ -128,5 +125,4 @@ def _stratified(runner: Runner, prompts: int, rng: torch.Generator) -> Tensor:
 
 
 def _interval(whole: Losses, index: Tensor, draws: Tensor) -> tuple[float, float]:
-    part = Losses(candidates=whole.candidates[:1, index], nothing=whole.nothing[index], telling=whole.telling)
-    return part.intervals(draws)[0]
+    return whole.on(index).intervals(draws)[0]

@@ -4,10 +4,10 @@ import torch
 
 from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
-from mesascope.instruments.identification.families import FAMILIES, Family
+from mesascope.instruments.identification.families import BY_NAME
 from mesascope.instruments.identification.fitting import Runner, fit_path
 from mesascope.instruments.identification.prompts import discriminating
-from mesascope.instruments.identification.scoring import Losses, confidence_set, losses, telling_apart
+from mesascope.instruments.identification.scoring import confidence_set, losses, noisy, telling_apart
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
 from mesascope.types import Control, Domain, Figure, Measurement
@@ -49,14 +49,13 @@ def power_curves(*, seed: int = 0, repetitions: int = 200) -> tuple[Measurement,
         rng = generator(seed, "power curves/draws", number)
         variance = pool.prompts.target_variance
         for noise in NOISES:
-            normal = torch.randn(pair[0].shape, generator=rng, dtype=torch.float64)
-            subject = pair[0] + (noise * variance).sqrt()[:, None] * normal
+            subject = noisy(pair[0], noise, variance, rng)
             candidates = torch.cat([pair, torch.zeros_like(pair[:1])])
             apart = telling_apart(pair, variance)
             whole = losses(subject, candidates, variance, apart if bool(apart.any()) else torch.ones_like(apart))
             for count in COUNTS:
                 sets = [
-                    confidence_set(_part(whole, torch.randperm(POOL, generator=rng)[:count]), [0, 1, 2], draws[count])
+                    confidence_set(whole.on(torch.randperm(POOL, generator=rng)[:count]), [0, 1, 2], draws[count])
                     for _ in range(repetitions)
                 ]
                 value, interval = share(sum(kept == [0] for kept in sets), repetitions)
@@ -114,19 +113,7 @@ def figure(measurements: tuple[Measurement, ...]) -> Figure:
 
 def _pair(followed: str, other: str, fitting: Runner, pool: Runner) -> torch.Tensor:
     """The paths of both on the pool: (candidate, layer, batch, query)."""
-    families = {family.name: family for family in FAMILIES}
-    first, second = families[followed], families[other]
-    values = _values(first)
-    fit = fit_path(second, fitting, fitting.predictions(first, values, LAYERS)[1:], gains=False)
-    steps = torch.tensor(fit.steps)
-    return torch.stack(
-        [pool.predictions(first, values, LAYERS)[1:], pool.predictions(second, fit.values, int(steps.max()))[steps]]
-    )
-
-
-def _values(family: Family) -> tuple[float, ...]:
-    return tuple(COEFFICIENTS[c.name] for c in family.coefficients)
-
-
-def _part(whole: Losses, index: torch.Tensor) -> Losses:
-    return Losses(candidates=whole.candidates[:, index], nothing=whole.nothing[index], telling=whole.telling)
+    family = BY_NAME[followed]
+    values = tuple(COEFFICIENTS[c.name] for c in family.coefficients)
+    fit = fit_path(BY_NAME[other], fitting, fitting.predictions(family, values, LAYERS)[1:], gains=False)
+    return torch.stack([pool.predictions(family, values, LAYERS)[1:], pool.path(fit)])

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from scipy.stats import norm
 from torch import Tensor
 
 from mesascope.calibration.planted import Planted
 from mesascope.instruments.collect import at_queries
-from mesascope.instruments.identification.families import Family, chosen
-from mesascope.instruments.identification.fitting import Fit, Runner, fit_path
+from mesascope.instruments.identification.families import chosen
+from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.paths import read
 from mesascope.instruments.identification.prompts import discriminating, training
-from mesascope.instruments.identification.scoring import PRECISION, discrepancy
+from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy
 from mesascope.seeds import generator
 
 LEVEL, ENOUGH = 0.95, 0.9
@@ -52,53 +52,38 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
         return None
     shown = distribution.task.sample(FIT, seed=seed, stream="calibration/power")
     answers, activations = at_queries(planted.clean, shown, planted.clean.path)
-    clean = torch.stack(
-        [*(planted.clean.readout(activations[s], s).double() for s in planted.clean.path[:-1]), answers.double()]
-    )
+    clean = read(planted.clean, answers, activations, None)
     runner = Runner(shown)
     fits = {f.name: fit_path(f, runner, clean, gains=False) for f in own}
     truth = min(own, key=lambda f: fits[f.name].loss)
     variance = shown.target_variance
     if fits[truth.name].loss > EXACT * float(discrepancy(clean, torch.zeros_like(clean), variance).sum(0).mean()):
         return None
-    path = _path(truth, fits[truth.name], runner)
+    path = runner.path(fits[truth.name])
     rivals = [f for f in families if f.algorithm_name not in planted.case.truth and truth.name not in f.contains]
     scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"))
-    exact = _path(truth, fits[truth.name], scored)
-    noisy = _with_noise(exact, scored, planted, seed)
-    variance = scored.prompts.target_variance
-    own_loss = discrepancy(noisy, exact, variance).sum(0)
-    whole = float(discrepancy(noisy, torch.zeros_like(noisy), variance).sum(0).mean())
+    exact, variance = scored.path(fits[truth.name]), scored.prompts.target_variance
+    share = float(planted.settings.get("prediction noise") or 0.0)
+    subject = noisy(exact, share, variance, generator(seed, "calibration/power noise"))
+    own_loss = discrepancy(subject, exact, variance).sum(0)
+    whole = float(discrepancy(subject, torch.zeros_like(subject), variance).sum(0).mean())
     critical = float(norm.ppf(1 - (1 - LEVEL) / (2 * len(rivals))))
     fails = {}
     for rival in rivals:
-        other = _path(rival, fit_path(rival, runner, path, gains=False), scored)
-        loss = discrepancy(noisy, other, variance).sum(0)
+        other = scored.path(fit_path(rival, runner, path, gains=False))
+        loss = discrepancy(subject, other, variance).sum(0)
         fails[rival.name] = 1 - _chance(loss, own_loss, critical, PRECISION * whole)
     return Power(value=max(0.0, 1 - sum(fails.values())), hardest=max(fails, key=lambda name: fails[name]))
 
 
 def _chance(loss: Tensor, own: Tensor, critical: float, floor: float) -> float:
     """Power of the better of the two contrasts; none where the difference is rounding."""
-    difference = loss - own
-    if float(difference.mean()) <= floor:
+    found = contrasts(loss, own)
+    if float(found[0].mean()) <= floor:
         return 0.0
     best = 0.0
-    for contrast in (difference, difference / (loss + own).clamp(min=1e-300)):
+    for contrast in found:
         spread = float(contrast.std())
         size = float(contrast.mean()) * len(contrast) ** 0.5
         best = max(best, float(norm.cdf(size / spread - critical)) if spread > 0 else float(size > 0))
     return best
-
-
-def _path(family: Family, fit: Fit, runner: Runner) -> Float[Tensor, "layer batch query"]:
-    steps = torch.tensor(fit.steps)
-    return runner.predictions(family, fit.values, int(steps.max()))[steps]
-
-
-def _with_noise(
-    path: Float[Tensor, "layer batch query"], runner: Runner, planted: Planted, seed: int
-) -> Float[Tensor, "layer batch query"]:
-    share = float(planted.settings.get("prediction noise") or 0.0)
-    normal = torch.randn(path.shape, generator=generator(seed, "calibration/power noise"), dtype=torch.float64)
-    return path + (share * runner.prompts.target_variance).sqrt()[:, None] * normal

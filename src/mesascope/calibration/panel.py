@@ -4,8 +4,6 @@ Three of them have a name and never mix. Thresholds may be chosen on T; S and H 
 settings besides: more dimensions, other depths, step sizes and noises.
 """
 
-import functools
-
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.disguise import Disguised
 from mesascope.calibration.planted import Case, Draw, Planted, Setting
@@ -42,7 +40,6 @@ def kinds(size: int = SIZE) -> tuple[Case, ...]:
     return tuple(case for case, count in zip(CASES, counts, strict=True) for _ in range(count))
 
 
-@functools.lru_cache(maxsize=256)
 def planted(seed: int, index: int, size: int = SIZE) -> Planted:
     """Subject number ``index`` of a panel.
 

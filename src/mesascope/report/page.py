@@ -22,8 +22,6 @@ def page(record: Record | Findings) -> str:
 
 def _findings(found: Findings) -> str:
     sections = [*_figures(found.figures), _measurements(found.measurements)]
-    if found.controls:
-        sections.append(_controls(found.controls))
     sections.append(_provenance((("Run", found.provenance),), found.schema_version))
     return document(found.title, found.sentences, [section for section in sections if section.blocks])
 

@@ -1,7 +1,7 @@
 """The mathematics behind in-context gradient descent: stated once, checked by provers."""
 
-from mesascope.theory.check import Outcome, check
+from mesascope.theory.check import Outcome, check, rests_on
 from mesascope.theory.export import export
 from mesascope.theory.statements import STATEMENTS
 
-__all__ = ("STATEMENTS", "Outcome", "check", "export")
+__all__ = ("STATEMENTS", "Outcome", "check", "export", "rests_on")

@@ -94,6 +94,23 @@ class Outcome:
         idle = any(need.status == "not needed" for need in self.needs)
         return any(v.status in BROKEN for v in verdicts) or self.satisfiable == "no" or idle
 
+    def __str__(self) -> str:
+        """One line: who proved it and in what time, and where it was tried."""
+        parts = []
+        for prover in ("rocq", "z3", "exact", "numeric"):
+            said: Verdict = getattr(self, prover)
+            detail = f" {said.detail}" if said.detail and said.status != "not checked" else ""
+            time_spent = f" ({said.seconds:.2f} s)" if said.seconds else ""
+            parts.append(f"{prover} {said.status}{detail}{time_spent}")
+        return f"{'BROKEN ' * self.broken}{self.key:<16} {self.name}: {'; '.join(parts)}"
+
+
+def rests_on(outcomes: Sequence[Outcome]) -> str:
+    """What the proofs assume, in a sentence, and what nobody has checked."""
+    named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
+    rocq_says = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"
+    return f"{rocq_says}. Lean: not checked; `mesascope theory export --to lean` emits the text."
+
 
 def check(statements: Sequence[Statement], seed: int = 0) -> tuple[Outcome, ...]:
     """Put every statement to Rocq, z3, exact fractions and float64; a prover that is missing says ``not checked``."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mesascope.algorithms import GradientDescent, Problem, run
-from mesascope.instruments.identification.families import FAMILIES, Coefficient, chosen
+from mesascope.instruments.identification.families import BY_NAME, FAMILIES, Coefficient, chosen
 from mesascope.instruments.identification.fitting import (
     Runner,
     Timing,
@@ -23,7 +23,6 @@ from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 TASK = LinearRegression(
     dim=4, examples=12, queries=4, inputs=Gaussian(covariance=Diagonal(condition=30.0, rotate=True))
 )
-BY_NAME = {family.name: family for family in FAMILIES}
 
 
 @pytest.fixture(scope="module")

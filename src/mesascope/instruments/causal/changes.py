@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mesascope.algorithms import Algorithm, LeastSquares, Problem, State
 from mesascope.instruments.causal.claims import overwritten, predicted_change, states, variables
-from mesascope.instruments.identification.families import FAMILIES
+from mesascope.instruments.identification.families import BY_NAME
 from mesascope.instruments.identification.fitting import Runner, fit_path
 from mesascope.instruments.identification.paths import Splits, paths
 from mesascope.types import Intervention, Prompts, Site, Subject
@@ -87,12 +87,10 @@ def fitted_claims(subject: Subject, prompts: Prompts, *, seed: int) -> list[Clai
     path = paths(subject, Splits(fitting=prompts, scoring=prompts, again=prompts[:1]), seed=seed)
     runner = Runner(prompts)
     found: list[Claim] = []
-    for family in FAMILIES:
-        if family.name in RIVALS:
-            fit = fit_path(family, runner, path.fitting, gains=path.gains)
-            steps = dict(zip(subject.path, fit.steps, strict=True))
-            algorithm = family.algorithm(fit.values)
-            found.append(Claim(name=family.name, algorithm=algorithm, steps=steps, total=fit.steps[-1]))
+    for name in RIVALS:
+        fit = fit_path(BY_NAME[name], runner, path.fitting, gains=path.gains)
+        steps = dict(zip(subject.path, fit.steps, strict=True))
+        found.append(Claim(name=name, algorithm=fit.family.algorithm(fit.values), steps=steps, total=fit.steps[-1]))
     return found
 
 

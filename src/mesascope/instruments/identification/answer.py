@@ -12,11 +12,12 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.identification import remainder, scoring
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Fit, Runner, fit_function, fit_path, mixture
+from mesascope.instruments.identification.label import judge
 from mesascope.instruments.identification.paths import Paths, Splits
-from mesascope.instruments.identification.remainder import EXPLAINED, REPEATED
+from mesascope.instruments.identification.remainder import EXPLAINED
 from mesascope.instruments.identification.rivals import ridge_path
 from mesascope.instruments.scores import partners
-from mesascope.types import Answer, CandidateScore, Control, Label, Measurement
+from mesascope.types import Answer, CandidateScore, Control, Measurement
 
 MOST_STEPS = 24
 """Steps that the question of the function tries for an iteration."""
@@ -27,8 +28,6 @@ EQUIVALENT, EQUIVALENT_READ = 5e-4, 5e-5
 """A larger family's coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
 variance: with noise its fit lands near the smaller family, not on it. The second is for fitted readouts, whose mixing of
 iterates can stand in for a momentum."""
-OVERSHOOT = 0.5
-"""Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
 FITTED_ALIKE = 1e-4
 """How far apart two candidates for the last layer may be and still be one function, as a share of what they leave of the
 subject: two fits of the same function stop a little apart."""
@@ -128,7 +127,7 @@ def answer(
             subject, fitted.scoring[eligible], eligible.index(best), variance, informative
         )
         advance, advance_interval = scoring.progress(subject[-1], prompts.targets, variance, halves.draws)
-        label, reason = _judge(
+        label, reason = judge(
             names=[families[i].name for i in kept],
             best=families[best].name,
             score=float(scores[best]),
@@ -193,11 +192,11 @@ def _fit_one(question: str, family: Family, paths: Paths, runner: Runner, smalle
 
 def _predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tensor, "layer batch query"]:
     """The candidate's answers after each layer, mixed as the fitting half asks for where readouts were fitted."""
+    if not paths.gains:
+        return on.path(fit)
     now = torch.tensor(fit.steps)
     then = (now - 1).clamp(min=0)
     path = on.predictions(fit.family, fit.values, int(now.max()))
-    if not paths.gains:
-        return path[now]
     there = path if on is fitted_on else fitted_on.predictions(fit.family, fit.values, int(now.max()))
     return mixture(paths.fitting, there[now], there[then], fitted_on.prompts.target_variance)(path[now], path[then])
 
@@ -325,71 +324,6 @@ def _regressed(paths: Paths, fitted: Fitted, best: int, halves: Halves, informat
         fitted.scoring,
         halves.fitting.channels,
         halves.scoring.channels,
-    )
-
-
-def _judge(
-    *,
-    names: list[str],
-    best: str,
-    score: float,
-    low: float,
-    controls: Sequence[Control],
-    outdone: bool,
-    lost: float,
-    progress: tuple[float, float],
-    repeated: tuple[float, tuple[float, float]],
-    regressed: float,
-    switching: tuple[float, str],
-    undecidable: bool,
-) -> tuple[Label, str]:
-    """The label and the sentence that justifies it."""
-    if lost:
-        return "none", f"It answers {lost:.1%} of the queries with NaN or infinity."
-    if progress[1] <= 0 and not low >= OVERSHOOT:  # NaN for a subject that answers zero
-        return "none", (
-            f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
-            f"reaches {progress[1]:.1%}."
-        )
-    for control in controls:
-        high = control.interval[1] if control.interval else control.value
-        if low <= high:
-            return "none", (
-                f"The best candidate, {best} (score {score:.3f}), is not clear of the control '{control.name}' "
-                f"({control.value:.3f}, up to {high:.3f})."
-            )
-    if switching[0] > EXPLAINED:
-        return "none", (
-            f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[1]} "
-            f"explains another {switching[0]:.1%} of the subject's variance."
-        )
-    share, (least, _) = repeated
-    if least > REPEATED or regressed > EXPLAINED:
-        return "none", (
-            f"The nearest candidate, {best} (score {score:.3f}), leaves a remainder that the problem determines: "
-            f"{share:.1%} of the subject's variance comes back when the same is asked again ({least:.1%} at the least), where "
-            f"noise would give 0 and more than {REPEATED:.1%} means a different algorithm; {max(regressed, 0):.1%} is linear in "
-            f"the spectral channels and the candidates' iterates, where {EXPLAINED:.0%} would be too much."
-        )
-    if outdone:
-        return "none", (
-            "A path of ridge solutions with a λ for each layer, which iterates nothing, describes it significantly better than "
-            f"the best candidate, {best} (score {score:.3f}): iterations that are stopped early resemble such a path."
-        )
-    if undecidable:
-        return "indistinguishable", (
-            "All candidates agree within 1 % on these prompts: they say how well, not how. More ill-conditioned prompts "
-            "would decide."
-        )
-    if len(names) > 1:
-        named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"
-        return "indistinguishable", (
-            f"{named} describe it equally well (best score {score:.3f}; simultaneous 95 % confidence set). Prompts on "
-            "which these disagree more, or more of them, would decide."
-        )
-    return "identified", (
-        f"{best} describes it with score {score:.4f} (1 is exact), significantly better than every other candidate and "
-        f"clear of the controls; of the subject's variance it leaves {max(share, 0):.1%} that the problem determines."
     )
 
 

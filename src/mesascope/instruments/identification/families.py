@@ -236,6 +236,8 @@ ITERATIVE: tuple[Family, ...] = (
 )
 FAMILIES = CLOSED + ITERATIVE
 
+BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
+
 SHORT: Mapping[str, str] = {
     "gd": "gradient-descent",
     "cg": "conjugate-gradient",

@@ -82,6 +82,11 @@ class Runner:
         """Every iterate's answers, 0 … steps."""
         return self.many(family, [values], steps)[0]
 
+    def path(self, fit: Fit) -> Float[Tensor, "layer batch query"]:
+        """What a fitted member answers after each layer."""
+        steps = torch.tensor(fit.steps)
+        return self.predictions(fit.family, fit.values, int(steps.max()))[steps]
+
     def many(
         self, family: Family, values: Sequence[Sequence[float]], steps: int
     ) -> Float[Tensor, "choice step batch query"]:

@@ -90,19 +90,19 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
     """
     answers, activations = at_queries(subject, splits.fitting, subject.path)
     first = second = None
-    fitting = _read(subject, answers, activations, None) if readout != "fitted" else answers[None]
+    fitting = read(subject, answers, activations, None) if readout != "fitted" else answers[None]
     if readout == "fitted" or (readout == "auto" and not _sensible(fitting, splits.fitting)):
         reading = (splits.fitting, splits.fitting) if splits.reading is None else splits.reading()
         first, second = (_readouts(subject, prompts) for prompts in reading)
-        fitting = _read(subject, answers, activations, first)
+        fitting = read(subject, answers, activations, first)
     order = torch.randperm(len(splits.again), generator=generator(seed, "identify/order"))
     turn = torch.randperm(splits.again.queries.shape[1], generator=generator(seed, "identify/turn"))
     mixed = splits.again[order]
     mixed = replace(mixed, queries=mixed.queries[:, turn], targets=mixed.targets[:, turn])
-    again = _read(subject, *at_queries(subject, mixed, subject.path), second)
+    again = read(subject, *at_queries(subject, mixed, subject.path), second)
     return Paths(
         fitting=fitting,
-        scoring=_read(subject, *at_queries(subject, splits.scoring, subject.path), first),
+        scoring=read(subject, *at_queries(subject, splits.scoring, subject.path), first),
         again=again[:, order.argsort()][..., turn.argsort()],
         readout="own" if first is None else "fitted",
     )
@@ -114,7 +114,7 @@ def _readouts(subject: Subject, prompts: Prompts) -> dict[Site, LinearReadout]:
     return fit_readouts(activations, prompts.targets, scale=prompts.target_variance)
 
 
-def _read(
+def read(
     subject: Subject,
     answers: Float[Tensor, "batch query"],
     activations: Mapping[Site, Tensor],

@@ -16,7 +16,7 @@ from torch import Tensor
 from mesascope.instruments.identification.families import Family, chosen
 from mesascope.instruments.identification.fitting import Runner, fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, Distribution, discriminating
-from mesascope.instruments.identification.scoring import discrepancy
+from mesascope.instruments.identification.scoring import contrasts, discrepancy, noisy
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.types import Control, Domain, Measurement
@@ -85,13 +85,9 @@ def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, s
     """
     variance = runner.prompts.target_variance
     truth = runner.predictions(followed, usual(followed), LAYERS)[1:]
-    rng = generator(seed, "power/noise")
-    size = noise**0.5 * variance.sqrt()[:, None]
-    subject = truth + size * torch.randn(truth.shape, generator=rng, dtype=torch.float64)
-    fit = fit_path(rival, runner, truth, gains=False)
-    path = runner.predictions(rival, fit.values, max(fit.steps))[torch.tensor(fit.steps)]
-    known, taken = discrepancy(subject, truth, variance).sum(0), discrepancy(subject, path, variance).sum(0)
-    extra = torch.stack([taken - known, (taken - known) / (taken + known).clamp(min=1e-300)])
+    subject = noisy(truth, noise, variance, generator(seed, "power/noise"))
+    path = runner.path(fit_path(rival, runner, truth, gains=False))
+    extra = contrasts(discrepancy(subject, path, variance).sum(0), discrepancy(subject, truth, variance).sum(0))
     return Contrast(means=extra.mean(1), deviations=extra - _stratum_means(extra, runner.prompts.strata))
 
 

@@ -9,7 +9,7 @@ progress from the zero predictor, so that doing nothing earns nothing.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.bootstrap import estimate, interval
@@ -61,6 +61,28 @@ class Losses:
         saved = self.candidates[smaller] - self.candidates[larger]
         return float((saved.mean() + 1.96 * saved.std() / len(saved) ** 0.5) / self.nothing.mean())
 
+    def on(self, prompts: Int[Tensor, " chosen"]) -> "Losses":
+        """The losses on some of the prompts."""
+        return Losses(candidates=self.candidates[:, prompts], nothing=self.nothing[prompts], telling=self.telling)
+
+
+def noisy(
+    path: Float[Tensor, "layer batch query"], share: float, variance: Float[Tensor, " batch"], rng: torch.Generator
+) -> Float[Tensor, "layer batch query"]:
+    """The path with Gaussian prediction noise after every layer, its variance a share of the target's."""
+    normal = torch.randn(path.shape, generator=rng, dtype=torch.float64)
+    return path + (share * variance).sqrt()[:, None] * normal
+
+
+def contrasts(
+    loss: Float[Tensor, "*candidate batch"], best: Float[Tensor, "*candidate batch"]
+) -> Float[Tensor, "contrast *candidate batch"]:
+    """How much more a candidate loses than another: the difference L_c − L_b, and (L_c − L_b)/(L_c + L_b), which a few hard
+    prompts cannot dominate.
+    """
+    difference = loss - best
+    return torch.stack([difference, difference / (loss + best).clamp(min=1e-300)])
+
 
 def losses(
     subject: Float[Tensor, "layer batch query"],
@@ -101,25 +123,23 @@ def confidence_set(
 ) -> list[int]:
     """The eligible candidates that are not significantly worse than the best, at simultaneous 95 %.
 
-    Two paired contrasts with the best: the mean difference of the losses, and the mean of (L_c − L_b)/(L_c + L_b), which a
-    few hard prompts cannot dominate. Both are studentised; the critical value is the 95 % quantile of the largest
-    bootstrap deviation over all contrasts (max-t). What differs by less than ``floor``, a share of the subject's variance,
+    Two paired contrasts with the best (`contrasts`). Both are studentised; the critical value is the 95 % quantile of the
+    largest bootstrap deviation over all contrasts (max-t). What differs by less than ``floor``, a share of the variance,
     stays whatever its significance.
 
     Source: Hsu 1996 (multiple comparisons with the best); Hansen, Lunde & Nason 2011 for the bootstrap, one round of it.
     """
     table = all_losses.candidates[eligible]
     best = int(table.mean(-1).argmin())
-    difference = table - table[best]
-    contrasts = torch.cat([difference, difference / (table + table[best]).clamp(min=1e-300)])
-    mean = contrasts.mean(-1)
-    replicates = draws @ contrasts.T / draws.sum(1, keepdim=True)
+    found = contrasts(table, table[best].expand_as(table)).flatten(0, 1)
+    mean = found.mean(-1)
+    replicates = draws @ found.T / draws.sum(1, keepdim=True)
     error = replicates.std(0)
     varies = error > 0
     deviation = torch.where(varies, (replicates - mean) / error.clamp(min=1e-300), torch.zeros_like(replicates))
     critical = torch.quantile(deviation.max(1).values, 0.95)
     significant = (mean > critical * error).view(2, -1).any(0)
-    worse = significant & (difference.mean(-1) > floor * all_losses.nothing.mean())
+    worse = significant & (mean[: len(eligible)] > floor * all_losses.nothing.mean())
     return [index for index, out in zip(eligible, worse.tolist(), strict=True) if not out]
 
 

@@ -1,0 +1,88 @@
+"""What the evidence supports, in a label and in a sentence."""
+
+from collections.abc import Sequence
+
+from mesascope.instruments.identification.remainder import EXPLAINED, REPEATED
+from mesascope.types import Control, Label
+
+OVERSHOOT = 0.5
+"""Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
+
+
+def judge(
+    *,
+    names: list[str],
+    best: str,
+    score: float,
+    low: float,
+    controls: Sequence[Control],
+    outdone: bool,
+    lost: float,
+    progress: tuple[float, float],
+    repeated: tuple[float, tuple[float, float]],
+    regressed: float,
+    switching: tuple[float, str],
+    undecidable: bool,
+) -> tuple[Label, str]:
+    """The label and the sentence that justifies it.
+
+    Args:
+        names: the candidates in the confidence set.
+        best: the one with the highest score.
+        score, low: its score, and the lower end of the interval.
+        controls: negative ones, which it must be clear of.
+        outdone: whether a path of ridge solutions describes the subject better.
+        lost: share of the answers that are not finite.
+        progress: share of the zero predictor's error that the subject removes, and the lower end of its interval.
+        repeated: share of the subject's variance that the best leaves and that comes back, with its interval.
+        regressed: the part of it that a regression explains.
+        switching: what letting each prompt choose between two candidates gains, and which the other one is.
+        undecidable: whether all candidates agree on these prompts.
+    """
+    if lost:
+        return "none", f"It answers {lost:.1%} of the queries with NaN or infinity."
+    if progress[1] <= 0 and not low >= OVERSHOOT:  # NaN for a subject that answers zero
+        return "none", (
+            f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
+            f"reaches {progress[1]:.1%}."
+        )
+    for control in controls:
+        high = control.interval[1] if control.interval else control.value
+        if low <= high:
+            return "none", (
+                f"The best candidate, {best} (score {score:.3f}), is not clear of the control '{control.name}' "
+                f"({control.value:.3f}, up to {high:.3f})."
+            )
+    if switching[0] > EXPLAINED:
+        return "none", (
+            f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[1]} "
+            f"explains another {switching[0]:.1%} of the subject's variance."
+        )
+    share, (least, _) = repeated
+    if least > REPEATED or regressed > EXPLAINED:
+        return "none", (
+            f"The nearest candidate, {best} (score {score:.3f}), leaves a remainder that the problem determines: "
+            f"{share:.1%} of the subject's variance comes back when the same is asked again ({least:.1%} at the least), where "
+            f"noise would give 0 and more than {REPEATED:.1%} means a different algorithm; {max(regressed, 0):.1%} is linear in "
+            f"the spectral channels and the candidates' iterates, where {EXPLAINED:.0%} would be too much."
+        )
+    if outdone:
+        return "none", (
+            "A path of ridge solutions with a λ for each layer, which iterates nothing, describes it significantly better than "
+            f"the best candidate, {best} (score {score:.3f}): iterations that are stopped early resemble such a path."
+        )
+    if undecidable:
+        return "indistinguishable", (
+            "All candidates agree within 1 % on these prompts: they say how well, not how. More ill-conditioned prompts "
+            "would decide."
+        )
+    if len(names) > 1:
+        named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"
+        return "indistinguishable", (
+            f"{named} describe it equally well (best score {score:.3f}; simultaneous 95 % confidence set). Prompts on "
+            "which these disagree more, or more of them, would decide."
+        )
+    return "identified", (
+        f"{best} describes it with score {score:.4f} (1 is exact), significantly better than every other candidate and "
+        f"clear of the controls; of the subject's variance it leaves {max(share, 0):.1%} that the problem determines."
+    )

@@ -1,0 +1,60 @@
+"""The vocabulary: the values that flow from tasks to reports, and the protocol that every subject keeps.
+
+One direction of flow::
+
+    task -> Prompts -> subject.trace -> Trace -> instrument -> Measurement -> Record -> report
+                 \\---> algorithm.run -> Iterates --/
+
+Axis names used in every shape: ``batch example dim query step layer head position width vocab member output``.
+On the ``position`` axis of an activation the queries always come last.
+"""
+
+from mesascope.types.problems import (
+    Iterates,
+    Prompts,
+    Status,
+)
+from mesascope.types.results import (
+    Answer,
+    CandidateScore,
+    Control,
+    DistributionVerdict,
+    Figure,
+    Findings,
+    Label,
+    Measurement,
+    Record,
+    Scalar,
+    Verdict,
+    table,
+)
+from mesascope.types.subjects import (
+    Domain,
+    Intervention,
+    Site,
+    Subject,
+    Trace,
+)
+
+__all__ = (
+    "Answer",
+    "CandidateScore",
+    "Control",
+    "DistributionVerdict",
+    "Domain",
+    "Figure",
+    "Findings",
+    "Intervention",
+    "Iterates",
+    "Label",
+    "Measurement",
+    "Prompts",
+    "Record",
+    "Scalar",
+    "Site",
+    "Status",
+    "Subject",
+    "Trace",
+    "Verdict",
+    "table",
+)

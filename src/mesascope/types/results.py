@@ -1,0 +1,268 @@
+"""What was found: measurements with their controls, pictures as data, verdicts, records."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A case with a known answer, measured beside the case of interest.
+
+    Attributes:
+        kind: ``positive`` (the effect is known to be there) or ``negative`` (known to be absent).
+        name: what was measured instead.
+        value: what the same instrument said of it, in the measurement's unit.
+        interval: 95 % interval, where there is one.
+    """
+
+    kind: Literal["positive", "negative"]
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number with what is needed to believe it.
+
+    Attributes:
+        instrument: which instrument made it.
+        quantity: what it is, such as ``cosine``.
+        value: the number.
+        interval: its 95 % interval, over prompts unless the instrument says otherwise.
+        n: how many independent prompts (or pairs) it rests on.
+        unit: its unit; ``1`` for pure numbers.
+        coordinates: where it was measured: site, target, distribution.
+        controls: the same measurement on cases whose answer is known.
+    """
+
+    instrument: str
+    quantity: str
+    value: float
+    interval: tuple[float, float] | None
+    n: int
+    unit: str = "1"
+    coordinates: Mapping[str, Scalar] = field(default_factory=dict)
+    controls: tuple[Control, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A picture as data; only `mesascope.report` draws it.
+
+    Attributes:
+        name: a short unique name, used as the anchor on the page.
+        section: the part of the page it belongs to.
+        kind: ``lines`` (x, y, one line a ``series``), ``heatmap`` (x, y, ``value``), ``bars`` or ``table``.
+        rows: the data, one mapping a mark or table row.
+        x, y, value, series, facet, low, high: names of columns in ``rows``; empty where the kind has no use for them.
+            ``low`` and ``high`` bound an interval around ``y``; ``facet`` repeats the picture for each of its values.
+        titles: what to print instead of a column's name.
+        log: the axes (``x``, ``y``) with a logarithmic scale.
+    """
+
+    name: str
+    section: str
+    title: str
+    caption: str
+    kind: Literal["lines", "heatmap", "bars", "table"]
+    rows: tuple[Mapping[str, Scalar], ...]
+    x: str = ""
+    y: str = ""
+    value: str = ""
+    series: str = ""
+    facet: str = ""
+    low: str = ""
+    high: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateScore:
+    """How well one candidate describes a subject.
+
+    Attributes:
+        candidate: the family's name.
+        score: progress score; 1 is exact, 0 no better than the zero predictor.
+        interval: 95 % interval over prompts.
+        detail: fitted coefficients, stride and offset, in words and numbers.
+        excluded: why the candidate is out (a broken invariance, say); empty if it is in.
+        kept: whether it is in the confidence set.
+    """
+
+    candidate: str
+    score: float
+    interval: tuple[float, float]
+    detail: Mapping[str, Scalar]
+    excluded: str = ""
+    kept: bool = False
+
+
+Label = Literal["identified", "indistinguishable", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer to one question about a subject on one distribution.
+
+    Attributes:
+        question: ``function`` (what the last layer computes) or ``path`` (what the layers do on the way).
+        distribution: the distribution of prompts it holds on, in words.
+        label: what the evidence supports.
+        algorithms: the candidates that remain; one if identified, none if none.
+        reason: why, in words.
+        readout: ``own`` or ``fitted``: the readout that the answer rests on.
+        scores: every candidate, best first.
+        controls: the scores that a candidate had to beat.
+        remainder: share of the subject's variance that the best candidate leaves and the problem determines: what comes
+            back when the same is asked again.
+        remainder_interval: its 95 % interval.
+        remainder_regressed: the part of it that is linear in the spectral channels and the other candidates' iterates.
+        n: prompts scored.
+        agreement: how like each other the candidates are on these prompts (same score, 1 is equal).
+    """
+
+    question: Literal["function", "path"]
+    distribution: str
+    label: Label
+    algorithms: tuple[str, ...]
+    reason: str
+    readout: Literal["own", "fitted"]
+    scores: tuple[CandidateScore, ...]
+    controls: tuple[Control, ...]
+    remainder: float | None
+    n: int
+    remainder_interval: tuple[float, float] | None = None
+    remainder_regressed: float | None = None
+    agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistributionVerdict:
+    """Both answers on one distribution."""
+
+    function: Answer
+    path: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Which algorithm the evidence supports.
+
+    Attributes:
+        label: the answer about the path on the discriminating prompts, where the subject's domain allows them, else
+            on its training distribution; ``basis`` says which.
+        algorithms: the candidates that remain.
+        reason: why, in words.
+        basis: ``discriminating`` or ``training``.
+        training, discriminating: both answers in full.
+        invariances: how far the subject breaks each invariance.
+        figures: the evidence as pictures.
+    """
+
+    subject: str
+    label: Label
+    algorithms: tuple[str, ...]
+    reason: str
+    basis: Literal["discriminating", "training"]
+    training: DistributionVerdict
+    discriminating: DistributionVerdict | None
+    invariances: tuple[Measurement, ...]
+    figures: tuple[Figure, ...] = ()
+
+    def __str__(self) -> str:
+        names = ", ".join(self.algorithms) or "none of the candidates"
+        return f"{self.subject}: {self.label} ({names}), on the {self.basis} distribution. {self.reason}"
+
+    def _repr_html_(self) -> str:
+        return f"<p><strong>{html.escape(self.label)}</strong>: {html.escape(str(self))}</p>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Everything one examination found, ready to be written to disk and drawn.
+
+    Attributes:
+        subject: what was examined: name, domain, sites, spec.
+        verdict: see `Verdict`.
+        measurements: every number, each with its controls.
+        skipped: instruments that do not apply to this subject, with the reason.
+        controls: whether each instrument's known cases came out as they must, in this very run.
+        figures: pictures as data.
+        provenance: spec, seed, commit, versions, hardware, time spent.
+    """
+
+    subject: Mapping[str, object]
+    verdict: Verdict
+    measurements: tuple[Measurement, ...]
+    skipped: Mapping[str, str]
+    controls: tuple[Mapping[str, Scalar], ...]
+    figures: tuple[Figure, ...]
+    provenance: Mapping[str, object]
+    schema_version: int = 1
+
+    def table(self) -> "pandas.DataFrame":
+        """The measurements as a table, one row each, one column a coordinate."""
+        return table(self.measurements)
+
+    def _repr_html_(self) -> str:
+        return self.verdict._repr_html_() + self.table().to_html(max_rows=20, escape=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a run found that is not about one subject, ready to be written to disk and drawn.
+
+    Attributes:
+        title: what was done.
+        sentences: what came out, as one would tell it to a colleague; the page begins with them.
+        measurements: every number, each with its controls.
+        figures: pictures and tables as data.
+        provenance: seed, commit, versions, hardware, time spent.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+    figures: tuple[Figure, ...]
+    provenance: Mapping[str, object]
+    schema_version: int = 1
+
+    def table(self) -> "pandas.DataFrame":
+        """The measurements as a table, one row each, one column a coordinate."""
+        return table(self.measurements)
+
+
+_COLUMNS = ("instrument", "quantity", "value", "low", "high", "n", "unit")
+
+
+def table(measurements: Sequence[Measurement]) -> "pandas.DataFrame":
+    """Measurements as a pandas table: coordinates become columns, controls columns named after them.
+
+    A coordinate that bears the name of a column that every table has is called ``coordinate: name``.
+    """
+    import pandas  # noqa: PLC0415  (half a second to import, and few callers need it)
+
+    rows = [
+        {
+            "instrument": m.instrument,
+            "quantity": m.quantity,
+            **{f"coordinate: {k}" if k in _COLUMNS else k: v for k, v in m.coordinates.items()},
+            "value": m.value,
+            "low": m.interval[0] if m.interval else None,
+            "high": m.interval[1] if m.interval else None,
+            "n": m.n,
+            "unit": m.unit,
+            **{f"{c.kind} control: {c.name}": c.value for c in m.controls},
+        }
+        for m in measurements
+    ]
+    return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=list(_COLUMNS))

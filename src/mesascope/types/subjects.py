@@ -1,0 +1,169 @@
+"""Subjects: where they can be read and changed, what they can take, and the protocol that all of them keep."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.types.problems import Prompts
+
+_HOOKS = {
+    "embed": "hook_embed",
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "pattern": "attn.hook_pattern",
+    "z": "attn.hook_z",
+}
+_KINDS = {hook: kind for kind, hook in _HOOKS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Site:
+    """A place in a model where an activation can be read or replaced.
+
+    Prints as, and parses from, TransformerLens' hook names: ``Site(layer=1, kind="attn_out")`` is
+    ``blocks.1.hook_attn_out``. ``embed`` belongs to no layer and carries ``layer=-1``.
+
+    Shapes: ``(batch, position, width)``; ``z`` is ``(batch, position, head, width/head)``, the heads' outputs before
+    the output projection; ``pattern`` is ``(batch, head, position, position)``.
+
+    Raises:
+        ValueError: unknown kind, or a layer that does not go with it.
+    """
+
+    layer: int = -1
+    kind: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in _HOOKS:
+            raise ValueError(f"kind must be one of {', '.join(_HOOKS)}; got {self.kind!r}.")
+        if (self.kind == "embed") != (self.layer == -1) or self.layer < -1:
+            raise ValueError(
+                f"layer must be -1 for 'embed' and 0 or more otherwise; got {self.layer} for {self.kind!r}."
+            )
+
+    def __str__(self) -> str:
+        hook = _HOOKS[self.kind]
+        return hook if self.kind == "embed" else f"blocks.{self.layer}.{hook}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Site":
+        """The site that prints as ``name``.
+
+        Raises:
+            ValueError: no site prints so.
+        """
+        if name == _HOOKS["embed"]:
+            return cls(kind="embed")
+        match = re.fullmatch(r"blocks\.(0|[1-9][0-9]*)\.(.+)", name)  # 01 would print as 1
+        if match is None or match[2] not in _KINDS or match[2] == _HOOKS["embed"]:
+            names = ", ".join(f"blocks.N.{h}" for k, h in _HOOKS.items() if k != "embed")
+            raise ValueError(f"a site must be hook_embed or one of {names}; got {name!r}.")
+        return cls(layer=int(match[1]), kind=_KINDS[match[2]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Intervention:
+    """Replace what a site computes: ``edit`` gets the activation and returns one of the same shape.
+
+    Interventions on one site apply in the order given, and what is captured there is the edited value.
+    """
+
+    site: Site
+    edit: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """One forward pass: the answers, and the activations that were asked for."""
+
+    predictions: Float[Tensor, "batch query"]
+    activations: Mapping[Site, Tensor]
+
+    def __getitem__(self, site: Site | str) -> Tensor:
+        """The activation at a site, given as a `Site` or by its hook name.
+
+        Raises:
+            KeyError: it was not captured.
+            ValueError: the name is no site's.
+        """
+        site = Site.parse(site) if isinstance(site, str) else site
+        if site not in self.activations:
+            held = ", ".join(map(str, self.activations)) or "none"
+            raise KeyError(f"{site} was not captured; this trace holds {held}. Name it in capture=.")
+        return self.activations[site]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """The problems a subject can take. ``None`` means any.
+
+    Attributes:
+        dims: input dimensions.
+        examples: numbers of examples in the context.
+    """
+
+    dims: tuple[int, ...] | range | None = None
+    examples: tuple[int, ...] | range | None = None
+
+    def check(self, prompts: Prompts) -> None:
+        """Raise if the prompts lie outside the domain.
+
+        Raises:
+            ValueError: with the rule that was broken.
+        """
+        for name, allowed, actual in (("dim", self.dims, prompts.dim), ("examples", self.examples, prompts.examples)):
+            if allowed is not None and actual not in allowed:
+                run = isinstance(allowed, range) and allowed.step == 1 and len(allowed) > 2
+                text = f"{allowed[0]} to {allowed[-1]}" if run else ", ".join(map(str, allowed))
+                raise ValueError(
+                    f"{name} must be {text} for this subject; got {actual}. Sample from a task that fits its domain."
+                )
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """Anything that can be examined: a trained transformer, a hand-built network, a researcher's own model.
+
+    An optional method ``reinitialised(seed) -> Subject`` gives the untrained control, and an optional attribute
+    ``answers_everywhere`` says that each context input is answered from the examples before it.
+    """
+
+    @property
+    def name(self) -> str:
+        """A name for reports."""
+        ...
+
+    @property
+    def domain(self) -> Domain:
+        """The problems it can take."""
+        ...
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every site that can be captured and intervened on."""
+        ...
+
+    @property
+    def path(self) -> tuple[Site, ...]:
+        """The residual stream after each layer, in order: the places where a layer-wise algorithm would show."""
+        ...
+
+    def trace(
+        self, prompts: Prompts, *, capture: Sequence[Site] = (), interventions: Sequence[Intervention] = ()
+    ) -> Trace:
+        """Run the model, read the sites in ``capture`` and edit those in ``interventions``.
+
+        A site that is unknown or does not fire raises; nothing is left behind, also after an error.
+        """
+        ...
+
+    def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
+        """The answers that the model's own readout gives from a residual-stream activation at the query positions."""
+        ...
