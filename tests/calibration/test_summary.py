@@ -17,6 +17,7 @@ from mesascope.calibration.summary import (
     by_readout,
     confusion,
     distinguishable,
+    everything,
     figures,
     measurements,
     sentences,
@@ -178,7 +179,7 @@ def test_sentences_say_the_counts():
 
 
 def test_tables_list_what_is_wrong_what_is_needless_and_everybody():
-    by = {picture.name: picture for picture in figures(PANEL)}
+    by = {picture.name: picture for picture in (*figures(PANEL), everything(PANEL))}
     assert len(by) == 6
     assert {"kinds", "wrong", "needless", "subjects"} < set(by)
     wrong = by["wrong"].rows
@@ -209,5 +210,5 @@ def test_a_panel_is_sorted_by_readout_and_may_have_one_alone():
     found = measurements(once)
     assert found == tuple(m for m in measurements(PANEL) if m.coordinates["readout"] == OWN)
     assert len(sentences("S", found, ())) == 1
-    assert len(figures(once)) == 5
-    assert {row["readout"] for row in figures(once)[-1].rows} == {OWN}
+    assert len(figures(once)) == 4
+    assert {row["readout"] for row in everything(once).rows} == {OWN}

@@ -106,7 +106,11 @@ def calibrate(
         title=f"Calibration, panel {panel_name(panel_seed)}",
         sentences=summary.sentences(panel_name(panel_seed), shares, found["coverage"].measurements),
         measurements=(*shares, *(m for part in found.values() for m in part.measurements)),
-        figures=(*summary.figures(judged), *(figure for part in found.values() for figure in part.figures)),
+        figures=(
+            *summary.figures(judged),
+            *(figure for part in found.values() for figure in part.figures),
+            summary.everything(judged),
+        ),
         provenance=provenance(
             command="calibrate",
             panel=panel_name(panel_seed),

@@ -4,7 +4,7 @@ import torch
 
 from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
-from mesascope.instruments.identification.families import BY_NAME
+from mesascope.instruments.identification.families import BY_NAME, SHORT
 from mesascope.instruments.identification.fitting import Runner, fit_path
 from mesascope.instruments.identification.prompts import discriminating
 from mesascope.instruments.identification.scoring import confidence_set, losses, noisy, telling_apart
@@ -82,7 +82,7 @@ def figure(measurements: tuple[Measurement, ...]) -> Figure:
     """Power against the number of prompts, a line for each share of noise."""
     rows = tuple(
         {
-            "pair": f"{m.coordinates['subject']} against {m.coordinates['against']}",
+            "pair": f"{_short(m, 'subject')} against {_short(m, 'against')}",
             "noise": f"{m.coordinates['noise']:g}",
             "prompts": m.coordinates["prompts"],
             "power": m.value,
@@ -109,6 +109,12 @@ def figure(measurements: tuple[Measurement, ...]) -> Figure:
         log=("x",),
         titles={"noise": "prediction noise", "power": "told apart"},
     )
+
+
+def _short(measurement: Measurement, role: str) -> str:
+    """The nickname of a candidate, where it has one: what fits above a panel."""
+    name = str(measurement.coordinates[role])
+    return next((short for short, long in SHORT.items() if long == name), name)
 
 
 def _pair(followed: str, other: str, fitting: Runner, pool: Runner) -> torch.Tensor:

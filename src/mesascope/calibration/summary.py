@@ -1,5 +1,6 @@
 """What a panel's verdicts amount to: the confusion matrix, what is wrong, what is needlessly undecided."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -39,7 +40,7 @@ def by_readout(subjects: Sequence[Sequence[Judged]]) -> Panel:
 
 
 def figures(panel: Panel) -> tuple[Figure, ...]:
-    """The confusion matrices, and the tables of what is wrong, needlessly undecided, and everything."""
+    """The confusion matrices, and the tables of what is wrong and of what is needlessly undecided."""
     return (
         *(confusion(judged, f"confusion, {readout}", readout) for readout, judged in panel.items()),
         _by_kind(panel),
@@ -58,14 +59,15 @@ def figures(panel: Panel) -> tuple[Figure, ...]:
             "this number of prompts and the subject's noise, and yet it was not identified.",
             lambda j: distinguishable(j) and j.outcome in ("undecided", "missed"),
         ),
-        _table(
-            panel,
-            "subjects",
-            "Every subject",
-            "What it was made from, and what was said of it.",
-            lambda j: True,
-        ),
     )
+
+
+def everything(panel: Panel) -> Figure:
+    """Every subject, as a table that is long: in a section of its own."""
+    table = _table(
+        panel, "subjects", "Every subject", "What it was made from, and what was said of it.", lambda j: True
+    )
+    return dataclasses.replace(table, section="All subjects")
 
 
 def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
@@ -203,4 +205,4 @@ def _table(
         for j in judged
         if chosen(j)
     ]
-    return Figure(name=name, section="Subjects", title=title, caption=caption, kind="table", rows=tuple(rows))
+    return Figure(name=name, section="Wrong or needless", title=title, caption=caption, kind="table", rows=tuple(rows))
