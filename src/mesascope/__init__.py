@@ -17,13 +17,14 @@
 import shutil
 from pathlib import Path
 
-from mesascope import algorithms, instruments, models, report, tasks, training, zoo
+from mesascope import algorithms, instruments, models, report, studies, tasks, training, zoo
 from mesascope.algorithms import run
 from mesascope.calibration import calibrate
 from mesascope.examine import examine
 from mesascope.instruments.identification import identify
 from mesascope.records.codec import to_json
 from mesascope.records.store import claim, write_json, write_text
+from mesascope.studies import run_study
 from mesascope.types import (
     Domain,
     Findings,
@@ -33,6 +34,7 @@ from mesascope.types import (
     Prompts,
     Record,
     Site,
+    StudyResult,
     Subject,
     Trace,
     Verdict,
@@ -40,11 +42,11 @@ from mesascope.types import (
 from mesascope.zoo import load
 
 
-def save(record: Record | Findings, directory: Path | str) -> Path:
+def save(record: Record | Findings | StudyResult, directory: Path | str) -> Path:
     """Write ``record.json`` and ``report.html``.
 
     Args:
-        record: what `examine` or `calibrate` returned.
+        record: what `examine`, `calibrate` or `run_study` returned.
         directory: new, empty, or made by mesascope before.
 
     Returns:
@@ -58,7 +60,7 @@ def save(record: Record | Findings, directory: Path | str) -> Path:
     out = claim(directory)
     write_json(out / "record.json", document)
     write_text(out / "report.html", page)
-    shutil.rmtree(out / "parts", ignore_errors=True)  # what an examination kept to go on after an interruption
+    shutil.rmtree(out / "parts", ignore_errors=True)  # what a run kept to go on after an interruption
     return out
 
 
@@ -71,6 +73,7 @@ __all__ = (
     "Prompts",
     "Record",
     "Site",
+    "StudyResult",
     "Subject",
     "Trace",
     "Verdict",
@@ -83,7 +86,9 @@ __all__ = (
     "models",
     "report",
     "run",
+    "run_study",
     "save",
+    "studies",
     "tasks",
     "training",
     "zoo",

@@ -23,7 +23,8 @@ from mesascope.instruments.identification.design import Design, design_prompts, 
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.codec import from_json, nearest, to_json
-from mesascope.records.store import Damaged, claim, read_json
+from mesascope.records.store import Damaged, claim, read_json, write_text
+from mesascope.studies import PROFILES, STUDIES
 from mesascope.tasks import LinearRegression
 from mesascope.theory import STATEMENTS, check, export, rests_on
 from mesascope.training import SPECS, Diverged, Interrupted, TrainingSpec, train, train_many
@@ -174,6 +175,49 @@ def _calibrate(options: argparse.Namespace) -> None:
     print(f"{out / 'report.html'}\n{out / 'record.json'}")
 
 
+def _study_list(options: argparse.Namespace) -> None:
+    if options.json:
+        _print_json({name: study.title for name, study in STUDIES.items()})
+        return
+    width = max(map(len, STUDIES))
+    for name, study in STUDIES.items():
+        print(f"{name:<{width}}  {study.title}")
+
+
+def _study_run(options: argparse.Namespace) -> None:
+    if options.name not in STUDIES:
+        raise UsageError(
+            f"study must be one of {', '.join(STUDIES)}; got {options.name!r}.{nearest(options.name, list(STUDIES))}"
+        )
+    out = _out(options, "study", options.name)
+    given = {"profile": options.profile, "seed": options.seed, "device": options.device}
+    result = ms.run_study(options.name, out, **given, progress=not options.json)
+    ms.save(result, out)
+    if options.json:
+        _print_json(result)
+        return
+    for outcome in result.outcomes:
+        print(f"{outcome.judgement}: {outcome.claim} ({outcome.reason})")
+    for note in result.notes:
+        print(f"  {note}")
+    print(f"{out / 'report.html'}\n{out / 'record.json'}")
+
+
+def _study_report(options: argparse.Namespace) -> None:
+    directory = Path(options.directory)
+    if not directory.is_dir():
+        raise UsageError(f"DIR must be a directory with results of studies below it; there is no {str(directory)!r}.")
+    records = [read_json(path) for path in sorted(directory.rglob("record.json"))]
+    held = [r for r in records if isinstance(r, dict) and r.get("type") == ms.StudyResult.__name__]
+    results = {r.study: r for r in (from_json(ms.StudyResult, h, "record", null_is_nan=True) for h in held)}
+    if not results:
+        raise UsageError(f"DIR must hold results of studies; there are none below {str(directory)!r}. Run some first.")
+    ordered = [results[name] for name in STUDIES if name in results]
+    write_text(directory / "studies.html", ms.report.study_page(ordered))
+    outcomes = [outcome for result in ordered for outcome in result.outcomes]
+    print(f"{len(ordered)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{directory / 'studies.html'}")
+
+
 def _train(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     seeds = _seeds(options.seeds) if options.seeds else (spec.seed,)
@@ -215,7 +259,7 @@ def _list(options: argparse.Namespace) -> None:
         "algorithms": lambda: [algorithm.name for algorithm in ALL],
         "instruments": lambda: list(ms.instruments.INSTRUMENTS),
         "specs": lambda: list(SPECS),
-        "studies": lambda: [],
+        "studies": lambda: list(STUDIES),
     }
     listed = things[options.what]()
     print(json.dumps(listed) if options.json else "\n".join(listed))
@@ -294,6 +338,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     converting.add_argument("--out", help="directory for the converted checkpoint; default: out/convert-NAME")
     converting.add_argument("--like", help="a JSON file with the TransformerConfig; default: read off the weights")
+
+    study = commands.add_parser("study", help="published results, put to the test")
+    acts = study.add_subparsers(dest="verb", required=True, metavar="VERB")
+    studies = acts.add_parser("list", help="every study and its question")
+    studies.set_defaults(run=_study_list)
+    running = acts.add_parser("run", help="run a study and judge its claims")
+    running.add_argument("name", help="see `mesascope study list`")
+    running.add_argument("--out", help="directory for report.html and record.json; default: out/study-NAME")
+    running.add_argument(
+        "--profile",
+        choices=list(PROFILES),
+        default="laptop",
+        help="smoke (seconds, decides nothing), laptop (networks that ship; default), full (trains them first, for hours)",
+    )
+    running.add_argument("--seed", type=_natural, default=0)
+    running.set_defaults(run=_study_run)
+    reporting = acts.add_parser("report", help="one page of all results below a directory")
+    reporting.add_argument("directory", metavar="DIR", help="where results of `study run` lie, as in out/")
+    reporting.set_defaults(run=_study_report, json=False)
+    for sub in (studies, running):
+        sub.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    for sub in (studies, running, reporting):
+        sub.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, mps")
+        sub.add_argument("--threads", type=int, help="CPU threads; default: all cores")
 
     theory = commands.add_parser("theory", help="the mathematics: check it, or write it out for provers")
     verbs = theory.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -34,6 +34,7 @@ CLIMBING = TrainingSpec(
     steps=40,
     batch=32,
     learning_rate=1e-2,
+    optimiser="muon",
     curriculum=Curriculum(below=0.999, window=4, patience=12),
     checkpoint_every=11,
     log_every=1,
@@ -76,7 +77,7 @@ def climbing() -> TrainingSpec:
 
 @pytest.fixture(scope="session")
 def climbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of a run with a curriculum, which passes through all its stages."""
+    """The same of a run with a curriculum and two optimisers (Muon has Adam beside it), which passes through all its stages."""
     with quick_and_alike():
         return loop.train(CLIMBING, tmp_path_factory.mktemp("runs") / "climbed", progress=False)
 

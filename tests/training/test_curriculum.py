@@ -206,13 +206,3 @@ def test_it_goes_through_json_and_a_spec_from_before_it_has_none(climbing: Train
     assert from_json(TrainingSpec, data) == climbing
     assert data.pop("curriculum") == {"type": "Curriculum", "start": 1, "below": 0.999, "window": 4, "patience": 12}
     assert from_json(TrainingSpec, data) == replace(climbing, curriculum=None)
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3, 4, 6])
-def test_the_laptops_recipe_asks_at_the_query_only_and_reaches_the_whole_task_in_time(layers: int) -> None:
-    spec = SPECS[f"query-only-{layers}-layers-laptop"]
-    assert (spec.model.layers, spec.supervision, spec.model.answers) == (layers, "query", "query")
-    assert spec.curriculum is not None
-    longest = (spec.task.dim - spec.curriculum.start) * (spec.curriculum.patience + spec.curriculum.window)
-    assert longest < spec.steps * 2 / 3  # who runs out of patience at every stage has a third left
-    assert replace(spec.task, queries=1) == query_only(layers).task

@@ -218,7 +218,7 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"betas": (0.9,)}, r"betas must be two numbers .*got \(0\.9,\)"),
     ({"betas": (0.9, 1.0)}, r"betas must be two numbers"),
     ({"clip": 0.0}, r"clip must be a positive norm, or None; got 0\.0"),
-    ({"optimiser": "sgd"}, r"optimiser must be one of 'adam', 'adamw'; got 'sgd'"),
+    ({"optimiser": "sgd"}, r"optimiser must be one of 'adam', 'adamw', 'muon'; got 'sgd'"),
     ({"schedule": "cosine"}, r"schedule must be one of .*got 'cosine'"),
     ({"supervision": "everywhere"}, r"supervision='everywhere' needs a model with answers='everywhere'; got 'query'"),
     ({"task": LinearRegression(dim=6)}, r"task\.dim must equal model\.dim; got 6 and 5\. Give both the same"),
@@ -239,3 +239,11 @@ def test_the_named_specs() -> None:
     assert (source_b.optimiser, source_b.learning_rate, source_b.warmup, source_b.batch) == ("adam", 3e-4, 0.1, 256)
     assert (source_b.steps, source_b.schedule, source_b.supervision) == (200_000, "onecycle", "query")
     assert dense("x", layers=2, steps=5).model.answers == "everywhere"
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, 6])
+def test_the_laptops_recipe_asks_at_the_query_only_as_the_published_one_does(layers: int) -> None:
+    spec = SPECS[f"query-only-{layers}-layers-laptop"]
+    published = query_only(layers)
+    assert (spec.model, spec.supervision, spec.seed) == (published.model, published.supervision, published.seed)
+    assert replace(spec.task, queries=1) == published.task

@@ -8,6 +8,19 @@ from markupsafe import Markup as trusted  # noqa: N813  (HTML that is put on the
 from mesascope.report.figures import draw
 from mesascope.report.page import page, sentences
 from mesascope.report.shell import Section, document
+from mesascope.report.studies import judged, study_page
 from mesascope.report.tables import Table, measurement_tables, tabulate
 
-__all__ = ["page", "document", "Section", "draw", "sentences", "Table", "tabulate", "measurement_tables", "trusted"]
+__all__ = [
+    "page",
+    "study_page",
+    "judged",
+    "document",
+    "Section",
+    "draw",
+    "sentences",
+    "Table",
+    "tabulate",
+    "measurement_tables",
+    "trusted",
+]

@@ -6,17 +6,30 @@ from markupsafe import Markup
 
 from mesascope.report.formatting import measured, number
 from mesascope.report.shell import Block, Section, document, flat, macro
+from mesascope.report.studies import study_page
 from mesascope.report.tables import Table, control_text, measurement_tables, tabulate, uncontrolled
-from mesascope.types import Answer, DistributionVerdict, Figure, Findings, Measurement, Record, Scalar, Verdict
+from mesascope.types import (
+    Answer,
+    DistributionVerdict,
+    Figure,
+    Findings,
+    Measurement,
+    Record,
+    Scalar,
+    StudyResult,
+    Verdict,
+)
 
 _NO_CONTROLS = "not shown: it came without controls"
 
 
-def page(record: Record | Findings) -> str:
-    """A record, or other findings, as one HTML document that needs no network.
+def page(record: Record | Findings | StudyResult) -> str:
+    """A record, other findings, or a study's result, as one HTML document that needs no network.
 
     A number that came without controls is not shown; the page says how many there were.
     """
+    if isinstance(record, StudyResult):
+        return study_page([record])
     return _findings(record) if isinstance(record, Findings) else _examination(record)
 
 

@@ -26,6 +26,7 @@ from mesascope.records.store import Damaged, append_text, claim, read_json, swee
 from mesascope.tasks import LinearRegression
 from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
 from mesascope.training.curriculum import Course
+from mesascope.training.optimisers import Optimisers
 from mesascope.training.spec import TrainingSpec
 
 log = logging.getLogger("mesascope")
@@ -130,15 +131,7 @@ class _Run:
     def __init__(self, spec: TrainingSpec, directory: Path, device: str) -> None:
         self.spec, self.directory, self.device = spec, directory, device
         self.model = Transformer(spec.model, seed=spec.seed).to(device)
-        kind = torch.optim.Adam if spec.optimiser == "adam" else torch.optim.AdamW
-        self.optimiser = kind(
-            self.model.parameters(),
-            lr=spec.learning_rate,
-            betas=(spec.betas[0], spec.betas[1]),
-            weight_decay=spec.weight_decay,
-            fused=True,
-        )
-        self.schedule = _one_cycle(self.optimiser, spec) if spec.schedule == "onecycle" else None
+        self.optimisers = Optimisers(self.model, spec)
         self.course = Course(spec, device)
         self.step = 0
         self.losses: list[Tensor] = []  # of the steps since the last line of metrics; read only there: reading waits
@@ -148,13 +141,11 @@ class _Run:
         """One optimiser step."""
         batch = self.course.restrict(batch)
         loss = mean_squared_error(self.model, batch, self.spec.supervision)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimisers.zero_grad()
         loss.backward()
         if self.spec.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
-        self.optimiser.step()
-        if self.schedule is not None:
-            self.schedule.step()
+        self.optimisers.step()
         self.step += 1
         self.losses.append(loss.detach())
         self.course.record(loss.detach(), zero_error(batch, self.spec.supervision))
@@ -166,7 +157,7 @@ class _Run:
         line = {
             "step": self.step,
             "loss": mean,
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "learning_rate": self.optimisers.learning_rate,
             "steps_per_second": round((self.step - self.timed_from) / (now - self.clock), 3),
         }
         if self.spec.curriculum is not None:
@@ -194,15 +185,11 @@ class _Run:
         """Write a checkpoint; older ones than the one before it keep only their weights."""
         if self.losses:
             self._mean_loss()  # never save a state that came from a loss that was not finite
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        state = self.optimiser.state_dict()
-        for index, values in state["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": v for k, v in values.items()}
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()} | self.optimisers.tensors()
         if not all(bool(torch.isfinite(v).all()) for v in tensors.values()):  # a finite loss can have an infinite slope
             raise self._diverged(f"a weight or the optimiser's state was not finite after step {self.step}")
         extra: dict[str, Any] = {
-            "param_groups": state["param_groups"],
-            "schedule": None if self.schedule is None else _plain(self.schedule.state_dict()),
+            **self.optimisers.settings(),
             "pending_losses": [float(v) for v in self.losses],
             "course": self.course.state(),
             "threads": torch.get_num_threads(),
@@ -232,15 +219,7 @@ class _Run:
                 *(found.extra["threads"], torch.get_num_threads(), found.extra["threads"]),
             )
         self.model.load_state_dict(found.weights)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in found.tensors.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = value
-        groups = [{**g, "betas": tuple(g["betas"])} for g in found.extra["param_groups"]]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        if self.schedule is not None:
-            self.schedule.load_state_dict(dict(found.extra["schedule"]))
+        self.optimisers.restore(found.tensors, found.extra)
         if self.spec.curriculum is not None:
             self.course.restore(found.extra["course"])
         self.losses = [torch.tensor(v, device=self.device) for v in found.extra["pending_losses"]]
@@ -311,19 +290,8 @@ def _check_device(device: str) -> None:
         raise ValueError(f"device must be one that this machine has; got {device!r} ({reason}). Pass 'cpu'.") from error
 
 
-def _one_cycle(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim.lr_scheduler.OneCycleLR:
-    total, warmup = spec.steps + 1, spec.warmup
-    if warmup * total == 1:
-        warmup += 1e-9  # torch divides by zero where the rate rises for exactly no step
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, spec.learning_rate, total_steps=total, pct_start=warmup)
-
-
 def _on_grid(step: int, spec: TrainingSpec) -> bool:
     return step % spec.checkpoint_every == 0 or math.log2(step).is_integer() or step == spec.steps
-
-
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in state.items() if not callable(v)}
 
 
 def _step_of(line: str) -> float:

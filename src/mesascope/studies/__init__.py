@@ -1,0 +1,96 @@
+"""Published results, put to the test: one file a study."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from mesascope.records.codec import nearest
+from mesascope.records.provenance import provenance
+from mesascope.studies import two_layer_patching
+from mesascope.studies.session import PROFILES, NotShipped, Profile, Session
+from mesascope.studies.study import Between, Claim, Found, Study, judge, labelled, pick, published
+from mesascope.types import StudyResult
+
+STUDIES: Mapping[str, Study] = MappingProxyType({study.name: study for study in (two_layer_patching.STUDY,)})
+"""Every study, by name, in the order in which they are best read."""
+
+
+def run_study(
+    name: str,
+    out: Path | str,
+    *,
+    profile: Profile = "laptop",
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = False,
+) -> StudyResult:
+    """Run a study; what is done of it is kept in ``out``, so that one that was cut off goes on there.
+
+    Args:
+        name: see `STUDIES`.
+        out: a directory: new, empty, or made by mesascope before.
+        profile: ``smoke`` (seconds; decides nothing), ``laptop`` (networks that ship, a minute or two), or ``full``
+            (trains networks by the published recipe first: hours each).
+        seed: of prompts and resampling.
+        device: where networks train and compute.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        The judged claims and all that was measured. A study whose networks do not ship is run at ``smoke`` in place of
+        ``laptop``, and says so.
+
+    Raises:
+        ValueError: an unknown study or profile, or a directory that is not ours.
+    """
+    if name not in STUDIES:
+        raise ValueError(f"study must be one of {', '.join(STUDIES)}; got {name!r}.{nearest(name, list(STUDIES))}")
+    if profile not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {profile!r}.")
+    study, began, notes = STUDIES[name], time.perf_counter(), ()
+    try:
+        session, found = _run(study, profile, seed, Path(out), device, progress)
+    except NotShipped as missing:
+        session, found = _run(study, "smoke", seed, Path(out), device, progress)
+        notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
+    return StudyResult(
+        study=name,
+        title=study.title,
+        source=study.source,
+        profile=session.profile,
+        outcomes=tuple(judge(claim, study.source, found, session) for claim in study.claims),
+        notes=(*notes, *found.notes, *study.departures),
+        measurements=found.measurements,
+        figures=found.figures,
+        provenance=provenance(
+            command=f"study run {name}",
+            profile=session.profile,
+            seed=seed,
+            networks=session.used(),
+            seconds={"total": round(time.perf_counter() - began, 1)},
+        ),
+    )
+
+
+def _run(study: Study, profile: Profile, seed: int, out: Path, device: str, progress: bool) -> tuple[Session, Found]:
+    session = Session(study.name, profile, seed, out, device=device, progress=progress)
+    try:
+        return session, study.run(session)
+    finally:
+        session.close()
+
+
+__all__ = (
+    "PROFILES",
+    "STUDIES",
+    "Between",
+    "Claim",
+    "Found",
+    "Profile",
+    "Session",
+    "Study",
+    "labelled",
+    "pick",
+    "published",
+    "run_study",
+)

@@ -1,0 +1,135 @@
+"""One run of a study: its networks, its sizes, and what of it is done already."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from tqdm import tqdm
+
+from mesascope.records.journal import Journal
+from mesascope.records.provenance import provenance
+from mesascope.studies.networks import Network
+from mesascope.training import train
+from mesascope.types import Figure, Measurement, Subject
+from mesascope.zoo import load, names
+
+Profile = Literal["smoke", "laptop", "full"]
+PROFILES: tuple[Profile, ...] = ("smoke", "laptop", "full")
+_SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
+_LEAST = 24  # prompts: fewer cannot be fitted and scored
+_BRIEF = 4  # optimiser steps of a network that stands in for one that does not ship
+
+
+class NotShipped(Exception):
+    """A network that the zoo does not have, so that only ``smoke`` and ``full`` can be run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one step of a study found."""
+
+    measurements: tuple[Measurement, ...] = ()
+    figures: tuple[Figure, ...] = ()
+
+
+@final
+class Session:
+    """What a study's run has at hand.
+
+    Networks come, by profile, from the zoo (``laptop``); from the published recipe, trained below the run's directory for
+    hours and resumable (``full``); or from the zoo again, and where it has none, from a few steps of training that prove
+    nothing (``smoke``).
+
+    Attributes:
+        profile: ``smoke``, ``laptop`` or ``full``.
+        seed: of prompts and resampling.
+    """
+
+    def __init__(
+        self, study: str, profile: Profile, seed: int, directory: Path, *, device: str = "cpu", progress: bool = False
+    ) -> None:
+        self.study, self.profile, self.seed, self.directory, self.device = study, profile, seed, directory, device
+        key = {"study": study, "profile": profile, "seed": seed, "code": provenance()}
+        self._journal = Journal(directory, key)
+        self._bar = tqdm(disable=not progress, unit="part", dynamic_ncols=True)
+        self._subjects: dict[str, Subject] = {}
+
+    def prompts(self, laptop: int) -> int:
+        """How many prompts to take where a laptop's run takes ``laptop``."""
+        return max(min(laptop, _LEAST), round(laptop * _SHARE[self.profile]))
+
+    def network(self, network: Network, *, step: int | None = None) -> Subject:
+        """A trained network; with ``step``, one of its checkpoints.
+
+        Raises:
+            NotShipped: at profile ``laptop``, where the zoo does not have it.
+        """
+        name = network.ships_as if step is None else f"{network.ships_as}-step-{step}"
+        if name not in self._subjects:
+            self._subjects[name] = self._make(network, name, step)
+        return self._subjects[name]
+
+    def checkpoints(self, network: Network) -> tuple[int, ...]:
+        """The steps of its training at which it can be had, the last one included, in order."""
+        if self.profile == "full":
+            folder = self._trained(network) / "checkpoints"
+            return tuple(sorted({int(p.name.split("-")[1].split(".")[0]) for p in folder.glob("step-*.json")}))
+        steps = [
+            n.removeprefix(f"{network.ships_as}-step-") for n in names() if n.startswith(f"{network.ships_as}-step-")
+        ]
+        return tuple(sorted(map(int, steps)))
+
+    def reference(self, reference: str) -> Subject:
+        """Any other subject, by model reference."""
+        if reference not in self._subjects:
+            self._subjects[reference] = load(reference, device=self.device)
+        return self._subjects[reference]
+
+    def error(self, network: Network) -> float:
+        """A network's mean squared error at the query on its training distribution, held out."""
+        extra = getattr(self.network(network), "spec", {}).get("extra", {})
+        return float(extra.get("query_mse", float("inf")))
+
+    def keep(self, name: str, measure: Callable[[], Sequence[Measurement]]) -> tuple[Measurement, ...]:
+        """What ``measure`` returns; taken from disk where a run that was cut off had got so far."""
+        return self.keep_part(name, lambda: Part(measurements=tuple(measure()))).measurements
+
+    def keep_part(self, name: str, make: Callable[[], Part]) -> Part:
+        """As `keep`, with figures."""
+        self._bar.set_description(f"{self.study}: {name}")
+        found = self._journal.get(name.replace("/", "-"), Part)
+        if found is None:
+            found = make()
+            self._journal.put(name.replace("/", "-"), found)
+        self._bar.update()
+        return found
+
+    def used(self) -> dict[str, object]:
+        """The networks that were examined, and what made them."""
+        return {name: getattr(subject, "spec", None) for name, subject in self._subjects.items()}
+
+    def close(self) -> None:
+        """End the progress bar."""
+        self._bar.close()
+
+    def _make(self, network: Network, name: str, step: int | None) -> Subject:
+        if self.profile == "full":
+            folder = self._trained(network)
+            return load(
+                str(folder if step is None else folder / "checkpoints" / f"step-{step:08d}"), device=self.device
+            )
+        if name in names():
+            return load(name, device=self.device)
+        if self.profile == "laptop":
+            raise NotShipped(f"the zoo has no {name}")
+        brief = dataclasses.replace(network.laptop, steps=_BRIEF, batch=8, curriculum=None)
+        return load(str(train(brief, self.directory / "networks" / name, resume=True, progress=False)))
+
+    def _trained(self, network: Network) -> Path:
+        spec, folder = network.published, self.directory / "networks" / network.name
+        return train(spec, folder, resume=folder.exists(), device=self.device)
+
+
+__all__ = ("PROFILES", "NotShipped", "Part", "Profile", "Session")

@@ -1,0 +1,94 @@
+"""The optimisers of a run, their learning-rate schedules, and their state as named tensors."""
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from mesascope.models.transformer import Transformer
+from mesascope.training.spec import TrainingSpec
+
+
+@final
+class Optimisers:
+    """One optimiser for all parameters; with ``muon``, Muon for the blocks' matrices and Adam for the rest."""
+
+    def __init__(self, model: Transformer, spec: TrainingSpec) -> None:
+        self._each = _make(model, spec)
+        self._schedules = [_one_cycle(each, spec) for each in self._each] if spec.schedule == "onecycle" else []
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self._each[0].param_groups[0]["lr"]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for each in self._each:
+            each.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Move the parameters, then the learning rate."""
+        for each in (*self._each, *self._schedules):
+            each.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state of all parameters, numbered through the optimisers, as ``optimiser.INDEX.NAME``."""
+        held, start = {}, 0
+        for each in self._each:
+            state = each.state_dict()["state"]
+            held |= {f"optimiser.{start + i}.{k}": v for i, values in state.items() for k, v in values.items()}
+            start += _count(each)
+        return held
+
+    def settings(self) -> dict[str, Any]:
+        """The rest of the state, as JSON."""
+        return {
+            "param_groups": [group for each in self._each for group in each.state_dict()["param_groups"]],
+            "schedules": [{k: v for k, v in each.state_dict().items() if not callable(v)} for each in self._schedules],
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
+        """Take up `tensors` and `settings`."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = value
+        start = 0
+        for each, group in zip(self._each, settings["param_groups"], strict=True):
+            lists = {
+                k: tuple(v) for k, v in group.items() if isinstance(v, list) and k != "params"
+            }  # JSON has no tuples
+            own = {i: state[start + i] for i in range(_count(each)) if start + i in state}
+            each.load_state_dict({"state": own, "param_groups": [{**group, **lists}]})
+            start += _count(each)
+        for schedule, held in zip(self._schedules, settings["schedules"], strict=True):
+            schedule.load_state_dict(dict(held))
+
+
+def _make(model: Transformer, spec: TrainingSpec) -> list[torch.optim.Optimizer]:
+    rate, decay = spec.learning_rate, spec.weight_decay
+    adam = {"lr": rate, "weight_decay": decay, "betas": (spec.betas[0], spec.betas[1]), "fused": True}
+    if spec.optimiser != "muon":
+        kind = torch.optim.Adam if spec.optimiser == "adam" else torch.optim.AdamW
+        return [kind(model.parameters(), **adam)]
+    matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    muon = torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.Adam([p for p in model.parameters() if id(p) not in chosen], **adam)]
+
+
+def _one_cycle(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim.lr_scheduler.OneCycleLR:
+    total, warmup = spec.steps + 1, spec.warmup
+    if warmup * total == 1:
+        warmup += 1e-9  # torch divides by zero where the rate rises for exactly no step
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, spec.learning_rate, total_steps=total, pct_start=warmup, cycle_momentum=spec.optimiser != "muon"
+    )
+
+
+def _count(optimiser: torch.optim.Optimizer) -> int:
+    """How many parameters it has."""
+    return sum(len(group["params"]) for group in optimiser.param_groups)

@@ -1,0 +1,86 @@
+"""What a study found: each published claim with its rule, the published figures, ours, and the judgement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mesascope.types.results import Figure, Measurement
+
+Judgement = Literal["reproduced", "not reproduced", "not decidable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One number that a claim was judged by.
+
+    Attributes:
+        rule: where it had to lie, in words, as fixed before the run.
+        measurement: what was found.
+        holds: whether its interval (the value, where there is none) lies inside; None if it straddles the bound.
+    """
+
+    rule: str
+    measurement: Measurement
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFigure:
+    """One figure that a source prints.
+
+    Attributes:
+        path: where it stands in the collection of published figures.
+        value: as printed.
+    """
+
+    path: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a claim.
+
+    Attributes:
+        claim: what is claimed, in our words.
+        own: whether the claim is ours (nobody published it) and not the source's.
+        published: the source's figures.
+        evidence: the numbers it was judged by.
+        judgement: ``not decidable`` where the budget, or the interval, does not allow more.
+        reason: why, in words.
+    """
+
+    claim: str
+    own: bool
+    published: tuple[PublishedFigure, ...]
+    evidence: tuple[Evidence, ...]
+    judgement: Judgement
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """What one study found, ready to be written to disk and drawn.
+
+    Attributes:
+        study: its name.
+        title: its question.
+        source: whose claims they are.
+        profile: ``smoke``, ``laptop`` or ``full``.
+        outcomes: one a claim.
+        notes: departures from the source, and what else came out, as one would tell it to a colleague.
+        measurements: every number, each with its controls.
+        figures: pictures and tables as data.
+        provenance: seed, networks (with their specification, steps and error), commit, versions, hardware, time spent.
+    """
+
+    study: str
+    title: str
+    source: str
+    profile: str
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+    figures: tuple[Figure, ...]
+    provenance: Mapping[str, object]
+    schema_version: int = 1
