@@ -8,12 +8,13 @@ from typing import Literal, final
 
 from tqdm import tqdm
 
+from mesascope.records import checkpoint as checkpoints
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.studies.networks import Network
 from mesascope.training import train
 from mesascope.types import Figure, Measurement, Subject
-from mesascope.zoo import load, names
+from mesascope.zoo import checkpoints_of, load, names
 
 Profile = Literal["smoke", "laptop", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "laptop", "full")
@@ -72,14 +73,10 @@ class Session:
         return self._subjects[name]
 
     def checkpoints(self, network: Network) -> tuple[int, ...]:
-        """The steps of its training at which it can be had, the last one included, in order."""
+        """The steps of its training at which it can be had, in order; of what ships, its last is not among them."""
         if self.profile == "full":
-            folder = self._trained(network) / "checkpoints"
-            return tuple(sorted({int(p.name.split("-")[1].split(".")[0]) for p in folder.glob("step-*.json")}))
-        steps = [
-            n.removeprefix(f"{network.ships_as}-step-") for n in names() if n.startswith(f"{network.ships_as}-step-")
-        ]
-        return tuple(sorted(map(int, steps)))
+            return tuple(checkpoints.steps(self._trained(network) / "checkpoints"))
+        return checkpoints_of(network.ships_as)
 
     def reference(self, reference: str) -> Subject:
         """Any other subject, by model reference."""
@@ -120,7 +117,7 @@ class Session:
             return load(
                 str(folder if step is None else folder / "checkpoints" / f"step-{step:08d}"), device=self.device
             )
-        if name in names():
+        if name in names() or step in checkpoints_of(network.ships_as):
             return load(name, device=self.device)
         if self.profile == "laptop":
             raise NotShipped(f"the zoo has no {name}")

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -23,12 +24,23 @@ from mesascope.types import Subject
 
 HERE = Path(__file__).parent
 VERBS = ("name", "domain", "sites", "path", "trace", "readout")
+_CHECKPOINT = re.compile(r"-step-(\d+)$")
 FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
 def names() -> list[str]:
     """The trained models that ship."""
-    return sorted(path.stem for path in HERE.glob("*.safetensors"))
+    return sorted(name for name in _shipped() if not _CHECKPOINT.search(name))
+
+
+def checkpoints_of(name: str) -> tuple[int, ...]:
+    """The training steps at which a model ships besides its last, ascending; ``NAME-step-STEP`` is the reference."""
+    held = (_CHECKPOINT.search(each) for each in _shipped() if each.startswith(f"{name}-step-"))
+    return tuple(sorted(int(match[1]) for match in held if match))
+
+
+def _shipped() -> set[str]:
+    return {path.stem for path in HERE.glob("*.safetensors")}
 
 
 def load(reference: str, *, device: str = "cpu") -> Subject:
@@ -56,7 +68,7 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
             f"model {reference!r}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
             "as python:module:factory."
         )
-    if reference in names():
+    if reference in _shipped():
         return _trained(reference, HERE / reference, device)
     where = _find(Path(reference))
     if where is not None:
