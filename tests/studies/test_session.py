@@ -1,0 +1,120 @@
+"""Where a study's networks come from, and what is kept of a run that was cut off."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import mesascope as ms
+from mesascope.studies import STUDIES, networks, run_study
+from mesascope.studies.networks import Network
+from mesascope.studies.session import NotShipped, Session
+from mesascope.training import TrainingSpec, query_only
+from mesascope.types import Measurement
+from mesascope.zoo import names
+
+NEVER = Network(layers=1, seed=987)
+"""A network that does not ship."""
+
+
+def length(value: float) -> tuple[Measurement, ...]:
+    return (Measurement(instrument="ruler", quantity="length", value=value, interval=None, n=1),)
+
+
+def test_sizes_follow_the_profile(tmp_path: Path) -> None:
+    smoke, laptop, full = (Session("test", p, 0, tmp_path / p) for p in ("smoke", "laptop", "full"))
+    assert [s.prompts(800) for s in (smoke, laptop, full)] == [50, 800, 3200]
+    assert smoke.prompts(100) == 24  # fewer cannot be fitted and scored
+    assert smoke.prompts(10) == 10
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    assert Session("test", "laptop", 0, tmp_path).keep("part", lambda: length(1.0))[0].value == 1.0
+    again = Session("test", "laptop", 0, tmp_path).keep("part", lambda: length(2.0))
+    assert again[0].value == 1.0
+    for other in (Session("test", "laptop", 1, tmp_path), Session("other", "laptop", 1, tmp_path)):
+        assert other.keep("part", lambda: length(3.0))[0].value == 3.0
+
+
+def test_a_network_comes_from_the_zoo_with_its_error(tmp_path: Path) -> None:
+    session = Session("test", "laptop", 0, tmp_path)
+    shipped = Network(layers=1)
+    subject = session.network(shipped)
+    assert subject.name == shipped.ships_as in names()
+    assert session.network(shipped) is subject
+    assert session.error(shipped) == subject.spec["extra"]["query_mse"]  # type: ignore[attr-defined]
+    assert list(session.used()) == [shipped.ships_as]
+
+
+def test_one_that_does_not_ship_is_a_stand_in_at_smoke_and_missing_on_a_laptop(tmp_path: Path) -> None:
+    with pytest.raises(NotShipped, match="the zoo has no query-only-1-layers-seed-987-laptop"):
+        Session("test", "laptop", 0, tmp_path / "a").network(NEVER)
+    stand_in = Session("test", "smoke", 0, tmp_path / "b").network(NEVER)
+    assert stand_in.spec["step"] == 4  # type: ignore[attr-defined]
+    assert stand_in.domain.dims == (5,)
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published recipe, cut to a few steps."""
+
+    def made(layers: int, *, seed: int = 42) -> TrainingSpec:
+        return dataclasses.replace(query_only(layers, seed=seed), steps=6, batch=4, checkpoint_every=3)
+
+    monkeypatch.setattr(networks, "query_only", made)
+
+
+@pytest.mark.usefixtures("brief")
+def test_full_trains_by_the_published_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    session = Session("test", "full", 0, tmp_path)
+    assert session.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
+    assert session.checkpoints(NEVER) == (1, 2, 3, 4, 6)
+    assert session.network(NEVER, step=2).spec["step"] == 2  # type: ignore[attr-defined]
+    weights = tmp_path / "networks" / NEVER.name / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert Session("test", "full", 0, tmp_path).network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_a_study_whose_networks_do_not_ship_is_smoked_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = STUDIES["two-layer-patching"]
+    monkeypatch.setattr("mesascope.studies.two_layer_patching.NETWORKS", (NEVER, Network(layers=1)))
+    monkeypatch.setattr(
+        "mesascope.studies.two_layer_patching.BEFORE", study_sites := (ms.Site(layer=0, kind="resid_mid"),) * 3
+    )
+    monkeypatch.setattr("mesascope.studies.two_layer_patching.AFTER", study_sites)
+    result = run_study(study.name, tmp_path, profile="laptop")
+    assert result.profile == "smoke"
+    assert result.notes[0].startswith(
+        "Run at profile smoke, which decides nothing: the zoo has no query-only-1-layers-seed-987"
+    )
+    assert {o.judgement for o in result.outcomes} == {"not decidable"}
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_arguments(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"study must be one of .*; got 'two-layer-patchin'\. .*two-layer-patching"):
+        run_study("two-layer-patchin", tmp_path)
+    with pytest.raises(ValueError, match="profile must be one of smoke, laptop, full; got 'quick'"):
+        run_study("two-layer-patching", tmp_path, profile="quick")  # type: ignore[arg-type]
+
+
+def test_one_page_for_all_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mesascope.cli import main
+
+    result = run_study("two-layer-patching", tmp_path / "one", profile="smoke")
+    ms.save(result, tmp_path / "one")
+    assert main(["study", "report", str(tmp_path)]) == 0
+    assert f"1 of {len(STUDIES)} studies: 3 not decidable" in capsys.readouterr().out
+    assert STUDIES["two-layer-patching"].title in (tmp_path / "studies.html").read_text()
+    (empty := tmp_path / "empty").mkdir()
+    assert main(["study", "report", str(empty)]) == 2
+    assert "DIR must hold results of studies; there are none" in capsys.readouterr().err
+    assert main(["study", "report", str(tmp_path / "nowhere")]) == 2
+    assert main(["study", "run", "patching"]) == 2
+    assert "study must be one of" in capsys.readouterr().err
+    assert main(["study", "list", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == list(STUDIES)
