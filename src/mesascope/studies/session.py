@@ -69,14 +69,22 @@ class Session:
         """
         name = network.ships_as if step is None else f"{network.ships_as}-step-{step}"
         if name not in self._subjects:
-            self._subjects[name] = self._make(network, name, step)
+            self._subjects[name] = self._make(network, step)
         return self._subjects[name]
+
+    def shipped(self, networks: Sequence[Network]) -> tuple[Network, ...]:
+        """Those that can be had at this profile: all of them, but for ``laptop``, where the zoo decides."""
+        return tuple(n for n in networks if self.profile != "laptop" or n.ships_as in names())
 
     def checkpoints(self, network: Network) -> tuple[int, ...]:
         """The steps of its training at which it can be had, in order; of what ships, its last is not among them."""
-        if self.profile == "full":
-            return tuple(checkpoints.steps(self._trained(network) / "checkpoints"))
-        return checkpoints_of(network.ships_as)
+        if (place := self._place(network)) in names():
+            return checkpoints_of(place)
+        return tuple(checkpoints.steps(Path(place) / "checkpoints"))
+
+    def curve(self, network: Network | str) -> tuple[dict[str, float], ...]:
+        """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""
+        return curve(network if isinstance(network, str) else self._place(network))
 
     def reference(self, reference: str) -> Subject:
         """Any other subject, by model reference."""
@@ -85,7 +93,9 @@ class Session:
         return self._subjects[reference]
 
     def error(self, network: Network) -> float:
-        """A network's mean squared error at the query on its training distribution, held out."""
+        """A network's mean squared error at the query on its training distribution, held out; infinite if it cannot be had."""
+        if not self.shipped((network,)):
+            return float("inf")
         extra = getattr(self.network(network), "spec", {}).get("extra", {})
         return float(extra.get("query_mse", float("inf")))
 
@@ -111,18 +121,24 @@ class Session:
         """End the progress bar."""
         self._bar.close()
 
-    def _make(self, network: Network, name: str, step: int | None) -> Subject:
+    def _make(self, network: Network, step: int | None) -> Subject:
+        place = self._place(network)
+        if step is None:
+            return load(place, device=self.device)
+        if place in names():
+            return load(f"{place}-step-{step}", device=self.device)
+        return load(str(checkpoints.stem(Path(place) / "checkpoints", step)), device=self.device)
+
+    def _place(self, network: Network) -> str:
+        """Its name in the zoo, or the directory of its run."""
         if self.profile == "full":
-            folder = self._trained(network)
-            return load(
-                str(folder if step is None else folder / "checkpoints" / f"step-{step:08d}"), device=self.device
-            )
-        if name in names() or step in checkpoints_of(network.ships_as):
-            return load(name, device=self.device)
+            return str(self._trained(network))
+        if network.ships_as in names():
+            return network.ships_as
         if self.profile == "laptop":
-            raise NotShipped(f"the zoo has no {name}")
+            raise NotShipped(f"the zoo has no {network.ships_as}")
         brief = dataclasses.replace(network.laptop, steps=_BRIEF, batch=8, curriculum=None)
-        return load(str(train(brief, self.directory / "networks" / name, resume=True, progress=False)))
+        return str(train(brief, self.directory / "networks" / network.ships_as, resume=True, progress=False))
 
     def _trained(self, network: Network) -> Path:
         spec, folder = network.published, self.directory / "networks" / network.name
