@@ -1,5 +1,5 @@
 """Trained models that ship, each as weights beside the specification that made them; and all other references."""
 
-from mesascope.zoo.references import checkpoints_of, default_task, load, names
+from mesascope.zoo.references import checkpoints_of, curve, default_task, load, names
 
-__all__ = ("checkpoints_of", "default_task", "load", "names")
+__all__ = ("checkpoints_of", "curve", "default_task", "load", "names")

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 import sys
 import traceback
@@ -37,6 +38,26 @@ def checkpoints_of(name: str) -> tuple[int, ...]:
     """The training steps at which a model ships besides its last, ascending; ``NAME-step-STEP`` is the reference."""
     held = (_CHECKPOINT.search(each) for each in _shipped() if each.startswith(f"{name}-step-"))
     return tuple(sorted(int(match[1]) for match in held if match))
+
+
+def curve(reference: str) -> tuple[dict[str, float], ...]:
+    """What training logged, one mapping a line: ``step``, ``loss`` (mean since the line before), ``learning_rate``.
+
+    Prompts are fresh at every step, so the loss is that of prompts the network has not seen.
+
+    Args:
+        reference: a name in the zoo, or a run directory.
+
+    Raises:
+        ValueError: nothing was logged there.
+    """
+    path = HERE / f"{reference}.metrics.jsonl" if reference in names() else Path(reference) / "metrics.jsonl"
+    if not path.is_file():
+        raise ValueError(
+            f"reference must be a name in the zoo or a run directory with a metrics.jsonl; got {reference!r}. "
+            "A checkpoint alone has no curve: give the run that it belongs to."
+        )
+    return tuple(json.loads(line) for line in path.read_text("utf-8").splitlines())
 
 
 def _shipped() -> set[str]:
