@@ -373,7 +373,8 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("directory", help="new, empty, or made by mesascope")
     exporting.set_defaults(run=_theory_export)
     for sub in (checking, exporting):
-        sub.set_defaults(device="cpu", threads=None)
+        sub.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, mps")
+        sub.add_argument("--threads", type=int, help="CPU threads; default: all cores")
 
     listing = command("list", _list, "list what there is")
     listing.add_argument("what", choices=["models", "tasks", "algorithms", "instruments", "specs", "studies"])
