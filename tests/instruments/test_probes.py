@@ -8,6 +8,8 @@ import torch
 from mesascope.algorithms import GradientDescent, NadarayaWatson, run
 from mesascope.instruments import probes
 from mesascope.instruments.applicability import NotApplicable
+from mesascope.models.constructions.network import Layer, Network
+from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 
 PRE, MID = "blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid"
 SIZE = {"fit": 128, "score": 128, "queries": 2}
@@ -85,7 +87,7 @@ def test_an_iterate_close_to_the_weights_is_found_and_a_far_one_less_so(planted,
 def test_a_probe_of_a_constant_scores_zero_cosine():
     features = torch.zeros(8, 1, 2)
     target = torch.randn(8, 1, 3, generator=torch.Generator().manual_seed(0))
-    scores = probes._probe([features, features], [{"t": target}, {"t": target}])
+    scores = probes.probe([features, features], [{"t": target}, {"t": target}])
     assert not scores["t"][probes.COSINE].any()
 
 
@@ -93,9 +95,9 @@ def test_planting_makes_room_in_a_narrow_stream():
     rng = torch.Generator().manual_seed(0)
     target = torch.randn(64, 2, 7, generator=rng, dtype=torch.float64)
     narrow = torch.randn(64, 2, 3, generator=rng, dtype=torch.float64)
-    planted = probes._plant([narrow, narrow], [target, target], seed=0)
+    planted = probes.plant([narrow, narrow], [target, target], seed=0)
     assert planted[0].shape[-1] == 10
-    scores = probes._probe(planted, [{"t": target}, {"t": target}])
+    scores = probes.probe(planted, [{"t": target}, {"t": target}])
     assert float(scores["t"][probes.COSINE].min()) > 0.9999
 
 
@@ -121,3 +123,48 @@ def test_other_query_counts_do_not_change_the_answer(planted, task, look):
     one = probes.linear_probes(planted, task, fit=256, score=256, queries=1)
     assert value(one, "cosine", site=MID, target="w").value == pytest.approx(1, abs=1e-9)
     assert dataclasses.replace(task, queries=1) == task
+
+
+@pytest.mark.parametrize("reading", ["labels", "label mean", "context mean"])
+def test_it_reads_elsewhere_too(planted, task, look, reading):
+    """The memory holds w at every token, and pooling equal things changes nothing."""
+    value, control = look
+    found = probes.linear_probes(planted, task, **SIZE, reading=reading)
+    m = value(found, "cosine", site=MID, target="w")
+    assert m.value == pytest.approx(1, abs=1e-9)
+    assert m.coordinates["read at"] == reading
+    assert abs(value(found, "cosine", site=PRE, target="w").value) < 0.25
+    assert control(m, "target written in") > 0.999
+    assert abs(control(m, "untrained network")) < 0.25
+
+
+def test_pooled_products_are_the_moment(task, look):
+    """A layer that turns a label's stream into yₖxₖ holds Xᵀy/n in the mean over labels, and at no single one."""
+    value, _ = look
+    subject = primal_gradient_descent(layers=1)
+    made = dataclasses.replace(subject, build=lambda dim: _products(subject.build(dim)))
+    pooled, single = (
+        probes.linear_probes(made, task, fit=256, score=64, queries=2, reading=r) for r in ("label mean", "query")
+    )
+    post = "blocks.0.hook_resid_post"
+    assert value(pooled, "cosine", site=post, target="Xᵀy/n").value == pytest.approx(1, abs=1e-9)
+    assert abs(value(single, "cosine", site=post, target="Xᵀy/n").value) < 0.25
+
+
+def _products(network: Network) -> Network:
+    gate = Layer(heads=(), gate=lambda c: {"weights": c["label"] * c["x"]})
+    return dataclasses.replace(network, layers=(gate,))
+
+
+def test_what_depends_on_the_query_is_not_looked_for_elsewhere(planted, task):
+    with pytest.raises(NotApplicable, match="α depends on the query, which is not seen at the labels"):
+        probes.linear_probes(planted, task, **SIZE, targets={"α": probes.kernel_weights()}, reading="labels")
+
+
+def test_beyond_the_moment_nothing_of_it_is_left(task):
+    p = task.sample(400, seed=0)
+    left, m = probes.beyond_moment(p), probes.moment(p)
+    assert float((left * m).sum().abs()) < 1e-3 * float(left.norm() * m.norm())
+    share = 1 - float(left.square().sum() / p.weights.square().sum())
+    assert share == pytest.approx(task.examples / (task.examples + task.dim + 1), abs=0.05)
+    assert share > 0.5

@@ -1,4 +1,4 @@
-"""Linear probes: which quantities of a regression are linearly there at the queries, after which sub-layer.
+"""Linear probes: which quantities of a regression are linearly there, after which sub-layer and at which tokens.
 
 A probe alone says little. Beside each stand the same probe on an untrained network, on targets of other prompts, on the
 raw prompt, and on Xᵀy alone: with isotropic inputs Xᵀy points the way of w already (cosine about 0.9), so a probe for w
@@ -17,7 +17,7 @@ from mesascope.algorithms.algorithm import Algorithm
 from mesascope.algorithms.run import run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, latent_weights, residual_sites, untrained
-from mesascope.instruments.collect import at_queries
+from mesascope.instruments.collect import Reading, at_positions
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.seeds import generator
@@ -35,6 +35,15 @@ Target = Callable[[Prompts], Tensor]
 def moment(prompts: Prompts) -> Float[Tensor, "batch dim"]:
     """Xᵀy/n."""
     return (prompts.ys[:, None] @ prompts.xs)[:, 0] / prompts.examples
+
+
+def beyond_moment(prompts: Prompts) -> Float[Tensor, "batch dim"]:
+    """What is left of w after its best multiple of Xᵀy/n over these prompts.
+
+    Xᵀy points the way of w already, so a probe for w may have found no more than that; here it would find nothing.
+    """
+    w, seen = latent_weights(prompts), moment(prompts)
+    return w - (w * seen).sum() / seen.square().sum() * seen
 
 
 def gram(prompts: Prompts) -> Float[Tensor, "batch entry"]:
@@ -89,52 +98,59 @@ def linear_probes(
     score: int = 512,
     queries: int = 4,
     targets: Mapping[str, Target] = TARGETS,
+    reading: Reading = "query",
 ) -> tuple[Measurement, ...]:
-    """Cosine and R² of ridge probes after every sub-layer, read at the queries, on prompts not fitted on.
+    """Cosine and R² of ridge probes after every sub-layer, read at the queries or elsewhere, on prompts not fitted on.
 
     With μ the mean target of the fitting prompts, the cosine is that between prediction − μ and target − μ, the mean
-    over a prompt's queries, then over prompts; 0 where the prediction is μ itself. Without centring a probe that
+    over a prompt's queries (or labels), then over prompts; 0 where the prediction is μ itself. Without centring a probe that
     answers the mean would score high on XᵀX, which is nearly constant on isotropic inputs. R² is
     1 − Σ‖target − prediction‖² / Σ‖target − μ‖².
 
     Controls, for each site and target. Positive: the target written into the activations through a random matrix, as
     strong as they are. Negative: the untrained network; the target of another prompt of the stratum, in fitting and in
-    scoring; the flattened prompt (xs, ys, the query); Xᵀy alone.
+    scoring; the flattened prompt (xs, ys, the query if that is where it is read); Xᵀy alone.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the random matrices and the resampling.
         fit, score: prompts to fit on and to score on.
-        queries: queries a prompt; each gives one activation.
+        queries: queries a prompt; each gives one activation. Read elsewhere, a prompt has one.
         targets: what to probe for, by name.
+        reading: at which tokens; one map is fitted for all of them.
 
     Raises:
-        NotApplicable: the subject has no residual stream, or a target does not exist for this task.
+        NotApplicable: the subject has no residual stream, a target does not exist for this task, or it depends on the
+            query, which the tokens that are read have not seen.
     """
     sites = residual_sites(subject)
-    many = dataclasses.replace(task, queries=queries)
+    many = dataclasses.replace(task, queries=queries if reading == "query" else 1)
     splits = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
-    wanted = [{name: _by_query(target(p), p) for name, target in targets.items()} for p in splits]
+    for name, target in targets.items():
+        if reading != "query" and target(splits[1][:1]).ndim == 3:
+            raise NotApplicable(f"{name} depends on the query, which is not seen at the {reading}. Read at the query.")
+    reads = {"query": queries, "labels": task.examples}.get(reading, 1)
+    wanted = [{name: _at_each(target(p), reads) for name, target in targets.items()} for p in splits]
     others = [{name: t[partners(p)] for name, t in w.items()} for w, p in zip(wanted, splits, strict=True)]
 
-    fixed = {"raw prompt": _probe([_raw(p) for p in splits], wanted)}
-    fixed["Xᵀy alone"] = _probe([_by_query(moment(p), p) for p in splits], wanted)
-    traced = [at_queries(subject, p, sites)[1] for p in splits]
+    fixed = {"raw prompt": probe([_raw(p, reading, reads) for p in splits], wanted)}
+    fixed["Xᵀy alone"] = probe([_at_each(moment(p), reads) for p in splits], wanted)
+    traced = [at_positions(subject, p, sites, reading)[1] for p in splits]
     fresh = untrained(subject, seed)
-    reference = None if fresh is None else [at_queries(fresh, p, sites)[1] for p in splits]
+    reference = None if fresh is None else [at_positions(fresh, p, sites, reading)[1] for p in splits]
 
     found: list[Measurement] = []
     for site in sites:
         seen = [t[site] for t in traced]
         # The true targets and those of other prompts share one decomposition.
         pairs = [w | {f"{name}/other": t for name, t in o.items()} for w, o in zip(wanted, others, strict=True)]
-        result = _probe(seen, pairs)
-        blank = None if reference is None else _probe([r[site] for r in reference], wanted)
+        result = probe(seen, pairs)
+        blank = None if reference is None else probe([r[site] for r in reference], wanted)
         for name in targets:
             one = [{name: w[name]} for w in wanted]
-            planted = _probe(_plant(seen, [w[name] for w in wanted], seed), one)
+            planted = probe(plant(seen, [w[name] for w in wanted], seed), one)
             for quantity in (COSINE, R2):
                 negative = {"another prompt's target": result[f"{name}/other"][quantity]}
                 if blank is not None:
@@ -150,7 +166,7 @@ def linear_probes(
                         quantity,
                         result[name][quantity],
                         draws,
-                        coordinates={"site": str(site), "target": name},
+                        coordinates={"site": str(site), "target": name, "read at": reading},
                         positive={"target written in": planted[name][quantity]},
                         negative=negative,
                     )
@@ -187,7 +203,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     )
 
 
-def _probe(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[Quantity, Tensor]]:
+def probe(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[Quantity, Tensor]]:
     """Fit on the first of each pair, score on the second."""
     fits = ridge_fits(features[0], targets[0])
     scores: dict[str, dict[Quantity, Tensor]] = {}
@@ -201,7 +217,7 @@ def _probe(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) 
     return scores
 
 
-def _plant(activations: Sequence[Tensor], targets: Sequence[Tensor], seed: int) -> list[Tensor]:
+def plant(activations: Sequence[Tensor], targets: Sequence[Tensor], seed: int) -> list[Tensor]:
     """The activations with the target added through a random matrix, as strong as they are.
 
     The stream is first widened by as many channels as the target has: a full one would have no room for both.
@@ -226,14 +242,14 @@ def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
     return rows.mean(0), torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
-def _by_query(target: Tensor, prompts: Prompts) -> Tensor:
-    """A target for every query: those that don't depend on it are repeated."""
-    return target if target.ndim == 3 else target[:, None].expand(-1, prompts.queries.shape[1], -1)
+def _at_each(target: Tensor, reads: int) -> Tensor:
+    """A target for every place that is read: one that does not depend on the query is repeated."""
+    return target if target.ndim == 3 else target[:, None].expand(-1, reads, -1)
 
 
-def _raw(prompts: Prompts) -> Tensor:
-    context = torch.cat([prompts.xs.flatten(1), prompts.ys], -1)
-    return torch.cat([_by_query(context, prompts), prompts.queries], -1)
+def _raw(prompts: Prompts, reading: Reading, reads: int) -> Tensor:
+    context = _at_each(torch.cat([prompts.xs.flatten(1), prompts.ys], -1), reads)
+    return torch.cat([context, prompts.queries], -1) if reading == "query" else context
 
 
 def _upper(matrix: Float[Tensor, "batch dim dim"]) -> Float[Tensor, "batch entry"]:
