@@ -65,12 +65,38 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "query_only", made)
 
 
+def test_a_network_over_training(tmp_path: Path) -> None:
+    smoke = Session("test", "smoke", 0, tmp_path)
+    steps = smoke.trajectory(NEVER)  # a stand-in: its run directory
+    assert {step: s.spec["step"] for step, s in steps.items()} == {1: 1, 2: 2, 4: 4}  # type: ignore[attr-defined]
+    assert steps[4] is smoke.network(NEVER)
+    shipped = smoke.trajectory("two-layer")
+    assert list(shipped) == [256, 1024, 4096, 25000]
+    assert all(s.spec["step"] == step for step, s in shipped.items())  # type: ignore[attr-defined]
+
+
+def test_curves_are_those_of_the_training(tmp_path: Path) -> None:
+    session = Session("test", "smoke", 0, tmp_path)
+    assert [line["step"] for line in session.curve(NEVER)] == [4]
+    for network in (Network(layers=1), "two-layer"):
+        lines = session.curve(network)
+        assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
+        assert lines[0]["loss"] == pytest.approx(1.0, abs=0.1)  # the untrained network answers near 0
+        last = sum(line["loss"] for line in lines[-5:]) / 5
+        if isinstance(network, Network):  # trained on the loss that it is judged by
+            assert last == pytest.approx(session.error(network), rel=0.1)
+        else:
+            assert last < 0.5  # answers from few examples count too
+
+
 @pytest.mark.usefixtures("brief")
 def test_full_trains_by_the_published_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
     session = Session("test", "full", 0, tmp_path)
     assert session.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
     assert session.checkpoints(NEVER) == (1, 2, 3, 4, 6)
     assert session.network(NEVER, step=2).spec["step"] == 2  # type: ignore[attr-defined]
+    assert list(session.trajectory(NEVER)) == [1, 2, 3, 4, 6]
+    assert session.curve(NEVER)[-1]["step"] == 6
     weights = tmp_path / "networks" / NEVER.name / "model.safetensors"
     before = weights.stat().st_mtime_ns
     assert Session("test", "full", 0, tmp_path).network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]

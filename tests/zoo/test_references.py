@@ -16,7 +16,7 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import to_json
-from mesascope.zoo import checkpoints_of, default_task, names
+from mesascope.zoo import checkpoints_of, curve, default_task, names
 
 TINY = TransformerConfig(dim=3, examples=4, layers=2, width=8, heads=2, feedforward=12)
 TASK = ms.tasks.LinearRegression(dim=3, examples=4, noise=0.5)
@@ -64,6 +64,17 @@ def test_checkpoints_are_had_by_step() -> None:
     errors = [float((s.trace(p).predictions - p.targets).square().mean()) for s in (early, late, loaded("two-layer"))]
     assert errors[0] > 2 * errors[1] > 2 * errors[2]
     assert checkpoints_of("two") == ()
+
+
+def test_a_curve_is_had_by_name_or_directory(tmp_path: Path) -> None:
+    lines = curve("two-layer")
+    assert lines[-1]["step"] == loaded("two-layer").spec["step"]
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    assert curve(str(tmp_path)) == ({"step": 1, "loss": 2.0},)
+    with pytest.raises(
+        ValueError, match=r"reference must be a name in the zoo or a run directory .* got 'two-layer-step-256'"
+    ):
+        curve("two-layer-step-256")
 
 
 @pytest.mark.parametrize("name", CONSTRUCTIONS)

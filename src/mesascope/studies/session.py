@@ -14,7 +14,7 @@ from mesascope.records.provenance import provenance
 from mesascope.studies.networks import Network
 from mesascope.training import train
 from mesascope.types import Figure, Measurement, Subject
-from mesascope.zoo import checkpoints_of, load, names
+from mesascope.zoo import checkpoints_of, curve, load, names
 
 Profile = Literal["smoke", "laptop", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "laptop", "full")
@@ -81,6 +81,17 @@ class Session:
         if (place := self._place(network)) in names():
             return checkpoints_of(place)
         return tuple(checkpoints.steps(Path(place) / "checkpoints"))
+
+    def trajectory(self, network: Network | str) -> dict[int, Subject]:
+        """The network over its training, by step: every checkpoint, and last the finished network. A name is one of the zoo's."""
+        if isinstance(network, str):
+            early = {step: self.reference(f"{network}-step-{step}") for step in checkpoints_of(network)}
+            finished = self.reference(network)
+        else:
+            early = {step: self.network(network, step=step) for step in self.checkpoints(network)}
+            finished = self.network(network)
+        end = getattr(finished, "spec", {})["step"]
+        return {step: subject for step, subject in early.items() if step < end} | {end: finished}
 
     def curve(self, network: Network | str) -> tuple[dict[str, float], ...]:
         """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""
