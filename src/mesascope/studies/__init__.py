@@ -7,12 +7,25 @@ from types import MappingProxyType
 
 from mesascope.records.codec import nearest
 from mesascope.records.provenance import provenance
-from mesascope.studies import two_layer_patching
+from mesascope.studies import (
+    synthetic_panel,
+    two_layer_patching,
+    two_layer_probes,
+)
 from mesascope.studies.session import PROFILES, NotShipped, Profile, Session
 from mesascope.studies.study import Between, Claim, Found, Study, judge, labelled, pick, published
 from mesascope.types import StudyResult
 
-STUDIES: Mapping[str, Study] = MappingProxyType({study.name: study for study in (two_layer_patching.STUDY,)})
+STUDIES: Mapping[str, Study] = MappingProxyType(
+    {
+        study.name: study
+        for study in (
+            two_layer_probes.STUDY,
+            two_layer_patching.STUDY,
+            synthetic_panel.STUDY,
+        )
+    }
+)
 """Every study, by name, in the order in which they are best read."""
 
 

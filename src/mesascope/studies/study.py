@@ -42,7 +42,8 @@ class Claim:
 
     Attributes:
         text: the claim in our words.
-        published: the source's figures for it: paths in ``published.json``. None for a claim of our own.
+        published: the source's figures for it, where it prints any: paths in ``published.json``.
+        own: whether the claim is ours and not the source's.
         accept: where which evidence has to lie; the claim is reproduced if all of it does.
         needs: the largest held-out error (mean squared, at the query) of a network at which a claim that does not hold
             counts against the claim; above it, the network may just not be trained for long enough.
@@ -50,6 +51,7 @@ class Claim:
 
     text: str
     published: tuple[str, ...] = ()
+    own: bool = False
     accept: Mapping[str, Between]
     needs: Mapping[Network, float] = field(default_factory=dict)
 
@@ -121,7 +123,7 @@ def judge(claim: Claim, source: str, found: Found, session: Session) -> Outcome:
         judgement, reason = "not decidable", "an interval straddles the bound: more prompts or seeds would decide"
     return Outcome(
         claim=claim.text,
-        own=not claim.published,
+        own=claim.own,
         published=tuple(PublishedFigure(path=path, value=published(source)[path]) for path in claim.published),
         evidence=evidence,
         judgement=judgement,

@@ -70,6 +70,7 @@ STUDY = Study(
             accept={"transfer at the query after it": Between(low=0.9, high=1.1)},
         ),
         Claim(
+            own=True,
             text="What the answer needs waits at the examples' positions until the second attention fetches it, and is read "
             "nowhere else after.",
             accept={
