@@ -13,7 +13,7 @@ from mesascope.types import Measurement, Site
 
 NETWORKS = (Network(), Network(seed=100))
 W, MOMENT, GRAM, INVERSE, BEYOND = "w", "Xᵀy/n", "XᵀX/n", "(XᵀX+I)⁻¹", "w beyond Xᵀy"
-TARGETS = {
+TARGETS: Mapping[str, probes.Target] = {
     W: latent_weights,
     MOMENT: probes.moment,
     GRAM: probes.gram,
@@ -21,7 +21,7 @@ TARGETS = {
     BEYOND: probes.beyond_moment,
 }
 POOLED: Reading = "label mean"
-SUMS = {name: TARGETS[name] for name in (W, MOMENT, GRAM)}
+SUMS: Mapping[str, probes.Target] = {name: TARGETS[name] for name in (W, MOMENT, GRAM)}
 FIRST_ATTENTION, FIRST_MLP = Site(layer=0, kind="resid_mid"), Site(layer=0, kind="resid_post")
 SECOND_ATTENTION, SECOND_MLP = Site(layer=1, kind="resid_mid"), Site(layer=1, kind="resid_post")
 BEFORE = (Site(layer=0, kind="resid_pre"), FIRST_ATTENTION, FIRST_MLP)
@@ -36,7 +36,9 @@ def run(session: Session) -> Found:
     smoke = session.profile == "smoke"
     told = PREFIXES[-1:] if smoke else PREFIXES
     prefixes = told if smoke else (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 20)
-    readings: dict[Reading, Mapping[str, probes.Target]] = {"query": TARGETS, POOLED: SUMS} | (
+    readings: dict[Reading, Mapping[str, probes.Target]] = {"query": TARGETS, POOLED: SUMS}
+    if not smoke:
+        readings["context mean"] = SUMS
         {} if smoke else {"context mean": SUMS}
     )
     for network in NETWORKS:
