@@ -39,8 +39,6 @@ def run(session: Session) -> Found:
     readings: dict[Reading, Mapping[str, probes.Target]] = {"query": TARGETS, POOLED: SUMS}
     if not smoke:
         readings["context mean"] = SUMS
-        {} if smoke else {"context mean": SUMS}
-    )
     for network in NETWORKS:
         for reading, targets in readings.items():
             measured = session.keep(
