@@ -173,7 +173,7 @@ def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[s
 
 
 def decide(statement: Statement) -> Verdict:
-    """z3's verdict. With natural variables it speaks of the lengths in `smt.LENGTHS` only."""
+    """z3's verdict. With natural variables it speaks of `smt.instances` only."""
     if find_spec("z3") is None:
         return Verdict(status="not checked", detail="z3 is not installed (pip install 'mesascope[theory]')")
     start, chosen = time.perf_counter(), list(smt.instances(statement))
@@ -202,6 +202,8 @@ def try_fractions(statement: Statement, seed: int) -> Verdict:
 
 def try_floats(statement: Statement, seed: int) -> Verdict:
     """float64 at random points."""
+    if statement.unstable:
+        return Verdict(status="not checked", detail="its iteration amplifies rounding")
     start, tried = time.perf_counter(), 0
     for values in numeric.floats(statement, POINTS["numeric"], seed):
         assumed, violated = (
@@ -224,11 +226,11 @@ def satisfiable(statement: Statement) -> str:
 
 def needs(statement: Statement) -> tuple[Need, ...]:
     """What happens without each of the hypotheses."""
-    return tuple(_need(statement, place) for place in range(len(statement.hypotheses)))
+    return tuple(_need(statement, place) for place in range(len(statement.assumptions)))
 
 
 def _need(statement: Statement, place: int) -> Need:
-    text = written(statement.hypotheses[place])
+    text = written(statement.assumptions[place])
     if find_spec("z3") is None:
         return Need(hypothesis=text, status="not checked", counterexample={})
     said = set()
@@ -248,13 +250,19 @@ def _confirmed(statement: Statement, place: int, naturals: dict[str, int], found
         if isinstance(variable, expressions.Real):
             values[variable.name] = found.get(variable.name, Fraction(0))
         elif isinstance(variable, expressions.Sequence):
-            entries = range(numeric.LONGEST + 2)
-            values[variable.name] = [found.get(smt.constant(variable, k), Fraction(0)) for k in entries]
-    others = [h for n, h in enumerate(statement.hypotheses) if n != place]
+            values[variable.name] = _found(variable, found)
+    others = [h for n, h in enumerate(statement.assumptions) if n != place]
     try:
         return all(numeric.holds(h, values) for h in others) and not numeric.holds(statement.conclusion, values)
     except ZeroDivisionError:
         return False
+
+
+def _found(sequence: expressions.Sequence, found: dict[str, Fraction], *indices: int) -> object:
+    """A sequence, or below the first index a row of a table, of what z3 found; zero where it did not need a value."""
+    if len(indices) == sequence.axes:
+        return found.get(smt.constant(sequence, *indices), Fraction(0))
+    return [_found(sequence, found, *indices, k) for k in range(numeric.LONGEST + 2)]
 
 
 def _held(tried: int, seconds: float) -> Verdict:

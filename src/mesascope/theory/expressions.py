@@ -1,4 +1,4 @@
-"""The language that statements are written in: real expressions, finite sums, comparisons, and "for every index".
+"""The language that statements are written in: real expressions, finite sums, comparisons, "and", and "for every index".
 
 Python's operators build trees and compute nothing: ``eta * (b - a * w) <= 0`` is a formula. Every prover's text and every numeric
 check is derived from the tree, so that a statement is written once.
@@ -101,22 +101,35 @@ class Real(Expression):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """A real sequence; ``g[k]`` is an entry. The attributes are those of `Real`."""
+    """A real sequence; ``g[k]`` is an entry, and ``r[k, i]`` one of a table.
+
+    Attributes:
+        name, symbol, meaning: those of `Real`.
+        axes: 1 for a sequence, 2 for a table (steps by channels, outputs by channels).
+    """
 
     name: str
     symbol: str
     meaning: str
+    axes: int = 1
 
-    def __getitem__(self, index: Natural | int) -> "Entry":
-        return Entry(sequence=self, index=index)
+    def __getitem__(self, index: "Index | tuple[Index, ...]") -> "Entry":
+        return Entry(sequence=self, indices=index if isinstance(index, tuple) else (index,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Expression):
-    """One entry of a sequence."""
+    """One entry of a sequence or table."""
 
     sequence: Sequence
-    index: Natural | int
+    indices: "tuple[Index, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count(Expression):
+    """A natural number as a real one."""
+
+    value: Natural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +147,14 @@ class Power(Expression):
 
     base: Expression
     exponent: int | Natural
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function(Expression):
+    """A real function: ``symbol`` is exp or abs."""
+
+    symbol: str
+    argument: Expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +183,22 @@ class Compare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Every:
-    """A comparison that holds for every index = 0, …, length − 1."""
+    """A formula that holds for every index = 0, …, length − 1."""
 
     index: Natural
     length: Natural
-    formula: Compare
+    formula: "Formula"
 
 
-Formula = Compare | Every
+@dataclass(frozen=True, slots=True, kw_only=True)
+class All:
+    """Formulas that hold together; under `Every`, what one step of an iteration does."""
+
+    formulas: "tuple[Formula, ...]"
+
+
+Formula = Compare | Every | All
+Index = Natural | int
 Variable = Real | Sequence | Natural
 
 
@@ -178,12 +207,22 @@ def equals(left: Operand, right: Operand) -> Compare:
     return Compare(symbol="=", left=_lift(left), right=_lift(right))
 
 
+def exp(argument: Operand) -> Function:
+    """The exponential."""
+    return Function(symbol="exp", argument=_lift(argument))
+
+
+def absolute(argument: Operand) -> Function:
+    """The absolute value."""
+    return Function(symbol="abs", argument=_lift(argument))
+
+
 def variables(*trees: object) -> tuple[Variable, ...]:
     """The free variables, in order of appearance, each once."""
     return tuple(dict.fromkeys(variable for tree in trees for variable in _free(tree)))
 
 
-def natural(value: Natural | int, values: Mapping[str, Any]) -> int:
+def natural(value: Index, values: Mapping[str, Any]) -> int:
     """The number that an index, a length or an exponent stands for, where the variables have these values."""
     return value if isinstance(value, int) else values[value.name] + value.shift
 
@@ -198,7 +237,10 @@ def _free(tree: object) -> Iterator[Variable]:
             yield tree.length
             inner = tree.term if isinstance(tree, Sum) else tree.formula
             yield from (variable for variable in _free(inner) if variable != tree.index)
-        case Entry() | Binary() | Power() | Compare():
+        case tuple():
+            for part in tree:
+                yield from _free(part)
+        case Entry() | Count() | Binary() | Power() | Function() | Compare() | All():
             for field in fields(tree):
                 yield from _free(getattr(tree, field.name))
 

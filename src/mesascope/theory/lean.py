@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 
 from mesascope.theory.expressions import (
+    All,
     Binary,
     Compare,
+    Count,
     Entry,
     Every,
     Expression,
     Formula,
+    Function,
+    Index,
     Natural,
     Number,
     Power,
@@ -42,7 +46,7 @@ def module(statements: Iterable[Statement]) -> str:
 def theorem(statement: Statement) -> str:
     """One theorem, with generic tactics for its proof."""
     variables = "".join(f" ({v.name} : {_type(v)})" for v in statement.variables)
-    assumed = "".join(f"\n    (h{n} : {_text(formula)})" for n, formula in enumerate(statement.hypotheses, 1))
+    assumed = "".join(f"\n    (h{n} : {_text(formula)})" for n, formula in enumerate(statement.assumptions, 1))
     claim = f"theorem {statement.key}{variables}{assumed} :\n    {_text(statement.conclusion)}"
     return f"/-- {statement.words} -/\n{claim} := by\n  close\n"
 
@@ -52,7 +56,7 @@ def _type(variable: Variable) -> str:
         case Natural():
             return "ℕ"
         case Sequence():
-            return "ℕ → ℝ"
+            return "ℕ → " * variable.axes + "ℝ"
         case Real():
             return "ℝ"
 
@@ -61,6 +65,8 @@ def _text(tree: Formula | Expression) -> str:
     match tree:
         case Every():
             return f"∀ {tree.index.name} < {_natural(tree.length)}, {_text(tree.formula)}"
+        case All():
+            return f"({' ∧ '.join(map(_text, tree.formulas))})"
         case Compare() | Binary():
             return f"({_text(tree.left)} {_SYMBOL.get(tree.symbol, tree.symbol)} {_text(tree.right)})"
         case Number():
@@ -68,7 +74,13 @@ def _text(tree: Formula | Expression) -> str:
         case Real():
             return tree.name
         case Entry():
-            return f"{tree.sequence.name} {_natural(tree.index)}"
+            return f"{tree.sequence.name} {' '.join(map(_natural, tree.indices))}"
+        case Count():
+            return f"({_natural(tree.value)} : ℝ)"
+        case Function(symbol="abs"):
+            return f"|{_text(tree.argument)}|"
+        case Function():
+            return f"(Real.{tree.symbol} ({_text(tree.argument)}))"
         case Power():
             return f"({_text(tree.base)}) ^ {_natural(tree.exponent)}"
         case Sum():
@@ -76,7 +88,7 @@ def _text(tree: Formula | Expression) -> str:
     raise AssertionError(tree)
 
 
-def _natural(value: Natural | int) -> str:
+def _natural(value: Index) -> str:
     if isinstance(value, int):
         return str(value)
     return f"({value.name} + {value.shift})" if value.shift else value.name

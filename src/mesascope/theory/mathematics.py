@@ -1,12 +1,15 @@
 """Statements as people write them, in Unicode."""
 
 from mesascope.theory.expressions import (
+    All,
     Binary,
     Compare,
+    Count,
     Entry,
     Every,
     Expression,
     Formula,
+    Function,
     Natural,
     Number,
     Power,
@@ -17,7 +20,7 @@ from mesascope.theory.statement import Statement
 
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2}
 _WRITTEN = {"+": " + ", "-": " − ", "*": "·", "/": "/", "<=": " ≤ ", "<": " < ", "=": " = "}
-_RAISED = str.maketrans("0123456789abcdefghijklmn", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿ")
+_RAISED = str.maketrans("0123456789+abcdefghijklmn", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿ")
 
 
 def mathematics(statement: Statement) -> str:
@@ -31,6 +34,8 @@ def written(tree: Formula | Expression) -> str:
     match tree:
         case Every():
             return f"{written(tree.formula)} for all {tree.index.name} < {_natural(tree.length)}"
+        case All():
+            return " and ".join(map(written, tree.formulas))
         case Compare():
             return f"{written(tree.left)}{_WRITTEN[tree.symbol]}{written(tree.right)}"
         case Number():
@@ -38,7 +43,13 @@ def written(tree: Formula | Expression) -> str:
         case Real():
             return tree.symbol
         case Entry():
-            return f"{tree.sequence.symbol}[{_natural(tree.index)}]"
+            return f"{tree.sequence.symbol}[{', '.join(map(_natural, tree.indices))}]"
+        case Count():
+            return _natural(tree.value) if tree.value.shift == 0 else f"({_natural(tree.value)})"
+        case Function(symbol="abs"):
+            return f"|{written(tree.argument)}|"
+        case Function():
+            return f"{tree.symbol}({written(tree.argument)})"
         case Sum():
             return f"Σ_{{{tree.index.name}<{_natural(tree.length)}}} {_inside(tree.term, 2)}"
         case Power():

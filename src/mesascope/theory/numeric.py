@@ -1,5 +1,6 @@
 """Statements as predicates: on float64 tensors, with the rounding errors that float64 makes, and on exact fractions."""
 
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -9,12 +10,15 @@ from torch import Tensor
 
 from mesascope.seeds import generator
 from mesascope.theory.expressions import (
+    All,
     Binary,
     Compare,
+    Count,
     Entry,
     Every,
     Expression,
     Formula,
+    Function,
     Natural,
     Number,
     Power,
@@ -28,7 +32,7 @@ from mesascope.theory.statement import Statement
 SLACK = 64 * torch.finfo(torch.float64).eps
 """Rounding allowed to float64, relative to the sum of the magnitudes of everything that is added up."""
 
-DRAWN = 64
+DRAWN = 512
 """How many random fractions there are for one point; sequences of `LONGEST` + 2 entries and reals take theirs from it."""
 
 LONGEST = 4
@@ -39,19 +43,22 @@ Values = Mapping[str, Any]
 """By the variables' names: a number (tensor or fraction) for a real, a list of them for a sequence, an int for a natural."""
 
 
-def holds(formula: Formula, values: Values, slack: float = 0) -> Any:
+def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool = True) -> Any:
     """Whether a formula holds at given values: a bool for fractions, a tensor of them, elementwise, for tensors.
 
     Args:
         formula: what is asked.
         values: tensors in float64 that broadcast together, or fractions.
-        slack: how far an inequality may be missed, relative to the magnitudes that enter; 0 for fractions, `SLACK` for float64.
+        slack: how far a comparison may be missed, relative to the magnitudes that enter; 0 for fractions, `SLACK` for float64.
+        inequalities: False gives the slack to equations only.
     """
-    if isinstance(formula, Every):
+    if not isinstance(formula, Compare):
         result: Any = True
-        for k in range(natural(formula.length, values)):
-            result = holds(formula.formula, {**values, formula.index.name: k}, slack) & result
+        for part, indices in _parts(formula, values):
+            result = holds(part, {**values, **indices}, slack, inequalities) & result
         return result
+    if formula.symbol != "=":
+        slack *= inequalities
     left, left_size = _evaluate(formula.left, values)
     right, right_size = _evaluate(formula.right, values)
     allowed = slack * (left_size + right_size) if slack else 0
@@ -68,7 +75,7 @@ def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[
     """Where the hypotheses hold, and where in addition the conclusion fails. An equation among the hypotheses gets the slack."""
     assumed: Any = True
     for hypothesis in statement.hypotheses:
-        assumed = holds(hypothesis, values, slack if _is_equation(hypothesis) else 0) & assumed
+        assumed = holds(hypothesis, values, slack, inequalities=False) & assumed
     return assumed, assumed & (True ^ holds(statement.conclusion, values, slack))
 
 
@@ -97,32 +104,44 @@ def _fill(statement: Statement, length: int, draw: Any) -> Values:
             case Natural():
                 values[variable.name] = length
             case Sequence():
-                values[variable.name] = [draw() for _ in range(LONGEST + 2)]
+                values[variable.name] = _table(variable.axes, draw)
             case Real():
                 values[variable.name] = draw()
     for hypothesis in statement.hypotheses:
-        if isinstance(hypothesis, Compare):
-            _solve(hypothesis, values)
-        else:
-            for k in range(natural(hypothesis.length, values)):
-                _solve(hypothesis.formula, values, {hypothesis.index.name: k})
+        _solve(hypothesis, values, {})
     return values
 
 
-def _solve(equation: Compare, values: dict[str, Any], indices: Mapping[str, int] | None = None) -> None:
+def _table(axes: int, draw: Any) -> Any:
+    return [_table(axes - 1, draw) for _ in range(LONGEST + 2)] if axes else draw()
+
+
+def _parts(formula: Every | All, values: Values) -> Iterator[tuple[Formula, Mapping[str, int]]]:
+    """What has to hold together, in order, each with the index that it is about."""
+    if isinstance(formula, All):
+        yield from ((part, {}) for part in formula.formulas)
+    else:
+        yield from ((formula.formula, {formula.index.name: k}) for k in range(natural(formula.length, values)))
+
+
+def _solve(equation: Formula, values: dict[str, Any], indices: Mapping[str, int]) -> None:
     """Set the first variable on the left so that the equation holds, if it enters linearly; a comparison is left alone."""
+    if not isinstance(equation, Compare):
+        for part, more in _parts(equation, {**values, **indices}):
+            _solve(part, values, {**indices, **more})
+        return
     if equation.symbol != "=":
         return
-    first, indices = _first(equation.left), indices or {}
+    holder, key = _place(_first(equation.left), values, {**values, **indices})
 
     def gap(value: Any) -> Any:
-        _set(first, values, indices, value)
+        holder[key] = value
         every = {**values, **indices}
         return _evaluate(equation.left, every)[0] - _evaluate(equation.right, every)[0]
 
-    sample = values[first.name] if isinstance(first, Real) else values[first.sequence.name][0]
-    zero, one = gap(sample * 0), gap(sample * 0 + 1)
-    _set(first, values, indices, -zero / (one - zero))
+    nothing = holder[key] * 0
+    zero, one = gap(nothing), gap(nothing + 1)
+    holder[key] = -zero / (one - zero)
 
 
 def _first(tree: Expression) -> Real | Entry:
@@ -136,16 +155,15 @@ def _first(tree: Expression) -> Real | Entry:
     raise AssertionError(f"an equation among the hypotheses must begin with a variable; got {tree}")
 
 
-def _set(variable: Real | Entry, values: dict[str, Any], indices: Mapping[str, int], value: Any) -> None:
+def _place(variable: Real | Entry, values: dict[str, Any], naturals: Values) -> tuple[Any, Any]:
+    """Where a variable's value is kept: what holds it, and under which key."""
     if isinstance(variable, Real):
-        values[variable.name] = value
-    else:
-        values[variable.sequence.name][natural(variable.index, indices)] = value
-
-
-def _is_equation(formula: Formula) -> bool:
-    compared = formula.formula if isinstance(formula, Every) else formula
-    return compared.symbol == "="
+        return values, variable.name
+    holder = values[variable.sequence.name]
+    *outer, last = (natural(index, naturals) for index in variable.indices)
+    for index in outer:
+        holder = holder[index]
+    return holder, last
 
 
 def _evaluate(tree: Expression, values: Values) -> tuple[Any, Any]:
@@ -157,8 +175,19 @@ def _evaluate(tree: Expression, values: Values) -> tuple[Any, Any]:
             value = values[tree.name]
             return value, abs(value)
         case Entry():
-            value = values[tree.sequence.name][natural(tree.index, values)]
+            value = values[tree.sequence.name]
+            for index in tree.indices:
+                value = value[natural(index, values)]
             return value, abs(value)
+        case Count():
+            return natural(tree.value, values), natural(tree.value, values)
+        case Function(symbol="abs"):
+            value, size = _evaluate(tree.argument, values)
+            return abs(value), size
+        case Function():
+            argument, size = _evaluate(tree.argument, values)
+            value = _exponential(argument)
+            return value, value * (1 + size)
         case Power():
             (base, size), exponent = _evaluate(tree.base, values), natural(tree.exponent, values)
             return base**exponent, size**exponent
@@ -180,3 +209,8 @@ def _evaluate(tree: Expression, values: Values) -> tuple[Any, Any]:
                 case _:
                     return left / right, left_size / abs(right) * (right_size / abs(right))
     raise AssertionError(tree)
+
+
+def _exponential(value: Any) -> Any:
+    """Of a fraction a float's exact value, positive but not quite the exponential: enough where statements use no more."""
+    return value.exp() if isinstance(value, Tensor) else Fraction(math.exp(value))

@@ -1,14 +1,19 @@
 """Statements as Rocq (Coq) text over the standard library's real numbers; no other library is needed."""
 
 from collections.abc import Sequence as Sequenced
+from pathlib import Path
 
 from mesascope.theory.expressions import (
+    All,
     Binary,
     Compare,
+    Count,
     Entry,
     Every,
     Expression,
     Formula,
+    Function,
+    Index,
     Natural,
     Number,
     Power,
@@ -19,38 +24,14 @@ from mesascope.theory.expressions import (
 )
 from mesascope.theory.statement import Statement
 
-PRELUDE = """\
-(* Made by `mesascope theory export --to rocq`; compile with `coqc`. *)
-Require Import Reals Lra Lia Psatz.
-Open Scope R_scope.
+LEMMAS = ("sums", "inner_products", "chebyshev", "conjugate_gradient")
+"""Files in ``lemmas/``, in the order in which they build on one another."""
 
-(* f 0 + ... + f (d - 1) *)
-Fixpoint total (f : nat -> R) (d : nat) : R :=
-  match d with O => 0 | S n => total f n + f n end.
+_HERE = Path(__file__).parent
+PRELUDE = "\n".join((_HERE / "lemmas" / f"{name}.v").read_text("utf-8") for name in LEMMAS)
+"""What stands before the theorems: sums, tactics, and the lemmas of longer proofs."""
 
-Lemma total_le : forall f g d, (forall k, (k < d)%nat -> f k <= g k) -> total f d <= total g d.
-Proof.
-  induction d as [|n IH]; simpl; intros H; [lra|].
-  apply Rplus_le_compat; [apply IH; intros k Hk; apply H; lia | apply H; lia].
-Qed.
-
-Lemma total_ext : forall f g d, (forall k, (k < d)%nat -> f k = g k) -> total f d = total g d.
-Proof.
-  intros f g d H; apply Rle_antisym; apply total_le; intros k Hk; rewrite (H k Hk); apply Rle_refl.
-Qed.
-
-Lemma total_zero : forall d, total (fun _ => 0) d = 0.
-Proof. induction d as [|n IH]; simpl; [|rewrite IH]; ring. Qed.
-
-Lemma total_scale : forall c f d, total (fun k => c * f k) d = c * total f d.
-Proof. induction d as [|n IH]; simpl; [|rewrite IH]; ring. Qed.
-
-(* a square times something that is not negative *)
-Lemma scaled_square : forall f x, 0 <= f -> 0 <= f * x ^ 2.
-Proof. intros f x H; apply Rmult_le_pos; [exact H | apply pow2_ge_0]. Qed.
-
-Ltac close := intros; subst; first [ lra | ring | apply pow2_ge_0 | nra | field; lra ].
-"""
+_FUNCTION = {"exp": "exp", "abs": "Rabs"}
 
 
 def module(statements: Sequenced[Statement], *, axioms_of_each: bool = True) -> str:
@@ -71,7 +52,7 @@ def module(statements: Sequenced[Statement], *, axioms_of_each: bool = True) -> 
 def theorem(statement: Statement) -> str:
     """One theorem with its proof."""
     variables = "".join(f" ({v.name} : {_type(v)})" for v in statement.variables)
-    claim = " ->\n  ".join(map(_text, (*statement.hypotheses, statement.conclusion)))
+    claim = " ->\n  ".join(map(_text, (*statement.assumptions, statement.conclusion)))
     proof = statement.rocq or "close."
     return (
         f"(* {statement.name} *)\nTheorem {statement.key} : forall{variables},\n  {claim}.\nProof.\n  {proof}\nQed.\n"
@@ -83,7 +64,7 @@ def _type(variable: Variable) -> str:
         case Natural():
             return "nat"
         case Sequence():
-            return "nat -> R"
+            return "nat -> " * variable.axes + "R"
         case Real():
             return "R"
 
@@ -93,6 +74,9 @@ def _text(tree: Formula | Expression) -> str:
         case Every():
             index = tree.index.name
             return f"(forall {index} : nat, ({index} < {_natural(tree.length)})%nat -> {_text(tree.formula)})"
+        case All():
+            together = " /\\ ".join(map(_text, tree.formulas))
+            return f"({together})"
         case Compare() | Binary():
             return f"({_text(tree.left)} {tree.symbol} {_text(tree.right)})"
         case Number():
@@ -100,8 +84,11 @@ def _text(tree: Formula | Expression) -> str:
         case Real():
             return tree.name
         case Entry():
-            scope = "%nat" if isinstance(tree.index, int) else ""
-            return f"({tree.sequence.name} {_natural(tree.index)}{scope})"
+            return f"({tree.sequence.name} {' '.join(map(_index, tree.indices))})"
+        case Count():
+            return f"(INR {_natural(tree.value)})"
+        case Function():
+            return f"({_FUNCTION[tree.symbol]} {_text(tree.argument)})"
         case Power():
             return f"({_text(tree.base)} ^ {_natural(tree.exponent)})"
         case Sum():
@@ -109,7 +96,11 @@ def _text(tree: Formula | Expression) -> str:
     raise AssertionError(tree)
 
 
-def _natural(value: Natural | int) -> str:
+def _index(value: Index) -> str:
+    return f"{value}%nat" if isinstance(value, int) else _natural(value)
+
+
+def _natural(value: Index) -> str:
     if isinstance(value, int):
         return str(value)
     return f"({value.name} + {value.shift})%nat" if value.shift else value.name

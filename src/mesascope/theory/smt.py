@@ -10,12 +10,15 @@ from fractions import Fraction
 from typing import Any
 
 from mesascope.theory.expressions import (
+    All,
     Binary,
     Compare,
+    Count,
     Entry,
     Every,
     Expression,
     Formula,
+    Function,
     Natural,
     Number,
     Power,
@@ -26,18 +29,18 @@ from mesascope.theory.expressions import (
 )
 from mesascope.theory.statement import Statement
 
-LENGTHS = (0, 1, 2, 3)
-"""The values of natural variables for which a statement is written out."""
+LONGEST = 3
+"""Up to where natural variables go."""
 
 TIMEOUT = 10_000
 """Milliseconds that z3 may take for one question."""
 
 
 def instances(statement: Statement) -> Iterator[dict[str, int]]:
-    """Every choice of the natural variables; a single empty one if there are none."""
+    """Choices of the natural variables: the statement's own cases, else all up to `LONGEST`; an empty one if there are none."""
     names = [v.name for v in statement.variables if isinstance(v, Natural)]
-    for values in itertools.product(LENGTHS, repeat=len(names)):
-        yield dict(zip(names, values, strict=True))
+    every = itertools.product(range(LONGEST + 1), repeat=len(names))
+    yield from statement.cases or (dict(zip(names, values, strict=True)) for values in every)
 
 
 def question(
@@ -54,7 +57,7 @@ def question(
         without: a hypothesis to leave out, by its place.
         conclusion: False asks whether the hypotheses can hold together.
     """
-    kept = [h for n, h in enumerate(statement.hypotheses) if n != without]
+    kept = [h for n, h in enumerate(statement.assumptions) if n != without]
     lines = [f"(assert {text})" for h in kept for text in _comparisons(h, naturals)]
     if conclusion:
         parts = " ".join(_comparisons(statement.conclusion, naturals))
@@ -62,13 +65,17 @@ def question(
     if without is not None or not conclusion:
         divisors = [divisor for tree in (*kept, statement.conclusion) for divisor in _divisors(tree)]
         lines += [f"(assert (not (= {_term(divisor, naturals)} 0.0)))" for divisor in divisors]
-    names = dict.fromkeys(name for tree in (*kept, statement.conclusion) for name in _constants(tree, dict(naturals)))
-    return "\n".join([*(f"(declare-const {name} Real)" for name in names), *lines, "(check-sat)", ""])
+    parts = [part for tree in (*kept, statement.conclusion) for part in _parts(tree, naturals)]
+    declared = [f"(declare-const {name} Real)" for name in dict.fromkeys(name for name, _ in parts if name)]
+    positive = list(dict.fromkeys(f"(assert (< 0.0 {text}))" for name, text in parts if not name))
+    if positive:
+        declared.append("(declare-fun exp (Real) Real)")
+    return "\n".join([*declared, *positive, *lines, "(check-sat)", ""])
 
 
 def module(statement: Statement) -> str:
     """All the questions about one statement, for any solver that reads SMT-LIB; every answer should be ``unsat``."""
-    texts = [f"; {statement.key}: {statement.name}", f"; {statement.words}", "(set-logic QF_NRA)"]
+    texts = [f"; {statement.key}: {statement.name}", f"; {statement.words}", "(set-logic QF_UFNRA)"]
     for naturals in instances(statement):
         given = ", ".join(f"{name} = {value}" for name, value in naturals.items())
         texts.append(f"(push 1) ; {given}\n{question(statement, naturals)}(pop 1)")
@@ -116,6 +123,8 @@ def ask(text: str) -> Answer:
 def _comparisons(formula: Formula, naturals: Mapping[str, int]) -> list[str]:
     if isinstance(formula, Compare):
         return [f"({formula.symbol} {_term(formula.left, naturals)} {_term(formula.right, naturals)})"]
+    if isinstance(formula, All):
+        return [text for part in formula.formulas for text in _comparisons(part, naturals)]
     each = range(natural(formula.length, naturals))
     return [text for k in each for text in _comparisons(formula.formula, {**naturals, formula.index.name: k})]
 
@@ -127,7 +136,14 @@ def _term(tree: Expression, naturals: Mapping[str, int]) -> str:
         case Real():
             return tree.name
         case Entry():
-            return constant(tree.sequence, natural(tree.index, naturals))
+            return _entry(tree, naturals)
+        case Count():
+            return f"{natural(tree.value, naturals)}.0"
+        case Function(symbol="abs"):
+            argument = _term(tree.argument, naturals)
+            return f"(ite (<= 0.0 {argument}) {argument} (- {argument}))"
+        case Function():
+            return f"({tree.symbol} {_term(tree.argument, naturals)})"
         case Binary():
             return f"({tree.symbol} {_term(tree.left, naturals)} {_term(tree.right, naturals)})"
         case Power():
@@ -140,22 +156,36 @@ def _term(tree: Expression, naturals: Mapping[str, int]) -> str:
     raise AssertionError(tree)
 
 
-def _constants(tree: object, naturals: dict[str, int]) -> Iterator[str]:
-    """Names of the constants in a formula that is written out."""
+def _parts(tree: object, naturals: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """The constants in a formula that is written out, as (name, ""), and its exponentials, as ("", text).
+
+    Of the exponential z3 is told only that it is positive: what it proves with that is true of the exponential.
+    """
     match tree:
         case Real():
-            yield tree.name
+            yield tree.name, ""
         case Entry():
-            yield constant(tree.sequence, natural(tree.index, naturals))
+            yield _entry(tree, naturals), ""
+        case Function():
+            yield from _parts(tree.argument, naturals)
+            if tree.symbol == "exp":
+                yield "", _term(tree, naturals)
         case Binary() | Compare():
-            yield from _constants(tree.left, naturals)
-            yield from _constants(tree.right, naturals)
+            yield from _parts(tree.left, naturals)
+            yield from _parts(tree.right, naturals)
         case Power():
-            yield from _constants(tree.base, naturals)
+            yield from _parts(tree.base, naturals)
+        case All():
+            for formula in tree.formulas:
+                yield from _parts(formula, naturals)
         case Sum() | Every():
             inner = tree.term if isinstance(tree, Sum) else tree.formula
             for k in range(natural(tree.length, naturals)):
-                yield from _constants(inner, {**naturals, tree.index.name: k})
+                yield from _parts(inner, {**naturals, tree.index.name: k})
+
+
+def _entry(entry: Entry, naturals: Mapping[str, int]) -> str:
+    return constant(entry.sequence, *(natural(index, naturals) for index in entry.indices))
 
 
 def _divisors(tree: object) -> Iterator[Expression]:
@@ -170,6 +200,6 @@ def _divisors(tree: object) -> Iterator[Expression]:
             yield from _divisors(tree.base)
 
 
-def constant(sequence: Sequence, index: int) -> str:
-    """The name of one entry of a sequence."""
-    return f"{sequence.name}!{index}"
+def constant(sequence: Sequence, *indices: int) -> str:
+    """The name of one entry of a sequence or table."""
+    return "!".join([sequence.name, *map(str, indices)])

@@ -1,8 +1,9 @@
 """What a statement is."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from mesascope.theory.expressions import Formula, Variable, variables
+from mesascope.theory.expressions import All, Every, Formula, Variable, variables
 
 SOURCE = "Nagy, When In-Context Learning Implements Gradient Descent (2026)"
 """The paper that states most of them."""
@@ -24,6 +25,8 @@ class Statement:
         used: what it carries: the instrument, study or other statement.
         departs: how this differs from the source; empty if it does not.
         rocq: tactics that prove it where the generic ones fail.
+        cases: values of the natural variables at which z3 is asked, where all that it is asked otherwise take it too long.
+        unstable: the iteration that it describes amplifies rounding, so that float64 tells nothing and only fractions are tried.
     """
 
     key: str
@@ -35,8 +38,25 @@ class Statement:
     used: str
     departs: str = ""
     rocq: str = ""
+    cases: tuple[dict[str, int], ...] = ()
+    unstable: bool = False
 
     @property
     def variables(self) -> tuple[Variable, ...]:
         """The free variables, in order of appearance."""
         return variables(*self.hypotheses, self.conclusion)
+
+    @property
+    def assumptions(self) -> tuple[Formula, ...]:
+        """The hypotheses one by one: what an iteration does in one step is several."""
+        return tuple(part for hypothesis in self.hypotheses for part in _apart(hypothesis))
+
+
+def _apart(formula: Formula) -> Iterator[Formula]:
+    match formula:
+        case All():
+            yield from (part for each in formula.formulas for part in _apart(each))
+        case Every():
+            yield from (replace(formula, formula=part) for part in _apart(formula.formula))
+        case _:
+            yield formula
