@@ -159,6 +159,20 @@ def labelled(measurements: Sequence[Measurement], **coordinates: Scalar) -> tupl
     return tuple(replace(m, coordinates={**coordinates, **m.coordinates}) for m in measurements)
 
 
+def known(measurement: Measurement, control: str) -> Measurement:
+    """What a control came to, as a number in its own right, beside the other controls.
+
+    Raises:
+        LookupError: there is no control of that name.
+    """
+    for found in measurement.controls:
+        if found.name == control:
+            rest = tuple(c for c in measurement.controls if c is not found)
+            quantity = f"{measurement.quantity} of {control}"
+            return replace(measurement, quantity=quantity, value=found.value, interval=found.interval, controls=rest)
+    raise LookupError(f"{measurement.quantity!r} has no control {control!r}.")
+
+
 def _all(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:
     return evidence if isinstance(evidence, tuple) else (evidence,)
 
