@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from mesascope.algorithms import GradientDescent, NadarayaWatson, run
+from mesascope.algorithms import RBF, GradientDescent, NadarayaWatson, run
 from mesascope.instruments import probes
 from mesascope.instruments.applicability import NotApplicable
 from mesascope.models.constructions.network import Layer, Network
@@ -64,16 +64,26 @@ def test_targets_are_what_they_say(task):
     weights = run(algorithm, p, 3).weights
     assert weights is not None
     assert torch.equal(probes.iterate(algorithm, 3)(p), weights[3])
-    alpha = probes.kernel_weights(2.0)(p)
+    alpha = probes.kernel_weights(RBF(bandwidth=2.0))(p)
     assert alpha.shape == (5, 1, n)
     torch.testing.assert_close(alpha[2, 0], torch.exp(-(X - p.queries[2, 0]).square().sum(-1) / 8))
 
 
 def test_targets_that_depend_on_the_query(planted, task, look):
     value, control = look
-    found = probes.linear_probes(planted, task, **SIZE, targets={"α": probes.kernel_weights(2.0)})
+    found = probes.linear_probes(planted, task, **SIZE, targets={"α": probes.kernel_weights(RBF(bandwidth=2.0))})
     assert value(found, "cosine", site=MID, target="α").n == SIZE["score"]
     assert all(control(m, "target written in") > 0.999 for m in found)
+    # A wide kernel's weights rise and fall together with the query's length.
+    assert all(0.3 < control(m, "query alone") < 0.9 for m in found if m.quantity == "cosine")
+
+
+def test_what_the_query_alone_says(planted, task, look):
+    value, control = look
+    targets = {"squares": lambda p: p.queries.square(), "w": probes.TARGETS["w"]}
+    found = probes.linear_probes(planted, task, **SIZE, targets=targets)
+    assert control(value(found, "cosine", site=MID, target="squares"), "query alone") == pytest.approx(1, abs=1e-6)
+    assert "query alone" not in {c.name for c in value(found, "cosine", site=MID, target="w").controls}
 
 
 def test_an_iterate_close_to_the_weights_is_found_and_a_far_one_less_so(planted, task, look):

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms.algorithm import Algorithm
+from mesascope.algorithms.kernels import RBF, Kernel
 from mesascope.algorithms.run import run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, latent_weights, residual_sites, untrained
@@ -46,6 +47,11 @@ def beyond_moment(prompts: Prompts) -> Float[Tensor, "batch dim"]:
     return w - (w * seen).sum() / seen.square().sum() * seen
 
 
+def answer(prompts: Prompts) -> Float[Tensor, "batch query 1"]:
+    """The right answer. It is one number, so its cosine is a sign only: look at R²."""
+    return prompts.targets[..., None]
+
+
 def gram(prompts: Prompts) -> Float[Tensor, "batch entry"]:
     """The upper triangle of XᵀX/n, diagonal included."""
     return _upper(prompts.xs.mT @ prompts.xs / prompts.examples)
@@ -73,14 +79,14 @@ def iterate(algorithm: Algorithm, step: int, *, ridge: float = 0.0) -> Target:
     return target
 
 
-def kernel_weights(bandwidth: float = 1.0) -> Target:
-    """α: the RBF kernel exp(−‖xᵢ − x_q‖²/2σ²) of each example with the query, which a dual form would compute.
+def kernel_weights(kernel: Kernel = RBF()) -> Target:  # noqa: B008  (frozen)
+    """α: the kernel of each example with the query, which a dual form would compute.
 
-    Source: the two-to-eight-layer study, its α probe. It gives no bandwidth.
+    Source: the two-to-eight-layer study, its α probe (RBF). It gives no bandwidth.
     """
 
     def target(prompts: Prompts) -> Tensor:
-        return torch.exp(-torch.cdist(prompts.queries, prompts.xs).square() / (2 * bandwidth**2))
+        return kernel(prompts.queries, prompts.xs)
 
     return target
 
@@ -109,7 +115,8 @@ def linear_probes(
 
     Controls, for each site and target. Positive: the target written into the activations through a random matrix, as
     strong as they are. Negative: the untrained network; the target of another prompt of the stratum, in fitting and in
-    scoring; the flattened prompt (xs, ys, the query if that is where it is read); Xᵀy alone.
+    scoring; the flattened prompt (xs, ys, the query if that is where it is read); Xᵀy alone; for a target that
+    depends on the query, the query alone (to second degree, and its length to the fourth).
 
     Args:
         subject: what to examine.
@@ -137,6 +144,9 @@ def linear_probes(
 
     fixed = {"raw prompt": probe([_raw(p, reading, reads) for p in splits], wanted)}
     fixed["Xᵀy alone"] = probe([_at_each(moment(p), reads) for p in splits], wanted)
+    by_query = [name for name, target in targets.items() if target(splits[0][:1]).ndim == 3]
+    asked = [{name: w[name] for name in by_query} for w in wanted]
+    fixed["query alone"] = probe([_query(p) for p in splits], asked) if by_query else {}
     traced = [at_positions(subject, p, sites, reading)[1] for p in splits]
     fresh = untrained(subject, seed)
     reference = None if fresh is None else [at_positions(fresh, p, sites, reading)[1] for p in splits]
@@ -158,7 +168,7 @@ def linear_probes(
                 negative |= {
                     source: scores[name][quantity]
                     for source, scores in fixed.items()
-                    if not (source == "Xᵀy alone" and targets[name] is moment)
+                    if name in scores and not (source == "Xᵀy alone" and targets[name] is moment)
                 }
                 found.append(
                     measure(
@@ -250,6 +260,13 @@ def _at_each(target: Tensor, reads: int) -> Tensor:
 def _raw(prompts: Prompts, reading: Reading, reads: int) -> Tensor:
     context = _at_each(torch.cat([prompts.xs.flatten(1), prompts.ys], -1), reads)
     return torch.cat([context, prompts.queries], -1) if reading == "query" else context
+
+
+def _query(prompts: Prompts) -> Float[Tensor, "batch query feature"]:
+    """The query to second degree, and further powers of its length: a kernel's mean over the inputs depends on that."""
+    q, length = prompts.queries, prompts.queries.norm(dim=-1, keepdim=True)
+    row, column = torch.triu_indices(prompts.dim, prompts.dim)
+    return torch.cat([q, (q[..., None] * q[..., None, :])[..., row, column], length, length**3, length**4], -1)
 
 
 def _upper(matrix: Float[Tensor, "batch dim dim"]) -> Float[Tensor, "batch entry"]:

@@ -1,0 +1,87 @@
+"""One-parameter families of learners."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from mesascope.algorithms import RBF, Algorithm, Exponential, KernelRidge, NadarayaWatson, Ridge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Learners that differ in one positive number.
+
+    Attributes:
+        name, parameter: what the family and its number are called in reports.
+        member: the learner at a value; its answer after one step counts.
+        values: where the match is shown, ascending.
+
+    Raises:
+        ValueError: fewer than three values, or not positive and ascending.
+    """
+
+    name: str
+    parameter: str
+    member: Callable[[float], Algorithm]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 3 or self.values[0] <= 0 or list(self.values) != sorted(set(self.values)):
+            raise ValueError(
+                f"values must be at least 3, positive and ascending; got {self.values}. Make them with log_spaced."
+            )
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The values that the best one is looked for at: those shown, and two between each and the next."""
+        steps = zip(self.values, self.values[1:], strict=False)
+        return (*(a * (b / a) ** (k / 3) for a, b in steps for k in range(3)), self.values[-1])
+
+    @property
+    def between(self) -> float:
+        """A value in the middle, half-way between two of the grid."""
+        middle = len(self.values) // 2
+        return math.sqrt(self.values[middle - 1] * self.values[middle])
+
+
+def log_spaced(low: float, high: float, count: int) -> tuple[float, ...]:
+    """Values from low to high, evenly spaced on a logarithmic scale."""
+    return tuple(torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64).tolist())
+
+
+KERNEL_PENALTY = 0.01
+"""λ of kernel ridge regression, where the family's number is the kernel's."""
+
+RIDGE = Family(name="ridge", parameter="λ", member=lambda v: Ridge(ridge=v), values=log_spaced(1e-3, 1e2, 21))
+SMOOTHERS = (
+    Family(
+        name="Nadaraya–Watson, RBF",
+        parameter="bandwidth",
+        member=lambda v: NadarayaWatson(kernel=RBF(bandwidth=v)),
+        values=log_spaced(0.2, 5, 13),
+    ),
+    Family(
+        name="Nadaraya–Watson, exponential",
+        parameter="temperature",
+        member=lambda v: NadarayaWatson(kernel=Exponential(temperature=v)),
+        values=log_spaced(0.2, 20, 13),
+    ),
+)
+KERNEL_RIDGE = (
+    Family(
+        name="kernel ridge, RBF",
+        parameter="bandwidth",
+        member=lambda v: KernelRidge(kernel=RBF(bandwidth=v), ridge=KERNEL_PENALTY),
+        values=log_spaced(0.5, 50, 13),
+    ),
+    Family(
+        name="kernel ridge, exponential",
+        parameter="temperature",
+        member=lambda v: KernelRidge(kernel=Exponential(temperature=v), ridge=KERNEL_PENALTY),
+        values=log_spaced(1, 1000, 13),
+    ),
+)
+FAMILIES = (RIDGE, *SMOOTHERS, *KERNEL_RIDGE)
+"""Ridge first. With the linear kernel, kernel ridge regression is ridge regression itself."""
