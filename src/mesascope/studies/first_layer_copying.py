@@ -80,18 +80,22 @@ def run(session: Session) -> Found:
             ),
         ),
         notes=(
-            *(
-                _ranking(network, [of(copying.ON_OWN.name, network, head) for head in ranked(network)])
-                for network in NETWORKS
-            ),
+            *(_heads(network, ranked(network), found) for network in NETWORKS),
             _rescaled(differences),
         ),
     )
 
 
-def _ranking(network: Network, shares: list[Measurement]) -> str:
-    listed = ", ".join(f"head {m.coordinates['head']} {m.value:.2f}" for m in shares)
-    return f"{network.name}: share of a label's attention on its own input, head by head: {listed}."
+def _heads(network: Network, ranked: list[int], found: list[Measurement]) -> str:
+    def of(quantity: str, head: int) -> float:
+        return pick(found, quantity, network=network.name, head=head).value
+
+    listed = "; ".join(
+        f"head {head}: {of(copying.ON_OWN.name, head):.2f} of the attention, alignment {of(copying.ALIGNED, head):+.2f} "
+        f"(−1 is minus the identity), {of(copying.INSIDE, head):.2f} of the map inside the inputs' subspace"
+        for head in ranked
+    )
+    return f"{network.name}, from a label's own input, the head with most attention there first. {listed}."
 
 
 def _rescaled(differences: tuple[Measurement, ...]) -> str:

@@ -141,8 +141,9 @@ def _notes(found: list[Measurement]) -> tuple[str, ...]:
         f"query after the second attention with {said(W, *after)}. A cosine of 0.89 for w is therefore no sign of more than "
         f"Xᵀy. What tells is the rest of w: cosine {said(BEYOND, *after)}, where Xᵀy alone has "
         f"{said(BEYOND, *after, alone)}.",
-        f"XᵀX: cosine {said(GRAM, *after)} at the query after the second attention; {said(GRAM, FIRST_MLP, POOLED)} in the "
-        "mean over the labels after the first MLP (an untrained network: "
+        f"XᵀX: cosine {said(GRAM, *after)} at the query after the second attention, where an untrained network has "
+        f"{said(GRAM, *after, 'untrained network')}: attention averages its inputs anyhow. In the mean "
+        f"over the labels after the first MLP: {said(GRAM, FIRST_MLP, POOLED)} (an untrained network: "
         f"{said(GRAM, FIRST_MLP, POOLED, 'untrained network')}).",
         f"Xᵀy in the mean over the labels: {said(MOMENT, FIRST_ATTENTION, POOLED)} after the first attention, "
         f"{said(MOMENT, FIRST_MLP, POOLED)} after the first MLP (an untrained network: "
