@@ -58,11 +58,11 @@ def krylov(
     """Held-out R² of answers on Krylov terms up to each degree, with fixed and with per-prompt coefficients.
 
     Fixed coefficients are fitted on other prompts and scored on all queries; a prompt's own are fitted on half of its queries
-    and scored on the other half. R² is 1 − Σ(answer − fit)²/Σanswer². Beside the degrees: any filter of the eigenvalues
+    and scored on the other half. R² is 1 − Σ(answer − fit)²/Σ(answer − mean)². Beside the degrees: any filter of the eigenvalues
     (linear interpolation in log λ) for fixed coefficients, any weights for each prompt's own.
 
     Controls. Positive: an algorithm of that very form (gradient descent with as many steps, least squares for the two
-    last). Negative: the terms of another prompt, and the untrained network.
+    last). Negative: the terms of another prompt (for any weights, its queries), and the untrained network.
 
     Args:
         subject: what to examine.
@@ -86,6 +86,7 @@ def krylov(
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
     found: list[Measurement] = []
     forms, wrong = _forms(splits, degrees), _forms([_others(p) for p in splits], degrees)
+    wrong[LINEAR, OWN] = [p.queries[partners(p)].double() for p in splits]
     answers = _answers(subject, splits, sites)
     fresh = untrained(subject, seed)
     blank = {} if fresh is None else _answers(fresh, splits, sites)
@@ -169,7 +170,8 @@ def _planted(splits: Sequence[Prompts], form: str) -> list[Tensor]:
 
 
 def _sums(answers: Sequence[Tensor], basis: Sequence[Tensor], scope: str) -> Tensor:
-    """Squared error and squared answer, a prompt a row."""
+    """Squared error, and squared distance from the mean answer, a prompt a row."""
+    mean = answers[0].mean()
     if scope == FIXED:
         guess = ridge_fits(basis[0], {"answers": answers[0][..., None]})["answers"].guess(basis[1])[..., 0]
         truth = answers[1]
@@ -178,7 +180,7 @@ def _sums(answers: Sequence[Tensor], basis: Sequence[Tensor], scope: str) -> Ten
         shown, held = basis[1][:, :half], basis[1][:, half:]
         weights = torch.linalg.pinv(shown, rtol=_SMALL) @ answers[1][:, :half, None]
         guess, truth = (held @ weights)[..., 0], answers[1][:, half:]
-    return torch.stack([(truth - guess).square().mean(-1), truth.square().mean(-1)], -1)
+    return torch.stack([(truth - guess).square().mean(-1), (truth - mean).square().mean(-1)], -1)
 
 
 __all__ = ("ANSWERS", "FILTER", "FIXED", "LINEAR", "NAME", "OWN", "R2", "figure", "krylov", "krylov_terms")
