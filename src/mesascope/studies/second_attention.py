@@ -16,8 +16,9 @@ FEW = attention_content.few(attention_content.FEW)
 
 def run(session: Session) -> Found:
     """Entropy and uniform replacement, then the regression of log attention, for both seeds."""
+    networks = NETWORKS[:1] if session.profile == "smoke" else NETWORKS
     found: list[Measurement] = []
-    for network in NETWORKS:
+    for network in networks:
         subject = session.network(network)
         known = session.keep(
             f"attention {network.name}",
@@ -45,7 +46,7 @@ def run(session: Session) -> Found:
         )
 
     def once(quantity: str, **where: str) -> tuple[Measurement, ...]:
-        return tuple(pick(found, quantity, network=network.name, **where) for network in NETWORKS)
+        return tuple(pick(found, quantity, network=network.name, **where) for network in networks)
 
     first = [m for m in found if m.coordinates["network"] == NETWORKS[0].name]
     pictures = [attention_content.damage_figure(first), attention_content.figure(first)]
@@ -64,7 +65,7 @@ def run(session: Session) -> Found:
         },
         measurements=tuple(found),
         figures=tuple(dataclasses.replace(f, title=f"{f.title}: {NETWORKS[0].name}") for f in pictures),
-        notes=tuple(note for network in NETWORKS for note in _notes(found, network, session)),
+        notes=tuple(note for network in networks for note in _notes(found, network, session)),
     )
 
 

@@ -21,8 +21,9 @@ _SPECTRUM = (
 
 def run(session: Session) -> Found:
     """Substitutes for the MLP, Krylov forms of the answers before and after it, and the spectral response."""
+    networks = NETWORKS[:1] if session.profile == "smoke" else NETWORKS
     found: list[Measurement] = []
-    for network in NETWORKS:
+    for network in networks:
         subject, task, seed = session.network(network), network.task, session.seed
         known = session.keep(
             f"substitution {network.name}",
@@ -51,7 +52,7 @@ def run(session: Session) -> Found:
         found += labelled(known, network=network.name)
 
     def once(quantity: str, **where: str) -> tuple[Measurement, ...]:
-        return tuple(pick(found, quantity, network=network.name, **where) for network in NETWORKS)
+        return tuple(pick(found, quantity, network=network.name, **where) for network in networks)
 
     def to_truth(substitute: str, quantity: str = substitution.MSE.name) -> tuple[Measurement, ...]:
         return once(quantity, substitute=substitute, **{"fitted to": TRUTH})
@@ -81,19 +82,19 @@ def run(session: Session) -> Found:
             "gap closed by a factor from ‖x_q‖², tr(XᵀX) and ‖y‖²": closed("times a function of all three"),
             "gap closed by an affine map of the stream": closed("affine in the stream"),
             "gap closed by a quadratic of the stream": closed("quadratic in the stream"),
-            "answers of degree 0": _form("degree 0", FIXED, found),
-            f"answers of degree {DEGREES - 1}": _form(f"degree {DEGREES - 1}", FIXED, found),
+            "answers of degree 0": _form("degree 0", FIXED, found, networks),
+            f"answers of degree {DEGREES - 1}": _form(f"degree {DEGREES - 1}", FIXED, found, networks),
         },
         measurements=tuple(found),
         figures=tuple(dataclasses.replace(f, title=f"{f.title}: {NETWORKS[0].name}") for f in pictures),
-        notes=tuple(note for network in NETWORKS for note in _notes(found, network)),
+        notes=tuple(note for network in networks for note in _notes(found, network)),
     )
 
 
-def _form(form: str, scope: str, found: list[Measurement], answers: str = ANSWERS) -> tuple[Measurement, ...]:
+def _form(form: str, scope: str, found: list[Measurement], networks: tuple[Network, ...]) -> tuple[Measurement, ...]:
     return tuple(
-        pick(found, krylov.R2.name, network=network.name, form=form, coefficients=scope, answers=answers)
-        for network in NETWORKS
+        pick(found, krylov.R2.name, network=network.name, form=form, coefficients=scope, answers=ANSWERS)
+        for network in networks
     )
 
 
@@ -145,7 +146,7 @@ STUDY = Study(
             published=("skip_L1_mlp/correlation", "skip_L1_mlp/mse"),
             accept={
                 "correlation of the skipped answer": Between(low=0.95),
-                "error of the skipped answer": Between(low=0.68 / 3, high=0.68 * 3),
+                "error of the skipped answer": Between(low=0.23, high=2.0),
             },
             needs=_NEEDS,
         ),
