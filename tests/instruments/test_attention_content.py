@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from mesascope.report.figures import draw
 from mesascope.testing import check_instrument
 from mesascope.types import Domain, Intervention, Prompts, Site, Trace
 
-SIZE = {"fit": 48, "score": 48, "queries": 3}
+SIZE: dict[str, Any] = {"fit": 48, "score": 48, "queries": 3}
 PATTERN = Site(layer=0, kind="pattern")
 
 

@@ -76,12 +76,12 @@ TRACE = times(lambda p: (p.xs.square().sum((-1, -2)) / p.examples - 3).square()[
 @pytest.mark.parametrize(
     ("name", "correct", "others"),
     [
-        ("any function", lambda p, s: s.tanh(), ("times a function of tr(XᵀX)/n", "affine in the stream")),
-        ("times a function of ‖x_q‖²", NORM, ("any function", "times a function of tr(XᵀX)/n")),
-        ("times a function of tr(XᵀX)/n", TRACE, ("any function", "times a function of ‖x_q‖²")),
-        ("and Krylov terms", lambda p, s: s - 0.3 * krylov_terms(p, 2)[..., 1], ("any function", "affine in the stream")),
-        ("affine in the stream", lambda p, s: 0.5 * s + p.queries[..., 1], ("any function", "and Krylov terms")),
-        ("quadratic in the stream", lambda p, s: 0.5 * s + s * p.queries[..., 1], ("any function", "affine in the stream")),
+        ("any function of s", lambda p, s: s.tanh(), ("s times a function of tr(XᵀX)/n", "affine in the stream")),
+        ("s times a function of ‖x_q‖²", NORM, ("any function of s", "s times a function of tr(XᵀX)/n")),
+        ("s times a function of tr(XᵀX)/n", TRACE, ("any function of s", "s times a function of ‖x_q‖²")),
+        ("s and Krylov terms", lambda p, s: s - 0.3 * krylov_terms(p, 2)[..., 1], ("any function of s", "affine in the stream")),
+        ("affine in the stream", lambda p, s: 0.5 * s + p.queries[..., 1], ("any function of s", "s and Krylov terms")),
+        ("quadratic in the stream", lambda p, s: 0.5 * s + s * p.queries[..., 1], ("any function of s", "affine in the stream")),
     ],
 )  # fmt: skip
 def test_the_right_substitute_closes_the_gap_and_others_do_not(name, correct, others, task, look):

@@ -78,8 +78,8 @@ def run(session: Session) -> Found:
             "gap closed by the quadratic": closed("quadratic", TRUTH),
             "error of the network": to_truth(ACTUAL),
             "gap closed by the MLP": closed(ACTUAL, TRUTH),
-            "gap closed by any function of the skipped answer": closed("any function"),
-            "gap closed by a factor from ‖x_q‖², tr(XᵀX) and ‖y‖²": closed("times a function of all three"),
+            "gap closed by any function of the skipped answer": closed("any function of s"),
+            "gap closed by a factor from ‖x_q‖², tr(XᵀX) and ‖y‖²": closed("s times a function of all three"),
             "gap closed by an affine map of the stream": closed("affine in the stream"),
             "gap closed by a quadratic of the stream": closed("quadratic in the stream"),
             "answers of degree 0": _form("degree 0", FIXED, found, networks),
@@ -119,8 +119,8 @@ def _notes(found: list[Measurement], network: Network) -> tuple[str, ...]:
     bound = (task.dim + 1) / (task.examples + task.dim + 1)
     return (
         f"{name}: of what a scalar leaves of the MLP's effect, {ranked[0]} closes {shares[ranked[0]]:.0%}, {ranked[1]} "
-        f"{shares[ranked[1]]:.0%}, {ranked[2]} {shares[ranked[2]]:.0%}; any function of the skipped answer closes "
-        f"{shares['any function']:.0%}.",
+        f"{shares[ranked[1]]:.0%}, {ranked[2]} {shares[ranked[2]]:.0%}; any function of the skipped answer s closes "
+        f"{shares['any function of s']:.0%}.",
         f"{name}: the error is {error:.2g}; the best multiple of ⟨x_q, Xᵀy⟩ has {bound:.3f}, {bound / error:.2g} times as much.",
         f"{name}: polynomials in XᵀX/n of degree 0 to {DEGREES - 1} applied to Xᵀy leave unexplained {fixed} of its "
         f"answers with "
