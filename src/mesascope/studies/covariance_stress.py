@@ -44,7 +44,8 @@ def run(session: Session) -> Found:
     """Every network on the four covariances, on the sweep, and by direction."""
     smoke = session.profile == "smoke"
     sweep = {name: c for name, c in SWEEP.items() if not smoke or c.condition in (1.0, 100.0)}
-    networks = session.shipped(NETWORKS)
+    # Half the networks show that it runs.
+    networks = session.shipped([n for n in NETWORKS if not smoke or (n.seed == 42 and n.layers in (2, 4, 6))])
     table: list[Measurement] = []
     swept: list[Measurement] = []
     looked: list[Measurement] = []
@@ -117,6 +118,7 @@ def _bounds(m: Measurement) -> dict[str, Scalar]:
 
 def _sweep(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
+    ridge = max(known(m, "ridge").value for m in found if m.quantity == stress.NORMALISED.name)
     for m in found:
         if m.quantity == stress.NORMALISED.name and m.coordinates["seed"] == 42:
             covariance = SWEEP[str(m.coordinates["distribution"])]
@@ -126,8 +128,8 @@ def _sweep(found: Sequence[Measurement]) -> Figure:
         name="covariance-sweep",
         section="Covariance",
         title="The error as the inputs' eigenvalues spread, at every depth",
-        caption="Mean squared error over the variance of each prompt's target: 1 is what answering zero earns, and ridge stays "
-        "below 0.001 throughout. Eigenvalues are log-spaced; at determinant 1 the inputs grow with κ, at mean 1 they do not.",
+        caption="Mean squared error over the variance of each prompt's target: 1 is what answering zero earns, and ridge's is "
+        f"{ridge:.1g} at most. Eigenvalues are log-spaced; at determinant 1 the inputs grow with κ, at mean 1 they do not.",
         kind="lines",
         rows=tuple(rows),
         x="κ",
