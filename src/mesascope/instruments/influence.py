@@ -32,7 +32,8 @@ def influence(
 
     A label is raised by the standard deviation of its prompt's targets. With m_k the mean squared move when it is the k-th
     example's, the share is m_k/Σm and the number of examples that count (Σm)²/Σm²: n if all places count alike, 1 if the
-    answers come from one place. A subject that chooses examples by what they hold, not by where they stand, counts as one
+    answers come from one place. Resampling makes places differ more than they do, so that close to n the interval lies a
+    little low. A subject that chooses examples by what they hold, not by where they stand, counts as one
     that uses all.
 
     Controls. Positive: least squares, which uses every example (equal shares, n of them). Negative: `from_one_example`,

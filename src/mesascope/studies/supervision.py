@@ -1,6 +1,7 @@
 """Does the recipe change what a network does? Loss at every input against loss at the query; one optimiser against another."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from mesascope.instruments import errors, probes, spectrum
@@ -9,10 +10,11 @@ from mesascope.instruments.contrast import difference
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
-from mesascope.types import Figure, Measurement, Scalar, Site, Subject
+from mesascope.types import Control, Figure, Measurement, Scalar, Site, Subject
 
 TWO, FOUR = Network(), Network(layers=4)
-QUERY_ONLY = (TWO, Network(seed=100), FOUR, Network(layers=4, seed=100))
+AGAIN = Network(seed=100)
+QUERY_ONLY = (TWO, AGAIN, FOUR, Network(layers=4, seed=100))
 DENSE = {2: "two-layer", 4: "four-layer"}
 ADAM = "query-only-2-layers-adam"
 """The network of `TWO` trained by Adam, with a curriculum over dimensions."""
@@ -67,6 +69,16 @@ def run(session: Session) -> Found:
         )
 
     knots = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
+
+    def recipes(quantity: str, **at: Scalar) -> Measurement:
+        """Adam less Muon; beside it what two seeds of one recipe differ by."""
+        contrast = less(ADAM, TWO.name, quantity, **at)
+        if AGAIN not in networks:
+            return contrast
+        seeds = less(AGAIN.name, TWO.name, quantity, **at)
+        same = Control(kind="negative", name="another seed, same recipe", value=seeds.value, interval=seeds.interval)
+        return replace(contrast, controls=(*contrast.controls, same))
+
     evidence = {
         "cos(w), query only less dense, two layers": apart(2),
         "cos(w), query only less dense, four layers": apart(4),
@@ -74,9 +86,9 @@ def run(session: Session) -> Found:
             less(TWO.name, DENSE[2], RESPONSE, layer=2, eigenvalue=e) for e in knots
         ),
         "MSE of Adam's over Muon's": pick(found, errors.OVER.name, network=ADAM),
-        "cos(w), Adam less Muon": less(ADAM, TWO.name, COSINE, target=W, site=_last(2)),
-        "cos(Xᵀy), Adam less Muon": less(ADAM, TWO.name, COSINE, target=MOMENT, site=_last(2)),
-        "share resolved, Adam less Muon": tuple(less(ADAM, TWO.name, RESPONSE, layer=2, eigenvalue=e) for e in knots),
+        "cos(w), Adam less Muon": recipes(COSINE, target=W, site=_last(2)),
+        "cos(Xᵀy), Adam less Muon": recipes(COSINE, target=MOMENT, site=_last(2)),
+        "share resolved, Adam less Muon": tuple(recipes(RESPONSE, layer=2, eigenvalue=e) for e in knots),
     }
     contrasts = [m for part in evidence.values() for m in (part if isinstance(part, tuple) else (part,))]
     trained = [m for part in over.values() for m in part]
@@ -89,7 +101,7 @@ def run(session: Session) -> Found:
             _responses(found),
             _curves(session, (*networks, *dense, ADAM)),
         ),
-        notes=_notes(found, subjects),
+        notes=(*_notes(found, subjects), *_course(trained)),
     )
 
 
@@ -99,7 +111,7 @@ def _probed(subject: Subject, session: Session) -> tuple[Measurement, ...]:
 
 
 def _where(subject: Subject, dense: bool) -> dict[str, Scalar]:
-    return {"supervision": "every input" if dense else "query only", "layers": len(subject.path)}
+    return {"supervision": "every input" if dense else "the query only", "layers": len(subject.path)}
 
 
 def _last(layers: int) -> str:
@@ -228,6 +240,15 @@ def _notes(found: Sequence[Measurement], subjects: Mapping[str, Subject]) -> tup
         )
     alone = next(c.value for m in found if m.coordinates.get("target") == W for c in m.controls if c.name == ALONE)
     return (*told, f"A probe that sees Xᵀy alone has cos(w) {alone:.2f}.")
+
+
+def _course(trained: Sequence[Measurement]) -> tuple[str, ...]:
+    """cos(w) over training, in words."""
+    course: dict[Scalar, list[str]] = {}
+    for m in trained:
+        if m.quantity == COSINE and m.coordinates["target"] == W and m.coordinates["site"] == _last(2):
+            course.setdefault(m.coordinates["supervision"], []).append(f"{m.value:.2f} at step {m.coordinates['step']}")
+    return tuple(f"Two layers, loss at {where}: cos(w) {', '.join(values)}." for where, values in course.items())
 
 
 STUDY = Study(
