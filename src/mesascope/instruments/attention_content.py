@@ -34,7 +34,8 @@ ALL, EVERY = "all features", f"all and {FORMS}"
 FLAT, ITSELF, UNIFORM = "nothing: flat", "its own log attention", "uniform over all tokens"
 OTHERS, UNTRAINED, PLANTED = "another prompt's attention", "untrained network", "attention made of the features"
 FEW = 4
-_OWN, _WITHOUT = "own", "without "
+SHOWN = 9  # single features in the figure; all are among the measurements
+_OWN, _WITHOUT, _BEST = "own", "without ", "best "
 _VARIES = 1e-6  # nats: a head whose log attention varies less between examples is uniform, and has nothing to explain
 
 Log = Float[Tensor, "batch head query example"]
@@ -43,7 +44,7 @@ Basis = Float[Tensor, "batch query example feature"]
 
 def few(count: int) -> str:
     """What the first of the best features are called together."""
-    return f"best {count}"
+    return f"{_BEST}{count}"
 
 
 def attention_content(
@@ -116,18 +117,27 @@ def attention_content(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """R² of each head's log attention on each feature alone and on several, a panel a kind of token."""
+    """R² of each head's log attention on the features that say most alone, and on several, a panel a kind of token."""
+    r2 = [m for m in measurements if m.instrument == NAME and m.quantity == R2.name]
+    names = list(dict.fromkeys(str(m.coordinates["features"]) for m in r2))
+    several = [name for name in names if name in (ALL, EVERY) or name.startswith(_BEST)]
+    most = {
+        name: max(m.value for m in r2 if m.coordinates["features"] == name) for name in names if name not in several
+    }
+    shown = sorted(sorted(most, key=lambda name: -most[name])[:SHOWN], key=names.index)
     rows = [
-        {"tokens": m.coordinates["tokens"], "head": m.coordinates["head"], "features": m.coordinates["features"], "R²": m.value}
-        for m in measurements
-        if m.instrument == NAME and m.quantity == R2.name
-    ]  # fmt: skip
+        {"tokens": m.coordinates["tokens"], "head": m.coordinates["head"], "features": name, "R²": m.value}
+        for name in (*shown, *several)
+        for m in r2
+        if m.coordinates["features"] == name
+    ]
     return Figure(
         name="attention-content",
         section="Attention content",
         title="What decides the query's attention",
-        caption="Held-out R² of each head's log attention to the examples' tokens, centred over the examples, on each feature "
-        "alone and on several. x, y: the example's; x_q: the query; r: the residual after one step of steepest descent.",
+        caption="Held-out R² of each head's log attention to the examples' tokens, centred over the examples, on the "
+        f"{SHOWN} features that say most alone, and on several. x, y: the example's; x_q: the query; r: the "
+        "residual after one step of steepest descent.",
         kind="heatmap",
         rows=tuple(rows),
         x="head",

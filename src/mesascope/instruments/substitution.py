@@ -167,7 +167,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         caption="Mean squared error on held-out prompts of functions of what the MLP was given, fitted to the truth or to the "
         "model's own answers and scored against the same. The skipped answer s is the model's own readout before the MLP.",
         kind="bars",
-        rows=tuple(rows),
+        rows=tuple(sorted(rows, key=lambda row: row["substitute"] == ACTUAL)),
         x="substitute",
         y="MSE",
         series="error against",
