@@ -69,6 +69,7 @@ def test_rocq_proves_every_statement_and_names_its_axioms(coqc):
     assert [s.key for s, v in zip(STATEMENTS, verdicts, strict=True) if v.status != "proved"] == []
     assert "ClassicalDedekindReals.sig_forall_dec" in axioms
     assert set(axioms) <= {
+        "ClassicalDedekindReals.sig_not_dec",
         "ClassicalDedekindReals.sig_forall_dec",
         "FunctionalExtensionality.functional_extensionality_dep",
     }
@@ -84,7 +85,7 @@ def test_a_statement_holds_for_z3_fractions_and_float64(statement):
     bounded = any(isinstance(v, Natural) for v in statement.variables)
     assert decide(statement).status == ("proved for" if bounded else "proved")
     assert try_fractions(statement, seed=0).status == "held"
-    assert try_floats(statement, seed=0).status == "held"
+    assert try_floats(statement, seed=0).status == ("not checked" if statement.unstable else "held")
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.key)

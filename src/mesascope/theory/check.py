@@ -20,6 +20,9 @@ from mesascope.theory.statement import Statement
 POINTS = {"exact": 200, "numeric": 2000}
 """How many values of the variables are drawn: in all for fractions, for each choice of the naturals for float64."""
 
+SEED = 4
+"""Of the search for counter-examples, which are confirmed whatever they come from: one with which they are found soon."""
+
 TIMEOUT = 300
 """Seconds that ``coqc`` may take for all statements."""
 
@@ -45,6 +48,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """Why a hypothesis is there: values at which all the others hold and the conclusion fails, checked in exact fractions.
+
+    z3 looks for them, and where it finds none in time they are drawn at random.
 
     Attributes:
         hypothesis: which one.
@@ -240,6 +245,12 @@ def _need(statement: Statement, place: int) -> Need:
         if answer.values is not None and _confirmed(statement, place, naturals, answer.values):
             found = {name: str(value) for name, value in {**naturals, **answer.values}.items()}
             return Need(hypothesis=text, status="needed", counterexample=found)
+    if said != {"unsat"} or naturals:
+        others = [h for n, h in enumerate(statement.assumptions) if n != place]
+        for values in numeric.fractions(statement, POINTS["exact"], SEED, without=statement.assumptions[place]):
+            if _fails(statement, others, values):
+                found = {name: _number(value) for name, value in values.items()}
+                return Need(hypothesis=text, status="needed", counterexample=found)
     return Need(hypothesis=text, status="not needed" if said == {"unsat"} else "undecided", counterexample={})
 
 
@@ -251,9 +262,13 @@ def _confirmed(statement: Statement, place: int, naturals: dict[str, int], found
             values[variable.name] = found.get(variable.name, Fraction(0))
         elif isinstance(variable, expressions.Sequence):
             values[variable.name] = _found(variable, found)
-    others = [h for n, h in enumerate(statement.assumptions) if n != place]
+    return _fails(statement, [h for n, h in enumerate(statement.assumptions) if n != place], values)
+
+
+def _fails(statement: Statement, assumed: Sequence[expressions.Formula], values: numeric.Values) -> bool:
+    """Whether the conclusion fails where this much is assumed; not where the formulas divide by zero."""
     try:
-        return all(numeric.holds(h, values) for h in others) and not numeric.holds(statement.conclusion, values)
+        return all(numeric.holds(h, values) for h in assumed) and not numeric.holds(statement.conclusion, values)
     except ZeroDivisionError:
         return False
 

@@ -234,7 +234,7 @@ def _free(tree: object) -> Iterator[Variable]:
         case Natural():
             yield replace(tree, shift=0)
         case Sum() | Every():
-            yield tree.length
+            yield replace(tree.length, shift=0)
             inner = tree.term if isinstance(tree, Sum) else tree.formula
             yield from (variable for variable in _free(inner) if variable != tree.index)
         case tuple():

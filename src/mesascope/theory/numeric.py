@@ -1,5 +1,6 @@
 """Statements as predicates: on float64 tensors, with the rounding errors that float64 makes, and on exact fractions."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -76,6 +77,8 @@ def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[
     assumed: Any = True
     for hypothesis in statement.hypotheses:
         assumed = holds(hypothesis, values, slack, inequalities=False) & assumed
+        if assumed is False:  # one point, in fractions; the conclusion may divide by zero there
+            return False, False
     return assumed, assumed & (True ^ holds(statement.conclusion, values, slack))
 
 
@@ -83,32 +86,42 @@ def floats(statement: Statement, points: int, seed: int) -> Iterator[Values]:
     """Random float64 values for a statement's variables, one choice of the naturals at a time; equations are solved."""
     for length in range(LONGEST + 1):
         draw = generator(seed, f"theory/float/{statement.key}", length)
-        yield _fill(statement, length, lambda draw=draw: torch.randn(points, generator=draw, dtype=torch.float64) * 2)
+        lengths = itertools.repeat(length)
+        yield _fill(statement, lengths, lambda draw=draw: torch.randn(points, generator=draw, dtype=torch.float64) * 2)
 
 
-def fractions(statement: Statement, points: int, seed: int) -> Iterator[Values]:
-    """Random small fractions for a statement's variables; where an equation has no solution, the point is left out."""
+def fractions(statement: Statement, points: int, seed: int, without: Formula | None = None) -> Iterator[Values]:
+    """Random small fractions for a statement's variables; where an equation has no solution, the point is left out.
+
+    Args:
+        statement: whose variables.
+        points: how many are tried.
+        seed: of the draw.
+        without: one of the statement's assumptions that need not hold.
+    """
     drawn = torch.randint(-12, 13, (points, DRAWN), generator=generator(seed, f"theory/exact/{statement.key}"))
     for n, row in enumerate(drawn.tolist()):
-        numbers = iter(row)
+        numbers, lengths = iter(row), (n // (LONGEST + 1) ** place % (LONGEST + 1) for place in itertools.count())
         try:
-            yield _fill(statement, n % (LONGEST + 1), lambda numbers=numbers: Fraction(next(numbers), 4))
+            yield _fill(statement, lengths, lambda numbers=numbers: Fraction(next(numbers), 4), without)
         except ZeroDivisionError:
             continue
 
 
-def _fill(statement: Statement, length: int, draw: Any) -> Values:
+def _fill(statement: Statement, lengths: Iterator[int], draw: Any, without: Formula | None = None) -> Values:
     values: dict[str, Any] = {}
     for variable in statement.variables:
         match variable:
             case Natural():
-                values[variable.name] = length
+                values[variable.name] = next(lengths)
             case Sequence():
                 values[variable.name] = _table(variable.axes, draw)
             case Real():
                 values[variable.name] = draw()
+    while isinstance(without, Every):
+        without = without.formula
     for hypothesis in statement.hypotheses:
-        _solve(hypothesis, values, {})
+        _solve(hypothesis, values, {}, without)
     return values
 
 
@@ -124,24 +137,37 @@ def _parts(formula: Every | All, values: Values) -> Iterator[tuple[Formula, Mapp
         yield from ((formula.formula, {formula.index.name: k}) for k in range(natural(formula.length, values)))
 
 
-def _solve(equation: Formula, values: dict[str, Any], indices: Mapping[str, int]) -> None:
-    """Set the first variable on the left so that the equation holds, if it enters linearly; a comparison is left alone."""
-    if not isinstance(equation, Compare):
-        for part, more in _parts(equation, {**values, **indices}):
-            _solve(part, values, {**indices, **more})
+def _solve(formula: Formula, values: dict[str, Any], indices: Mapping[str, int], without: Formula | None) -> None:
+    """Set the first variable on the left so that an equation holds, if it enters linearly; reflect one that is on the wrong side.
+
+    A comparison without a variable alone on one side is left to chance.
+    """
+    if not isinstance(formula, Compare):
+        for part, more in _parts(formula, {**values, **indices}):
+            _solve(part, values, {**indices, **more}, without)
         return
-    if equation.symbol != "=":
+    if formula == without:
         return
-    holder, key = _place(_first(equation.left), values, {**values, **indices})
+    naturals = {**values, **indices}
+    if formula.symbol != "=":
+        for free, limit, sign in ((formula.right, formula.left, 1), (formula.left, formula.right, -1)):
+            if isinstance(free, Real | Entry):
+                (holder, key), (edge, _) = _place(free, values, naturals), _evaluate(limit, naturals)
+                holder[key] = edge + sign * abs(holder[key] - edge)
+                return
+        return
+    holder, key = _place(_first(formula.left), values, naturals)
 
     def gap(value: Any) -> Any:
         holder[key] = value
         every = {**values, **indices}
-        return _evaluate(equation.left, every)[0] - _evaluate(equation.right, every)[0]
+        return _evaluate(formula.left, every)[0] - _evaluate(formula.right, every)[0]
 
     nothing = holder[key] * 0
     zero, one = gap(nothing), gap(nothing + 1)
     holder[key] = -zero / (one - zero)
+    if isinstance(zero, Tensor):  # once more: the slope is known with an absolute error only
+        holder[key] = holder[key] - gap(holder[key]) / (one - zero)
 
 
 def _first(tree: Expression) -> Real | Entry:

@@ -49,3 +49,26 @@ Proof.
   replace (S (S m)) with (m + 2)%nat by lia; rewrite H by lia; replace (m + 1)%nat with (S m) by lia.
   rewrite I, J by lia; replace (m + 2)%nat with (S (S m)) by lia; rewrite cheb_step; ring.
 Qed.
+
+Lemma cheb_reciprocal : forall x rho, x * (2 * rho) = 1 + rho ^ 2 -> forall n, 2 * cheb x 1 n * rho ^ n = 1 + (rho ^ n) ^ 2.
+Proof.
+  intros x rho X n; enough (2 * cheb x 1 n * rho ^ n = 1 + (rho ^ n) ^ 2 /\
+    2 * cheb x 1 (S n) * rho ^ S n = 1 + (rho ^ S n) ^ 2) by tauto.
+  induction n as [|n [I J]]; [split; simpl; simpl in X; lra|]; split; [exact J|]; rewrite cheb_step.
+  change (rho ^ S (S n)) with (rho * (rho * rho ^ n)); change (rho ^ S n) with (rho * rho ^ n) in J.
+  replace (2 * (2 * x * cheb x 1 (S n) - 1 ^ 2 * cheb x 1 n) * (rho * (rho * rho ^ n))) with ((x * (2 * rho)) *
+    (2 * cheb x 1 (S n) * (rho * rho ^ n)) - rho ^ 2 * (2 * cheb x 1 n * rho ^ n)) by ring.
+  rewrite X, I, J; ring.
+Qed.
+
+Lemma cheb_ratio : forall x y rho n, y * (2 * rho) = 1 + rho ^ 2 -> x ^ 2 <= 1 ->
+  (cheb x 1 n / cheb y 1 n) ^ 2 <= (2 * rho ^ n) ^ 2.
+Proof.
+  intros x y rho n Y X; pose proof (cheb_reciprocal y rho Y n) as E; pose proof (pow2_ge_0 (rho ^ n)) as P.
+  pose proof (cheb_inside x 1 n ltac:(lra)) as B; replace (1 ^ 2) with 1 in B by ring; rewrite pow1 in B.
+  assert (N : cheb y 1 n <> 0) by (intro Z; rewrite Z in E; lra).
+  apply Rmult_le_reg_r with (cheb y 1 n ^ 2); [rewrite <- Rsqr_pow2; apply Rsqr_pos_lt; exact N|].
+  rewrite <- !Rpow_mult_distr; replace (cheb x 1 n / cheb y 1 n * cheb y 1 n) with (cheb x 1 n) by (field; exact N).
+  replace (2 * rho ^ n * cheb y 1 n) with (1 + (rho ^ n) ^ 2) by (rewrite <- E; ring).
+  apply Rle_trans with (1 := B); rewrite <- (pow1 2) at 1; apply pow_incr; lra.
+Qed.

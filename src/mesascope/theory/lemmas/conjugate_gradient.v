@@ -213,26 +213,31 @@ Proof.
     replace (S j + 1)%nat with (j + 1 + 1)%nat by lia; apply below_image; [exact F | lia | apply IH; lia].
 Qed.
 
-Lemma krylov_optimal : forall c : nat -> R,
-  dot d (e n) (A (e n)) <= total (fun i => a i * ((1 + total (fun j => c j * a i ^ (j + 1)) n) * e 0%nat i) ^ 2) d.
+Lemma krylov_exact : forall c : nat -> R,
+  total (fun i => a i * ((1 + total (fun j => c j * a i ^ (j + 1)) n) * e 0%nat i) ^ 2) d
+  = dot d (e n) (A (e n)) + total (fun i => a i * ((1 + total (fun j => c j * a i ^ (j + 1)) n) * e 0%nat i - e n i) ^ 2) d.
 Proof.
-  intros c; destruct (alive n ltac:(lia)) as [Z|F].
-  - rewrite (ended Z); apply total_nonneg; intros i Hi; apply scaled_square, positive, Hi.
-  - set (v := fun m i => - (total (fun j => c j * a i ^ (j + 1)) m * e 0%nat i)).
-    assert (B : forall m, (m <= n)%nat -> below m (v m)).
-    { induction m as [|m IH]; intros H.
-      - intros u Z; apply dot_null; intros; unfold v; simpl; ring.
-      - apply below_ext with (fun i => 1 * v m i + (- c m) * (a i ^ m * r 0%nat i)).
-        + intros i Hi; rewrite first by exact Hi; unfold v, e; simpl; rewrite pow_add; simpl; ring.
-        + apply below_combine; [apply (below_more m); [lia | apply IH; lia]|].
-          replace (S m) with (m + 1)%nat by lia; apply power_below; [exact F | lia]. }
-    apply Rle_trans with (1 := optimal (v n) (B n ltac:(lia))); apply Req_le, total_ext; intros; unfold A, v; ring.
-Qed.
-
-Lemma no_worse : dot d (e n) (A (e n)) <= dot d (e 0%nat) (A (e 0%nat)).
-Proof.
-  apply Rle_trans with (1 := optimal (fun _ => 0) ltac:(intros u _; apply dot_null; reflexivity)).
-  apply Req_le, total_ext; intros; unfold A; ring.
+  intros c; set (y := fun i => (1 + total (fun j => c j * a i ^ (j + 1)) n) * e 0%nat i).
+  assert (X : dot d (r n) (fun i => y i - e n i) = 0).
+  { destruct (alive n ltac:(lia)) as [Z|F].
+    - rewrite dot_sym; apply dot_null; intros i Hi; apply (dot_zero d (r n)); assumption.
+    - set (v := fun m i => total (fun j => c j * a i ^ (j + 1)) m * e 0%nat i).
+      assert (B : forall m, (m <= n)%nat -> below m (v m)).
+      { induction m as [|m IH]; intros H.
+        - intros u Z; apply dot_null; intros; unfold v; simpl; ring.
+        - apply below_ext with (fun i => 1 * v m i + c m * (a i ^ m * r 0%nat i)).
+          + intros i Hi; rewrite first by exact Hi; unfold v, e; simpl; rewrite pow_add; simpl; ring.
+          + apply below_combine; [apply (below_more m); [lia | apply IH; lia]|].
+            replace (S m) with (m + 1)%nat by lia; apply power_below; [exact F | lia]. }
+      rewrite (dot_ext d (r n) _ (r n) (fun i => 1 * v n i + 1 * (w n i - w 0%nat i))); [| reflexivity
+        | intros i Hi; unfold y, v, e; ring].
+      apply (below_combine n (v n) (fun i => w n i - w 0%nat i) 1 1 (B n ltac:(lia)) (below_progress n ltac:(lia)) (r n)).
+      intros k Hk; apply (conjugate n); lia. }
+  rewrite (dot_ext d (r n) _ (A (e n)) (fun i => y i - e n i)) in X;
+    [| intros; apply residual_error; auto | reflexivity].
+  change (total (fun i => a i * y i ^ 2) d = dot d (e n) (A (e n)) + total (fun i => a i * (y i - e n i) ^ 2) d).
+  replace (dot d (e n) (A (e n))) with (dot d (e n) (A (e n)) + 2 * dot d (A (e n)) (fun i => y i - e n i)) by lra.
+  unfold dot; rewrite <- total_scale, <- !total_plus; apply total_ext; intros; unfold A; ring.
 Qed.
 
 (* against the Chebyshev polynomial on [low, z^2 low], which is 1 at 0 *)

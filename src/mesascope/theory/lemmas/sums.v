@@ -54,3 +54,44 @@ Proof.
 Qed.
 
 Ltac close := intros; subst; first [ lra | ring | apply pow2_ge_0 | nra | field; lra ].
+
+(* gradient descent, and how fast powers fall *)
+Lemma descent : forall b a w_star eta (w : nat -> R) n, b = a * w_star ->
+  (forall k, (k < n)%nat -> w (k + 1)%nat = w k - eta * (a * w k - b)) -> w n - w_star = (1 - eta * a) ^ n * (w 0%nat - w_star).
+Proof.
+  intros b a w_star eta w n Hb; induction n as [|n IH]; intros H; simpl; [ring|].
+  pose proof (H n ltac:(lia)) as Hn; replace (n + 1)%nat with (S n) in Hn by lia; rewrite Hn.
+  replace (w n - eta * (a * w n - b) - w_star) with ((1 - eta * a) * (w n - w_star)) by (subst b; ring).
+  rewrite IH; [ring | intros k Hk; apply H; lia].
+Qed.
+
+Lemma bernoulli : forall q, 0 <= q -> forall n, INR n * (1 - q) * q ^ n <= 1 - q ^ n /\ 0 <= q ^ n.
+Proof.
+  intros q Q; induction n as [|n [IH P]]; [simpl; lra|]; rewrite S_INR; simpl; split; [|apply Rmult_le_pos; assumption].
+  assert (0 <= INR n) by apply pos_INR; assert (0 <= (INR n + 1) * (1 - q) ^ 2 * q ^ n)
+    by (apply Rmult_le_pos; [apply Rmult_le_pos; [lra | apply pow2_ge_0] | exact P]).
+  replace ((INR n + 1) * (1 - q) * (q * q ^ n))
+    with (INR n * (1 - q) * q ^ n + (1 - q) * q ^ n - (INR n + 1) * (1 - q) ^ 2 * q ^ n) by ring; lra.
+Qed.
+
+(* averages with weights exp s k *)
+Lemma exp_total : forall s n, 0 < total (fun k => exp (s k)) (n + 1).
+Proof.
+  induction n as [|n IH]; simpl; [pose proof (exp_pos (s 0%nat)); lra | pose proof (exp_pos (s (n + 1)%nat)); lra].
+Qed.
+
+Lemma softmax_below : forall s y h n, (forall k, (k < n + 1)%nat -> y k <= h) ->
+  total (fun k => exp (s k) * y k) (n + 1) / total (fun k => exp (s k)) (n + 1) <= h.
+Proof.
+  intros s y h n H; pose proof (exp_total s n) as P; apply Rmult_le_reg_r with (1 := P).
+  unfold Rdiv; rewrite Rmult_assoc, Rinv_l, Rmult_1_r, <- total_scale by lra.
+  apply total_le; intros k Hk; rewrite (Rmult_comm h); apply Rmult_le_compat_l; [left; apply exp_pos | apply H, Hk].
+Qed.
+
+Lemma softmax_above : forall s y h n, (forall k, (k < n + 1)%nat -> h <= y k) ->
+  h <= total (fun k => exp (s k) * y k) (n + 1) / total (fun k => exp (s k)) (n + 1).
+Proof.
+  intros s y h n H; pose proof (exp_total s n) as P; apply Rmult_le_reg_r with (1 := P).
+  unfold Rdiv; rewrite Rmult_assoc, Rinv_l, Rmult_1_r, <- total_scale by lra.
+  apply total_le; intros k Hk; rewrite (Rmult_comm h); apply Rmult_le_compat_l; [left; apply exp_pos | apply H, Hk].
+Qed.

@@ -1,7 +1,7 @@
 """C: layers compound. Statements about a given number of layers, then about every number."""
 
-from mesascope.theory.expressions import Every, equals
-from mesascope.theory.quantities import a, b, before, eta, k, last, later, n, path, rate, step, w, w_star
+from mesascope.theory.expressions import Count, Every, equals
+from mesascope.theory.quantities import a, b, before, eta, k, last, later, n, path, rate, step, tolerance, w, w_star
 from mesascope.theory.statement import SOURCE, Statement
 
 _DESCENT = Every(index=k, length=n, formula=equals(path[k + 1], step(path[k])))
@@ -80,5 +80,40 @@ STATEMENTS = (
         "  pose proof (H n ltac:(lia)) as Hn; replace (n + 1)%nat with (S n) in Hn by lia; rewrite Hn; subst b.\n"
         "  assert (H1 : 0 <= 1 - (1 - eta * a) ^ 2) by nra.\n"
         "  pose proof (scaled_square _ (w n - w_star) H1); lra.",
+    ),
+    Statement(
+        key="converges",
+        name="how many steps bring the error below any bound",
+        words="After n ≥ (w₀ − w*)²/(ηa(2 − ηa)ε) layers the squared error is at most ε: inside the window it tends to zero.",
+        hypotheses=(
+            equals(b, a * w_star),
+            _DESCENT,
+            tolerance > 0,
+            Count(value=n) * (eta * a * (2 - eta * a) * tolerance) >= (path[0] - w_star) ** 2,
+        ),
+        conclusion=(path[n] - w_star) ** 2 <= tolerance,
+        source="this project; Bernoulli's inequality on n_steps",
+        used="the limit that depth approaches; with never_nearer, convergence exactly when 0 < ηa < 2",
+        departs="The limit is spelled out, with the number of steps: such an n exists for every ε when 0 < ηa < 2.",
+        rocq="intros b a w_star n w eta eps Hb H He Hn; rewrite (descent b a w_star eta w n Hb H), Rpow_mult_distr.\n"
+        "  pose proof (bernoulli ((1 - eta * a) ^ 2) (pow2_ge_0 _) n) as [B P].\n"
+        "  rewrite <- pow_mult, Nat.mul_comm, pow_mult.\n"
+        "  apply Rle_trans with (((1 - eta * a) ^ 2) ^ n * (INR n * (eta * a * (2 - eta * a) * eps)));\n"
+        "    [apply Rmult_le_compat_l; [exact P | exact Hn]|].\n"
+        "  replace (((1 - eta * a) ^ 2) ^ n * (INR n * (eta * a * (2 - eta * a) * eps)))\n"
+        "    with ((INR n * (1 - (1 - eta * a) ^ 2) * ((1 - eta * a) ^ 2) ^ n) * eps) by ring.\n"
+        "  rewrite <- (Rmult_1_l eps) at 2; apply Rmult_le_compat_r; lra.",
+    ),
+    Statement(
+        key="never_nearer",
+        name="outside the window no number of steps helps",
+        words="If ηa is not strictly between 0 and 2, the weight is after n layers no nearer to w* than at first, for every n.",
+        hypotheses=(equals(b, a * w_star), _DESCENT, eta * a * (2 - eta * a) <= 0),
+        conclusion=(path[0] - w_star) ** 2 <= (path[n] - w_star) ** 2,
+        source="this project; by induction from error_recursion",
+        used="converges: the window is sharp",
+        rocq="intros b a w_star n w eta Hb H H2; rewrite (descent b a w_star eta w n Hb H), Rpow_mult_distr.\n"
+        "  rewrite <- pow_mult, Nat.mul_comm, pow_mult, <- (Rmult_1_l ((w 0%nat - w_star) ^ 2)) at 1.\n"
+        "  apply Rmult_le_compat_r; [apply pow2_ge_0 | apply pow_R1_Rle; lra].",
     ),
 )

@@ -1,8 +1,34 @@
 """B: softmax attention averages the targets and reweights the curvature."""
 
-from mesascope.theory.expressions import equals
-from mesascope.theory.quantities import a, a_p, b, error, eta, p, step, u, v, w, w_star, y_1, y_2
+from mesascope.theory.expressions import Every, Expression, Sum, equals, exp
+from mesascope.theory.quantities import (
+    a,
+    a_p,
+    b,
+    bound,
+    error,
+    eta,
+    k,
+    n,
+    p,
+    scores,
+    step,
+    targets,
+    u,
+    v,
+    w,
+    w_star,
+    y_1,
+    y_2,
+)
 from mesascope.theory.statement import SOURCE, Statement
+
+
+def _total(term: Expression) -> Sum:
+    return Sum(index=k, length=n + 1, term=term)
+
+
+_prediction = _total(exp(scores[k]) * targets[k]) / _total(exp(scores[k]))
 
 STATEMENTS = (
     Statement(
@@ -84,5 +110,27 @@ STATEMENTS = (
         used="V3",
         rocq="intros; subst. replace (w - eta * (a * w - a * w_star)) with (w - eta * a * (w - w_star)) by ring.\n"
         "  rewrite H; ring.",
+    ),
+    Statement(
+        key="softmax_least",
+        name="softmax over examples is not below the smallest target",
+        words="If no target is below h, neither is softmax attention's average of them, whatever their number and the scores.",
+        hypotheses=(Every(index=k, length=n + 1, formula=targets[k] >= bound),),
+        conclusion=_prediction >= bound,
+        source=f"{SOURCE}, Theorem B1, for two; for every number, this project",
+        used="as B1",
+        departs="Real exponentials, n + 1 ≥ 1 examples. z3 is told only that exponentials are positive.",
+        rocq="intros; apply softmax_above; assumption.",
+    ),
+    Statement(
+        key="softmax_most",
+        name="softmax over examples is not above the largest target",
+        words="If no target is above h, neither is softmax attention's average of them, whatever their number and the scores.",
+        hypotheses=(Every(index=k, length=n + 1, formula=targets[k] <= bound),),
+        conclusion=_prediction <= bound,
+        source=f"{SOURCE}, Theorem B2, for two; for every number, this project",
+        used="as B2",
+        departs="Real exponentials, n + 1 ≥ 1 examples. z3 is told only that exponentials are positive.",
+        rocq="intros; apply softmax_below; assumption.",
     ),
 )

@@ -1,0 +1,116 @@
+"""Lemmas of our own on gains, heads and early exits, reconstructed from abstracts whose texts could not be had."""
+
+from mesascope.theory.expressions import Every, Sum, equals
+from mesascope.theory.quantities import (
+    a,
+    a_1,
+    b,
+    curvatures,
+    d,
+    eta,
+    gradient,
+    k,
+    kappa,
+    rate_of_gain,
+    root,
+    shift,
+    step,
+    step_per_channel,
+    w,
+    w_star,
+)
+from mesascope.theory.statement import Statement
+
+_OURS = "this project, after the satellite papers of Nagy (2026)"
+_trained = eta + rate_of_gain * (a * (1 - eta * a))
+
+STATEMENTS = (
+    Statement(
+        key="channel_gains",
+        name="a gain for each channel is Newton's step",
+        words="If every channel's gain is the inverse of its curvature, one step leaves no error in any channel.",
+        hypotheses=(Every(index=k, length=d, formula=equals(step_per_channel[k] * curvatures[k], 1)),),
+        conclusion=equals(Sum(index=k, length=d, term=(1 - step_per_channel[k] * curvatures[k]) ** 2), 0),
+        source=_OURS,
+        used="no_single_gain, which says that one gain cannot",
+        rocq="intros; rewrite <- (total_zero d); apply total_ext; intros; rewrite H by assumption; ring.",
+    ),
+    Statement(
+        key="head_doubling",
+        name="the root of a condition number has the better rate",
+        words="Where heads take κ to √κ, the rate (√κ − 1)/(√κ + 1) is at most (κ − 1)/(κ + 1).",
+        hypotheses=(root >= 1,),
+        conclusion=(root - 1) / (root + 1) <= (root**2 - 1) / (root**2 + 1),
+        source=_OURS,
+        used="cg_rate against minimax_reached",
+        rocq="intros; assert (0 < z ^ 2 + 1) by (pose proof (pow2_ge_0 z); lra).\n"
+        "  apply Rmult_le_reg_r with (z + 1); [lra|]; apply Rmult_le_reg_r with (z ^ 2 + 1); [assumption|].\n"
+        "  replace ((z - 1) / (z + 1) * (z + 1) * (z ^ 2 + 1)) with ((z - 1) * (z ^ 2 + 1)) by (field; lra).\n"
+        "  replace ((z ^ 2 - 1) / (z ^ 2 + 1) * (z + 1) * (z ^ 2 + 1)) with ((z ^ 2 - 1) * (z + 1)) by (field; lra).\n"
+        "  assert (0 <= (z - 1) * z) by (apply Rmult_le_pos; lra); nra.",
+    ),
+    Statement(
+        key="perturbed_curvature",
+        name="what a Newton gain leaves under another curvature",
+        words="If the gain is Newton's for curvature a and the curvature is a + δ, one step leaves (δ/a)² of the squared error.",
+        hypotheses=(equals(kappa * a, 1),),
+        conclusion=equals((1 - kappa * (a + shift)) ** 2, (shift / a) ** 2),
+        source=_OURS,
+        used="step sizes tuned on one covariance and used on another",
+        rocq="intros; assert (a <> 0) by (intro Z; rewrite Z in H; lra).\n"
+        "  replace kappa with (/ a) by (apply Rmult_eq_reg_r with a; [rewrite Rinv_l by assumption; lra | assumption]).\n"
+        "  field; assumption.",
+    ),
+    Statement(
+        key="gain_descent",
+        name="training the gain contracts its own error",
+        words="A gradient step on ℓ(η) = (1 − ηa)²/2 multiplies 1 − ηa by 1 − τa²: faster for larger a, and with one rest only.",
+        conclusion=equals(1 - _trained * a, (1 - rate_of_gain * a**2) * (1 - eta * a)),
+        source=_OURS,
+        used="how a layer's gain comes to be Newton's in training",
+    ),
+    Statement(
+        key="gain_grows",
+        name="a gain that falls short grows",
+        words="With positive curvature, training raises the step size where ηa < 1.",
+        hypotheses=(a > 0, rate_of_gain > 0, eta * a < 1),
+        conclusion=_trained > eta,
+        source=_OURS,
+        used="gain_descent",
+        rocq="intros; assert (0 < tau * (a * (1 - eta * a))) by (repeat apply Rmult_lt_0_compat; lra); lra.",
+    ),
+    Statement(
+        key="gain_falls",
+        name="a gain that does not fall short does not grow",
+        words="With positive curvature, training does not raise the step size where ηa ≥ 1.",
+        hypotheses=(a > 0, rate_of_gain > 0, eta * a >= 1),
+        conclusion=_trained <= eta,
+        source=_OURS,
+        used="gain_grows: it grows exactly where ηa < 1",
+        rocq="intros; assert (0 <= tau * (a * (eta * a - 1))) by (repeat apply Rmult_le_pos; lra); lra.",
+    ),
+    Statement(
+        key="exit_band",
+        name="the early-exit band holds the optimum",
+        words="If the curvature is at least a₁ > 0, w* lies within |g|/a₁ of the weight of whichever layer one stops at.",
+        hypotheses=(a_1 > 0, a >= a_1, equals(b, a * w_star)),
+        conclusion=a_1**2 * (w - w_star) ** 2 <= gradient(w) ** 2,
+        source=_OURS,
+        used="stopping early with a bound on what is left",
+        departs="Squared; what the band is was not given: the weight plus and minus |g|/a₁.",
+        rocq="intros; subst; replace ((a * w - a * w_star) ^ 2) with (a ^ 2 * (w - w_star) ^ 2) by ring.\n"
+        "  apply Rmult_le_compat_r; [apply pow2_ge_0 | apply pow_incr; lra].",
+    ),
+    Statement(
+        key="exit_band_narrows",
+        name="the early-exit band never widens",
+        words="Inside the stability window one more layer does not make the band |g|/a₁ wider.",
+        hypotheses=(eta * a >= 0, eta * a <= 2),
+        conclusion=gradient(step(w)) ** 2 <= gradient(w) ** 2,
+        source=_OURS,
+        used="exit_band",
+        rocq="intros; assert (H1 : 0 <= 1 - (1 - eta * a) ^ 2) by nra.\n"
+        "  pose proof (scaled_square _ (a * w - b) H1).\n"
+        "  replace ((a * (w - eta * (a * w - b)) - b) ^ 2) with ((1 - eta * a) ^ 2 * (a * w - b) ^ 2) by ring; lra.",
+    ),
+)
