@@ -102,19 +102,13 @@ def judge(claim: Claim, source: str, found: Found, session: Session) -> Outcome:
         for m in _all(found.evidence.get(name, ()))
     )
     missing = [name for name in claim.accept if not _all(found.evidence.get(name, ()))]
-    errors = [(network, session.error(network), limit) for network, limit in claim.needs.items()]
-    short = [
-        f"{n.name} has error {error:.2g}, and the rule asks for {limit:g}"
-        for n, error, limit in errors
-        if error > limit
-    ]
     if missing:
         judgement, reason = "not decidable", f"not measured here: {', '.join(missing)}"
     elif session.profile == "smoke":
         judgement, reason = "not decidable", "profile smoke shows that the study runs, and decides nothing"
     elif all(e.holds for e in evidence):
         judgement, reason = "reproduced", "every number lies where the rule says"
-    elif any(e.holds is False for e in evidence) and short:
+    elif any(e.holds is False for e in evidence) and (short := _short(claim, session)):
         judgement, reason = "not decidable", f"not trained far enough: {'; '.join(short)}"
     elif any(e.holds is False for e in evidence):
         count = sum(e.holds is False for e in evidence)
@@ -129,6 +123,16 @@ def judge(claim: Claim, source: str, found: Found, session: Session) -> Outcome:
         judgement=judgement,
         reason=reason,
     )
+
+
+def _short(claim: Claim, session: Session) -> list[str]:
+    """The networks that are not trained as far as the claim needs, in words."""
+    errors = {network: session.error(network) for network in claim.needs}
+    return [
+        f"{network.name} has error {error:.2g}, and the rule asks for {claim.needs[network]:g}"
+        for network, error in errors.items()
+        if error > claim.needs[network]
+    ]
 
 
 @cache
