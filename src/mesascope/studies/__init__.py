@@ -8,9 +8,22 @@ from types import MappingProxyType
 from mesascope.records.codec import nearest
 from mesascope.records.provenance import provenance
 from mesascope.studies import (
+    covariance_stress,
+    depth_loss,
+    examples_per_dimension,
+    first_layer_copying,
+    input_distributions,
+    long_training,
+    primal_to_dual,
+    ridge_match,
+    second_attention,
+    second_mlp,
+    supervision,
     synthetic_panel,
     two_layer_patching,
     two_layer_probes,
+    which_algorithm_by_depth,
+    width_control,
 )
 from mesascope.studies.session import PROFILES, NotShipped, Profile, Session
 from mesascope.studies.study import Between, Claim, Found, Study, judge, labelled, pick, published
@@ -20,8 +33,21 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         study.name: study
         for study in (
+            depth_loss.STUDY,
+            ridge_match.STUDY,
             two_layer_probes.STUDY,
             two_layer_patching.STUDY,
+            first_layer_copying.STUDY,
+            second_attention.STUDY,
+            second_mlp.STUDY,
+            covariance_stress.STUDY,
+            input_distributions.STUDY,
+            primal_to_dual.STUDY,
+            width_control.STUDY,
+            long_training.STUDY,
+            examples_per_dimension.STUDY,
+            which_algorithm_by_depth.STUDY,
+            supervision.STUDY,
             synthetic_panel.STUDY,
         )
     }
