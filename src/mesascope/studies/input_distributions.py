@@ -287,21 +287,25 @@ STUDY = Study(
         Claim(
             text="It does not look answers up: where neither the query nor its mirror image was shown, the relative squared "
             "error stays below 0.05.",
+            own=True,
             accept={f"{memorisation.NOVEL}, rademacher": Between(high=0.05)},
             needs={Network(inputs="rademacher"): 0.01},
         ),
         Claim(
             text="It does not know the line between the corners: midway between two shown inputs its relative squared error "
             "is at least 0.05.",
+            own=True,
             accept={"midway between two shown, rademacher": Between(low=0.05)},
         ),
         Claim(
             text="The network trained on Gaussian inputs knows that line: at most 0.05.",
+            own=True,
             accept={"midway between two shown, gaussian": Between(high=0.05)},
             needs={Network(): 0.01},
         ),
         Claim(
             text="A cosine of 0.88 is no evidence of w: Xᵀy alone, without a network, gives between 0.85 and 0.95.",
+            own=True,
             accept={
                 f"cosine of w from Xᵀy alone, {inputs}": Between(low=0.85, high=0.95)
                 for inputs in ("gaussian", "laplace")
