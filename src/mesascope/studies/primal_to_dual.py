@@ -268,6 +268,11 @@ def _notes(found: Sequence[Measurement], networks: Sequence[Network]) -> tuple[s
         f"α of the RBF kernel of bandwidth 1: cosine {told(_last(found, ALPHA))}. A probe that sees the query and nothing else "
         f"has {known(alone, QUERY).value:.2f}: a query far from the origin is far from every example. As far as the networks' "
         "cosine does not exceed that, it says nothing about kernels.",
+        *(
+            f"{kernel}: cosine {told(at)}; of a probe of the query alone {known(at[0], QUERY).value:.2f}."
+            for kernel in KERNELS
+            if (at := _last(found, kernel))
+        ),
         f"cos(w) at the sub-layer where it is largest: {told(_highest(found, COSINE, target=W))}; cos(Xᵀy): "
         f"{told(_highest(found, COSINE, target=MOMENT))}. Xᵀy alone points to w with "
         f"{known(_last(found, W)[0], MOMENT_ALONE).value:.2f}.",

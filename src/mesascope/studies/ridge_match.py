@@ -3,16 +3,25 @@
 import dataclasses
 from collections.abc import Sequence
 
+from mesascope.algorithms import GradientDescent
+from mesascope.algorithms import run as iterate
+from mesascope.calibration.scripted import Scripted
 from mesascope.instruments import matching
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar
+from mesascope.types import Figure, Measurement, Scalar, Subject
 
 NETWORK = Network()
 OTHERS = tuple(Network(layers=n, seed=seed) for n, seed in ((2, 100), (3, 42), (3, 100), (4, 42), (4, 100)))
 DENSE = "two-layer"
+PLANTED = Scripted(
+    name="planted: gradient descent, 24 steps",
+    layers=1,
+    script=lambda prompts: iterate(GradientDescent(step_size=0.6), prompts, 24).predictions[-1:],
+)
+"""A fixed filter of the spectrum that is not ridge regression's, and knows nothing of noise."""
 NOISES = (0.0, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -20,7 +29,8 @@ def run(session: Session) -> Found:
     """The best λ at every noise for each network, and its slope on the λ of Bayes' rule."""
     smoke = session.profile == "smoke"
     networks = (NETWORK,) if smoke else (NETWORK, *session.shipped(OTHERS))
-    subjects = {n.name: session.network(n) for n in networks} | {DENSE: session.reference(DENSE)}
+    trained = {n.name: session.network(n) for n in networks} | {DENSE: session.reference(DENSE)}
+    subjects: dict[str, Subject] = {**trained, PLANTED.name: PLANTED}
     tasks = {
         _predicted(NETWORK.task, noise): dataclasses.replace(NETWORK.task, noise=noise)
         for noise in (NOISES[::2] if smoke else NOISES)
@@ -40,9 +50,9 @@ def run(session: Session) -> Found:
                 pick(found, matching.AT_BEST.name, network=name, predicted=0.0) for name in two
             ),
             "slope, two layers": tuple(pick(found, matching.SLOPE, network=name) for name in two),
-            "slope, every network": tuple(pick(found, matching.SLOPE, network=name) for name in subjects),
+            "slope, every network": tuple(pick(found, matching.SLOPE, network=name) for name in trained),
             "best λ at the strongest noise": tuple(
-                pick(found, matching.BEST, network=name, predicted=strongest) for name in subjects
+                pick(found, matching.BEST, network=name, predicted=strongest) for name in trained
             ),
         },
         measurements=tuple(found),
@@ -74,7 +84,8 @@ def _shift(found: Sequence[Measurement]) -> Figure:
         section="Best match",
         title="The ridge penalty that answers match best, by the noise of the labels",
         caption="The networks were trained on labels without noise. Positive control: ridge regression at the λ = σ²d of Bayes' "
-        "rule. Negative controls: the answers to another prompt, an untrained network. The grid goes from λ = 0.001 to 100.",
+        "rule. Negative controls: the answers to another prompt, an untrained network, and 24 steps of gradient descent, a fixed "
+        "filter. The grid goes from λ = 0.001 to 100.",
         kind="lines",
         rows=tuple(rows),
         x="noise",
