@@ -132,18 +132,21 @@ STUDY = Study(
             needs=_NEEDS,
         ),
         Claim(
+            own=True,
             text="What the deviation from uniform encodes can be named: norms, inner products with the query, "
             "labels, residuals, "
             "leverage and position explain 80 % of each head's log attention to the labels.",
             accept={"R² of log attention on all features": Between(low=0.8)},
         ),
         Claim(
+            own=True,
             text="And it is what the network uses: attention predicted from these features undoes nine tenths of "
             "the damage of "
             "flat attention.",
             accept={"damage undone by all features": Between(low=0.9)},
         ),
         Claim(
+            own=True,
             text=f"Few of them do: the best {attention_content.FEW} undo half of the damage.",
             accept={"damage undone by the best few": Between(low=0.5)},
         ),

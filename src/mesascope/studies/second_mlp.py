@@ -184,28 +184,33 @@ STUDY = Study(
             needs=_NEEDS,
         ),
         Claim(
+            own=True,
             text="The nonlinearity is not in the skipped answer: no function of it alone closes a fifth of the "
             "scalar's gap to the "
             "model's answers.",
             accept={"gap closed by any function of the skipped answer": Between(high=0.2)},
         ),
         Claim(
+            own=True,
             text="Nor is it a rescaling by the size of query, inputs or labels: s times a function of ‖x_q‖², "
             "tr(XᵀX) and ‖y‖² closes "
             "less than half of the gap.",
             accept={"gap closed by a factor from ‖x_q‖², tr(XᵀX) and ‖y‖²": Between(high=0.5)},
         ),
         Claim(
+            own=True,
             text="The MLP is needed: an affine map of the whole stream before it closes less than half of the gap.",
             accept={"gap closed by an affine map of the stream": Between(high=0.5)},
         ),
         Claim(
+            own=True,
             text="What it adds is quadratic in the stream: a quadratic function of the 16 leading components closes "
             "nine tenths of "
             "the gap.",
             accept={"gap closed by a quadratic of the stream": Between(low=0.9)},
         ),
         Claim(
+            own=True,
             text="Xᵀy times a scalar is not the whole: the error is at least 20 times below (d+1)/(n+d+1), the best "
             "that any multiple "
             "of ⟨x_q, Xᵀy⟩ can have, and such multiples explain less than 95 % of the answers.",
@@ -215,6 +220,7 @@ STUDY = Study(
             },
         ),
         Claim(
+            own=True,
             text="The answers are those of a polynomial of degree 3 in XᵀX/n, the same for all prompts, applied to "
             "Xᵀy: it explains 99 % "
             "of them.",
