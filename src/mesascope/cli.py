@@ -257,7 +257,7 @@ def _list(options: argparse.Namespace) -> None:
         "models": lambda: [*names(), *(f"construction:{name}" for name in CONSTRUCTIONS)],
         "tasks": lambda: [LinearRegression.__name__],
         "algorithms": lambda: [algorithm.name for algorithm in ALL],
-        "instruments": lambda: list(ms.instruments.INSTRUMENTS),
+        "instruments": lambda: [*ms.instruments.INSTRUMENTS, *ms.instruments.FURTHER],
         "specs": lambda: list(SPECS),
         "studies": lambda: list(STUDIES),
     }

@@ -15,6 +15,22 @@ INSTRUMENTS = (
     "stress",
     "metrics",
 )
-"""The modules that hold an instrument; an examination runs all of them."""
+"""The modules that hold an instrument which an examination runs."""
 
-__all__ = ("INSTRUMENTS", "NotApplicable")
+FURTHER = (
+    "errors",
+    "examples",
+    "matching",
+    "directions",
+    "krylov",
+    "substitution",
+    "attention_content",
+    "copying",
+    "mixing",
+    "influence",
+    "streaming",
+    "memorisation",
+)
+"""Those that answer a narrower question: studies run them, on any subject."""
+
+__all__ = ("FURTHER", "INSTRUMENTS", "NotApplicable")
