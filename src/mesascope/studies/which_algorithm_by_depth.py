@@ -25,9 +25,9 @@ NETWORKS = (
 BUILT = {
     "gradient-descent": "construction:gradient-descent?layers=4",
     "conjugate-gradient": "construction:conjugate-gradient",
-    "newton-schulz": "construction:newton-schulz",
+    "newton-schulz:identity": "construction:newton-schulz",  # it starts from a multiple of the identity
 }
-"""Hand-built networks whose algorithm is known, by what they run."""
+"""Hand-built networks whose algorithm is known, by the candidate that they run."""
 
 PROMPTS = 100
 BRIEFLY = ("gradient-descent", "conjugate-gradient", "newton-schulz")
@@ -58,21 +58,20 @@ def run(session: Session) -> Found:
         name: session.keep(f"identify {name}", lambda subject=subject: _identified(subject, session))
         for name, subject in subjects.items()
     }
-    found = {name: _controlled(name, measurements, raw) for name, measurements in raw.items()}
+    found = {name: labelled(_controlled(name, part, raw), subject=name) for name, part in raw.items()}
     steps = {step: found[_at(step)] for step in trajectory if _at(step) in found} | {
         max(trajectory): found[FOLLOWED.name]
     }
     off = _off_the_plateau(session.curve(FOLLOWED), steps)
-    changes = _number("nearest candidates", len({_nearest(m) for m in off.values()}), len(off)) if off else ()
     return Found(
         evidence={
             "hand-built networks named rightly": tuple(_rightly(raw[BUILT[name]], name) for name in BUILT),
             "candidates left for the untrained network": _all(found.get(UNTRAINED, ()), LEFT),
             "candidates left for a trained network": tuple(m for name in trained for m in _all(found[name], LEFT)),
             "remainder of a trained network": tuple(m for name in trained for m in _all(found[name], REMAINDER)),
-            "nearest candidates once off the plateau": changes,
+            "nearest candidates once off the plateau": _different(off, tuple(raw[name] for name in BUILT.values())),
         },
-        measurements=tuple(m for name, part in found.items() for m in labelled(part, subject=name)),
+        measurements=tuple(m for part in found.values() for m in part),
         figures=(_over_training(steps), _by_depth({name: found[name] for name in trained}), _table(found)),
         notes=_notes(found, trained, steps),
     )
@@ -150,8 +149,25 @@ def _rightly(measurements: Sequence[Measurement], name: str) -> Measurement:
     return replace(left, quantity="named rightly", value=float(right), coordinates={**left.coordinates, "built": name})
 
 
-def _number(quantity: str, value: int, n: int) -> tuple[Measurement, ...]:
-    return (Measurement(instrument="identification", quantity=quantity, value=float(value), interval=None, n=n),)
+def _different(
+    off: Mapping[int, Sequence[Measurement]], built: Sequence[Sequence[Measurement]]
+) -> tuple[Measurement, ...]:
+    """How many different candidates are the nearest at these checkpoints."""
+    if not off:
+        return ()
+    known = Control(
+        kind="negative", name=f"{len(built)} different hand-built networks", value=len({_nearest(m) for m in built})
+    )
+    last = off[max(off)][0]
+    return (
+        replace(
+            last,
+            quantity="nearest candidates",
+            value=float(len({_nearest(m) for m in off.values()})),
+            coordinates={"steps": ", ".join(f"{step}: {_nearest(m)}" for step, m in off.items())},
+            controls=(known,),
+        ),
+    )
 
 
 def _off_the_plateau(
