@@ -24,7 +24,7 @@ from mesascope.theory.expressions import (
 )
 from mesascope.theory.statement import Statement
 
-LEMMAS = ("sums", "inner_products", "chebyshev", "conjugate_gradient", "rounding")
+LEMMAS = ("sums", "inner_products", "chebyshev", "conjugate_gradient", "rounding", "welch")
 """Files in ``lemmas/``, in the order in which they build on one another."""
 
 _HERE = Path(__file__).parent

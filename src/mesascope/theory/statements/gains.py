@@ -1,6 +1,6 @@
 """Lemmas of our own on gains, heads and early exits, reconstructed from abstracts whose texts could not be had."""
 
-from mesascope.theory.expressions import Every, Sum, equals
+from mesascope.theory.expressions import Count, Every, Expression, Natural, Sum, equals
 from mesascope.theory.quantities import (
     a,
     a_1,
@@ -9,19 +9,30 @@ from mesascope.theory.quantities import (
     d,
     eta,
     gradient,
+    i,
+    j,
     k,
     kappa,
+    m,
     rate_of_gain,
     root,
     shift,
     step,
     step_per_channel,
+    vectors,
     w,
     w_star,
 )
 from mesascope.theory.statement import Statement
 
 _OURS = "this project, after the satellite papers of Nagy (2026)"
+
+
+def _vectors(index: Natural, term: Expression) -> Sum:
+    return Sum(index=index, length=m, term=term)
+
+
+_inner = Sum(index=k, length=d, term=vectors[i, k] * vectors[j, k])
 _trained = eta + rate_of_gain * (a * (1 - eta * a))
 
 STATEMENTS = (
@@ -60,6 +71,18 @@ STATEMENTS = (
         rocq="intros; assert (a <> 0) by (intro Z; rewrite Z in H; lra).\n"
         "  replace kappa with (/ a) by (apply Rmult_eq_reg_r with a; [rewrite Rinv_l by assumption; lra | assumption]).\n"
         "  field; assumption.",
+    ),
+    Statement(
+        key="welch_floor",
+        name="more vectors than dimensions cannot all be orthogonal",
+        words="For m vectors in d dimensions, d times the sum of all squared inner products is at least (Σ|uᵢ|²)².",
+        conclusion=_vectors(i, Sum(index=k, length=d, term=vectors[i, k] ** 2)) ** 2
+        <= Count(value=d) * _vectors(i, _vectors(j, _inner**2)),
+        source="Welch, Lower bounds on the maximum cross correlation of signals (1974)",
+        used="interference of features that share a residual stream",
+        departs="With unit vectors and coherence μ it says m² ≤ d(m + m(m − 1)μ²), that is μ² ≥ (m − d)/(d(m − 1)).",
+        rocq="intros m d u; apply welch.",
+        cases=({"m": 1, "d": 1}, {"m": 2, "d": 1}, {"m": 1, "d": 2}),
     ),
     Statement(
         key="gain_descent",
