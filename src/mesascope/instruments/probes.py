@@ -23,7 +23,7 @@ from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
 
 NAME = "probes"
 COSINE = Quantity(name="cosine")
@@ -105,6 +105,7 @@ def linear_probes(
     queries: int = 4,
     targets: Mapping[str, Target] = TARGETS,
     reading: Reading = "query",
+    sites: Sequence[Site] | None = None,
 ) -> tuple[Measurement, ...]:
     """Cosine and R² of ridge probes after every sub-layer, read at the queries or elsewhere, on prompts not fitted on.
 
@@ -126,12 +127,13 @@ def linear_probes(
         queries: queries a prompt; each gives one activation. Read elsewhere, a prompt has one.
         targets: what to probe for, by name.
         reading: at which tokens; one map is fitted for all of them.
+        sites: where in the residual stream; by default as it enters the first layer and after every sub-layer.
 
     Raises:
         NotApplicable: the subject has no residual stream, a target does not exist for this task, or it depends on the
             query, which the tokens that are read have not seen.
     """
-    sites = residual_sites(subject)
+    sites = residual_sites(subject) if sites is None else tuple(sites)
     many = dataclasses.replace(task, queries=queries if reading == "query" else 1)
     splits = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)

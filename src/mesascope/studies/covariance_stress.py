@@ -44,8 +44,7 @@ def run(session: Session) -> Found:
     """Every network on the four covariances, on the sweep, and by direction."""
     smoke = session.profile == "smoke"
     sweep = {name: c for name, c in SWEEP.items() if not smoke or c.condition in (1.0, 100.0)}
-    # Half the networks show that it runs.
-    networks = session.shipped([n for n in NETWORKS if not smoke or (n.seed == 42 and n.layers in (2, 4, 6))])
+    networks = session.shipped((Network(),) if smoke else NETWORKS)
     table: list[Measurement] = []
     swept: list[Measurement] = []
     looked: list[Measurement] = []

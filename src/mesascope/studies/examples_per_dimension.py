@@ -19,9 +19,9 @@ PROMPTS = 768
 
 def run(session: Session) -> Found:
     """Query-only networks with examples repeated to fill the context; dense ones with and without repetition."""
-    longer = session.shipped((LONGER,))
-    few = (COUNTS[0], COUNTS[-1])  # show that it runs
-    shorter, along = (few, (5, 40)) if session.profile == "smoke" else (COUNTS, COUNTS_LONGER)
+    networks, dense, counts, longer = NETWORKS, DENSE, COUNTS, session.shipped((LONGER,))
+    if session.profile == "smoke":  # one of each shows that it runs
+        networks, dense, counts, longer = NETWORKS[:1], DENSE[:1], (COUNTS[0], COUNTS[-1]), ()
     found: list[Measurement] = []
 
     def add(name: str, subject: Subject, counts: Sequence[int], repeat_to: int | None) -> None:
@@ -39,12 +39,13 @@ def run(session: Session) -> Found:
         )
         found.extend(labelled(measured, network=name))
 
-    for network in (*NETWORKS, *longer):
-        counts = along if network is LONGER else shorter
+    for network in networks:
         add(network.name, session.network(network), counts, network.examples)
-    for name in DENSE:
+    for network in longer:
+        add(network.name, session.network(network), COUNTS_LONGER, network.examples)
+    for name in dense:
         for repeat_to in (None, COUNTS[-1]):
-            add(name, session.reference(name), shorter, repeat_to)
+            add(name, session.reference(name), counts, repeat_to)
 
     quantity = examples.OVER_MULTIPLE.name
     once = "once"
@@ -56,12 +57,12 @@ def run(session: Session) -> Found:
     }
     return Found(
         evidence={
-            "as trained": tuple(pick(found, quantity, network=n.name, examples=20) for n in NETWORKS),
+            "as trained": tuple(pick(found, quantity, network=n.name, examples=20) for n in networks),
             "one example a dimension, repeated": tuple(
-                pick(found, quantity, network=n.name, examples=5) for n in NETWORKS
+                pick(found, quantity, network=n.name, examples=5) for n in networks
             ),
             "dense networks, shown once": tuple(
-                pick(found, quantity, network=name, shown=once, examples=count) for name in DENSE for count in shorter
+                pick(found, quantity, network=name, shown=once, examples=count) for name in dense for count in counts
             ),
             "eight a dimension": tuple(pick(found, quantity, network=n.name, examples=40) for n in longer),
             "the best multiple at 1": reference[5],
@@ -69,7 +70,7 @@ def run(session: Session) -> Found:
         },
         measurements=tuple(found),
         figures=(_errors(found), _nearer(found)),
-        notes=(*_notes(found), *(() if longer else (f"{LONGER.ships_as} does not ship: nothing at n/d = 8.",))),
+        notes=(*_notes(found), *(() if longer else (f"{LONGER.name} was not asked: nothing at n/d = 8.",))),
     )
 
 
@@ -140,18 +141,13 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
 
 
 def _notes(found: Sequence[Measurement]) -> tuple[str, ...]:
-    def at(name: str, shown: str) -> str:
-        values = [
-            f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}"
-            for m in found
-            if m.quantity == examples.NORMALISED.name
-            and m.coordinates["network"] == name
-            and str(m.coordinates["shown"]).startswith(shown)
-        ]
-        return f"{name}, {shown}: {', '.join(values)}"
-
-    lines = [at(n.name, "repeated") for n in NETWORKS] + [at(n, s) for n in DENSE for s in ("once", "repeated")]
-    return (f"Normalised error by examples per dimension. {'; '.join(lines)}.",)
+    lines: dict[str, list[str]] = {}
+    for m in found:
+        if m.quantity == examples.NORMALISED.name:
+            row = lines.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
+            row.append(f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}")
+    told = [f"{who}: {', '.join(values)}" for who, values in lines.items()]
+    return (f"Normalised error by examples per dimension. {'; '.join(told)}.",)
 
 
 STUDY = Study(
