@@ -16,9 +16,9 @@ from mesascope.cli import main
 from mesascope.theory import STATEMENTS, check, numeric, smt
 from mesascope.theory.check import decide, needs, prove, satisfiable, try_floats, try_fractions
 from mesascope.theory.export import export, files
-from mesascope.theory.expressions import Every, Natural, Sum, equals, variables
+from mesascope.theory.expressions import All, Every, Natural, Sum, absolute, equals, exp, variables
 from mesascope.theory.mathematics import mathematics
-from mesascope.theory.quantities import a, a_1, a_2, b, d, energies, eta, k, u, w, w_star
+from mesascope.theory.quantities import a, a_1, a_2, b, d, energies, eta, i, k, u, w, w_star, weights
 from mesascope.theory.statement import Statement
 
 checking = importlib.import_module("mesascope.theory.check")  # the package has a function of this name
@@ -44,6 +44,9 @@ FALSE = (
     false("false_strict", (1 - eta * a) ** 2 < 1, eta * a >= 0, eta * a <= 2),
     false("false_window", (1 - u) ** 2 <= 1, u >= 0),
     false("false_rate", equals((1 - eta * a_1) ** 2, ((a_2 - a_1) / (a_2 + a_1)) ** 3), equals(eta * (a_1 + a_2), 2)),
+    false("false_exp", exp(u) * w <= 0),
+    false("false_size", absolute(u + w) <= absolute(u)),
+    false("false_row", equals(weights[0, 1], weights[1, 0])),
     false(
         "false_sum", Sum(index=k, length=d, term=energies[k]) <= 0, Every(index=k, length=d, formula=energies[k] >= 0)
     ),
@@ -76,7 +79,7 @@ def test_rocq_proves_every_statement_and_names_its_axioms(coqc):
 
 
 def test_rocq_rejects_what_is_false_and_goes_on(coqc):
-    verdicts, _ = prove((FALSE[0], BY_KEY["A1"], FALSE[4]))
+    verdicts, _ = prove((FALSE[0], BY_KEY["A1"], FALSE[-1]))
     assert [v.status for v in verdicts] == ["unproved", "proved", "unproved"]
 
 
@@ -131,6 +134,29 @@ def test_a_formula_is_no_truth_value():
 def test_variables_are_found_once_and_bound_ones_are_not():
     total = Sum(index=k, length=d, term=energies[k] * eta)
     assert variables(total <= eta) == (d, energies, eta)
+
+
+def test_a_step_of_several_equations_is_several_assumptions_solved_together():
+    formulas = (equals(energies[k + 1], eta * energies[k]), Every(index=i, length=d, formula=weights[k, i] >= 0))
+    statement = false("pair", energies[d] <= 0, Every(index=k, length=d, formula=All(formulas=formulas)))
+    assert len(statement.hypotheses) == 1 and len(statement.assumptions) == 2
+    assert variables(*statement.assumptions) == (d, energies, eta, weights)
+    points = list(numeric.fractions(statement, 50, 0))
+    assert len(points) == 50 and all(numeric.holds(statement.hypotheses[0], values) for values in points)
+    free = list(numeric.fractions(statement, 50, 0, without=statement.assumptions[0]))
+    assert not all(numeric.holds(statement.assumptions[0], values) for values in free)
+    assert all(numeric.holds(statement.assumptions[1], values) for values in free)
+
+
+def test_a_wrong_sign_in_conjugate_gradient_is_found():
+    right = BY_KEY["cg_conjugate"]
+    *before, run = right.hypotheses
+    *others, momentum, direction = run.formula.formulas
+    after, update = direction.formula.left, direction.formula.right
+    wrong = dataclasses.replace(direction, formula=equals(after, update.left - update.right))
+    turned = dataclasses.replace(run.formula, formulas=(*others, momentum, wrong))
+    wronged = dataclasses.replace(right, hypotheses=(*before, dataclasses.replace(run, formula=turned)))
+    assert try_fractions(wronged, seed=0).status == "refuted"
 
 
 def test_rounding_is_forgiven_and_a_mistake_is_not():
