@@ -230,13 +230,19 @@ def _notes(
     missing = [n.ships_as for n in NETWORKS if n not in session.shipped(NETWORKS)]
     beaten = [f"{_who(m)} {m.value:.2f} ({known(m, 'Xᵀy alone').value:.2f})" for m in decoded]
     novel = [
-        f"{m.value:.2g} [{_who(m)}; {m.coordinates['share of queries']:.0%} of the queries; look-up "
-        f"{known(m, memorisation.LOOK_UP).value:.2g}, least squares {known(m, 'least squares').value:.2g}]"
+        f"{m.value:.2g} against {seen.value:.2g} [{_who(m)}; {m.coordinates['share of queries']:.0%} of the queries were not "
+        f"shown; look-up {known(m, memorisation.LOOK_UP).value:.2g}, least squares {known(m, 'least squares').value:.2g}]"
         for m in asked
-        if m.coordinates["queries"] == memorisation.NOVEL
+        for seen in asked
+        if (m.coordinates["queries"], seen.coordinates["queries"]) == (memorisation.NOVEL, memorisation.KNOWN)
+        and _who(m) == _who(seen)
     ]
     notes = [f"Cosine of w after the last sub-layer, and from Xᵀy alone in brackets: {', '.join(beaten)}."]
-    notes += [f"Relative error at ±1 queries that were not shown, up to sign: {'; '.join(novel)}."] if novel else []
+    notes += (
+        [f"Relative error at ±1 queries that were not shown, up to sign, against those that were: {'; '.join(novel)}."]
+        if novel
+        else []
+    )
     notes += [f"Networks that do not ship: {', '.join(missing)}."] if missing else []
     return tuple(notes)
 
@@ -284,7 +290,7 @@ STUDY = Study(
             needs=_RADEMACHER,
         ),
         Claim(
-            text="It does not look answers up: where neither the query nor its mirror image was shown, the relative squared "
+            text="It does not only look answers up: where neither the query nor its mirror image was shown, the relative squared "
             "error stays below 0.05.",
             own=True,
             accept={f"{memorisation.NOVEL}, rademacher": Between(high=0.05)},
