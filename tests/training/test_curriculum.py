@@ -16,7 +16,7 @@ from mesascope.models.transformer import TransformerConfig
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import from_json, to_json
 from mesascope.tasks import LinearRegression
-from mesascope.training import SPECS, Curriculum, Interrupted, TrainingSpec, loop, query_only, train
+from mesascope.training import Curriculum, Interrupted, TrainingSpec, loop, train
 from mesascope.training.batches import Batch, batches, zero_error
 from mesascope.training.curriculum import Course, restrict
 
