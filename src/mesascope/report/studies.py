@@ -6,14 +6,14 @@ from markupsafe import Markup
 
 from mesascope.report.formatting import measured, number
 from mesascope.report.shell import Block, Section, document, flat, macro
-from mesascope.report.tables import Table, control_text, measurement_tables, tabulate
+from mesascope.report.tables import Table, measurement_tables, tabulate
 from mesascope.types import Outcome, StudyResult
 
 JUDGEMENTS = ("not reproduced", "not decidable", "reproduced")
 """In the order in which a reader wants them."""
 
 
-_HEADS = ("study", "claim", "published", "ours [95 % interval]", "n", "controls", "rule", "why")
+_HEADS = ("claim", "published", "measured", "ours [95 % interval]", "n", "rule")
 
 
 def study_page(results: Sequence[StudyResult]) -> str:
@@ -26,7 +26,6 @@ def study_page(results: Sequence[StudyResult]) -> str:
     ordered = sorted(results, key=_worst)
     sections = [Section(title="Claims and figures", blocks=tuple(_all_claims(ordered)))]
     sections += [_study(result) for result in ordered]
-    sections += [_measurements(result, len(ordered)) for result in ordered]
     sections.append(_provenance(ordered))
     return document(
         alone.title if alone else "Published results, put to the test",
@@ -55,7 +54,7 @@ def _count(results: Sequence[StudyResult]) -> str:
 
 
 def _all_claims(results: Sequence[StudyResult]) -> list[Block]:
-    """A table for each judgement, failures first: one row a number that a claim was judged by, or a published figure."""
+    """A table for each judgement, failures first: a row for each number that a claim was judged by."""
     blocks: list[Block] = []
     for judgement in JUDGEMENTS:
         rows = [
@@ -72,39 +71,35 @@ def _all_claims(results: Sequence[StudyResult]) -> list[Block]:
 
 
 def _rows(result: StudyResult, outcome: Outcome) -> list[tuple[str, ...]]:
-    figures = "; ".join(f"{number(p.value)} ({p.path.replace('_', ' ')})" for p in outcome.published)
-    figures = figures or ("own claim" if outcome.own else "")
-    lead = (result.study, outcome.claim, figures)
+    figures = "; ".join(f"{number(p.value)} ({p.path.split('/', 1)[-1].replace('_', ' ')})" for p in outcome.published)
+    whose = "Own claim. " if outcome.own else ""
+    lead = (f"{result.study}. {whose}{outcome.claim} → {outcome.reason}.", figures)
     if not outcome.evidence:
-        return [(*lead, "not measured", "", "", "", outcome.reason)]
+        return [(*lead, "not measured", "", "", "")]
     rows = []
     for i, evidence in enumerate(outcome.evidence):
         m = evidence.measurement
-        where = ", ".join(str(v) for k, v in m.coordinates.items() if v is not None)
+        where = ", ".join(str(v) for v in m.coordinates.values() if v is not None)
         came = {True: "✓", False: "✗", None: "?"}[evidence.holds]
-        controls = "; ".join(f"{c.kind}: {control_text(c)}" for c in m.controls)
-        ours = f"{m.quantity}: {measured(m.value, m.interval)} ({where})"
-        rows.append((*(lead if i == 0 else ("", "", "")), ours, str(m.n), controls, f"{came} {evidence.rule}"))
-    return [(*row, outcome.reason if i == 0 else "") for i, row in enumerate(rows)]
+        what = f"{m.quantity} ({where})" if where else m.quantity
+        rows.append(
+            (*(lead if i == 0 else ("", "")), what, measured(m.value, m.interval), str(m.n), f"{came} {evidence.rule}")
+        )
+    return rows
 
 
 def _study(result: StudyResult) -> Section:
-    title = f"{result.study}: {result.title}"
+    evidence = [e.measurement for outcome in result.outcomes for e in outcome.evidence]
     blocks: list[Block] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
-    return Section(title=title, blocks=(*blocks, *result.notes, *result.figures))
+    blocks += [*result.notes, *result.figures]
+    for title, measurements in (("What the claims rest on", evidence), ("All measurements", result.measurements)):
+        tables = Markup("").join(macro("blocks.html.j2", "table", table) for table in measurement_tables(measurements))
+        blocks.append(macro("record.html.j2", "fold", f"{title}, with controls", tables))
+    return Section(title=f"{result.study}: {result.title}", blocks=tuple(blocks))
 
 
 def _smoke(result: StudyResult) -> list[Block]:
     return ["Profile smoke: it shows that the study runs, and decides nothing."] if result.profile == "smoke" else []
-
-
-def _measurements(result: StudyResult, of: int) -> Section:
-    tables: dict[str, list[Markup]] = {}
-    for table in measurement_tables(result.measurements):
-        tables.setdefault(table.title.split(": ")[0], []).append(macro("blocks.html.j2", "table", table))
-    blocks = [macro("record.html.j2", "fold", title, Markup("").join(group)) for title, group in tables.items()]
-    title = "All measurements" if of == 1 else f"All measurements: {result.study}"
-    return Section(title=title, blocks=tuple(blocks), folded=True)
 
 
 def _provenance(results: Sequence[StudyResult]) -> Section:
