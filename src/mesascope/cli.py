@@ -190,7 +190,8 @@ def _study_run(options: argparse.Namespace) -> None:
             f"study must be one of {', '.join(STUDIES)}; got {options.name!r}.{nearest(options.name, list(STUDIES))}"
         )
     out = _out(options, "study", options.name)
-    given = {"profile": options.profile, "seed": options.seed, "device": options.device}
+    networks = out.parent / "networks" if options.networks is None else Path(options.networks)
+    given = {"profile": options.profile, "seed": options.seed, "device": options.device, "networks": networks}
     result = ms.run_study(options.name, out, **given, progress=not options.json)
     ms.save(result, out)
     if options.json:
@@ -351,6 +352,10 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(PROFILES),
         default="laptop",
         help="smoke (seconds, decides nothing), laptop (networks that ship; default), full (trains them first, for hours)",
+    )
+    running.add_argument(
+        "--networks",
+        help="for profile full: where networks are trained, and found again; default: networks/ beside --out",
     )
     running.add_argument("--seed", type=_natural, default=0)
     running.set_defaults(run=_study_run)

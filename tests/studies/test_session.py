@@ -91,15 +91,17 @@ def test_curves_are_those_of_the_training(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("brief")
 def test_full_trains_by_the_published_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    session = Session("test", "full", 0, tmp_path)
+    shared = tmp_path / "networks"
+    session = Session("test", "full", 0, tmp_path / "one", networks=shared)
     assert session.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
     assert session.checkpoints(NEVER) == (1, 2, 3, 4, 6)
     assert session.network(NEVER, step=2).spec["step"] == 2  # type: ignore[attr-defined]
     assert list(session.trajectory(NEVER)) == [1, 2, 3, 4, 6]
     assert session.curve(NEVER)[-1]["step"] == 6
-    weights = tmp_path / "networks" / NEVER.name / "model.safetensors"
+    weights = shared / NEVER.name / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    assert Session("test", "full", 0, tmp_path).network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
+    again = Session("another", "full", 0, tmp_path / "two", networks=shared)  # another study's need not train it again
+    assert again.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
     assert weights.stat().st_mtime_ns == before
 
 

@@ -63,6 +63,7 @@ def run_study(
     *,
     profile: Profile = "laptop",
     seed: int = 0,
+    networks: Path | str | None = None,
     device: str = "cpu",
     progress: bool = False,
 ) -> StudyResult:
@@ -74,6 +75,8 @@ def run_study(
         profile: ``smoke`` (seconds; decides nothing), ``laptop`` (networks that ship, a minute or two), or ``full``
             (trains networks by the published recipe first: hours each).
         seed: of prompts and resampling.
+        networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
+            by default below ``out``.
         device: where networks train and compute.
         progress: show a progress bar on stderr.
 
@@ -89,10 +92,19 @@ def run_study(
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {profile!r}.")
     study, began, notes = STUDIES[name], time.perf_counter(), ()
+
+    def run(profile: Profile) -> tuple[Session, Found]:
+        where = None if networks is None else Path(networks)
+        session = Session(name, profile, seed, Path(out), networks=where, device=device, progress=progress)
+        try:
+            return session, study.run(session)
+        finally:
+            session.close()
+
     try:
-        session, found = _run(study, profile, seed, Path(out), device, progress)
+        session, found = run(profile)
     except NotShipped as missing:
-        session, found = _run(study, "smoke", seed, Path(out), device, progress)
+        session, found = run("smoke")
         notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(
         study=name,
@@ -111,14 +123,6 @@ def run_study(
             seconds={"total": round(time.perf_counter() - began, 1)},
         ),
     )
-
-
-def _run(study: Study, profile: Profile, seed: int, out: Path, device: str, progress: bool) -> tuple[Session, Found]:
-    session = Session(study.name, profile, seed, out, device=device, progress=progress)
-    try:
-        return session, study.run(session)
-    finally:
-        session.close()
 
 
 __all__ = (

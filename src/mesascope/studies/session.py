@@ -39,9 +39,9 @@ class Part:
 class Session:
     """What a study's run has at hand.
 
-    Networks come, by profile, from the zoo (``laptop``); from the published recipe, trained below the run's directory for
-    hours and resumable (``full``); or from the zoo again, and where it has none, from a few steps of training that prove
-    nothing (``smoke``).
+    Networks come, by profile, from the zoo (``laptop``); from the published recipe, trained in a directory that studies
+    can share, for hours and resumable (``full``); or from the zoo again, and where it has none, from a few steps of
+    training that prove nothing (``smoke``).
 
     Attributes:
         profile: ``smoke``, ``laptop`` or ``full``.
@@ -49,9 +49,18 @@ class Session:
     """
 
     def __init__(
-        self, study: str, profile: Profile, seed: int, directory: Path, *, device: str = "cpu", progress: bool = False
+        self,
+        study: str,
+        profile: Profile,
+        seed: int,
+        directory: Path,
+        *,
+        networks: Path | None = None,
+        device: str = "cpu",
+        progress: bool = False,
     ) -> None:
         self.study, self.profile, self.seed, self.directory, self.device = study, profile, seed, directory, device
+        self.networks = directory / "networks" if networks is None else networks
         key = {"study": study, "profile": profile, "seed": seed, "code": provenance()}
         self._journal = Journal(directory, key)
         self._bar = tqdm(disable=not progress, unit="part", dynamic_ncols=True)
@@ -152,7 +161,7 @@ class Session:
         return str(train(brief, self.directory / "networks" / network.ships_as, resume=True, progress=False))
 
     def _trained(self, network: Network) -> Path:
-        spec, folder = network.published, self.directory / "networks" / network.name
+        spec, folder = network.published, self.networks / network.name
         return train(spec, folder, resume=folder.exists(), device=self.device)
 
 
