@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 import mesascope as ms
 from mesascope.records.codec import from_json, to_json
@@ -22,4 +23,4 @@ def test_it_runs(name: str, tmp_path: Path) -> None:
         assert m.controls, f"{m.quantity} at {dict(m.coordinates)} came without a control"
     assert from_json(ms.StudyResult, to_json(result), null_is_nan=True).study == name
     page = ms.report.page(result)
-    assert study.title in page and "decides nothing" in page
+    assert str(escape(study.title)) in page and "decides nothing" in page

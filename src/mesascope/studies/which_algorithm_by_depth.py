@@ -65,7 +65,7 @@ def run(session: Session) -> Found:
     off = _off_the_plateau(session.curve(FOLLOWED), steps)
     return Found(
         evidence={
-            "hand-built networks named rightly": tuple(_rightly(raw[BUILT[name]], name) for name in BUILT),
+            "hand-built networks named rightly": tuple(_rightly(raw, name) for name in BUILT),
             "candidates left for the untrained network": _all(found.get(UNTRAINED, ()), LEFT),
             "candidates left for a trained network": tuple(m for name in trained for m in _all(found[name], LEFT)),
             "remainder of a trained network": tuple(m for name in trained for m in _all(found[name], REMAINDER)),
@@ -142,11 +142,23 @@ def _nearest(measurements: Sequence[Measurement]) -> Scalar:
     return measurements[0].coordinates["nearest"]
 
 
-def _rightly(measurements: Sequence[Measurement], name: str) -> Measurement:
-    """1 if the verdict names this algorithm and no other."""
-    left = _all(measurements, LEFT)[0]
-    right = left.coordinates["label"] == "identified" and left.coordinates["nearest"] == name
-    return replace(left, quantity="named rightly", value=float(right), coordinates={**left.coordinates, "built": name})
+def _rightly(raw: Mapping[str, Sequence[Measurement]], name: str) -> Measurement:
+    """1 if the verdict on the hand-built network names its algorithm and no other."""
+
+    def named(built: str) -> bool:
+        where = _all(raw[BUILT[built]], LEFT)[0].coordinates
+        return where["label"] == "identified" and where["nearest"] == name
+
+    left = _all(raw[BUILT[name]], LEFT)[0]
+    others = max(named(built) for built in BUILT if built != name)
+    control = Control(kind="negative", name="the same name, of the other hand-built networks", value=float(others))
+    return replace(
+        left,
+        quantity="named rightly",
+        value=float(named(name)),
+        coordinates={**left.coordinates, "built": name},
+        controls=(*left.controls, control),
+    )
 
 
 def _different(
