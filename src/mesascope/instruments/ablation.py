@@ -16,7 +16,7 @@ from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.interventions import replace, replace_head
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Trace
+from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Trace, bounds
 
 NAME = "ablation"
 FACTOR = Quantity(name="MSE factor", combine=ratio)
@@ -123,8 +123,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         if m.instrument == NAME and m.quantity == FACTOR.name:
             site, head = Site.parse(str(m.coordinates["site"])), m.coordinates["head"]
             part = f"layer {site.layer} " + (f"head {head}" if head is not None else site.kind)
-            low, high = m.interval or (None, None)
-            rows.append({"part": part, "method": m.coordinates["method"], "factor": m.value, "low": low, "high": high})
+            rows.append({"part": part, "method": m.coordinates["method"], "factor": m.value, **bounds(m.interval)})
     return Figure(
         name="ablation",
         section="Ablation",

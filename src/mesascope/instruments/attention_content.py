@@ -22,7 +22,7 @@ from mesascope.instruments.example_features import FORMS, example_features, gene
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners, squared_error
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, bounds
 
 NAME = "attention content"
 SPREAD = Quantity(name="spread of log attention", combine=lambda means: means[:, 0].sqrt(), unit="nat")
@@ -152,8 +152,7 @@ def damage_figure(measurements: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME and m.quantity == MSE.name:
-            low, high = m.interval or (None, None)
-            rows.append({"attention from": m.coordinates["features"], "MSE": m.value, "low": low, "high": high})
+            rows.append({"attention from": m.coordinates["features"], "MSE": m.value, **bounds(m.interval)})
     return Figure(
         name="attention-content-damage",
         section="Attention content",

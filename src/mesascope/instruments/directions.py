@@ -26,7 +26,7 @@ from mesascope.instruments.channels import SpectralChannels
 from mesascope.instruments.collect import answers
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 NAME = "directions"
 GAIN = "gain"
@@ -122,8 +122,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
             continue
         cases = [("subject", m.value, m.interval), *((c.name, c.value, c.interval) for c in m.controls)]
         for name, value, interval in cases:
-            low, high = interval or (None, None)
-            rows.append({**m.coordinates, "gain of": name, "gain": value, "low": low, "high": high})
+            rows.append({**m.coordinates, "gain of": name, "gain": value, **bounds(interval)})
     return Figure(
         name="directions",
         section="Directions",

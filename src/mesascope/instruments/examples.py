@@ -23,12 +23,11 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import untrained
 from mesascope.instruments.collect import answers
 from mesascope.instruments.scores import Quantity, measure, normalised_error, partners, ratio
+from mesascope.instruments.stress import REFERENCE, RIDGE
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 NAME = "examples"
-RIDGE = 0.01
-REFERENCE = 128  # prompts that the untrained network is run on
 NORMALISED = Quantity(name="normalised error")
 TO_RIDGE = Quantity(name="distance to ridge's answers")
 TO_MULTIPLE = Quantity(name="distance to the best multiple of Xᵀy")
@@ -128,8 +127,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         for name, value, interval in cases:
             if name == "least squares":
                 continue  # 0 to rounding, which a logarithmic axis cannot show
-            low, high = interval or (None, None)
-            rows.append({**m.coordinates, "who": name, NORMALISED.name: value, "low": low, "high": high})
+            rows.append({**m.coordinates, "who": name, NORMALISED.name: value, **bounds(interval)})
     return Figure(
         name="examples",
         section="Examples",

@@ -17,7 +17,7 @@ from mesascope.instruments.collect import answers
 from mesascope.instruments.errors import from_one_example
 from mesascope.instruments.scores import Quantity, measure
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 NAME = "influence"
 SHARE = "share of the influence"
@@ -78,10 +78,9 @@ def figure(measurements: Sequence[Measurement], series: str = "") -> Figure:
     for m in measurements:
         if m.instrument != NAME or m.quantity != SHARE:
             continue
-        low, high = m.interval or (None, None)
         who = str(m.coordinates.get(series, "subject"))
         example = m.coordinates["example"]
-        rows.append({"example": example, "whose": who, "share": m.value, "low": low, "high": high})
+        rows.append({"example": example, "whose": who, "share": m.value, **bounds(m.interval)})
         for c in m.controls:
             if not any(row["example"] == example and row["whose"] == c.name for row in rows):
                 rows.append({"example": example, "whose": c.name, "share": c.value, "low": None, "high": None})

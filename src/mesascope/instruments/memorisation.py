@@ -21,14 +21,13 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, latent_weights, untrained
 from mesascope.instruments.collect import answers
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
+from mesascope.instruments.stress import REFERENCE, RIDGE
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 NAME = "memorisation"
 RELATIVE = Quantity(name="relative squared error", combine=ratio)
-RIDGE = 0.01
-REFERENCE = 128  # prompts that the untrained network is run on
 LOOK_UP = "lookup of the nearest shown input, up to sign"
 
 Change = Callable[[Prompts, torch.Generator], Float[Tensor, "batch query dim"]]
@@ -166,10 +165,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         for name, value, interval in cases:
             if name in ("least squares", "ridge's answers to another prompt"):
                 continue  # 0 to rounding, which a logarithmic axis cannot show; and above 1, of no use in a picture
-            low, high = interval or (None, None)
-            rows.append(
-                {"queries": m.coordinates["queries"], "who": name, RELATIVE.name: value, "low": low, "high": high}
-            )
+            rows.append({"queries": m.coordinates["queries"], "who": name, RELATIVE.name: value, **bounds(interval)})
     return Figure(
         name="memorisation",
         section="Memorisation",

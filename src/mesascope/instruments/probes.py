@@ -23,7 +23,7 @@ from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, bounds
 
 NAME = "probes"
 COSINE = Quantity(name="cosine")
@@ -196,8 +196,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
             ("subject", m.value, m.interval),
             *((c.name, c.value, c.interval) for c in m.controls),
         ]:
-            low, high = interval or (None, None)
-            rows.append({**m.coordinates, "probe of": name, "cosine": value, "low": low, "high": high})
+            rows.append({**m.coordinates, "probe of": name, "cosine": value, **bounds(interval)})
     return Figure(
         name="probes",
         section="Probes",

@@ -18,7 +18,7 @@ from mesascope.instruments.regression import LinearFit, ridge_fits
 from mesascope.instruments.scores import Quantity, measure, partners, r_squared
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, bounds
 
 NAME = "readout"
 ERROR = Quantity(name="normalised error")
@@ -148,8 +148,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         if m.coordinates["readout"] == "fitted":
             shown += [(f"fitted, {c.name}", c.value, c.interval) for c in m.controls if c.kind == "negative"]
         for name, value, interval in shown:
-            low, high = interval or (None, None)
-            rows.append({"site": m.coordinates["site"], "readout": name, "error": value, "low": low, "high": high})
+            rows.append({"site": m.coordinates["site"], "readout": name, "error": value, **bounds(interval)})
     return Figure(
         name="readout",
         section="Readouts",

@@ -21,7 +21,7 @@ from mesascope.instruments.channels import SpectralChannels, features, knots, re
 from mesascope.instruments.identification.paths import Splits, paths
 from mesascope.instruments.scores import partners
 from mesascope.tasks import Gaussian, LinearRegression, LogUniform
-from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 LOW, HIGH, KNOTS = 0.02, 3.0, 14
 PLANTED = GradientDescent(step_size=0.3)
@@ -152,15 +152,13 @@ def figure(measurements: Sequence[Measurement], curves: Mapping[str, Float[Tenso
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == "spectrum" and m.quantity == "response":
-            low, high = m.interval or (None, None)
             rows.append(
                 {
                     "layer": m.coordinates["layer"],
                     "eigenvalue": m.coordinates["eigenvalue"],
                     "who": "subject",
                     "response": m.value,
-                    "low": low,
-                    "high": high,
+                    **bounds(m.interval),
                     "n": m.n,
                 }
             )

@@ -21,7 +21,7 @@ from mesascope.instruments.collect import at_positions
 from mesascope.instruments.probes import COSINE, Target, moment, plant, probe
 from mesascope.instruments.scores import Quantity, measure, partners
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 NAME = "streaming"
 ABOVE = Quantity(name="cosine above the own example's")
@@ -128,9 +128,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         panel = f"{m.coordinates['target']}, after {m.coordinates['site']}"
         cases = [("subject", m.value, m.interval), *((c.name, c.value, c.interval) for c in m.controls)]
         for name, value, interval in cases:
-            low, high = interval or (None, None)
             row: dict[str, Scalar] = {"panel": panel, "example": m.coordinates["example"], "probe of": name}
-            rows.append(row | {"cosine": value, "low": low, "high": high})
+            rows.append(row | {"cosine": value, **bounds(interval)})
     return Figure(
         name="streaming",
         section="Streaming",

@@ -25,7 +25,7 @@ from mesascope.instruments.krylov import krylov_terms
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, bounds
 
 NAME = "substitution"
 SKIPPED, SCALAR, ACTUAL = "MLP skipped", "scalar", "the MLP itself"
@@ -157,9 +157,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         if (
             m.instrument == NAME and m.quantity == MSE.name and m.value > 0
         ):  # the MLP itself against its own answers is 0
-            low, high = m.interval or (None, None)
             where = {"substitute": m.coordinates["substitute"], "error against": m.coordinates["fitted to"]}
-            rows.append({**where, "MSE": m.value, "low": low, "high": high})
+            rows.append({**where, "MSE": m.value, **bounds(m.interval)})
     return Figure(
         name="substitution",
         section="Substitution",

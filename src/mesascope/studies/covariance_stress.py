@@ -8,7 +8,7 @@ from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, published
 from mesascope.tasks import Covariance, Diagonal, Gaussian, Identity, LinearRegression
-from mesascope.types import Figure, Measurement, Scalar
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 NETWORKS = (
     *(Network(layers=layers) for layers in (1, 2, 3, 4, 6)),
@@ -110,11 +110,6 @@ def _who(m: Measurement) -> str:
     return f"{layers} layer{'s' if layers != 1 else ''}" + ("" if m.coordinates["seed"] == 42 else ", seed 100")
 
 
-def _bounds(m: Measurement) -> dict[str, Scalar]:
-    low, high = m.interval or (None, None)
-    return {"low": low, "high": high, "n": m.n}
-
-
 def _sweep(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     ridge = max(known(m, "ridge").value for m in found if m.quantity == stress.NORMALISED.name)
@@ -122,7 +117,7 @@ def _sweep(found: Sequence[Measurement]) -> Figure:
         if m.quantity == stress.NORMALISED.name and m.coordinates["seed"] == 42:
             covariance = SWEEP[str(m.coordinates["distribution"])]
             where = {"κ": covariance.condition, "scale": f"{covariance.scale} 1", "network": _who(m)}
-            rows.append({**where, "normalised error": m.value, **_bounds(m)})
+            rows.append({**where, "normalised error": m.value, **bounds(m.interval), "n": m.n})
     return Figure(
         name="covariance-sweep",
         section="Covariance",
@@ -179,7 +174,7 @@ def _gains(found: Sequence[Measurement]) -> Figure:
         if m.quantity != directions.GAIN or m.coordinates["seed"] != 42:
             continue
         where = {"covariance": m.coordinates["distribution"], "direction": m.coordinates["direction"]}
-        rows.append({**where, "gain of": _who(m), "gain": m.value, **_bounds(m)})
+        rows.append({**where, "gain of": _who(m), "gain": m.value, **bounds(m.interval), "n": m.n})
         if m.coordinates["layers"] == 2:
             rows.append({**where, "gain of": "least squares", "gain": known(m, "least squares").value})
     return Figure(
@@ -213,7 +208,8 @@ def _shares(found: Sequence[Measurement]) -> Figure:
                 "network": _who(m),
                 "covariance": m.coordinates["distribution"],
                 "share": m.value,
-                **_bounds(m),
+                **bounds(m.interval),
+                "n": m.n,
             }
             for m in found
             if m.quantity == directions.SHARE.name

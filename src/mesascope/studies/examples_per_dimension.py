@@ -7,7 +7,7 @@ from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Subject
+from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
 
 NETWORKS = (Network(layers=2), Network(layers=3), Network(layers=4))
 LONGER = Network(examples=40)
@@ -74,11 +74,6 @@ def run(session: Session) -> Found:
     )
 
 
-def _bounds(m: Measurement) -> dict[str, Scalar]:
-    low, high = m.interval or (None, None)
-    return {"low": low, "high": high, "n": m.n}
-
-
 def _errors(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
@@ -87,11 +82,17 @@ def _errors(found: Sequence[Measurement]) -> Figure:
         shown = "shown once" if m.coordinates["shown"] == "once" else "repeated to fill the context"
         where = {"examples per dimension": m.coordinates["examples per dimension"], "shown": shown}
         name = str(m.coordinates["network"])
-        rows.append({**where, "who": name, "normalised error": m.value, **_bounds(m)})
+        rows.append({**where, "who": name, "normalised error": m.value, **bounds(m.interval), "n": m.n})
         if name == DENSE[0]:
             for control in ("ridge", examples.MULTIPLE):
                 rows.append(
-                    {**where, "who": control, "normalised error": known(m, control).value, **_bounds(known(m, control))}
+                    {
+                        **where,
+                        "who": control,
+                        "normalised error": known(m, control).value,
+                        **bounds(known(m, control).interval),
+                        "n": m.n,
+                    }
                 )
     return Figure(
         name="examples-per-dimension",
@@ -125,7 +126,8 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
                 "network": f"{m.coordinates['network']}, {m.coordinates['shown']}",
                 "to": wanted[m.quantity],
                 "distance": m.value,
-                **_bounds(m),
+                **bounds(m.interval),
+                "n": m.n,
             }
             for m in found
             if m.quantity in wanted

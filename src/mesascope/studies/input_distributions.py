@@ -14,9 +14,9 @@ from mesascope.instruments.scores import Quantity, measure, ratio, squared_error
 from mesascope.instruments.stress import Distribution
 from mesascope.studies.networks import INPUTS, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick
+from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, several
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 NETWORKS = (
     Network(),
@@ -97,7 +97,7 @@ def run(session: Session) -> Found:
         and m.coordinates["distribution"] == "gaussian"
     )
     evidence["factor, rademacher"] = tuple(factors)
-    decoded = tuple(m for inputs in INPUTS for m in _several(evidence[f"cosine of w, {inputs}"]))
+    decoded = tuple(m for inputs in INPUTS for m in several(evidence[f"cosine of w, {inputs}"]))
     return Found(
         evidence=evidence,
         measurements=(*errors, *cosines, *asked, *factors),
@@ -128,10 +128,6 @@ def _factor(session: Session, network: Network, n: int) -> Measurement:
         positive={memorisation.LOOK_UP: sums([memorisation.looked_up(p) for p in (own, normal)])},
         negative={"ridge": sums([solve(ridge, p).predictions[1] for p in (own, normal)])},
     )
-
-
-def _several(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:
-    return evidence if isinstance(evidence, tuple) else (evidence,)
 
 
 def _who(m: Measurement) -> str:
@@ -177,9 +173,8 @@ def _queries(found: Sequence[Measurement]) -> Figure:
         if m.coordinates["trained on"] == "rademacher":
             cases += [(name, known(m, name)) for name in (memorisation.LOOK_UP, "ridge")]
         for who, case in cases:
-            low, high = case.interval or (None, None)
             where = {"queries": m.coordinates["queries"], "who": who}
-            rows.append({**where, "relative squared error": case.value, "low": low, "high": high})
+            rows.append({**where, "relative squared error": case.value, **bounds(case.interval)})
     rows.sort(key=lambda row: row["who"] != "trained on rademacher")
     return Figure(
         name="other-queries",
@@ -206,8 +201,7 @@ def _cosines(found: Sequence[Measurement]) -> Figure:
             *((c.name, c.value, c.interval) for c in m.controls),
         ]:
             if name in ("network", "Xᵀy alone", "untrained network", "raw prompt"):
-                low, high = interval or (None, None)
-                rows.append({"trained on": _who(m), "probe of": name, "cosine": value, "low": low, "high": high})
+                rows.append({"trained on": _who(m), "probe of": name, "cosine": value, **bounds(interval)})
     return Figure(
         name="cosine-of-w",
         section="Input distributions",

@@ -8,7 +8,7 @@ from mesascope.instruments.contrast import difference
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
-from mesascope.types import Figure, Measurement, Scalar, Site
+from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 FIRST = Network(layers=3)
 NETWORKS = (FIRST, Network(layers=3, seed=100))
@@ -87,8 +87,7 @@ def _trajectories(last: Sequence[Measurement]) -> Figure:
             continue
         where = {k: m.coordinates[k] for k in ("network", "step")}
         what = f"R² of {ANSWER}" if target == ANSWER else f"cos({target})"
-        low, high = m.interval or (None, None)
-        rows.append({**where, "probe": what, "value": m.value, "low": low, "high": high})
+        rows.append({**where, "probe": what, "value": m.value, **bounds(m.interval)})
         for c in m.controls:
             if (target, c.name) in ((W, ALONE), (W, "untrained network")):
                 rows.append({**where, "probe": f"{what}, {c.name}", "value": c.value, "low": None, "high": None})

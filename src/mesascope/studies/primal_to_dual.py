@@ -11,7 +11,7 @@ from mesascope.instruments.contrast import difference
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, published
-from mesascope.types import Figure, Measurement, Scalar, Site
+from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 NETWORKS = tuple(Network(layers=n, seed=s) for n in (1, 2, 3, 4, 6) for s in (42, 100) if s == 42 or n in (2, 3, 4))
 FIRST, DEEP = Network(), Network(layers=4)
@@ -156,9 +156,8 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
     figures = published("B")
     for target, theirs in SOURCE.items():
         for m in _last(found, target):
-            low, high = m.interval or (None, None)
             where: dict[str, Scalar] = {"target": target, "layers": m.coordinates["layers"]}
-            ours = {"who": f"ours, seed {m.coordinates['seed']}", "cosine": m.value, "low": low, "high": high}
+            ours = {"who": f"ours, seed {m.coordinates['seed']}", "cosine": m.value, **bounds(m.interval)}
             rows.append({**where, **ours})
             if m.coordinates["seed"] == FIRST.seed:
                 telling = (QUERY, "untrained network", *((MOMENT_ALONE,) if target == W else ()))
@@ -189,9 +188,8 @@ def _matches(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
         if m.quantity == matching.AT_BEST.name and m.coordinates["seed"] == FIRST.seed:
-            low, high = m.interval or (None, None)
             row = {"layers": m.coordinates["layers"], "family": m.coordinates["family"]}
-            rows.append({**row, "R²": m.value, "low": low, "high": high})
+            rows.append({**row, "R²": m.value, **bounds(m.interval)})
     return Figure(
         name="matches-by-depth",
         section="Matching",
@@ -214,9 +212,8 @@ def _alphas(found: Sequence[Measurement]) -> Figure:
         for m in _last(found, target):
             if m.coordinates["seed"] != FIRST.seed:
                 continue
-            low, high = m.interval or (None, None)
             where: dict[str, Scalar] = {"kernel": target, "layers": m.coordinates["layers"]}
-            rows.append({**where, "probe of": "the network", "cosine": m.value, "low": low, "high": high})
+            rows.append({**where, "probe of": "the network", "cosine": m.value, **bounds(m.interval)})
             shown = (QUERY, "raw prompt", "untrained network", "another prompt's target")
             rows += [{**where, "probe of": c.name, "cosine": c.value} for c in m.controls if c.name in shown]
     return Figure(

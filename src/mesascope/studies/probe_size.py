@@ -6,7 +6,7 @@ from mesascope.instruments import probes
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, known, labelled
-from mesascope.types import Figure, Measurement, Scalar, Site
+from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 NETWORKS = tuple(Network(layers=layers, seed=seed) for layers in (2, 3, 4, 6) for seed in (42, 100))
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
@@ -55,11 +55,8 @@ def _figure(found: Sequence[Measurement]) -> Figure:
     for m in found:
         if m.quantity != COSINE:
             continue
-        low, high = m.interval or (None, None)
         where: dict[str, Scalar] = {"seed": f"seed {m.coordinates['seed']}", "prompts": m.coordinates["prompts"]}
-        rows.append(
-            {**where, "probe of": f"{m.coordinates['layers']} layers", "cosine": m.value, "low": low, "high": high}
-        )
+        rows.append({**where, "probe of": f"{m.coordinates['layers']} layers", "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["layers"] == 2:
             for name in (ALONE, PLANTED):
                 rows.append({**where, "probe of": name, "cosine": known(m, name).value})

@@ -11,7 +11,7 @@ from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Subject
+from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
 
 NETWORK = Network()
 OTHERS = tuple(Network(layers=n, seed=seed) for n, seed in ((2, 100), (3, 42), (3, 100), (4, 42), (4, 100)))
@@ -77,8 +77,7 @@ def _shift(found: Sequence[Measurement]) -> Figure:
         if m.coordinates["network"] == NETWORK.name:
             shown += [(f"control: {c.name}", c.value, c.interval) for c in m.controls if c.name != matching.STAYS]
         for name, value, interval in shown:
-            low, high = interval or (None, None)
-            rows.append({"noise": noise, "answers": name, "best λ": value, "low": low, "high": high})
+            rows.append({"noise": noise, "answers": name, "best λ": value, **bounds(interval)})
     return Figure(
         name="best-ridge-by-noise",
         section="Best match",

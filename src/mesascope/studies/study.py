@@ -99,9 +99,9 @@ def judge(claim: Claim, source: str, found: Found, session: Session) -> Outcome:
     evidence = tuple(
         Evidence(rule=str(rule), measurement=m, holds=rule.holds(m))
         for name, rule in claim.accept.items()
-        for m in _all(found.evidence.get(name, ()))
+        for m in several(found.evidence.get(name, ()))
     )
-    missing = [name for name in claim.accept if not _all(found.evidence.get(name, ()))]
+    missing = [name for name in claim.accept if not several(found.evidence.get(name, ()))]
     if missing:
         judgement, reason = "not decidable", f"not measured here: {', '.join(missing)}"
     elif session.profile == "smoke":
@@ -177,7 +177,8 @@ def known(measurement: Measurement, control: str) -> Measurement:
     raise LookupError(f"{measurement.quantity!r} has no control {control!r}.")
 
 
-def _all(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:
+def several(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:
+    """Evidence as a tuple, also where it is one number."""
     return evidence if isinstance(evidence, tuple) else (evidence,)
 
 

@@ -7,10 +7,10 @@ from statistics import fmean
 from mesascope.instruments import errors, probes, spectrum
 from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.contrast import difference
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
-from mesascope.types import Control, Figure, Measurement, Scalar, Site, Subject
+from mesascope.types import Control, Figure, Measurement, Scalar, Site, Subject, bounds
 
 TWO, FOUR = Network(), Network(layers=4)
 AGAIN = Network(seed=100)
@@ -24,7 +24,6 @@ TARGETS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment
 COSINE, R2, RESPONSE = probes.COSINE.name, probes.R2.name, "response"
 ALONE = "Xᵀy alone"
 POINTS = 80  # of a curve that are drawn
-SEEN = (0.3, 2.0)  # eigenvalues of XᵀX/n that training prompts have
 
 
 def run(session: Session) -> Found:
@@ -130,9 +129,8 @@ def _probe(m: Measurement) -> str:
 def _by_site(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in filter(_shown, found):
-        low, high = m.interval or (None, None)
         where: dict[str, Scalar] = {"probe": _probe(m), "after": m.coordinates["site"]}
-        rows.append({**where, "network": m.coordinates["network"], "value": m.value, "low": low, "high": high})
+        rows.append({**where, "network": m.coordinates["network"], "value": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == DENSE[2]:
             for c in m.controls:
                 if c.name in (ALONE, "untrained network"):
@@ -159,9 +157,8 @@ def _over_training(trained: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in filter(_shown, trained):
         if m.coordinates["site"] == _last(2):
-            low, high = m.interval or (None, None)
             where = {k: m.coordinates[k] for k in ("supervision", "step")}
-            rows.append({**where, "probe": _probe(m), "value": m.value, "low": low, "high": high})
+            rows.append({**where, "probe": _probe(m), "value": m.value, **bounds(m.interval)})
     return Figure(
         name="supervision-over-training",
         section="Side by side",
@@ -184,9 +181,8 @@ def _responses(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
         if m.quantity == RESPONSE and m.coordinates["layer"] == m.coordinates["layers"]:
-            low, high = m.interval or (None, None)
             where = {k: m.coordinates[k] for k in ("network", "eigenvalue")}
-            rows.append({**where, "share": m.value, "low": low, "high": high})
+            rows.append({**where, "share": m.value, **bounds(m.interval)})
     return Figure(
         name="supervision-spectral-response",
         section="Side by side",

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from mesascope.instruments import errors, probes, spectrum
 from mesascope.instruments.contrast import difference
 from mesascope.models import Transformer
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
-from mesascope.types import Control, Figure, Measurement, Scalar, Site
+from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
 
 WIDE, STANDARD, DEEP = Network(width=256), Network(), Network(layers=4)
 SEEDS = tuple(dataclasses.replace(network, seed=100) for network in (WIDE, STANDARD, DEEP))
 TARGETS = {name: probes.TARGETS[name] for name in ("w", "Xᵀy/n")}
 COSINE, RESPONSE = probes.COSINE.name, "response"
 PARAMETERS = "parameters"
-SEEN = (0.3, 2.0)  # eigenvalues of XᵀX/n that training prompts have
 
 
 def run(session: Session) -> Found:
@@ -115,9 +114,8 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
     for m in found:
         if m.quantity != COSINE:
             continue
-        low, high = m.interval or (None, None)
         where: dict[str, Scalar] = {"target": m.coordinates["target"], "after": m.coordinates["site"]}
-        rows.append({**where, "network": m.coordinates["network"], "cosine": m.value, "low": low, "high": high})
+        rows.append({**where, "network": m.coordinates["network"], "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == WIDE.name:
             rows += [{**where, "network": f"wide, {c.name}", "cosine": c.value} for c in m.controls if _telling(c)]
     return Figure(
@@ -145,9 +143,8 @@ def _responses(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
         if m.quantity == RESPONSE and m.coordinates["layer"] == m.coordinates["layers"]:
-            low, high = m.interval or (None, None)
             where = {name: m.coordinates[name] for name in ("network", "eigenvalue")}
-            rows.append({**where, "share resolved": m.value, "low": low, "high": high})
+            rows.append({**where, "share resolved": m.value, **bounds(m.interval)})
     return Figure(
         name="width-response",
         section="Width",

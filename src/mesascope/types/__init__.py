@@ -26,6 +26,7 @@ from mesascope.types.results import (
     Record,
     Scalar,
     Verdict,
+    bounds,
     table,
 )
 from mesascope.types.studies import (
@@ -68,5 +69,6 @@ __all__ = (
     "Subject",
     "Trace",
     "Verdict",
+    "bounds",
     "table",
 )

@@ -241,6 +241,12 @@ class Findings:
         return table(self.measurements)
 
 
+def bounds(interval: tuple[float, float] | None) -> dict[str, Scalar]:
+    """An interval as a figure's rows have it: under ``low`` and ``high``, both empty where there is none."""
+    low, high = interval or (None, None)
+    return {"low": low, "high": high}
+
+
 _COLUMNS = ("instrument", "quantity", "value", "low", "high", "n", "unit")
 
 

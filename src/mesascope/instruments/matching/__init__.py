@@ -38,7 +38,7 @@ from mesascope.instruments.matching.families import (
 )
 from mesascope.instruments.scores import Quantity, measure
 from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Figure, Measurement, Scalar, Subject
+from mesascope.types import Control, Figure, Measurement, Scalar, Subject, bounds
 
 LEAD = Quantity(name="R² over the first family's", combine=lambda m: (m[:, 0] - m[:, 1]) / m[:, 2])
 SLOPE = "slope of the best value on the predicted one"
@@ -172,8 +172,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
             ("subject", m.value, m.interval),
             *((c.name, c.value, c.interval) for c in m.controls if c.kind == "negative"),
         ]:
-            low, high = interval or (None, None)
-            rows.append({**m.coordinates, "answers": name, "R²": value, "low": low, "high": high})
+            rows.append({**m.coordinates, "answers": name, "R²": value, **bounds(interval)})
     return Figure(
         name="matching",
         section="Matching",

@@ -20,7 +20,7 @@ from mesascope.instruments.metrics.reference import Reference
 from mesascope.instruments.metrics.von_oswald import alignment
 from mesascope.instruments.stress import RIDGE
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Subject
+from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
 
 TUNING = 1024  # prompts that the gradient step is tuned on
 STEPS = (1, 2, 3)
@@ -95,15 +95,13 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     shown = [m for m in measurements if m.instrument == NAME and m.quantity in ORDER]
     rows: list[dict[str, Scalar]] = []
     for m in shown:
-        low, high = m.interval or (None, None)
         unit = "" if m.unit == "1" else f" ({m.unit})"
         rows.append(
             {
                 "metric": f"{m.quantity}{unit}, {m.coordinates['source']}",
                 "against": m.coordinates.get("reference", m.coordinates.get("predictor")),
                 "value": m.value,
-                "low": low,
-                "high": high,
+                **bounds(m.interval),
                 **{COLUMNS.get(c.name, c.name): c.value for c in m.controls},
             }
         )

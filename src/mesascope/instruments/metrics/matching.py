@@ -19,7 +19,7 @@ from mesascope.instruments.metrics.layers import Vectors, induced_weights, prefi
 from mesascope.instruments.metrics.panel import NAME, cosine
 from mesascope.instruments.scores import Quantity, measure, partners
 from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 BEST = "best-matching step"
 ITSELF = "this step itself, in single precision"
@@ -127,9 +127,8 @@ def heat_map(measurements: Sequence[Measurement]) -> Figure:
         where = f"{m.coordinates['reference']}, {m.coordinates['metric']}"
         other = next(c for c in m.controls if c.name == OTHERS)
         for panel, best, shown in ((where, "best", m), (f"{where}: {OTHERS}", "best in the control", other)):
-            low, high = shown.interval or (None, None)
             place = {"algorithm": panel, "layer": m.coordinates["layer"], "step": m.coordinates["step"]}
-            rows.append({**place, "best": m.coordinates[best], "similarity": shown.value, "low": low, "high": high})
+            rows.append({**place, "best": m.coordinates[best], "similarity": shown.value, **bounds(shown.interval)})
     return Figure(
         name="best-matching-steps",
         section="Metrics from the literature",
