@@ -55,6 +55,14 @@ def test_one_that_does_not_ship_is_a_stand_in_at_smoke_and_missing_on_a_laptop(t
     assert stand_in.domain.dims == (5,)
 
 
+def test_what_ships_is_what_the_zoo_has_but_for_full(tmp_path: Path) -> None:
+    networks, has = (Network(layers=1), NEVER), {"smoke": 1, "laptop": 1, "full": 2}
+    for profile, count in has.items():
+        session = Session("test", profile, 0, tmp_path / profile)  # type: ignore[arg-type]
+        assert session.shipped(networks) == networks[:count]
+    assert Session("test", "laptop", 0, tmp_path / "again").error(NEVER) == float("inf")
+
+
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published recipe, cut to a few steps."""

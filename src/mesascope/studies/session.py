@@ -82,8 +82,8 @@ class Session:
         return self._subjects[name]
 
     def shipped(self, networks: Sequence[Network]) -> tuple[Network, ...]:
-        """Those that can be had at this profile: all of them, but for ``laptop``, where the zoo decides."""
-        return tuple(n for n in networks if self.profile != "laptop" or n.ships_as in names())
+        """Those that can be had as they should be: where nothing is trained (any profile but ``full``), those in the zoo."""
+        return tuple(n for n in networks if self.profile == "full" or n.ships_as in names())
 
     def checkpoints(self, network: Network) -> tuple[int, ...]:
         """The steps of its training at which it can be had, in order; of what ships, its last is not among them."""
