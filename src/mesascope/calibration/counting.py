@@ -1,7 +1,5 @@
 """Shares of a count, with exact intervals."""
 
-from scipy.stats import binomtest
-
 
 def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
     """The share and its 95 % interval; NaN and (0, 1) of nothing.
@@ -10,5 +8,7 @@ def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
     """
     if of == 0:
         return float("nan"), (0.0, 1.0)
+    from scipy.stats import binomtest  # noqa: PLC0415  (a second to import, and only the panels' shares need it)
+
     interval = binomtest(hits, of).proportion_ci(0.95, method="exact")
     return hits / of, (float(interval.low), float(interval.high))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from mesascope.calibration.planted import Planted
@@ -67,7 +67,7 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     subject = noisy(exact, share, variance, generator(seed, "calibration/power noise"))
     own_loss = discrepancy(subject, exact, variance).sum(0)
     whole = float(discrepancy(subject, torch.zeros_like(subject), variance).sum(0).mean())
-    critical = float(norm.ppf(1 - (1 - LEVEL) / (2 * len(rivals))))
+    critical = float(ndtri(1 - (1 - LEVEL) / (2 * len(rivals))))
     fails = {}
     for rival in rivals:
         other = scored.path(fit_path(rival, runner, path, gains=False))
@@ -85,5 +85,5 @@ def _chance(loss: Tensor, own: Tensor, critical: float, floor: float) -> float:
     for contrast in found:
         spread = float(contrast.std())
         size = float(contrast.mean()) * len(contrast) ** 0.5
-        best = max(best, float(norm.cdf(size / spread - critical)) if spread > 0 else float(size > 0))
+        best = max(best, float(ndtr(size / spread - critical)) if spread > 0 else float(size > 0))
     return best

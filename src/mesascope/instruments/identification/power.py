@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor
 
 from mesascope.instruments.identification.families import Family, chosen
@@ -23,7 +23,7 @@ from mesascope.types import Control, Domain, Measurement
 
 LAYERS, POOL = 6, 512
 POWER, LEVEL = 0.9, 0.95
-CRITICAL = float(norm.ppf(1 - (1 - LEVEL) / 2))
+CRITICAL = float(ndtri(1 - (1 - LEVEL) / 2))
 """Of two one-sided tests at once (Bonferroni)."""
 TRIED = 2000
 """Experiments of the size that is said to be enough, drawn from the pool to see whether it is."""
@@ -70,7 +70,7 @@ class Contrast:
 
 def required(effect: float) -> float:
     """The least n, 2 or more, with effect ≥ (z_level + z_power)/√n; infinite where there is no effect."""
-    return max(2.0, math.ceil(((CRITICAL + float(norm.ppf(POWER))) / effect) ** 2)) if effect > 0 else math.inf
+    return max(2.0, math.ceil(((CRITICAL + float(ndtri(POWER))) / effect) ** 2)) if effect > 0 else math.inf
 
 
 def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, seed: int) -> Contrast:
