@@ -101,6 +101,42 @@ def test_a_probe_of_a_constant_scores_zero_cosine():
     assert not scores["t"][probes.COSINE].any()
 
 
+def test_uncentred_a_constant_guess_scores():
+    """A target about a large mean, and features that know nothing of it: the mean alone makes the cosine."""
+    rng = torch.Generator().manual_seed(0)
+    fitted, scored = torch.randn(2, 64, 2, 3, generator=rng, dtype=torch.float64) + torch.tensor([3.0, 0.0, 0.0])
+    nothing, noise = torch.zeros(64, 2, 1), torch.randn(2, 64, 2, 1, generator=rng)
+    targets = [{"t": fitted}, {"t": scored}]
+    constant, blind, seeing = (
+        probes.probe(pair, targets)["t"] for pair in ([nothing, nothing], list(noise), [fitted, scored])
+    )
+    by_hand = scored @ fitted.mean((0, 1)) / (scored.norm(dim=-1) * fitted.mean((0, 1)).norm())
+    torch.testing.assert_close(constant[probes.UNCENTRED], by_hand.mean(-1))
+    assert 0.8 < float(by_hand.mean()) < 0.95
+    assert float(blind[probes.UNCENTRED].mean()) == pytest.approx(float(by_hand.mean()), abs=0.02)
+    assert float(blind[probes.COSINE].mean()) == pytest.approx(0, abs=0.2)
+    assert float(seeing[probes.UNCENTRED].mean()) == pytest.approx(1, abs=1e-9)
+
+
+def test_the_uncentred_cosine_stands_beside_a_constant_guess_and_changes_nothing_else(planted, task, look):
+    value, control = look
+    targets = {"α": probes.kernel_weights(), "w": probes.TARGETS["w"]}
+    plain, found = (probes.linear_probes(planted, task, **SIZE, targets=targets, uncentred=u) for u in (False, True))
+    name = probes.UNCENTRED.name
+    assert [m for m in found if m.quantity != name] == list(plain)
+    assert all((probes.CONSTANT in {c.name for c in m.controls}) == (m.quantity == name) for m in found)
+    weights, alpha = (value(found, name, site=MID, target=t) for t in ("w", "α"))
+    assert weights.value == pytest.approx(1, abs=1e-9)
+    assert abs(control(weights, probes.CONSTANT)) < 0.2
+    # The examples are exchangeable, so the mean α has equal entries. The network holds nothing of α, and scores the same.
+    fresh = targets["α"](task.sample(1000, seed=1))
+    equal = float((fresh.mean(-1) / fresh.square().mean(-1).sqrt()).mean())
+    assert 0.5 < equal < 0.9
+    assert control(alpha, probes.CONSTANT) == pytest.approx(equal, abs=0.03)
+    assert alpha.value == pytest.approx(control(alpha, probes.CONSTANT), abs=0.05)
+    assert all(control(m, "target written in") > 0.999 for m in (weights, alpha))
+
+
 def test_planting_makes_room_in_a_narrow_stream():
     rng = torch.Generator().manual_seed(0)
     target = torch.randn(64, 2, 7, generator=rng, dtype=torch.float64)

@@ -28,6 +28,8 @@ from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject,
 NAME = "probes"
 COSINE = Quantity(name="cosine")
 R2 = Quantity(name="R²", combine=explained)
+UNCENTRED = Quantity(name="cosine, uncentred")
+CONSTANT = "constant guess"
 
 Target = Callable[[Prompts], Tensor]
 """What to probe for: (batch, output), or (batch, query, output) where it depends on the query."""
@@ -106,13 +108,15 @@ def linear_probes(
     targets: Mapping[str, Target] = TARGETS,
     reading: Reading = "query",
     sites: Sequence[Site] | None = None,
+    uncentred: bool = False,
 ) -> tuple[Measurement, ...]:
     """Cosine and R² of ridge probes after every sub-layer, read at the queries or elsewhere, on prompts not fitted on.
 
     With μ the mean target of the fitting prompts, the cosine is that between prediction − μ and target − μ, the mean
     over a prompt's queries (or labels), then over prompts; 0 where the prediction is μ itself. Without centring a probe that
     answers the mean would score high on XᵀX, which is nearly constant on isotropic inputs. R² is
-    1 − Σ‖target − prediction‖² / Σ‖target − μ‖².
+    1 − Σ‖target − prediction‖² / Σ‖target − μ‖². The uncentred cosine is that between prediction and target as they are; it
+    means something beside that of the constant guess μ only, its further negative control.
 
     Controls, for each site and target. Positive: the target written into the activations through a random matrix, as
     strong as they are. Negative: the untrained network; the target of another prompt of the stratum, in fitting and in
@@ -128,6 +132,7 @@ def linear_probes(
         targets: what to probe for, by name.
         reading: at which tokens; one map is fitted for all of them.
         sites: where in the residual stream; by default as it enters the first layer and after every sub-layer.
+        uncentred: the uncentred cosine too, as others report it.
 
     Raises:
         NotApplicable: the subject has no residual stream, a target does not exist for this task, or it depends on the
@@ -149,6 +154,7 @@ def linear_probes(
     by_query = [name for name, target in targets.items() if target(splits[0][:1]).ndim == 3]
     asked = [{name: w[name] for name in by_query} for w in wanted]
     fixed["query alone"] = probe([_query(p) for p in splits], asked) if by_query else {}
+    fixed[CONSTANT] = probe([torch.zeros(len(p), reads, 1) for p in splits], wanted) if uncentred else {}
     traced = [at_positions(subject, p, sites, reading)[1] for p in splits]
     fresh = untrained(subject, seed)
     reference = None if fresh is None else [at_positions(fresh, p, sites, reading)[1] for p in splits]
@@ -163,14 +169,16 @@ def linear_probes(
         for name in targets:
             one = [{name: w[name]} for w in wanted]
             planted = probe(plant(seen, [w[name] for w in wanted], seed), one)
-            for quantity in (COSINE, R2):
+            for quantity in (COSINE, R2, UNCENTRED) if uncentred else (COSINE, R2):
                 negative = {"another prompt's target": result[f"{name}/other"][quantity]}
                 if blank is not None:
                     negative["untrained network"] = blank[name][quantity]
                 negative |= {
                     source: scores[name][quantity]
                     for source, scores in fixed.items()
-                    if name in scores and not (source == "Xᵀy alone" and targets[name] is moment)
+                    if name in scores
+                    and not (source == "Xᵀy alone" and targets[name] is moment)
+                    and not (source == CONSTANT and quantity is not UNCENTRED)  # what the others count from
                 }
                 found.append(
                     measure(
@@ -220,11 +228,14 @@ def probe(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -
     scores: dict[str, dict[Quantity, Tensor]] = {}
     for name, fit in fits.items():
         centre = fit.mean
-        truth = targets[1][name].double().cpu() - centre
-        guess = fit.guess(features[1]) - centre
-        cosine = torch.nn.functional.cosine_similarity(guess, truth, dim=-1, eps=1e-30)
+        target, answered = targets[1][name].double().cpu(), fit.guess(features[1])
+        truth, guess = target - centre, answered - centre
+        cosine, uncentred = (
+            torch.nn.functional.cosine_similarity(a, b, dim=-1, eps=1e-30).mean(-1)
+            for a, b in ((guess, truth), (answered, target))
+        )
         sums = [(truth - guess).square().sum(-1).mean(-1), truth.square().sum(-1).mean(-1)]
-        scores[name] = {COSINE: cosine.mean(-1), R2: torch.stack(sums, -1)}
+        scores[name] = {COSINE: cosine, R2: torch.stack(sums, -1), UNCENTRED: uncentred}
     return scores
 
 
