@@ -237,12 +237,19 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _theory_check(options: argparse.Namespace) -> None:
-    outcomes = check(STATEMENTS)
+    known = {statement.key: statement for statement in STATEMENTS}
+    if unknown := [key for key in options.statements if key not in known]:
+        raise UsageError(
+            f"statement must be one of {', '.join(known)}; got {unknown[0]!r}. Leave it out for all of them."
+        )
+    outcomes = check([known[key] for key in dict.fromkeys(options.statements)] or STATEMENTS)
     if options.json:
         _print_json(outcomes)
     else:
         for outcome in outcomes:
             print(outcome)
+            if options.statements:
+                print(outcome.details)
         print(rests_on(outcomes))
     if broken := [outcome.key for outcome in outcomes if outcome.broken]:
         raise BrokenTheory(f"{len(broken)} of {len(outcomes)} statements are broken: {', '.join(broken)}.")
@@ -371,10 +378,13 @@ def _parser() -> argparse.ArgumentParser:
     theory = commands.add_parser("theory", help="the mathematics: check it, or write it out for provers")
     verbs = theory.add_subparsers(dest="verb", required=True, metavar="VERB")
     checking = verbs.add_parser("check", help="put every statement to every prover that is installed")
+    checking.add_argument(
+        "statements", nargs="*", metavar="STATEMENT", help="its short name, to see it whole; default: all, a line each"
+    )
     checking.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     checking.set_defaults(run=_theory_check)
-    exporting = verbs.add_parser("export", help="write the statements for a prover")
-    exporting.add_argument("--to", choices=["rocq", "lean", "smt"], required=True)
+    exporting = verbs.add_parser("export", help="write the statements for a prover or a reader")
+    exporting.add_argument("--to", choices=["rocq", "lean", "smt", "markdown"], required=True)
     exporting.add_argument("directory", help="new, empty, or made by mesascope")
     exporting.set_defaults(run=_theory_export)
     for sub in (checking, exporting):

@@ -6,15 +6,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from mesascope.theory import expressions, numeric, rocq, smt
+from mesascope.theory import expressions, numeric, rocq, running, smt
 from mesascope.theory.mathematics import mathematics, written
+from mesascope.theory.outcome import Need, Outcome, Verdict
 from mesascope.theory.statement import Statement
 
 POINTS = {"exact": 200, "numeric": 2000}
@@ -26,100 +26,14 @@ SEED = 4
 TIMEOUT = 900
 """Seconds that ``coqc`` may take for all statements: they take it about ten, many times that on a machine that is busy."""
 
-BROKEN = ("refuted", "unproved")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What one prover says of one statement.
-
-    Attributes:
-        status: ``proved``; ``proved for`` some values of the natural variables; ``held`` at every point tried, which is no proof;
-            ``refuted`` by a counter-example; ``unproved``, where the prover rejects the proof; ``undecided``; ``not checked``.
-        seconds: how long it took.
-        detail: a counter-example, the prover's message, the number of points.
-    """
-
-    status: str
-    seconds: float = 0.0
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """Why a hypothesis is there: values at which all the others hold and the conclusion fails, checked in exact fractions.
-
-    z3 looks for them, and where it finds none in time they are drawn at random.
-
-    Attributes:
-        hypothesis: which one.
-        status: ``needed``, ``not needed`` or ``undecided``; ``not checked`` without z3.
-        counterexample: values by the variables' names.
-    """
-
-    hypothesis: str
-    status: str
-    counterexample: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One statement, and what everybody says of it.
-
-    Attributes:
-        key, name, words, source, used, departs: the statement's own.
-        mathematics: hypotheses and conclusion in Unicode.
-        rocq, z3, exact, numeric: the verdicts.
-        lean: always ``not checked``; the text is emitted.
-        axioms: what the Rocq proofs rest on. They are printed for all of them together, so a single proof may use fewer.
-        satisfiable: whether the hypotheses can hold together.
-        needs: for each hypothesis, what happens without it.
-    """
-
-    key: str
-    name: str
-    words: str
-    mathematics: str
-    source: str
-    used: str
-    departs: str
-    rocq: Verdict
-    z3: Verdict
-    exact: Verdict
-    numeric: Verdict
-    lean: Verdict
-    axioms: tuple[str, ...]
-    satisfiable: str
-    needs: tuple[Need, ...]
-
-    @property
-    def broken(self) -> bool:
-        """Whether anybody rejects the statement, or a hypothesis is contradictory or idle."""
-        verdicts = (self.rocq, self.z3, self.exact, self.numeric)
-        idle = any(need.status == "not needed" for need in self.needs)
-        return any(v.status in BROKEN for v in verdicts) or self.satisfiable == "no" or idle
-
-    def __str__(self) -> str:
-        """One line: who proved it and in what time, and where it was tried."""
-        parts = []
-        for prover in ("rocq", "z3", "exact", "numeric"):
-            said: Verdict = getattr(self, prover)
-            detail = f" {said.detail}" if said.detail and said.status != "not checked" else ""
-            time_spent = f" ({said.seconds:.2f} s)" if said.seconds else ""
-            parts.append(f"{prover} {said.status}{detail}{time_spent}")
-        return f"{'BROKEN ' * self.broken}{self.key:<16} {self.name}: {'; '.join(parts)}"
-
-
-def rests_on(outcomes: Sequence[Outcome]) -> str:
-    """What the proofs assume, in a sentence, and what nobody has checked."""
-    named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
-    rocq_says = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"
-    return f"{rocq_says}. Lean: not checked; `mesascope theory export --to lean` emits the text."
+_Asked = tuple[str, bool, int, int]
+"""A network, whether it ran on exact numbers, at how many points the hypotheses held, and at how many the statement failed."""
 
 
 def check(statements: Sequence[Statement], seed: int = 0) -> tuple[Outcome, ...]:
     """Put every statement to Rocq, z3, exact fractions and float64; a prover that is missing says ``not checked``."""
     by_rocq, axioms = prove(statements)
+    by_running = run_networks(statements, seed)
     return tuple(
         Outcome(
             key=s.key,
@@ -133,6 +47,7 @@ def check(statements: Sequence[Statement], seed: int = 0) -> tuple[Outcome, ...]
             z3=decide(s),
             exact=try_fractions(s, seed),
             numeric=try_floats(s, seed),
+            running=by_running[s.key],
             lean=Verdict(status="not checked", detail="emitted, not compiled here"),
             axioms=axioms if proof.status == "proved" else (),
             satisfiable=satisfiable(s),
@@ -221,6 +136,26 @@ def try_floats(statement: Statement, seed: int) -> Verdict:
     return _held(tried, time.perf_counter() - start)
 
 
+def run_networks(
+    statements: Sequence[Statement], seed: int, change: running.Change = running.unchanged, *, fractions: bool = True
+) -> dict[str, Verdict]:
+    """By key, what hand-built networks say that run: in float64, and on binary fractions, with which they don't round.
+
+    Args:
+        statements: which ones are asked.
+        seed: of the prompts.
+        change: done to each network first; a mistake, to see it found.
+        fractions: False leaves these out.
+    """
+    asked: dict[str, list[_Asked]] = {s.key: [] for s in statements}
+    by_key = {s.key: s for s in statements}
+    for exact in (False, True)[: 1 + fractions]:
+        for run, reading in running.readings(exact=exact, seed=seed, change=change):
+            if reading.key in asked:
+                asked[reading.key].append((run.network, exact, *running.asked(by_key[reading.key], reading, exact)))
+    return {key: _together(said) for key, said in asked.items()}
+
+
 def satisfiable(statement: Statement) -> str:
     """Whether the hypotheses can hold together, for some lengths: yes, no, undecided, or not checked without z3."""
     if find_spec("z3") is None:
@@ -278,6 +213,18 @@ def _found(sequence: expressions.Sequence, found: dict[str, Fraction], *indices:
     if len(indices) == sequence.axes:
         return found.get(smt.constant(sequence, *indices), Fraction(0))
     return [_found(sequence, found, *indices, k) for k in range(numeric.LONGEST + 2)]
+
+
+def _together(said: Sequence[_Asked]) -> Verdict:
+    """What all networks together say of one statement."""
+    if not said:
+        return Verdict(status="not tied", detail="no network has its variables")
+    networks = ", ".join(dict.fromkeys(network for network, *_ in said))
+    if failed := ", ".join(dict.fromkeys(network for network, _, _, failures in said if failures)):
+        return Verdict(status="refuted", detail=f"by {failed}")
+    rounded, exact = (sum(points for _, whole, points, _ in said if whole == kind) for kind in (False, True))
+    status = "held" if rounded else "undecided"
+    return Verdict(status=status, detail=f"at {rounded} points in float64 and {exact} exact ones of {networks}")
 
 
 def _held(tried: int, seconds: float) -> Verdict:

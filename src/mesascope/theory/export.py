@@ -1,10 +1,10 @@
-"""Statements on disk, in the languages of provers."""
+"""Statements on disk, in the languages of provers and readers."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from mesascope.records.store import claim, write_text
-from mesascope.theory import lean, rocq, smt
+from mesascope.theory import lean, page, rocq, smt
 from mesascope.theory.statement import Statement
 
 
@@ -21,11 +21,13 @@ def files(statements: Sequence[Statement], to: str) -> dict[str, str]:
             return {"Statements.lean": lean.module(statements)}
         case "smt":
             return {f"{s.key}.smt2": smt.module(s) for s in statements}
-    raise ValueError(f"to must be rocq, lean or smt; got {to!r}. Choose one of these.")
+        case "markdown":
+            return {"statements.md": page.module(statements)}
+    raise ValueError(f"to must be rocq, lean, smt or markdown; got {to!r}. Choose one of these.")
 
 
 def export(statements: Sequence[Statement], to: str, directory: Path | str) -> tuple[Path, ...]:
-    """Write the statements for a prover; return the files.
+    """Write the statements for a prover or a reader; return the files.
 
     Raises:
         ValueError: an unknown language, or a directory that holds other files.

@@ -27,11 +27,15 @@ from mesascope.theory.expressions import (
     Sequence,
     Sum,
     natural,
+    variables,
 )
 from mesascope.theory.statement import Statement
 
 SLACK = 64 * torch.finfo(torch.float64).eps
 """Rounding allowed to float64, relative to the sum of the magnitudes of everything that is added up."""
+
+AMPLIFIED = 2**10 * SLACK
+"""The same for a few steps of an iteration that amplifies rounding."""
 
 DRAWN = 512
 """How many random fractions there are for one point; sequences of `LONGEST` + 2 entries and reals take theirs from it."""
@@ -39,9 +43,13 @@ DRAWN = 512
 LONGEST = 4
 """Natural variables are drawn from 0 to this."""
 
+MEASURED = "measured"
+"""Key of what is not computed but was read from a network: values by the expression that they take the place of."""
+
 Value = Tensor | Fraction
 Values = Mapping[str, Any]
-"""By the variables' names: a number (tensor or fraction) for a real, a list of them for a sequence, an int for a natural."""
+"""By the variables' names: a number (tensor, fraction or NumPy array of them) for a real, a list of them for a sequence, an int
+for a natural; and what is `MEASURED`: a number, for an expression within a sum or a quantifier a list of them."""
 
 
 def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool = True) -> Any:
@@ -193,7 +201,19 @@ def _place(variable: Real | Entry, values: dict[str, Any], naturals: Values) -> 
 
 
 def _evaluate(tree: Expression, values: Values) -> tuple[Any, Any]:
-    """The value, and its size: the same tree with every term positive, which bounds the rounding error up to a factor."""
+    """The value, and its size: the same tree with every term positive, which bounds the rounding error up to a factor.
+
+    A measured value's size is at least that of computing it: a network rounds as it computes.
+    """
+    if MEASURED in values and tree in values[MEASURED]:
+        value = values[MEASURED][tree]
+        for index in (v for v in variables(tree) if isinstance(v, Natural) and not v.meaning):
+            value = value[values[index.name]]
+        return value, abs(value) + _computed(tree, values)[1]
+    return _computed(tree, values)
+
+
+def _computed(tree: Expression, values: Values) -> tuple[Any, Any]:
     match tree:
         case Number():
             return tree.value, abs(tree.value)

@@ -68,7 +68,7 @@ gains = _sequence("kappa", "κ", "gain per channel")
 path = _sequence("w", "w", "weight after each step")
 
 tolerance = _real("eps", "ε", "squared error aimed at, or largest relative rounding error")
-bound = _real("h", "h", "smallest or largest target, or largest squared contraction factor")
+bound = _real("h", "h", "smallest or largest target, largest squared contraction factor, or largest squared cosine")
 scores = _sequence("s", "s", "attention score of each example")
 targets = _sequence("y", "y", "target of each example")
 inputs = _sequence("x", "x", "input of each example")

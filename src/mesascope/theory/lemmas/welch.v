@@ -45,3 +45,37 @@ Proof.
     apply total_le; intros k Hk; apply (total_term (fun l => F k l ^ 2)); [intros; apply pow2_ge_0 | exact Hk].
   - unfold F; rewrite total_swap; apply total_ext; intros i Hi; apply total_ext; intros; ring.
 Qed.
+
+Lemma total_none : forall n i c, (n <= i)%nat -> total (fun j => if Nat.eqb i j then c else 0) n = 0.
+Proof.
+  induction n as [|n IH]; intros i c H; simpl; [reflexivity|].
+  rewrite IH by lia; replace (Nat.eqb i n) with false by (symmetry; apply Nat.eqb_neq; lia); ring.
+Qed.
+
+Lemma total_only : forall n i c, (i < n)%nat -> total (fun j => if Nat.eqb i j then c else 0) n = c.
+Proof.
+  induction n as [|n IH]; intros i c H; [lia|]; simpl; destruct (Nat.eq_dec i n) as [->|N].
+  - rewrite total_none, Nat.eqb_refl by lia; ring.
+  - rewrite IH by lia; replace (Nat.eqb i n) with false by (symmetry; apply Nat.eqb_neq; exact N); ring.
+Qed.
+
+(* Where no two vectors are closer than h, the sum of all squared inner products is at most this. *)
+Lemma coherent : forall (u : nat -> nat -> R) m d h, let square := fun i => total (fun k => u i k ^ 2) d in
+  (forall i, (i < m)%nat -> forall j, (j < i)%nat -> total (fun k => u i k * u j k) d ^ 2 <= h * (square i * square j)) ->
+  total (fun i => total (fun j => total (fun k => u i k * u j k) d ^ 2) m) m
+  <= h * total square m ^ 2 + (1 - h) * total (fun i => square i ^ 2) m.
+Proof.
+  intros u m d h square H.
+  apply Rle_trans with
+    (total (fun i => total (fun j => h * square i * square j + (if Nat.eqb i j then (1 - h) * square i ^ 2 else 0)) m) m).
+  - apply total_le; intros i Hi; apply total_le; intros j Hj; destruct (Nat.lt_trichotomy i j) as [L|[<-|L]].
+    + replace (Nat.eqb i j) with false by (symmetry; apply Nat.eqb_neq; lia).
+      replace (total (fun k => u i k * u j k) d) with (total (fun k => u j k * u i k) d) by (apply total_ext; intros; ring).
+      pose proof (H j Hj i L); lra.
+    + rewrite Nat.eqb_refl.
+      replace (total (fun k => u i k * u i k) d) with (square i) by (apply total_ext; intros; ring); lra.
+    + replace (Nat.eqb i j) with false by (symmetry; apply Nat.eqb_neq; lia); pose proof (H i Hi j L); lra.
+  - right; transitivity (total (fun i => (h * total square m) * square i + (1 - h) * square i ^ 2) m).
+    + apply total_ext; intros i Hi; rewrite total_plus, total_only by exact Hi; rewrite total_scale; ring.
+    + rewrite total_plus, !total_scale; ring.
+Qed.

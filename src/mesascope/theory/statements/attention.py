@@ -42,6 +42,8 @@ def _masked(left: Sequence, right: Sequence) -> Expression:
 
 
 _exact = query * inputs[k] * v_of[k]
+applied = _prefix(examples[i, j] * Sum(index=k, length=d, term=examples[i, k] * direction[k]))
+"""What attention to a prefix makes of a token's own vector, a channel of it."""
 
 STATEMENTS = (
     Statement(
@@ -81,7 +83,7 @@ STATEMENTS = (
             index=j,
             length=d,
             formula=equals(
-                _prefix(examples[i, j] * Sum(index=k, length=d, term=examples[i, k] * direction[k])),
+                applied,
                 Sum(index=k, length=d, term=_prefix(examples[i, j] * examples[i, k]) * direction[k]),
             ),
         ),

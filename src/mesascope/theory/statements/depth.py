@@ -1,10 +1,55 @@
 """C: layers compound. Statements about a given number of layers, then about every number."""
 
-from mesascope.theory.expressions import Count, Every, equals
-from mesascope.theory.quantities import a, b, before, eta, k, last, later, n, path, rate, step, tolerance, w, w_star
+from mesascope.theory.expressions import All, Count, Every, Formula, equals
+from mesascope.theory.quantities import (
+    a,
+    b,
+    before,
+    error,
+    eta,
+    k,
+    last,
+    later,
+    n,
+    path,
+    rate,
+    step,
+    tolerance,
+    u,
+    w,
+    w_star,
+)
 from mesascope.theory.statement import SOURCE, Statement
 
 _DESCENT = Every(index=k, length=n, formula=equals(path[k + 1], step(path[k])))
+_next = (1 - u) * error
+
+
+def _regime(
+    name: str, words: str, product: tuple[Formula, ...], conclusion: Formula, rocq: str, departs: str = ""
+) -> Statement:
+    """What a step does to an error, by where the step product u = ηa lies."""
+    return Statement(
+        key=f"regime_{name}",
+        name=f"the five regimes of the step product: {_REGIMES[name]}",
+        words=words,
+        hypotheses=(*product, error**2 > 0) if name in ("short", "across", "apart") else product,
+        conclusion=conclusion,
+        source="this project, after the satellite papers of Nagy (2026)",
+        used="n_steps; how the residuals of models/constructions/gradient_descent.py move from layer to layer",
+        departs=departs,
+        rocq=rocq,
+    )
+
+
+_REGIMES = {
+    "short": "0 < u < 1",
+    "newton": "u = 1",
+    "across": "1 < u < 2",
+    "mirror": "u = 2",
+    "apart": "u > 2",
+}
+_SQUARE = "intros; assert (P : 0 < e ^ 2) by lra; replace ((1 - u) * e * e) with ((1 - u) * e ^ 2) by ring"
 
 STATEMENTS = (
     Statement(
@@ -115,5 +160,45 @@ STATEMENTS = (
         rocq="intros b a w_star n w eta Hb H H2; rewrite (descent b a w_star eta w n Hb H), Rpow_mult_distr.\n"
         "  rewrite <- pow_mult, Nat.mul_comm, pow_mult, <- (Rmult_1_l ((w 0%nat - w_star) ^ 2)) at 1.\n"
         "  apply Rmult_le_compat_r; [apply pow2_ge_0 | apply pow_R1_Rle; lra].",
+    ),
+    _regime(
+        "short",
+        "With a step product strictly between 0 and 1 the error shrinks and keeps its sign.",
+        (u > 0, u < 1),
+        All(formulas=(_next * error > 0, _next**2 < error**2)),
+        f"{_SQUARE}.\n  split; [apply Rmult_lt_0_compat; lra|].\n"
+        "  replace (((1 - u) * e) ^ 2) with ((1 - u) ^ 2 * e ^ 2) by ring; nra.",
+    ),
+    _regime(
+        "newton",
+        "With a step product of 1 no error is left.",
+        (equals(u, 1),),
+        equals(_next, 0),
+        "intros; subst; ring.",
+    ),
+    _regime(
+        "across",
+        "With a step product strictly between 1 and 2 the error shrinks and changes its sign.",
+        (u > 1, u < 2),
+        All(formulas=(_next * error < 0, _next**2 < error**2)),
+        f"{_SQUARE}.\n  assert (0 < (u - 1) * e ^ 2) by (apply Rmult_lt_0_compat; lra).\n"
+        "  assert (0 < u * (2 - u) * e ^ 2) by (apply Rmult_lt_0_compat; [apply Rmult_lt_0_compat|]; lra).\n"
+        "  split; [lra|]; replace (((1 - u) * e) ^ 2) with ((1 - u) ^ 2 * e ^ 2) by ring; lra.",
+    ),
+    _regime(
+        "mirror",
+        "With a step product of 2 the error changes its sign and nothing else.",
+        (equals(u, 2),),
+        equals(_next, -error),
+        "intros; subst; ring.",
+    ),
+    _regime(
+        "apart",
+        "With a step product above 2 the error changes its sign and grows.",
+        (u > 2,),
+        All(formulas=(_next * error < 0, _next**2 > error**2)),
+        f"{_SQUARE}.\n  assert (0 < (u - 1) * e ^ 2) by (apply Rmult_lt_0_compat; lra).\n"
+        "  assert (0 < u * (u - 2) * e ^ 2) by (apply Rmult_lt_0_compat; [apply Rmult_lt_0_compat|]; lra).\n"
+        "  split; [lra|]; replace (((1 - u) * e) ^ 2) with ((1 - u) ^ 2 * e ^ 2) by ring; lra.",
     ),
 )

@@ -5,6 +5,7 @@ from mesascope.theory.quantities import (
     a,
     a_1,
     b,
+    bound,
     curvatures,
     d,
     eta,
@@ -32,8 +33,13 @@ def _vectors(index: Natural, term: Expression) -> Sum:
     return Sum(index=index, length=m, term=term)
 
 
+def _square(index: Natural) -> Sum:
+    return Sum(index=k, length=d, term=vectors[index, k] ** 2)
+
+
 _inner = Sum(index=k, length=d, term=vectors[i, k] * vectors[j, k])
-_trained = eta + rate_of_gain * (a * (1 - eta * a))
+trained_step = eta + rate_of_gain * (a * (1 - eta * a))
+"""The step size after one step of training it."""
 
 STATEMENTS = (
     Statement(
@@ -76,8 +82,7 @@ STATEMENTS = (
         key="welch_floor",
         name="more vectors than dimensions cannot all be orthogonal",
         words="For m vectors in d dimensions, d times the sum of all squared inner products is at least (Σ|uᵢ|²)².",
-        conclusion=_vectors(i, Sum(index=k, length=d, term=vectors[i, k] ** 2)) ** 2
-        <= Count(value=d) * _vectors(i, _vectors(j, _inner**2)),
+        conclusion=_vectors(i, _square(i)) ** 2 <= Count(value=d) * _vectors(i, _vectors(j, _inner**2)),
         source="Welch, Lower bounds on the maximum cross correlation of signals (1974)",
         used="interference of features that share a residual stream",
         departs="With unit vectors and coherence μ it says m² ≤ d(m + m(m − 1)μ²), that is μ² ≥ (m − d)/(d(m − 1)).",
@@ -85,10 +90,31 @@ STATEMENTS = (
         cases=({"m": 1, "d": 1}, {"m": 2, "d": 1}, {"m": 1, "d": 2}),
     ),
     Statement(
+        key="welch_coherence",
+        name="how close some two of many vectors must be",
+        words="If no two of m vectors in d dimensions have a squared cosine above h, the Welch floor bounds h from below.",
+        hypotheses=(
+            Every(
+                index=i,
+                length=m,
+                formula=Every(index=j, length=i, formula=_inner**2 <= bound * (_square(i) * _square(j))),
+            ),
+        ),
+        conclusion=_vectors(i, _square(i)) ** 2
+        <= Count(value=d)
+        * (_vectors(i, _square(i) ** 2) + bound * (_vectors(i, _square(i)) ** 2 - _vectors(i, _square(i) ** 2))),
+        source="Welch, Lower bounds on the maximum cross correlation of signals (1974)",
+        used="as welch_floor",
+        departs="For unit vectors it says m ≤ d(1 + h(m − 1)), that is h ≥ (m − d)/(d(m − 1)).",
+        rocq="intros m d u h H; apply Rle_trans with (1 := welch u m d); apply Rmult_le_compat_l; [apply pos_INR|].\n"
+        "  pose proof (coherent u m d h H) as C; cbv zeta in C; lra.",
+        cases=({"m": 1, "d": 1}, {"m": 2, "d": 1}),
+    ),
+    Statement(
         key="gain_descent",
         name="training the gain contracts its own error",
         words="A gradient step on ℓ(η) = (1 − ηa)²/2 multiplies 1 − ηa by 1 − τa²: faster for larger a, and with one rest only.",
-        conclusion=equals(1 - _trained * a, (1 - rate_of_gain * a**2) * (1 - eta * a)),
+        conclusion=equals(1 - trained_step * a, (1 - rate_of_gain * a**2) * (1 - eta * a)),
         source=_OURS,
         used="how a layer's gain comes to be Newton's in training",
     ),
@@ -97,7 +123,7 @@ STATEMENTS = (
         name="a gain that falls short grows",
         words="With positive curvature, training raises the step size where ηa < 1.",
         hypotheses=(a > 0, rate_of_gain > 0, eta * a < 1),
-        conclusion=_trained > eta,
+        conclusion=trained_step > eta,
         source=_OURS,
         used="gain_descent",
         rocq="intros; assert (0 < tau * (a * (1 - eta * a))) by (repeat apply Rmult_lt_0_compat; lra); lra.",
@@ -107,7 +133,7 @@ STATEMENTS = (
         name="a gain that does not fall short does not grow",
         words="With positive curvature, training does not raise the step size where ηa ≥ 1.",
         hypotheses=(a > 0, rate_of_gain > 0, eta * a >= 1),
-        conclusion=_trained <= eta,
+        conclusion=trained_step <= eta,
         source=_OURS,
         used="gain_grows: it grows exactly where ηa < 1",
         rocq="intros; assert (0 <= tau * (a * (eta * a - 1))) by (repeat apply Rmult_le_pos; lra); lra.",

@@ -28,7 +28,8 @@ def _total(term: Expression) -> Sum:
     return Sum(index=k, length=n + 1, term=term)
 
 
-_prediction = _total(exp(scores[k]) * targets[k]) / _total(exp(scores[k]))
+prediction = _total(exp(scores[k]) * targets[k]) / _total(exp(scores[k]))
+"""Softmax attention's average of the targets."""
 
 STATEMENTS = (
     Statement(
@@ -116,7 +117,7 @@ STATEMENTS = (
         name="softmax over examples is not below the smallest target",
         words="If no target is below h, neither is softmax attention's average of them, whatever their number and the scores.",
         hypotheses=(Every(index=k, length=n + 1, formula=targets[k] >= bound),),
-        conclusion=_prediction >= bound,
+        conclusion=prediction >= bound,
         source=f"{SOURCE}, Theorem B1, for two; for every number, this project",
         used="as B1",
         departs="Real exponentials, n + 1 ≥ 1 examples. z3 is told only that exponentials are positive.",
@@ -127,7 +128,7 @@ STATEMENTS = (
         name="softmax over examples is not above the largest target",
         words="If no target is above h, neither is softmax attention's average of them, whatever their number and the scores.",
         hypotheses=(Every(index=k, length=n + 1, formula=targets[k] <= bound),),
-        conclusion=_prediction <= bound,
+        conclusion=prediction <= bound,
         source=f"{SOURCE}, Theorem B2, for two; for every number, this project",
         used="as B2",
         departs="Real exponentials, n + 1 ≥ 1 examples. z3 is told only that exponentials are positive.",

@@ -1,0 +1,37 @@
+"""The statements for readers: in words, in mathematics, and what they are tied to, as Markdown."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+
+from mesascope.theory import running
+from mesascope.theory.mathematics import mathematics
+from mesascope.theory.statement import Statement
+from mesascope.theory.statements import TOPICS
+
+
+def module(statements: Sequence[Statement]) -> str:
+    """A page with a part for each topic that has some of these statements."""
+    wanted = {s.key for s in statements}
+    networks = running.networks()
+    parts = [
+        "# The statements",
+        f"What these are, and what stands behind them: [theory.md](theory.md). There are {len(wanted)}.",
+    ]
+    for topic in TOPICS:
+        if entries := [_entry(s, networks.get(s.key, ())) for s in topic.STATEMENTS if s.key in wanted]:
+            heading, _, more = inspect.cleandoc(topic.__doc__ or "").partition("\n")
+            parts += [f"## {heading.rstrip('.')}", *filter(None, [more.strip()]), *entries]
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(statement: Statement, networks: Sequence[str]) -> str:
+    return "  \n".join(_lines(statement, networks))
+
+
+def _lines(statement: Statement, networks: Sequence[str]) -> Iterator[str]:
+    yield f"**{statement.key}**, {statement.name}. {statement.words}"
+    yield f"`{mathematics(statement)}`"
+    if statement.departs:
+        yield statement.departs
+    ran = f" Asked of networks that run: {', '.join(networks)}." if networks else ""
+    yield f"*{statement.source}. Used: {statement.used}.{ran}*"

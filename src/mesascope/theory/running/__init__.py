@@ -1,0 +1,76 @@
+"""Statements asked of networks that run: variables read from named channels, expressions from what the layers compute."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mesascope.models.constructions import Construction
+from mesascope.theory import numeric
+from mesascope.theory.running import one_channel, primal, several_channels, softmax, training
+from mesascope.theory.running.reading import Change, Reading
+from mesascope.theory.statement import Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """A network that is run to see what statements say of it.
+
+    Attributes:
+        network: which one, for readers.
+        read: the readings, given what is done to the network first, whether in fractions, and the seed.
+        exact: whether it can be run on binary fractions without rounding.
+    """
+
+    network: str
+    read: Callable[[Change, bool, int], Iterator[Reading]]
+    exact: bool = False
+
+
+RUNS = (
+    Run(network="gradient descent in one channel", read=one_channel.one_channel, exact=True),
+    Run(network="gradient descent in three channels", read=several_channels.several_channels, exact=True),
+    Run(network="a step size for each channel", read=several_channels.per_channel, exact=True),
+    Run(network="gradient descent with two outputs", read=several_channels.several_targets),
+    Run(network="gradient descent under a causal mask", read=primal.causal_descent, exact=True),
+    Run(network="one layer of softmax attention", read=softmax.softmax),
+    Run(network="conjugate gradient", read=primal.conjugate_gradient),
+    Run(network="a gain that is trained", read=training.gain),
+)
+
+
+def unchanged(construction: Construction) -> Construction:
+    """The network as it is."""
+    return construction
+
+
+def readings(*, exact: bool, seed: int, change: Change = unchanged) -> Iterator[tuple[Run, Reading]]:
+    """All that the networks say, in float64 or in exact fractions."""
+    for run in RUNS:
+        if run.exact or not exact:
+            yield from ((run, reading) for reading in run.read(change, exact, seed))
+
+
+def networks() -> dict[str, tuple[str, ...]]:
+    """By a statement's key, the networks that it is asked of."""
+    found: dict[str, dict[str, None]] = {}
+    for run, reading in readings(exact=False, seed=0):
+        found.setdefault(reading.key, {})[run.network] = None
+    return {key: tuple(names) for key, names in found.items()}
+
+
+def asked(statement: Statement, reading: Reading, exact: bool) -> tuple[int, int]:
+    """At how many points the hypotheses hold, and at how many the statement fails: there the conclusion does, or a law.
+
+    What a network computes is in float64: rounding is forgiven, unless the reading is exact.
+    """
+    values = {**reading.values, numeric.MEASURED: reading.measured}
+    slack = 0 if exact else numeric.AMPLIFIED if statement.unstable else numeric.SLACK
+    assumed, violated = numeric.violations(statement, values, slack)
+    for place in reading.laws:
+        violated = violated | (True ^ numeric.holds(statement.hypotheses[place], values, slack))
+    points = np.broadcast_arrays(np.atleast_1d(assumed), np.atleast_1d(violated))
+    return int(points[0].sum()), int(points[1].sum())
+
+
+__all__ = ("RUNS", "Change", "Reading", "Run", "asked", "networks", "readings", "unchanged")

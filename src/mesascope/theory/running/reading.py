@@ -1,0 +1,130 @@
+"""What a network that runs says of the statements: its channels, read at every depth, as numbers that statements are asked at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.models.constructions import Channels, Construction
+from mesascope.models.constructions.ordinary import as_transformer
+from mesascope.models.subject import TransformerSubject
+from mesascope.seeds import generator
+from mesascope.theory.expressions import Expression
+from mesascope.types import Prompts, Site, Subject
+
+Numbers = Any
+"""One number a point: a tensor in float64, or a NumPy array of fractions, which are what the float64 numbers are."""
+
+Measured = Mapping[Expression, Any]
+"""By expression, what a network computed in its place; within a quantifier a list, over its index."""
+
+Change = Callable[[Construction], Construction]
+"""What is done to a network before it runs: nothing, but where a test wants to see its mistake found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reading:
+    """One statement at points where a network ran.
+
+    Attributes:
+        key: the statement's.
+        values: the variables' values, by name (`numeric.Values`); read from channels, or known of prompts and weights.
+        measured: what the network computed where the statement has an expression, so that the statement is about the network and
+            not about arithmetic.
+        laws: places of the hypotheses that say what a layer does. They must hold at every point; the others pick points.
+    """
+
+    key: str
+    values: Mapping[str, Any]
+    measured: Measured = field(default_factory=dict)
+    laws: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ran:
+    """A network's channels while it ran.
+
+    Attributes:
+        held: by depth, from before the first layer to after the last, the channels by name (batch, position, channel).
+        added: by layer, what its attention added to them.
+        examples: how many positions are examples; queries follow.
+    """
+
+    held: tuple[Mapping[str, Numbers], ...]
+    added: tuple[Mapping[str, Numbers], ...]
+    examples: int
+
+
+def ran(subject: Subject, channels: Channels, prompts: Prompts, exact: bool) -> Ran:
+    """Run a network and read its channels at every depth."""
+    layers = range(len(subject.path))
+    before = [Site(layer=layer, kind="resid_pre") for layer in layers]
+    after, added = list(subject.path), [Site(layer=layer, kind="attn_out") for layer in layers]
+    trace = subject.trace(prompts, capture=[*before[:1], *after, *added])
+
+    def named(site: Site) -> Mapping[str, Numbers]:
+        return {name: numbers(value, exact) for name, value in channels.split(trace[site]).items()}
+
+    held, attended = tuple(named(site) for site in (before[0], *after)), tuple(named(site) for site in added)
+    return Ran(held=held, added=attended, examples=prompts.xs.shape[1])
+
+
+def numbers(values: Tensor, exact: bool) -> Numbers:
+    """The same numbers, as fractions if arithmetic with them is to be exact."""
+    return np.vectorize(Fraction, otypes=[object])(values.numpy()) if exact else values
+
+
+def draw(size: tuple[int, ...], seed: int, stream: str, exact: bool, *, zero: bool = True) -> Tensor:
+    """Random numbers: normal, or small binary fractions, with which a few layers compute without rounding.
+
+    Args:
+        size: their shape.
+        seed, stream: of the draw.
+        exact: binary fractions, halves from −2 to 2.
+        zero: whether 0 may be among these.
+    """
+    rng = generator(seed, f"theory/running/{stream}/{'exact' if exact else 'float'}")
+    if not exact:
+        return torch.randn(size, generator=rng, dtype=torch.float64)
+    halves = torch.randint(1, 5, size, generator=rng) * (2 * torch.randint(0, 2, size, generator=rng) - 1)
+    drawn = halves.double() / 2
+    return drawn * (torch.rand(size, generator=rng) < 0.9) if zero else drawn
+
+
+def prompts_of(
+    xs: Float[Tensor, "batch example dim"],
+    ys: Float[Tensor, "batch example"],
+    queries: Float[Tensor, "batch query dim"] | None = None,
+) -> Prompts:
+    """Prompts that ask for each of the weights: the queries, if not given, are the unit vectors."""
+    batch, _, dim = xs.shape
+    asked = torch.eye(dim, dtype=torch.float64).expand(batch, dim, dim) if queries is None else queries
+    return Prompts(
+        xs=xs,
+        ys=ys,
+        queries=asked,
+        targets=torch.zeros(asked.shape[:2], dtype=torch.float64),  # nobody reads them
+        target_variance=torch.ones(batch, dtype=torch.float64),
+    )
+
+
+def subjects(construction: Construction, dim: int, examples: int, exact: bool) -> tuple[Subject, ...]:
+    """The hand-built network, and its weights in the ordinary transformer: in float64, as the root of a width is no fraction.
+
+    What does not score linearly has no such weights.
+    """
+    if exact or construction.build(dim).scores != "linear":
+        return (construction,)
+    model = as_transformer(construction, dim, examples)
+    return construction, TransformerSubject(name=f"{construction.name} in the transformer", model=model)
+
+
+def along(parts: list[Numbers]) -> Numbers:
+    """Points of several prompts or layers as one row of points."""
+    first = parts[0]
+    return torch.cat(parts) if isinstance(first, Tensor) else np.concatenate(parts)
