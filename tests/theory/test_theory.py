@@ -21,6 +21,7 @@ from mesascope.theory.mathematics import mathematics
 from mesascope.theory.quantities import a, a_1, a_2, b, d, energies, eta, i, k, u, w, w_star, weights
 from mesascope.theory.statement import Statement
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # trees have no shapes to check, and every node of one would be
 checking = importlib.import_module("mesascope.theory.check")  # the package has a function of this name
 SOURCE_KEYS = (
     *(f"A{n}" for n in range(1, 8)),
