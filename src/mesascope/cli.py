@@ -242,7 +242,10 @@ def _theory_check(options: argparse.Namespace) -> None:
         raise UsageError(
             f"statement must be one of {', '.join(known)}; got {unknown[0]!r}. Leave it out for all of them."
         )
-    outcomes = check([known[key] for key in dict.fromkeys(options.statements)] or STATEMENTS)
+    project = None if options.lean is None else Path(options.lean)
+    if project is not None and not project.is_dir():
+        raise UsageError(f"--lean must be a folder, a Lake project that depends on Mathlib; got {options.lean}.")
+    outcomes = check([known[key] for key in dict.fromkeys(options.statements)] or STATEMENTS, lean_project=project)
     if options.json:
         _print_json(outcomes)
     else:
@@ -382,6 +385,7 @@ def _parser() -> argparse.ArgumentParser:
         "statements", nargs="*", metavar="STATEMENT", help="its short name, to see it whole; default: all, a line each"
     )
     checking.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    checking.add_argument("--lean", metavar="PROJECT", help="a Lake project with Mathlib, to compile the Lean text in")
     checking.set_defaults(run=_theory_check)
     exporting = verbs.add_parser("export", help="write the statements for a prover or a reader")
     exporting.add_argument("--to", choices=["rocq", "lean", "smt", "markdown"], required=True)

@@ -14,7 +14,7 @@ import torch
 
 from mesascope.cli import main
 from mesascope.theory import STATEMENTS, check, numeric, smt
-from mesascope.theory.check import decide, needs, prove, satisfiable, try_floats, try_fractions
+from mesascope.theory.check import decide, needs, prove, prove_in_lean, satisfiable, try_floats, try_fractions
 from mesascope.theory.export import export, files
 from mesascope.theory.expressions import All, Every, Natural, Sum, absolute, equals, exp, variables
 from mesascope.theory.mathematics import mathematics
@@ -189,6 +189,22 @@ def test_a_counterexample_is_what_z3_says_and_fractions_confirm():
     found = {name: Fraction(value) for name, value in need.counterexample.items()}
     zero = Fraction(0)
     assert found.get("b", zero) != found.get("a", zero) * found.get("w_star", zero)
+
+
+def test_lean_compiles_where_there_is_a_project(monkeypatch, tmp_path):
+    """With a stand-in for lake, which fails at the second theorem: no real one was at hand."""
+    lake = tmp_path / "lake"
+    lake.write_text(
+        '#!/bin/sh\nline=$(grep -n "^theorem A6" "$3" | cut -d: -f1)\necho "$3:$line:2: error: linarith failed"\nexit 1\n'
+    )
+    lake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    right, wrong = prove_in_lean((BY_KEY["A1"], BY_KEY["A6"]), tmp_path)
+    assert right.status == "proved" and (wrong.status, wrong.detail) == ("unproved", "linarith failed")
+    lake.write_text("#!/bin/sh\necho unknown package Mathlib >&2\nexit 1\n")
+    with pytest.raises(RuntimeError, match="unknown package Mathlib"):
+        prove_in_lean((BY_KEY["A1"],), tmp_path)
+    assert {v.status for v in prove_in_lean(STATEMENTS, None)} == {"not checked"}
 
 
 def test_smt_text_stands_alone():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mesascope.theory import expressions, numeric, rocq, running, smt
+from mesascope.theory import expressions, lean, numeric, rocq, running, smt
 from mesascope.theory.mathematics import mathematics, written
 from mesascope.theory.outcome import Need, Outcome, Verdict
 from mesascope.theory.statement import Statement
@@ -24,15 +24,22 @@ SEED = 4
 """Of the search for counter-examples, which are confirmed whatever they come from: one with which they are found soon."""
 
 TIMEOUT = 900
-"""Seconds that ``coqc`` may take for all statements: they take it about ten, many times that on a machine that is busy."""
+"""Seconds that ``coqc`` or Lean may take for all statements: ``coqc`` takes about ten, many times that on a busy machine."""
 
 _Asked = tuple[str, bool, int, int]
 """A network, whether it ran on exact numbers, at how many points the hypotheses held, and at how many the statement failed."""
 
 
-def check(statements: Sequence[Statement], seed: int = 0) -> tuple[Outcome, ...]:
-    """Put every statement to Rocq, z3, exact fractions and float64; a prover that is missing says ``not checked``."""
+def check(statements: Sequence[Statement], seed: int = 0, lean_project: Path | None = None) -> tuple[Outcome, ...]:
+    """Put every statement to Rocq, z3, exact fractions, float64 and networks; a prover that is missing says ``not checked``.
+
+    Args:
+        statements: which ones.
+        seed: of what is drawn.
+        lean_project: a Lake project that depends on Mathlib, in which the Lean text is compiled.
+    """
     by_rocq, axioms = prove(statements)
+    by_lean = prove_in_lean(statements, lean_project)
     by_running = run_networks(statements, seed)
     return tuple(
         Outcome(
@@ -48,12 +55,12 @@ def check(statements: Sequence[Statement], seed: int = 0) -> tuple[Outcome, ...]
             exact=try_fractions(s, seed),
             numeric=try_floats(s, seed),
             running=by_running[s.key],
-            lean=Verdict(status="not checked", detail="emitted, not compiled here"),
+            lean=in_lean,
             axioms=axioms if proof.status == "proved" else (),
             satisfiable=satisfiable(s),
             needs=needs(s),
         )
-        for s, proof in zip(statements, by_rocq, strict=True)
+        for s, proof, in_lean in zip(statements, by_rocq, by_lean, strict=True)
     )
 
 
@@ -90,6 +97,33 @@ def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[s
     times = _times(done.stdout)
     verdicts = (failed.get(s.key) or Verdict(status="proved", seconds=times[s.key]) for s in statements)
     return tuple(verdicts), _axioms(done.stdout)
+
+
+def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tuple[Verdict, ...]:
+    """Lean's verdicts. Its tactics are generic, without hints: ``unproved`` says that they fail, and nothing of the statement.
+
+    Raises:
+        RuntimeError: Lean failed, but at no statement; the project lacks Mathlib, say.
+    """
+    lake = shutil.which("lake")
+    if project is None or lake is None:
+        missing = "emitted, not compiled here" if project is None else "lake is not installed"
+        return (Verdict(status="not checked", detail=missing),) * len(statements)
+    text = lean.module(statements)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "Statements.lean"
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [lake, "env", "lean", str(path)], cwd=project, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    said = re.findall(r":(\d+):\d+: error: (.*)", done.stdout + done.stderr)
+    failed = {_theorem_at(text, int(line)): message for line, message in reversed(said)}
+    if None in failed or (done.returncode and not failed):
+        raise RuntimeError(f"lean failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
+    return tuple(
+        Verdict(status="unproved", detail=failed[s.key]) if s.key in failed else Verdict(status="proved")
+        for s in statements
+    )
 
 
 def decide(statement: Statement) -> Verdict:
@@ -241,7 +275,7 @@ def _number(value: object) -> str:
 
 def _theorem_at(text: str, line: int) -> str | None:
     """The theorem that a line of the file belongs to."""
-    above = re.findall(r"^Theorem (\w+)", "\n".join(text.splitlines()[:line]), flags=re.MULTILINE)
+    above = re.findall(r"^[Tt]heorem (\w+)", "\n".join(text.splitlines()[:line]), flags=re.MULTILINE)
     return above[-1] if above else None
 
 

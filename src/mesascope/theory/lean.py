@@ -1,4 +1,4 @@
-"""Statements as Lean 4 text over Mathlib. Nothing here compiles it: `check` says so."""
+"""Statements as Lean 4 text over Mathlib. `check` compiles it where there is a project to do so in."""
 
 from collections.abc import Iterable
 

@@ -50,7 +50,7 @@ class Outcome:
         rocq, z3, exact, numeric: the verdicts.
         running: that of networks which run, the statement's variables being read from their channels; ``not tied`` where no
             network has them.
-        lean: always ``not checked``; the text is emitted.
+        lean: Lean's verdict where there is a project to compile in. Its proofs have no hints, so ``unproved`` breaks nothing.
         axioms: what the Rocq proofs rest on. They are printed for all of them together, so a single proof may use fewer.
         satisfiable: whether the hypotheses can hold together.
         needs: for each hypothesis, what happens without it.
@@ -109,4 +109,7 @@ def rests_on(outcomes: Sequence[Outcome]) -> str:
     """What the proofs assume, in a sentence, and what nobody has checked."""
     named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
     rocq_says = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"
-    return f"{rocq_says}. Lean: not checked; `mesascope theory export --to lean` emits the text."
+    proved = sum(outcome.lean.status == "proved" for outcome in outcomes)
+    unproved = sum(outcome.lean.status == "unproved" for outcome in outcomes)
+    lean_says = f"{proved} proved, {unproved} not by its generic tactics" if proved or unproved else "not checked"
+    return f"{rocq_says}. Lean: {lean_says}; `mesascope theory export --to lean` emits the text."
