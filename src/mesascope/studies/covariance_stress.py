@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 from mesascope.instruments import directions, stress
 from mesascope.instruments.stress import Distribution
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, published
 from mesascope.tasks import Covariance, Diagonal, Gaussian, Identity, LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
 NETWORKS = (
-    *(Network(layers=layers) for layers in (1, 2, 3, 4, 6)),
-    *(Network(layers=layers, seed=100) for layers in (2, 3, 4)),
+    Network(layers=1),
+    TWO_LAYERS[0],
+    *(Network(layers=layers) for layers in (3, 4, 6)),
+    TWO_LAYERS[1],
+    *(Network(layers=layers, seed=100) for layers in (3, 4)),
 )
 COVARIANCES: dict[str, Covariance] = {
     "identity": Identity(),
@@ -44,7 +47,7 @@ def run(session: Session) -> Found:
     """Every network on the four covariances, on the sweep, and by direction."""
     smoke = session.profile == "smoke"
     sweep = {name: c for name, c in SWEEP.items() if not smoke or c.condition in (1.0, 100.0)}
-    networks = session.shipped((Network(),) if smoke else NETWORKS)
+    networks = session.shipped(TWO_LAYERS[:1] if smoke else NETWORKS)
     table: list[Measurement] = []
     swept: list[Measurement] = []
     looked: list[Measurement] = []
@@ -277,7 +280,7 @@ def _paths(field: str, names: Sequence[str] = tuple(COVARIANCES)) -> tuple[str, 
 
 
 _ANISOTROPIC = ("diagonal", "strong diagonal", "correlated")
-_SHORT = {Network(): 0.002}
+_SHORT = {TWO_LAYERS[0]: 0.002}
 
 STUDY = Study(
     name="covariance-stress",

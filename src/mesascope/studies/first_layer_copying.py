@@ -3,12 +3,12 @@
 import dataclasses
 
 from mesascope.instruments import ablation, copying, mixing
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick, published
 from mesascope.types import Measurement, Scalar, Site
 
-NETWORKS = (Network(), Network(seed=100))
+NETWORKS = TWO_LAYERS
 HEADS = range(4)
 AFTER = Site(layer=0, kind="resid_post")
 _FACTORS = tuple(f"L0_single_head_zero_ablation_mse_factor/{i}" for i in (0, 1))

@@ -10,13 +10,14 @@ from mesascope.instruments import causal, matching, probes
 from mesascope.instruments.causal.changes import ANSWERED, DONOR
 from mesascope.instruments.causal.probed import WEIGHTS
 from mesascope.instruments.contrast import difference
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, published
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
-NETWORKS = tuple(Network(layers=n, seed=s) for n in (1, 2, 3, 4, 6) for s in (42, 100) if s == 42 or n in (2, 3, 4))
-FIRST, DEEP = Network(), Network(layers=4)
+DEEPER = tuple(Network(layers=layers, seed=seed) for layers in (3, 4, 6) for seed in (42, 100))
+NETWORKS = (Network(layers=1), *TWO_LAYERS, *DEEPER)
+FIRST, DEEP = TWO_LAYERS[0], Network(layers=4)
 W, MOMENT, ALPHA = "w", "Xᵀy/n", "α: RBF, bandwidth 1"
 MAIN: Mapping[str, probes.Target] = {
     W: probes.TARGETS[W],

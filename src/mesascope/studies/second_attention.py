@@ -4,12 +4,12 @@ import dataclasses
 
 from mesascope.instruments import attention, attention_content
 from mesascope.instruments.uniform_attention import UNIFORM
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
 from mesascope.types import Measurement, Site
 
-NETWORKS = (Network(), Network(seed=100))
+NETWORKS = TWO_LAYERS
 PATTERN = Site(layer=1, kind="pattern")
 FEW = attention_content.few(attention_content.FEW)
 

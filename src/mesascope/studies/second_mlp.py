@@ -5,12 +5,12 @@ import dataclasses
 from mesascope.instruments import krylov, spectrum, substitution
 from mesascope.instruments.krylov import ANSWERS, FILTER, FIXED, LINEAR, OWN
 from mesascope.instruments.substitution import ACTUAL, MODEL, SCALAR, SKIPPED, TRUTH
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
 from mesascope.types import Measurement, Site
 
-NETWORKS = (Network(), Network(seed=100))
+NETWORKS = TWO_LAYERS
 BEFORE = Site(layer=1, kind="resid_mid")
 DEGREES = 4
 _SPECTRUM = (

@@ -3,12 +3,12 @@
 import dataclasses
 
 from mesascope.instruments import patching
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
 from mesascope.types import Measurement, Site
 
-NETWORKS = (Network(), Network(seed=100))
+NETWORKS = TWO_LAYERS
 PAIRS = 200
 BEFORE = (Site(layer=0, kind="resid_pre"), Site(layer=0, kind="resid_mid"), Site(layer=0, kind="resid_post"))
 AFTER = (Site(layer=1, kind="resid_mid"), Site(layer=1, kind="resid_post"))

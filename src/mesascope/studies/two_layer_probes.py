@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from mesascope.instruments import probes, streaming
 from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.collect import Reading
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
 from mesascope.types import Measurement, Site
 
-NETWORKS = (Network(), Network(seed=100))
+NETWORKS = TWO_LAYERS
 W, MOMENT, GRAM, INVERSE, BEYOND = "w", "Xᵀy/n", "XᵀX/n", "(XᵀX+I)⁻¹", "w beyond Xᵀy"
 TARGETS: Mapping[str, probes.Target] = {
     W: latent_weights,
