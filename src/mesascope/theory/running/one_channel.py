@@ -43,7 +43,7 @@ from mesascope.theory.running.reading import (
 LAYERS, EXAMPLES, PROMPTS = 4, 4, 48
 STARTS = (0, 1)
 """Layers from which steps are looked at: three follow each."""
-TWICE = torch.tensor([2.0, 2.0, 0.0, 0.0], dtype=torch.float64)
+MIRRORED = torch.tensor([2.0, 2.0, 0.0, 0.0], dtype=torch.float64)
 """Inputs whose curvature makes the step product 2; inputs of size 1 make it 1, which is Newton's."""
 CLEAR = 1 / 16
 """A squared error that is less than this share of the first one is close enough to rounding to say nothing of a ratio."""
@@ -72,7 +72,7 @@ def one_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "one channel/x", exact, zero=False)
     quarter = PROMPTS // 4
     xs[:quarter] = xs[:quarter].sign()
-    xs[quarter : 2 * quarter] = xs[quarter : 2 * quarter].sign() * TWICE[:, None]
+    xs[quarter : 2 * quarter] = xs[quarter : 2 * quarter].sign() * MIRRORED[:, None]
     xs[-quarter:] *= 2
     ys = draw((PROMPTS, EXAMPLES), seed, "one channel/y", exact)
     construction = change(_split(gradient_descent(layers=LAYERS, step_size=1.0)))
