@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesascope.studies import STUDIES, Between, Claim, Found, labelled, pick, published
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import judge
 from mesascope.types import Measurement
@@ -133,6 +133,9 @@ def test_a_claim_is_judged_by_something_and_says_it_in_a_sentence() -> None:
 def test_networks_have_the_names_of_their_recipes() -> None:
     assert Network().name == "query-only-2-layers"
     assert Network(layers=3, seed=100).ships_as == "query-only-3-layers-seed-100-laptop"
+    longer = TWO_LAYERS[1]
+    assert longer.ships_as == longer.laptop.name == "query-only-2-layers-20000-steps-seed-100-laptop"
+    assert longer.laptop.steps == 20_000 and longer.published == Network(seed=100).published
     assert Network(width=256).published.model.feedforward == 512
     assert Network(inputs="laplace", examples=40).name == "query-only-2-layers-laplace-40-examples"
     spec = Network(layers=4).published
