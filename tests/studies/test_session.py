@@ -145,7 +145,8 @@ def test_one_page_for_all_results(tmp_path: Path, capsys: pytest.CaptureFixture[
     ms.save(result, tmp_path / "one")
     assert main(["study", "report", str(tmp_path)]) == 0
     assert f"1 of {len(STUDIES)} studies: 3 not decidable" in capsys.readouterr().out
-    assert STUDIES["two-layer-patching"].title in (tmp_path / "studies.html").read_text()
+    page = (tmp_path / "studies.html").read_text()
+    assert STUDIES["two-layer-patching"].title in page and "All measurements" in page
     (empty := tmp_path / "empty").mkdir()
     assert main(["study", "report", str(empty)]) == 2
     assert "DIR must hold results of studies; there are none" in capsys.readouterr().err
@@ -154,3 +155,16 @@ def test_one_page_for_all_results(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "study must be one of" in capsys.readouterr().err
     assert main(["study", "list", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == list(STUDIES)
+
+
+def test_many_studies_share_a_page(tmp_path: Path) -> None:
+    one = run_study("two-layer-patching", tmp_path / "one", profile="smoke")
+    other = dataclasses.replace(one, study="another")
+    (evidence, *_), *_ = (o.evidence for o in one.outcomes)
+    failed = dataclasses.replace(one.outcomes[0], judgement="not reproduced", evidence=(evidence,))
+    page = ms.report.study_page([one, dataclasses.replace(other, outcomes=(failed, *one.outcomes[1:]))])
+    assert page.index("Not reproduced: 1") < page.index("Not decidable: 5") and "Reproduced:" not in page
+    assert page.index("another: ") < page.index("two-layer-patching: ")  # the study with a failure first
+    assert "All measurements" not in page and f"All {len(one.measurements)} measurements" in page
+    (name, *_) = one.provenance["networks"]  # type: ignore[misc]
+    assert page.count(f"<caption>{name}</caption>") == 1

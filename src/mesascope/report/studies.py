@@ -1,19 +1,19 @@
 """The page of one study, or of many: every claim with the published figures and ours, failures first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from mesascope.report.formatting import measured, number
 from mesascope.report.shell import Block, Section, document, flat, macro
 from mesascope.report.tables import Table, measurement_tables, tabulate
-from mesascope.types import Outcome, StudyResult
+from mesascope.types import Evidence, Outcome, StudyResult
 
 JUDGEMENTS = ("not reproduced", "not decidable", "reproduced")
 """In the order in which a reader wants them."""
 
 
-_HEADS = ("claim", "published", "measured", "ours [95 % interval]", "n", "rule")
+_HEADS = ("measured", "ours [95 % interval]", "n", "rule")
 
 
 def study_page(results: Sequence[StudyResult]) -> str:
@@ -24,8 +24,8 @@ def study_page(results: Sequence[StudyResult]) -> str:
     """
     alone = results[0] if len(results) == 1 else None
     ordered = sorted(results, key=_worst)
-    sections = [Section(title="Claims and figures", blocks=tuple(_all_claims(ordered)))]
-    sections += [_study(result) for result in ordered]
+    sections = _all_claims(ordered)
+    sections += [_study(result, alone=alone is not None) for result in ordered]
     sections.append(_provenance(ordered))
     return document(
         alone.title if alone else "Published results, put to the test",
@@ -53,48 +53,48 @@ def _count(results: Sequence[StudyResult]) -> str:
     return " ".join(told)
 
 
-def _all_claims(results: Sequence[StudyResult]) -> list[Block]:
-    """A table for each judgement, failures first: a row for each number that a claim was judged by."""
-    blocks: list[Block] = []
+def _all_claims(results: Sequence[StudyResult]) -> list[Section]:
+    """A part for each judgement, failures first; in it a table for each claim, a row for each number it was judged by."""
+    sections: list[Section] = []
     for judgement in JUDGEMENTS:
-        rows = [
-            row
-            for result in results
-            for outcome in result.outcomes
-            if outcome.judgement == judgement
-            for row in _rows(result, outcome)
-        ]
-        if rows:
-            columns: dict[str, list[object]] = {head: [row[i] for row in rows] for i, head in enumerate(_HEADS)}
-            blocks.append(tabulate(f"{judgement[:1].upper()}{judgement[1:]}", columns))
-    return blocks
+        claims = [(r, o) for r in results for o in r.outcomes if o.judgement == judgement]
+        if claims:
+            title = f"{judgement[:1].upper()}{judgement[1:]}: {len(claims)}"
+            sections.append(Section(title=title, blocks=tuple(_claim(*claim) for claim in claims)))
+    return sections
 
 
-def _rows(result: StudyResult, outcome: Outcome) -> list[tuple[str, ...]]:
+def _claim(result: StudyResult, outcome: Outcome) -> Table:
     figures = "; ".join(f"{number(p.value)} ({p.path.split('/', 1)[-1].replace('_', ' ')})" for p in outcome.published)
-    whose = "Own claim. " if outcome.own else ""
-    lead = (f"{result.study}. {whose}{outcome.claim} → {outcome.reason}.", figures)
-    if not outcome.evidence:
-        return [(*lead, "not measured", "", "", "")]
-    rows = []
-    for i, evidence in enumerate(outcome.evidence):
-        m = evidence.measurement
-        where = ", ".join(str(v) for v in m.coordinates.values() if v is not None)
-        came = {True: "✓", False: "✗", None: "?"}[evidence.holds]
-        what = f"{m.quantity} ({where})" if where else m.quantity
-        rows.append(
-            (*(lead if i == 0 else ("", "")), what, measured(m.value, m.interval), str(m.n), f"{came} {evidence.rule}")
-        )
-    return rows
+    whose, theirs = "Own claim. " if outcome.own else "", f" Published: {figures}." if figures else ""
+    rows = [_row(evidence) for evidence in outcome.evidence] or [("not measured", "", "", "")]
+    return tabulate(
+        f"{result.study}. {whose}{outcome.claim} → {outcome.reason}.{theirs}",
+        {head: [row[place] for row in rows] for place, head in enumerate(_HEADS)},
+    )
 
 
-def _study(result: StudyResult) -> Section:
+def _row(evidence: Evidence) -> tuple[str, ...]:
+    m = evidence.measurement
+    where = ", ".join(number(v) if isinstance(v, float) else str(v) for v in m.coordinates.values() if v is not None)
+    came = {True: "✓", False: "✗", None: "?"}[evidence.holds]
+    what = f"{m.quantity} ({where})" if where else m.quantity
+    return what, measured(m.value, m.interval), str(m.n), f"{came} {evidence.rule}"
+
+
+def _study(result: StudyResult, alone: bool) -> Section:
+    """One study's part. Among others it leaves out the measurements that no claim rests on, for the sake of the pictures."""
     evidence = [e.measurement for outcome in result.outcomes for e in outcome.evidence]
     blocks: list[Block] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
     blocks += [*result.notes, *result.figures]
-    for title, measurements in (("What the claims rest on", evidence), ("All measurements", result.measurements)):
+    told = {"What the claims rest on": evidence, **({"All measurements": result.measurements} if alone else {})}
+    for title, measurements in told.items():
         tables = Markup("").join(macro("blocks.html.j2", "table", table) for table in measurement_tables(measurements))
         blocks.append(macro("record.html.j2", "fold", f"{title}, with controls", tables))
+    if not alone:
+        blocks.append(
+            f"All {len(result.measurements)} measurements, with controls: on the study's own page, beside its record."
+        )
     return Section(title=f"{result.study}: {result.title}", blocks=tuple(blocks))
 
 
@@ -103,9 +103,18 @@ def _smoke(result: StudyResult) -> list[Block]:
 
 
 def _provenance(results: Sequence[StudyResult]) -> Section:
+    """What each study's numbers came from; the networks after that, each once, since many studies examine the same."""
     blocks: list[Table] = []
+    networks: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
     for result in results:
-        rows = flat(result.provenance)
-        columns = {"setting": [key for key, _ in rows], "value": [value for _, value in rows]}
-        blocks.append(tabulate(result.study, columns))
+        examined = result.provenance.get("networks")
+        specs = examined if isinstance(examined, Mapping) else {}
+        rest = {key: value for key, value in result.provenance.items() if key != "networks"}
+        blocks.append(_settings(result.study, flat({**rest, "networks": list(specs)})))
+        networks |= {(str(name), tuple(flat(spec))): None for name, spec in specs.items()}
+    blocks += [_settings(name, rows) for name, rows in networks]
     return Section(title="Provenance", blocks=tuple(blocks), folded=True)
+
+
+def _settings(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+    return tabulate(title, {"setting": [key for key, _ in rows], "value": [value for _, value in rows]})

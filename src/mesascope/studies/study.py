@@ -21,8 +21,8 @@ class Between:
 
     def __str__(self) -> str:
         if math.isinf(self.low):
-            return f"at most {self.high:g}"
-        return f"at least {self.low:g}" if math.isinf(self.high) else f"from {self.low:g} to {self.high:g}"
+            return f"at most {self.high:.4g}"
+        return f"at least {self.low:.4g}" if math.isinf(self.high) else f"from {self.low:.4g} to {self.high:.4g}"
 
     def holds(self, measurement: Measurement) -> bool | None:
         """Whether the interval (or the value, where there is none) lies inside; None if it straddles a bound."""
