@@ -17,7 +17,6 @@ from mesascope.theory.running import several_channels
 BY_KEY = {statement.key: statement for statement in STATEMENTS}
 UNTIED = {
     *("A3", "A4", "B5", "B6", "D3", "MN1"),  # about numbers: what uses them is tied
-    *("chebyshev_inside", "chebyshev_outside", "chebyshev_bound"),  # about polynomials
     *("sink_optimal", "sink_hurts", "head_doubling", "welch_floor", "welch_coherence"),  # no network here has these
     *("causal_kernel", "causal_interpolates"),  # why a construction is not built another way
     "rounding",  # the single errors cannot be read

@@ -7,7 +7,7 @@ import numpy as np
 
 from mesascope.models.constructions import Construction
 from mesascope.theory import numeric
-from mesascope.theory.running import one_channel, primal, several_channels, softmax, training
+from mesascope.theory.running import chebyshev, one_channel, primal, several_channels, softmax, training
 from mesascope.theory.running.reading import Change, Reading
 from mesascope.theory.statement import Statement
 
@@ -35,6 +35,7 @@ RUNS = (
     Run(network="gradient descent under a causal mask", read=primal.causal_descent, exact=True),
     Run(network="one layer of softmax attention", read=softmax.softmax),
     Run(network="conjugate gradient", read=primal.conjugate_gradient),
+    Run(network="Chebyshev iteration", read=chebyshev.polynomials),
     Run(network="a gain that is trained", read=training.gain),
 )
 
