@@ -1,7 +1,7 @@
 """Statements asked of networks that run: they hold of the networks as they are, and a mistake in the weights is found."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from mesascope.theory.check import run_networks
 from mesascope.theory.expressions import Binary, Compare, Every, Expression, Formula, Power, Sum
 from mesascope.theory.outcome import Verdict
 from mesascope.theory.running import several_channels
+from mesascope.theory.running.reading import reweighted, rewritten
 
 BY_KEY = {statement.key: statement for statement in STATEMENTS}
 UNTIED = {
@@ -23,22 +24,14 @@ UNTIED = {
 }
 
 
-def with_weights(construction: Construction, change: Callable[[str, Tensor, Network], Tensor]) -> Construction:
-    def build(dim: int) -> Network:
-        network = construction.build(dim)
-        return network.with_weights({k: change(k, value, network) for k, value in network.state_dict().items()})
-
-    return dataclasses.replace(construction, build=build)
-
-
 def flipped(construction: Construction) -> Construction:
     """Every head writes the opposite."""
-    return with_weights(construction, lambda name, value, _: -value if name.endswith("out") else value)
+    return reweighted(construction, lambda name, value, _: -value if name.endswith("out") else value)
 
 
 def weakened(construction: Construction) -> Construction:
     """Every head writes a quarter."""
-    return with_weights(construction, lambda name, value, _: value / 4 if name.endswith("out") else value)
+    return reweighted(construction, lambda name, value, _: value / 4 if name.endswith("out") else value)
 
 
 def drifting(construction: Construction) -> Construction:
@@ -50,7 +43,7 @@ def drifting(construction: Construction) -> Construction:
             moved[network.channels.slices["x"]] += 0.5
         return moved
 
-    return with_weights(construction, change)
+    return reweighted(construction, change)
 
 
 def scaled(construction: Construction) -> Construction:
@@ -65,9 +58,7 @@ def scaled(construction: Construction) -> Construction:
 
 def softened(construction: Construction) -> Construction:
     """Softmax attention where linear attention should be."""
-    return dataclasses.replace(
-        construction, build=lambda dim: dataclasses.replace(construction.build(dim), scores="softmax")
-    )
+    return rewritten(construction, lambda network: dataclasses.replace(network, scores="softmax"))
 
 
 MISTAKES = (flipped, weakened, drifting, scaled, softened)
@@ -116,7 +107,7 @@ def test_exact_points_are_asked_without_any_slack(right: dict[str, Verdict], mon
 
     def nudged(construction: Construction) -> Construction:  # less than float64 forgives
         factor = 1 + torch.finfo(torch.float64).eps
-        return with_weights(construction, lambda name, value, _: value * factor if name.endswith("out") else value)
+        return reweighted(construction, lambda name, value, _: value * factor if name.endswith("out") else value)
 
     exact, rounded = (
         sum(running.asked(BY_KEY["A1"], reading, exact=exact)[1] for _, reading in _of("A1", exact, nudged))

@@ -1,13 +1,12 @@
 """Gradient descent in one dimension, where a layer's step, gradient and loss are single numbers."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 import torch
 
-from mesascope.models.constructions import Construction, Network, gradient_descent
+from mesascope.models.constructions import Construction, gradient_descent
 from mesascope.theory.expressions import Expression
 from mesascope.theory.quantities import (
     a,
@@ -37,6 +36,7 @@ from mesascope.theory.running.reading import (
     draw,
     prompts_of,
     ran,
+    reweighted,
     subjects,
 )
 
@@ -87,13 +87,8 @@ def one_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
 
 def _split(construction: Construction) -> Construction:
     """The same network with its step split between the two gains."""
-
-    def build(dim: int) -> Network:
-        network, scale = construction.build(dim), {"key": GAIN, "out": 1 / GAIN}
-        state = network.state_dict()
-        return network.with_weights({k: value * scale.get(k.rpartition(".")[2], 1.0) for k, value in state.items()})
-
-    return dataclasses.replace(construction, build=build)
+    scale = {"key": GAIN, "out": 1 / GAIN}
+    return reweighted(construction, lambda name, value, _: value * scale.get(name.rpartition(".")[2], 1.0))
 
 
 def _read(seen: Ran, gains: Mapping[str, float], exact: bool) -> Iterator[Reading]:

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import torch
 
-from mesascope.models.constructions import Construction, primal_conjugate_gradient, primal_gradient_descent
-from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, ran
+from mesascope.models.constructions import primal_conjugate_gradient, primal_gradient_descent
+from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, ran, rewritten
 from mesascope.theory.statements.attention import applied
 
 DIM, EXAMPLES, PROMPTS, LAYERS = 3, 6, 32, 3
@@ -23,7 +23,8 @@ def causal_descent(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
     """Gradient descent in primal form under a causal mask: each token descends on its own prefix."""
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "primal/x", exact, zero=False)
     ys = draw((PROMPTS, EXAMPLES), seed, "primal/y", exact)
-    construction = change(_causal(primal_gradient_descent(layers=LAYERS, step_size=0.5)))
+    descent = primal_gradient_descent(layers=LAYERS, step_size=0.5)
+    construction = change(rewritten(descent, lambda network: dataclasses.replace(network, causal=True)))
     seen = ran(construction, construction.channels(1), prompts_of(xs, ys), exact)
     for seen_by in PREFIXES:
         x, y = (seen.held[0][name][:, :seen_by, 0] for name in ("x", "label"))
@@ -88,9 +89,3 @@ def _conjugate(change: Change, seed: int) -> Iterator[Reading]:
         if steps < DIM:  # the last residual is rounding only
             yield Reading(key="cg_conjugate", values=every, laws=(0, 1))
     yield Reading(key="cg_terminates", values=values, laws=(1, 2, 3))
-
-
-def _causal(construction: Construction) -> Construction:
-    return dataclasses.replace(
-        construction, build=lambda dim: dataclasses.replace(construction.build(dim), causal=True)
-    )

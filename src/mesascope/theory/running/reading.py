@@ -1,5 +1,6 @@
 """What a network that runs says of the statements: its channels, read at every depth, as numbers that statements are asked at."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.models.constructions import Channels, Construction
+from mesascope.models.constructions import Channels, Construction, Network
 from mesascope.models.constructions.ordinary import as_transformer
 from mesascope.models.subject import TransformerSubject
 from mesascope.seeds import generator
@@ -110,6 +111,18 @@ def prompts_of(
         queries=asked,
         targets=torch.zeros(asked.shape[:2], dtype=torch.float64),  # nobody reads them
         target_variance=torch.ones(batch, dtype=torch.float64),
+    )
+
+
+def rewritten(construction: Construction, rewrite: Callable[[Network], Network]) -> Construction:
+    """A construction whose network is rewritten once it is built."""
+    return dataclasses.replace(construction, build=lambda dim: rewrite(construction.build(dim)))
+
+
+def reweighted(construction: Construction, weigh: Callable[[str, Tensor, Network], Tensor]) -> Construction:
+    """A construction with other weights: ``weigh`` gets each one's name, its value, and the network."""
+    return rewritten(
+        construction, lambda net: net.with_weights({k: weigh(k, value, net) for k, value in net.state_dict().items()})
     )
 
 

@@ -1,6 +1,5 @@
 """Gradient descent where the inputs lie on the axes, so that the channels of the curvature are the coordinates."""
 
-import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -10,7 +9,18 @@ from torch import Tensor
 
 from mesascope.models.constructions import Construction, Network, gradient_descent, several_outputs
 from mesascope.theory.quantities import a_1, a_2, curvatures, eta, k, kappa, step_per_channel, u, v
-from mesascope.theory.running.reading import Change, Measured, Numbers, Ran, Reading, draw, prompts_of, ran, subjects
+from mesascope.theory.running.reading import (
+    Change,
+    Measured,
+    Numbers,
+    Ran,
+    Reading,
+    draw,
+    prompts_of,
+    ran,
+    reweighted,
+    subjects,
+)
 
 DIM, EXAMPLES, PROMPTS, LAYERS, OUTPUTS = 3, 8, 36, 2, 2
 STEP = 2.0
@@ -63,17 +73,14 @@ def several_targets(change: Change, exact: bool, seed: int) -> Iterator[Reading]
 def scaled(construction: Construction) -> Construction:
     """The same network with a gain for each channel, `NEWTON`, in its keys."""
 
-    def build(dim: int) -> Network:
-        network = construction.build(dim)
-        where = network.channels.slices["x"]
+    def weigh(name: str, value: Tensor, network: Network) -> Tensor:
+        if not name.endswith("key"):
+            return value
         gains = torch.ones(network.channels.width, dtype=torch.float64)
-        gains[where] = torch.tensor(NEWTON, dtype=torch.float64)
-        state = network.state_dict()
-        return network.with_weights(
-            {name: value * gains if name.endswith("key") else value for name, value in state.items()}
-        )
+        gains[network.channels.slices["x"]] = torch.tensor(NEWTON, dtype=torch.float64)
+        return value * gains
 
-    return dataclasses.replace(construction, build=build)
+    return reweighted(construction, weigh)
 
 
 def _drawn(exact: bool, seed: int) -> tuple[Tensor, Tensor]:
