@@ -4,11 +4,19 @@ import hashlib
 
 import torch
 
+_WORDS = 624
+"""Of 32 bits: the state of torch's CPU generator, the Mersenne Twister MT19937."""
+_STATE = slice(24, 24 + 8 * _WORDS)
+"""Where these words stand in what `torch.Generator.get_state` returns, each in eight bytes."""
+
 
 def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
     """A CPU generator that depends on nothing but its three arguments.
 
     Numbers are drawn on the CPU also when the work is done elsewhere, so that a seed means the same on every device.
+
+    `torch.Generator.manual_seed` keeps 32 bits of a seed, so that among a few hundred thousand streams some would be equal
+    bit for bit. Here the whole state comes from a hash of the arguments.
 
     Args:
         seed: the user's seed.
@@ -20,5 +28,8 @@ def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
     """
     if seed < 0 or step < 0:
         raise ValueError(f"seed and step must be 0 or more; got seed={seed}, step={step}.")
-    digest = hashlib.blake2b(f"{seed}/{stream}/{step}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    words = hashlib.shake_128(f"{seed}/{stream}/{step}".encode()).digest(4 * _WORDS)
+    rng = torch.Generator().manual_seed(0)
+    state = rng.get_state()
+    state[_STATE].view(torch.int64).copy_(torch.frombuffer(bytearray(words), dtype=torch.uint32))
+    return rng.set_state(state)
