@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -25,7 +24,6 @@ from mesascope.instruments import (
 )
 from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, identify, identify_path
-from mesascope.instruments.identification.fitting import Timing
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
@@ -265,12 +263,9 @@ def _curves(verdict: Verdict, layers: int, most: int = 4) -> dict[str, torch.Ten
     curves: dict[str, torch.Tensor] = {}
     for row in answer.scores:
         family = families.get(row.candidate)
-        if family is None or len(curves) == most or "steps per layer" not in row.detail:
+        if family is None or len(curves) == most or len(row.steps) != layers:
             continue
-        timing = Timing(
-            stride=Fraction(str(row.detail["steps per layer"])), offset=int(row.detail["starts after layer"] or 0)
-        )
-        steps = torch.tensor(timing.steps(layers))
+        steps = torch.tensor(row.steps)
         values = [float(row.detail[c.name] or 0) for c in family.coefficients]
         curves[row.candidate] = response(family.algorithm(values), spectrum.grid(), int(steps.max()))[steps]
     return {**curves, "least squares": torch.ones(layers, spectrum.KNOTS, dtype=torch.float64)}

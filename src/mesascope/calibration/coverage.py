@@ -9,8 +9,9 @@ from torch import Tensor
 from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
 from mesascope.instruments.identification.families import BY_NAME
-from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import discriminating
+from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import Losses, losses, noisy, telling_apart
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
@@ -100,7 +101,10 @@ def _losses(subject: Noisy, fitting: Runner, population: Runner, rng: torch.Gene
     variance = population.prompts.target_variance
     answers = noisy(here, subject.noise, variance, rng)
     candidates = torch.stack(
-        [population.path(fit_path(BY_NAME[name], fitting, there, gains=False)) for name in (subject.candidate, OTHER)]
+        [
+            fit_path(BY_NAME[name], fitting, there, gains=False).answers(population)
+            for name in (subject.candidate, OTHER)
+        ]
     )
     return losses(answers, candidates, variance, telling_apart(candidates, variance))
 

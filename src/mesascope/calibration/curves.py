@@ -5,8 +5,9 @@ import torch
 from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
 from mesascope.instruments.identification.families import BY_NAME, SHORT
-from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import discriminating
+from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import confidence_set, losses, noisy, telling_apart
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
@@ -122,4 +123,4 @@ def _pair(followed: str, other: str, fitting: Runner, pool: Runner) -> torch.Ten
     family = BY_NAME[followed]
     values = tuple(COEFFICIENTS[c.name] for c in family.coefficients)
     fit = fit_path(BY_NAME[other], fitting, fitting.predictions(family, values, LAYERS)[1:], gains=False)
-    return torch.stack([pool.predictions(family, values, LAYERS)[1:], pool.path(fit)])
+    return torch.stack([pool.predictions(family, values, LAYERS)[1:], fit.answers(pool)])

@@ -9,9 +9,10 @@ from torch import Tensor
 from mesascope.calibration.planted import Planted
 from mesascope.instruments.collect import at_queries
 from mesascope.instruments.identification.families import chosen
-from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.paths import read
 from mesascope.instruments.identification.prompts import discriminating, training
+from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy
 from mesascope.seeds import generator
 
@@ -59,10 +60,10 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     variance = shown.target_variance
     if fits[truth.name].loss > EXACT * float(discrepancy(clean, torch.zeros_like(clean), variance).sum(0).mean()):
         return None
-    path = runner.path(fits[truth.name])
+    path = fits[truth.name].answers(runner)
     rivals = [f for f in families if f.algorithm_name not in planted.case.truth and truth.name not in f.contains]
     scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"))
-    exact, variance = scored.path(fits[truth.name]), scored.prompts.target_variance
+    exact, variance = fits[truth.name].answers(scored), scored.prompts.target_variance
     share = float(planted.settings.get("prediction noise") or 0.0)
     subject = noisy(exact, share, variance, generator(seed, "calibration/power noise"))
     own_loss = discrepancy(subject, exact, variance).sum(0)
@@ -70,7 +71,7 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     critical = float(ndtri(1 - (1 - LEVEL) / (2 * len(rivals))))
     fails = {}
     for rival in rivals:
-        other = scored.path(fit_path(rival, runner, path, gains=False))
+        other = fit_path(rival, runner, path, gains=False).answers(scored)
         loss = discrepancy(subject, other, variance).sum(0)
         fails[rival.name] = 1 - _chance(loss, own_loss, critical, PRECISION * whole)
     return Power(value=max(0.0, 1 - sum(fails.values())), hardest=max(fails, key=lambda name: fails[name]))

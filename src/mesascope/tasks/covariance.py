@@ -1,6 +1,6 @@
 """Covariances of the inputs: where conditioning comes from.
 
-`Identity`, `Diagonal` and `Toeplitz` have *mean eigenvalue 1* (trace equal to the dimension) unless ``scale`` says
+`Identity`, `Diagonal` and `Toeplitz` have *mean eigenvalue 1* (trace equal to the dimension) unless ``scale`` or ``size`` says
 otherwise, so that changing the condition number does not change the size of the inputs as well. `Eigenvalues` and
 `LogUniform` are used as they are given.
 """
@@ -34,6 +34,11 @@ class Covariance(abc.ABC):
     @abc.abstractmethod
     def eigenvalues(self, dim: int, member: int, count: int, rng: torch.Generator) -> Float[Tensor, "count dim"]:
         """Eigenvalues for ``count`` prompts of a member of the mixture."""
+
+    def mean_eigenvalue(self, dim: int) -> float:
+        """Over all members; where eigenvalues are drawn, over 256 prompts."""
+        rng = generator(0, "covariance/mean eigenvalue")
+        return float(torch.stack([self.eigenvalues(dim, m, 256, rng) for m in range(len(self.names))]).mean())
 
     def basis(self, dim: int) -> Float[Tensor, "dim dim"]:
         """Eigenvectors (columns) before any rotation."""
@@ -78,18 +83,27 @@ class Diagonal(Covariance):
 
     Attributes:
         condition: largest over smallest eigenvalue; several make a mixture, taken in turn.
-        scale: what is set to 1: the ``mean`` eigenvalue, the ``largest``, the ``smallest``, or the ``determinant``.
+        scale: what is set to ``size``: the ``mean`` eigenvalue, the ``largest``, the ``smallest``, or their geometric mean
+            (``determinant``).
+        size: the unit of the inputs, squared.
 
     Raises:
-        ValueError: no condition number, one below 1 or not finite, or an unknown scale; on sampling, a condition number
+        ValueError: no condition number, one below 1 or not finite, an unknown scale, or a size that is not positive and
+            finite; on sampling, a condition number
             above 1 in one dimension.
     """
 
     condition: float | tuple[float, ...] = 10.0
     scale: Scale = "mean"
+    size: float = 1.0
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if not 0 < self.size < math.inf:
+            raise ValueError(
+                f"size must be finite and above 0; got {self.size}. It is an eigenvalue, a variance: pass 1.0 for inputs of "
+                "unit scale."
+            )
         if not self.conditions:
             raise ValueError("condition must hold at least one number; got (). Pass 1.0 for isotropic inputs.")
         for value in self.conditions:
@@ -110,7 +124,7 @@ class Diagonal(Covariance):
                 "Raise dim to 2 or more."
             )
         exponents = torch.linspace(0, -1, dim, dtype=torch.float64) if dim > 1 else torch.zeros(1, dtype=torch.float64)
-        return rescale(self.conditions[member] ** exponents, self.scale).expand(count, dim)
+        return (self.size * rescale(self.conditions[member] ** exponents, self.scale)).expand(count, dim)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

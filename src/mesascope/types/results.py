@@ -96,6 +96,7 @@ class CandidateScore:
         detail: fitted coefficients, stride and offset, in words and numbers.
         excluded: why the candidate is out (a broken invariance, say); empty if it is in.
         kept: whether it is in the confidence set.
+        steps: the step that each layer was compared with; one for the question of the function.
     """
 
     candidate: str
@@ -104,6 +105,7 @@ class CandidateScore:
     detail: Mapping[str, Scalar]
     excluded: str = ""
     kept: bool = False
+    steps: tuple[int, ...] = ()
 
 
 Label = Literal["identified", "indistinguishable", "none"]
@@ -127,6 +129,7 @@ class Answer:
         remainder_interval: its 95 % interval.
         remainder_regressed: the part of it that is linear in the spectral channels and the other candidates' iterates.
         n: prompts scored.
+        evidence: layers that change the answer, on which a path rests; a last layer alone shows a function, not a path.
         agreement: how like each other the candidates are on these prompts (same score, 1 is equal).
     """
 
@@ -140,6 +143,7 @@ class Answer:
     controls: tuple[Control, ...]
     remainder: float | None
     n: int
+    evidence: int | None = None
     remainder_interval: tuple[float, float] | None = None
     remainder_regressed: float | None = None
     agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

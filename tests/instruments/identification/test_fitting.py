@@ -7,16 +7,11 @@ import torch
 
 from mesascope.algorithms import GradientDescent, Problem, run
 from mesascope.instruments.identification.families import BY_NAME, FAMILIES, Coefficient, chosen
-from mesascope.instruments.identification.fitting import (
-    Runner,
-    Timing,
-    fit_function,
-    fit_path,
-    levenberg_marquardt,
-    mixture,
-    timings,
-)
+from mesascope.instruments.identification.fitting import Timing, fit_function, fit_path, timings
+from mesascope.instruments.identification.mixing import mixture
+from mesascope.instruments.identification.refining import levenberg_marquardt
 from mesascope.instruments.identification.rivals import ridge_path
+from mesascope.instruments.identification.runner import Runner
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 
@@ -92,7 +87,7 @@ def test_a_mixture_is_a_regression_through_zero_on_an_iterate_and_the_one_before
     other = answers.flip(0) * (variance / variance.flip(0)).sqrt()[:, None]
     path, before = torch.stack([2 * answers, 2 * answers, answers]), torch.stack([0 * other, other, other])
     subject = torch.stack([answers, 3 * answers - 0.5 * other, 7 * answers])
-    found = mixture(subject, path, before, variance)(path, before)
+    found = mixture(subject, path, before, answers, variance.expand(3, -1))(path, before)
     assert torch.allclose(found[:2], subject[:2])  # alone where nothing came before; else both
     assert torch.equal(found[2], answers)  # the last layer is not mixed
 
@@ -100,7 +95,18 @@ def test_a_mixture_is_a_regression_through_zero_on_an_iterate_and_the_one_before
 def test_a_mixture_leaves_out_an_iterate_that_is_the_one_before(runner):
     answers, variance = runner.prompts.targets, runner.prompts.target_variance
     path = torch.stack([answers, answers])
-    assert torch.allclose(mixture(3 * path, path, path, variance)(path, path), torch.stack([3 * answers, answers]))
+    mix = mixture(3 * path, path, path, answers, variance.expand(2, -1))
+    assert torch.allclose(mix(path, path), torch.stack([3 * answers, answers]))
+
+
+def test_a_layer_that_shows_nothing_is_not_matched_at_gain_zero(runner):
+    """What an iterate says of the targets would be read if it were there: the mix is then that readout, not the subject's."""
+    answers, units = runner.prompts.targets, runner.prompts.target_variance.expand(2, -1)
+    path, before = torch.stack([0.5 * answers, answers]), torch.zeros(2, *answers.shape, dtype=torch.float64)
+    silent = torch.stack([0.01 * answers, answers])
+    assert torch.allclose(mixture(silent, path, before, answers, units)(path, before)[0], answers)
+    faint = torch.stack([0.1 * answers, answers])  # an iterate so small may be lost in noise, and is matched as it is
+    assert torch.allclose(mixture(silent, faint, before, answers, units)(faint, before)[0], silent[0])
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.filter is not None], ids=lambda f: f.name)
@@ -133,14 +139,14 @@ def test_a_path_is_fitted_with_one_gain_a_layer_but_the_last_where_readouts_were
 
 def test_a_function_is_fitted_with_its_number_of_steps(runner):
     answers = run(GradientDescent(step_size=0.17), runner.prompts, 5).predictions[5:]
-    found = fit_function(BY_NAME["gradient-descent"], runner, answers, most_steps=8, gains=False)
+    found = fit_function(BY_NAME["gradient-descent"], runner, answers, most_steps=8)
     assert (found.steps, found.timing) == ((5,), None)
     assert found.values == pytest.approx((0.17,), rel=1e-4)
 
 
 def test_a_closed_form_has_no_steps_to_fit(runner):
     answers = run(BY_NAME["ridge"].algorithm([2.5]), runner.prompts).predictions[1:]
-    found = fit_function(BY_NAME["ridge"], runner, answers, most_steps=8, gains=False)
+    found = fit_function(BY_NAME["ridge"], runner, answers, most_steps=8)
     assert (found.steps, found.values) == ((1,), pytest.approx((2.5,), rel=1e-3))
 
 
@@ -181,7 +187,8 @@ def test_a_family_becomes_what_it_contains_at_the_coefficients_it_says(runner):
         smaller = BY_NAME[name]
         assert len(smaller.coefficients) < len(family.coefficients)
         values = [usual[c.name] for c in smaller.coefficients]
-        there = runner.predictions(family, family.contains[name](*values), 3)[1:]
+        limits = zip(runner.coefficients(family), family.contains[name](*values), strict=True)
+        there = runner.predictions(family, [c.decode(c.encode(value)) for c, value in limits], 3)[1:]
         here = runner.predictions(smaller, values, 3)[1:]
         apart = float((there - here).square().mean() / here.square().mean())
         assert apart < (1e-12 if family.iterative else 0.1)  # closed forms get there at the end of an infinite range

@@ -11,8 +11,9 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, LeastSquares, Problem, State
 from mesascope.instruments.causal.claims import overwritten, predicted_change, states, variables
 from mesascope.instruments.identification.families import BY_NAME
-from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.paths import Splits, paths
+from mesascope.instruments.identification.runner import Runner
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 RIGHT, EARLIER, LATER = "right", "predicted from a step earlier", "predicted from a step later"

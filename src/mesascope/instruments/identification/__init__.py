@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Literal
 
 from mesascope.instruments.applicability import untrained
-from mesascope.instruments.identification.answer import Halves, answer
+from mesascope.instruments.identification.answer import answer
+from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import FAMILIES, Family, chosen
 from mesascope.instruments.identification.figures import figures
 from mesascope.instruments.identification.paths import Splits, nudged, paths
@@ -132,7 +133,8 @@ def _on(
     idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
     function, _ = answer("function", path, idle, halves, families, broken)
     way, fitted = answer("path", path, idle, halves, families, broken)
-    return DistributionVerdict(function=function, path=way), figures(way, path, fitted, halves, distribution.name)
+    pictures = () if fitted is None else figures(way, path, fitted, halves, distribution.name)
+    return DistributionVerdict(function=function, path=way), pictures
 
 
 def _splits(distribution: Distribution, seed: int, prompts: int) -> Splits:
@@ -155,7 +157,7 @@ def _verdict(
     pictures: tuple[Figure, ...],
 ) -> Verdict:
     basis = "discriminating" if "discriminating" in verdicts else "training"
-    deciding = verdicts[basis].path
+    deciding = verdicts[basis].path if verdicts[basis].path.scores else verdicts[basis].function
     return Verdict(
         subject=name,
         label=deciding.label,

@@ -1,80 +1,41 @@
 """From a subject's path and the candidates to an answer: identified, indistinguishable, or none of these."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments import bootstrap
-from mesascope.instruments.identification import remainder, scoring
+from mesascope.instruments.identification import remainder, rivals, scoring
+from mesascope.instruments.identification.candidates import (
+    EQUIVALENT,
+    EQUIVALENT_READ,
+    Fitted,
+    Halves,
+    Question,
+    excluded,
+    fit_all,
+    fit_one,
+    predict,
+    without_copies,
+)
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.fitting import Fit, Runner, fit_function, fit_path, mixture
-from mesascope.instruments.identification.label import judge
-from mesascope.instruments.identification.paths import Paths, Splits
-from mesascope.instruments.identification.remainder import EXPLAINED
-from mesascope.instruments.identification.rivals import ridge_path
+from mesascope.instruments.identification.fitting import Fit
+from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, judge
+from mesascope.instruments.identification.paths import Paths
 from mesascope.instruments.scores import partners
 from mesascope.types import Answer, CandidateScore, Control, Measurement
 
-MOST_STEPS = 24
-"""Steps that the question of the function tries for an iteration."""
-FORGIVEN = 4.0
-"""A candidate that errs by e on both sides of a transformation can break its invariance by at most 4e (triangle
-inequality); only more than that speaks against it."""
-EQUIVALENT, EQUIVALENT_READ = 5e-4, 5e-5
-"""A larger family's coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
-variance: with noise its fit lands near the smaller family, not on it. The second is for fitted readouts, whose mixing of
-iterates can stand in for a momentum."""
-FITTED_ALIKE = 1e-4
-"""How far apart two candidates for the last layer may be and still be one function, as a share of what they leave of the
-subject: two fits of the same function stop a little apart."""
-RIVAL = 0.002
-"""By how much a rival's score must be better, besides significantly, for the best candidate to be called a mimic of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Halves:
-    """The two halves of the prompts of one distribution, with everything derived from them once."""
-
-    words: str
-    fitting: Runner
-    scoring: Runner
-    again: Runner
-    draws: Float[Tensor, "repeat batch"]
-
-    @classmethod
-    def of(cls, words: str, splits: Splits, seed: int) -> "Halves":
-        """Ready to fit on one half and to score on the other."""
-        draws = bootstrap.weights(len(splits.scoring), seed=seed, strata=splits.scoring.strata)
-        return cls(
-            words=words,
-            fitting=Runner(splits.fitting),
-            scoring=Runner(splits.scoring),
-            again=Runner(splits.again),
-            draws=draws,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fitted:
-    """All candidates, fitted to one subject, with their predictions on both halves."""
-
-    fits: tuple[Fit, ...]
-    fitting: Float[Tensor, "candidate layer batch query"]
-    scoring: Float[Tensor, "candidate layer batch query"]
-
 
 def answer(
-    question: Literal["function", "path"],
+    question: Question,
     paths: Paths,
     untrained: Paths | None,
     halves: Halves,
     families: Sequence[Family],
     invariances: Sequence[Measurement],
-) -> tuple[Answer, Fitted]:
+) -> tuple[Answer, Fitted | None]:
     """Answer one question on one distribution; also every candidate as it was fitted.
 
     Args:
@@ -82,201 +43,168 @@ def answer(
         paths: the subject's.
         untrained: the same subject with random weights, the control that the winner must beat.
         halves: the prompts.
-        families: the candidates.
+        families: the candidates; those without steps have no path, and where none is left, nothing is fitted.
         invariances: how far the subject breaks each invariance on this distribution; a broken one excludes the candidates
             that imply it.
     """
+    evidence = len(paths.scoring) - len(paths.idle) if question == "path" else None
     if question == "function":
         paths = paths.last()
     families = [f for f in families if question == "function" or f.iterative]
-    prompts, subject = halves.scoring.prompts, paths.scoring
-    variance = prompts.target_variance
-    fitted = _fit_all(question, paths, halves, families)
-    everywhere = torch.ones(subject.shape[:2], dtype=torch.bool)
-    ends = fitted.scoring[:, -1]
-    excluded = _excluded(fitted, scoring.discrepancy(subject[-1].expand_as(ends), ends, variance), invariances)
-    eligible = [i for i, reason in enumerate(excluded) if not reason]
-    informative = scoring.telling_apart(fitted.scoring[eligible], variance) if len(eligible) > 1 else everywhere
-    undecidable = not bool(informative.any())
-    if undecidable:
-        informative = everywhere
-    losses = scoring.losses(subject, fitted.scoring, variance, informative)
-    scores, intervals = losses.scores, losses.intervals(halves.draws)
-    order = sorted(range(len(families)), key=lambda i: -float(scores[i]))
-    floor, equivalent = (scoring.BLUR, EQUIVALENT_READ) if paths.gains else (scoring.PRECISION, EQUIVALENT)
-    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=floor) if eligible else []
-    agreement = scoring.agreement(subject, fitted.scoring, variance)
-    kept = _without_copies(question, kept, fitted, agreement, losses, equivalent)
-    best = next((i for i in order if i in kept), None)
-
-    controls: list[Control] = []
-    outdone = False
-    repeated: tuple[float, tuple[float, float]] | None = None
-    regressed = None
-    rival: Control | None = None
-    if best is None:
-        label, reason = "none", "every candidate implies an invariance that the subject breaks"
-    else:
-        controls = _controls(fitted, best, subject, untrained, halves, question, informative)
-        if question == "path":
-            rival, outdone = _rival(paths, fitted, best, halves, informative)
-            controls.append(rival)
-        repeated = _repeated(paths, fitted, best, halves, informative)
-        regressed = _regressed(paths, fitted, best, halves, informative)
-        gain, other = remainder.switching_gain(
-            subject, fitted.scoring[eligible], eligible.index(best), variance, informative
-        )
-        advance, advance_interval = scoring.progress(subject[-1], prompts.targets, variance, halves.draws)
-        label, reason = judge(
-            names=[families[i].name for i in kept],
-            best=families[best].name,
-            score=float(scores[best]),
-            low=intervals[best][0],
-            controls=[control for control in controls if control is not rival],
-            outdone=outdone,
-            lost=1 - float(subject[-1].isfinite().double().mean()),
-            progress=(advance, advance_interval[0]),
-            repeated=repeated,
-            regressed=regressed,
-            switching=(gain, families[eligible[other]].name),
-            undecidable=undecidable,
-        )
-    if label == "none":
-        kept = []
-    rows = tuple(
-        CandidateScore(
-            candidate=families[i].name,
-            score=float(scores[i]),
-            interval=intervals[i],
-            detail=_detail(fitted.fits[i]),
-            excluded=excluded[i],
-            kept=i in kept,
-        )
-        for i in order
-    )
-    names = [f.name for f in families]
     found = Answer(
         question=question,
         distribution=halves.words,
-        label=label,
-        algorithms=tuple(families[i].name for i in order if i in kept),
-        reason=reason,
+        label="none",
+        algorithms=(),
+        reason=NO_CANDIDATE if families else NO_PATH,
         readout=paths.readout,
-        scores=rows,
-        controls=tuple(controls),
-        remainder=None if repeated is None else repeated[0],
-        remainder_interval=None if repeated is None else repeated[1],
-        remainder_regressed=regressed,
-        n=len(prompts),
-        agreement={a: dict(zip(names, row, strict=True)) for a, row in zip(names, agreement.tolist(), strict=True)},
+        scores=(),
+        controls=(),
+        remainder=None,
+        n=len(halves.scoring.prompts),
+        evidence=evidence,
     )
-    return found, fitted
+    if not families:
+        return found, None
+    table = _compare(question, paths, halves, fit_all(question, paths, halves, families), invariances)
+    if table.kept:
+        found = _judged(found, table, paths, untrained, halves)
+    names = [f.name for f in families]
+    rows = tuple(_row(table, i, kept=names[i] in found.algorithms) for i in table.order)
+    agreement = {a: dict(zip(names, row, strict=True)) for a, row in zip(names, table.agreement.tolist(), strict=True)}
+    return replace(found, scores=rows, agreement=agreement), table.fitted
 
 
-def _fit_all(question: str, paths: Paths, halves: Halves, families: Sequence[Family]) -> Fitted:
-    fits: list[Fit] = []
-    for family in families:  # a larger family comes after those that it contains
-        fits.append(_fit_one(question, family, paths, halves.fitting, fits))
-    return Fitted(
-        fits=tuple(fits),
-        fitting=torch.stack([_predict(f, halves.fitting, paths, halves.fitting) for f in fits]),
-        scoring=torch.stack([_predict(f, halves.scoring, paths, halves.fitting) for f in fits]),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Table:
+    """All candidates side by side, on the half that is scored.
 
-
-def _fit_one(question: str, family: Family, paths: Paths, runner: Runner, smaller: Sequence[Fit] = ()) -> Fit:
-    if question == "function":
-        return fit_function(family, runner, paths.fitting, most_steps=MOST_STEPS, gains=paths.gains)
-    return fit_path(family, runner, paths.fitting, gains=paths.gains, smaller=smaller)
-
-
-def _predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tensor, "layer batch query"]:
-    """The candidate's answers after each layer, mixed as the fitting half asks for where readouts were fitted."""
-    if not paths.gains:
-        return on.path(fit)
-    now = torch.tensor(fit.steps)
-    then = (now - 1).clamp(min=0)
-    path = on.predictions(fit.family, fit.values, int(now.max()))
-    there = path if on is fitted_on else fitted_on.predictions(fit.family, fit.values, int(now.max()))
-    return mixture(paths.fitting, there[now], there[then], fitted_on.prompts.target_variance)(path[now], path[then])
-
-
-def _excluded(
-    fitted: Fitted, errors: Float[Tensor, "candidate batch"], invariances: Sequence[Measurement]
-) -> list[str]:
-    """For each candidate, the broken invariance that rules it out, given its errors at the last layer."""
-    reasons = []
-    for fit, error in zip(fitted.fits, errors.mean(-1).tolist(), strict=True):
-        implied = fit.family.algorithm(fit.values).implies
-        broken = [
-            m
-            for m in invariances
-            if m.coordinates["invariance"] in implied
-            and m.interval is not None
-            and m.interval[0] > FORGIVEN * error + EXPLAINED
-        ]
-        reasons.append(
-            "; ".join(
-                f"the subject breaks {m.coordinates['invariance']} (by {m.value:.2g} of the variance)" for m in broken
-            )
-        )
-    return reasons
-
-
-def _without_copies(
-    question: str,
-    kept: list[int],
-    fitted: Fitted,
-    agreement: Float[Tensor, "candidate candidate"],
-    losses: scoring.Losses,
-    equivalent: float,
-) -> list[int]:
-    """Drop what is no other answer than a simpler candidate that is kept.
-
-    That is a larger family whose coefficients have no effect at the same steps (heavy ball without momentum), and, where only
-    the last layer is asked about, another way to the same function. Two paths that agree on these prompts stay two: to drop
-    one would name an algorithm that the prompts cannot tell from another.
+    Attributes:
+        fitted: the candidates.
+        units: what squared errors are divided by.
+        excluded: for each the broken invariance that rules it out, or nothing.
+        informative: layers and prompts that tell the eligible candidates apart, or all if none does (``undecidable``).
+        losses, intervals: of each, over the informative ones.
+        agreement: how like each other they are.
+        kept: the confidence set, without copies.
     """
-    fits = fitted.fits
-    different: list[int] = []
 
-    def copied(i: int, j: int) -> bool:
-        if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
-            return losses.saving(i, j) <= equivalent
-        limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
-        return question == "function" and 1 - float(agreement[i, j]) <= limit
+    fitted: Fitted
+    units: Float[Tensor, "layer batch"]
+    excluded: list[str]
+    informative: Bool[Tensor, "layer batch"]
+    undecidable: bool
+    losses: scoring.Losses
+    intervals: list[tuple[float, float]]
+    agreement: Float[Tensor, "candidate candidate"]
+    kept: list[int]
 
-    for i in sorted(kept, key=lambda i: (len(fits[i].family.coefficients), i)):
-        if not any(copied(i, j) for j in different):
-            different.append(i)
-    return different
+    @property
+    def order(self) -> list[int]:
+        """The candidates, best first."""
+        return sorted(range(len(self.excluded)), key=lambda i: -float(self.losses.scores[i]))
+
+    @property
+    def eligible(self) -> list[int]:
+        return [i for i, reason in enumerate(self.excluded) if not reason]
+
+    @property
+    def best(self) -> int:
+        return next(i for i in self.order if i in self.kept)
+
+
+def _compare(
+    question: Question, paths: Paths, halves: Halves, fitted: Fitted, invariances: Sequence[Measurement]
+) -> _Table:
+    subject = paths.scoring
+    units = scoring.units(subject, halves.scoring.prompts.target_variance)
+    ends = fitted.scoring[:, -1]
+    reasons = excluded(fitted, scoring.discrepancy(subject[-1].expand_as(ends), ends, units[-1]), invariances)
+    eligible = [i for i, reason in enumerate(reasons) if not reason]
+    everywhere = torch.ones(subject.shape[:2], dtype=torch.bool)
+    informative = scoring.telling_apart(fitted.scoring[eligible], units) if len(eligible) > 1 else everywhere
+    undecidable = not bool(informative.any())
+    if undecidable:
+        informative = everywhere
+    losses = scoring.losses(subject, fitted.scoring, units, informative)
+    floor, equivalent = (scoring.BLUR, EQUIVALENT_READ) if paths.gains else (scoring.PRECISION, EQUIVALENT)
+    agreement = scoring.agreement(subject, fitted.scoring, units)
+    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=floor)
+    return _Table(
+        fitted=fitted,
+        units=units,
+        excluded=reasons,
+        informative=informative,
+        undecidable=undecidable,
+        losses=losses,
+        intervals=losses.intervals(halves.draws),
+        agreement=agreement,
+        kept=without_copies(question, kept, fitted, agreement, losses, equivalent),
+    )
+
+
+def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None, halves: Halves) -> Answer:
+    """The answer with its label, its reason and what they rest on."""
+    best, fitted, subject = table.best, table.fitted, paths.scoring
+    controls = _controls(found.question, table, paths, untrained, halves)
+    multiple, factor = rivals.multiplied(fitted, table.order, paths, halves, table.units, table.informative)
+    ridges, outdone = None, False
+    if found.question == "path":
+        ridges, outdone = rivals.ridges(fitted.scoring[best], paths, halves, table.units, table.informative)
+    repeated = _repeated(table, paths, halves)
+    regressed = _regressed(table, paths, halves)
+    gain, left, other = remainder.switching_gain(
+        subject, fitted.scoring[table.eligible], table.eligible.index(best), table.units, table.informative
+    )
+    prompts = halves.scoring.prompts
+    advance, advance_interval = scoring.progress(subject[-1], prompts.targets, prompts.target_variance, halves.draws)
+    label, reason = judge(
+        names=[fitted.families[i].name for i in table.kept],
+        best=fitted.families[best].name,
+        score=float(table.losses.scores[best]),
+        low=table.intervals[best][0],
+        controls=controls,
+        outdone=outdone,
+        multiple=factor,
+        lost=(int((~subject.isfinite()).sum()), subject.numel()),
+        progress=(advance, advance_interval[0]),
+        evidence=None if found.evidence is None else (found.evidence, len(subject)),
+        repeated=repeated,
+        regressed=regressed,
+        switching=(gain, left, fitted.families[table.eligible[other]].name),
+        undecidable=table.undecidable,
+    )
+    kept = [] if label == "none" else [i for i in table.order if i in table.kept]
+    return replace(
+        found,
+        label=label,
+        reason=reason,
+        algorithms=tuple(fitted.families[i].name for i in kept),
+        controls=tuple(control for control in (*controls, multiple, ridges) if control is not None),
+        remainder=repeated[0],
+        remainder_interval=repeated[1],
+        remainder_regressed=regressed,
+    )
 
 
 def _controls(
-    fitted: Fitted,
-    best: int,
-    subject: Float[Tensor, "layer batch query"],
-    untrained: Paths | None,
-    halves: Halves,
-    question: str,
-    informative: Tensor,
+    question: Question, table: _Table, paths: Paths, untrained: Paths | None, halves: Halves
 ) -> list[Control]:
     """Scores that the best candidate must clear: another prompt's iterates, and the untrained subject."""
-    prompts = halves.scoring.prompts
-    other = fitted.scoring[best][:, partners(prompts)]
-    pairs = [("another prompt's iterates", subject, other, informative)]
+    prompts, best = halves.scoring.prompts, table.best
+    other = table.fitted.scoring[best][:, partners(prompts)]
+    pairs = [("another prompt's iterates", paths.scoring, other, table.informative)]
     if untrained is not None:
-        paths = untrained
-        if question == "function":
-            paths = paths.last()
-        again = _fit_one(question, fitted.fits[best].family, paths, halves.fitting)
-        everywhere = torch.ones_like(informative)
+        idle = untrained.last() if question == "function" else untrained
+        again = fit_one(question, table.fitted.families[best], idle, halves.fitting)
+        everywhere = torch.ones_like(table.informative)
         pairs.append(
-            ("untrained network", paths.scoring, _predict(again, halves.scoring, paths, halves.fitting), everywhere)
+            ("untrained network", idle.scoring, predict(again, halves.scoring, idle, halves.fitting), everywhere)
         )
     controls = []
     for name, path, candidate, counted in pairs:
-        losses = scoring.losses(path, candidate[None], prompts.target_variance, counted)
+        units = scoring.units(path, prompts.target_variance)
+        losses = scoring.losses(path, candidate[None], units, counted)
         controls.append(
             Control(
                 kind="negative", name=name, value=float(losses.scores[0]), interval=losses.intervals(halves.draws)[0]
@@ -285,45 +213,42 @@ def _controls(
     return controls
 
 
-def _rival(paths: Paths, fitted: Fitted, best: int, halves: Halves, informative: Tensor) -> tuple[Control, bool]:
-    """The score of a path of ridge solutions, and whether it outdoes the best candidate."""
-    path = ridge_path(halves.fitting, halves.scoring, paths.fitting, gains=paths.gains)
-    both = torch.stack([fitted.scoring[best], path])
-    losses = scoring.losses(paths.scoring, both, halves.scoring.prompts.target_variance, informative)
-    better = float(losses.scores[1] - losses.scores[0]) > RIVAL
-    control = Control(
-        kind="negative",
-        name="a path of ridge solutions",
-        value=float(losses.scores[1]),
-        interval=losses.intervals(halves.draws)[1],
-    )
-    return control, better and 0 not in scoring.confidence_set(losses, [0, 1], halves.draws)
-
-
-def _repeated(
-    paths: Paths, fitted: Fitted, best: int, halves: Halves, informative: Tensor
-) -> tuple[float, tuple[float, float]]:
-    there = _predict(fitted.fits[best], halves.again, paths, halves.fitting)
+def _repeated(table: _Table, paths: Paths, halves: Halves) -> tuple[float, tuple[float, float]]:
+    there = predict(table.fitted.fits[table.best], halves.again, paths, halves.fitting)
     return remainder.repeated_share(
-        paths.scoring - fitted.scoring[best],
+        paths.scoring - table.fitted.scoring[table.best],
         paths.again - there,
         paths.scoring,
-        halves.scoring.prompts.target_variance,
-        informative,
+        table.units,
+        table.informative,
         halves.draws,
     )
 
 
-def _regressed(paths: Paths, fitted: Fitted, best: int, halves: Halves, informative: Tensor) -> float:
-    fit_variance = halves.fitting.prompts.target_variance
+def _regressed(table: _Table, paths: Paths, halves: Halves) -> float:
+    fitted, best = table.fitted, table.best
+    units = scoring.units(paths.fitting, halves.fitting.prompts.target_variance)
     everywhere = torch.ones(paths.fitting.shape[:2], dtype=torch.bool)
     return remainder.explained_share(
-        (paths.fitting, fitted.fitting[best], fit_variance, everywhere),
-        (paths.scoring, fitted.scoring[best], halves.scoring.prompts.target_variance, informative),
+        (paths.fitting, fitted.fitting[best], units, everywhere),
+        (paths.scoring, fitted.scoring[best], table.units, table.informative),
         fitted.fitting,
         fitted.scoring,
         halves.fitting.channels,
         halves.scoring.channels,
+    )
+
+
+def _row(table: _Table, i: int, *, kept: bool) -> CandidateScore:
+    fit = table.fitted.fits[i]
+    return CandidateScore(
+        candidate=fit.family.name,
+        score=float(table.losses.scores[i]),
+        interval=table.intervals[i],
+        detail=_detail(fit),
+        excluded=table.excluded[i],
+        kept=kept,
+        steps=fit.steps,
     )
 
 
@@ -333,6 +258,8 @@ def _detail(fit: Fit) -> dict[str, str | int | float]:
     }
     if fit.timing is not None:
         detail |= {"steps per layer": str(fit.timing.stride), "starts after layer": fit.timing.offset}
+        if fit.timing.idle:
+            detail["idle layers"] = ", ".join(map(str, fit.timing.idle))
     elif fit.family.iterative:
         detail["steps"] = fit.steps[0]
     return detail

@@ -1,7 +1,8 @@
 """The candidates: families of algorithms, what in them is fitted, and to which question they are an answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -36,12 +37,25 @@ Value = float | Tensor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coefficient:
-    """A number to fit, searched on a grid between bounds and then refined continuously."""
+    """A number to fit, searched on a grid between bounds and then refined continuously.
+
+    Attributes:
+        name: as the algorithm calls it.
+        low, high: the bounds, for inputs whose mean eigenvalue is 1.
+        scale: on which the grid is even.
+        power: its unit, as a power of the eigenvalues' (−1 for a step size): how the bounds move with the size of the inputs.
+    """
 
     name: str
     low: float
     high: float
     scale: Literal["log", "linear"] = "log"
+    power: float = 0.0
+
+    def at(self, size: float) -> "Coefficient":
+        """The same with the bounds for inputs of another mean eigenvalue."""
+        unit = size**self.power
+        return replace(self, low=self.low * unit, high=self.high * unit, power=0.0)
 
     def grid(self, count: int) -> list[float]:
         """Evenly spaced values on the coefficient's scale."""
@@ -55,7 +69,8 @@ class Coefficient:
         return self.low * (self.high / self.low) ** unit
 
     def encode(self, value: float) -> float:
-        """The inverse of `decode`."""
+        """The inverse of `decode`; what lies beyond a bound is taken for the bound."""
+        value = min(max(value, self.low), self.high)
         if self.scale == "linear":
             return (value - self.low) / (self.high - self.low)
         return float(np.log(value / self.low) / np.log(self.high / self.low))
@@ -75,8 +90,8 @@ class Family:
             be run channel by channel; None where there is no such thing.
         scaled: its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
         contains: smaller families that it becomes where a coefficient has no effect, and its coefficients there, given
-            theirs. With noise that coefficient comes out near there, not at it, which does not make the larger family another
-            answer.
+            theirs (infinity stands for the nearest bound). With noise that coefficient comes out near there, not at it, which does
+            not make the larger family another answer.
     """
 
     name: str
@@ -110,10 +125,11 @@ class Family:
         return {c.name: v for c, v in zip(self.coefficients, values, strict=True)}
 
 
-STEP = Coefficient(name="step_size", low=1e-3, high=10.0)
+STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
+JACOBI_STEP = replace(STEP, power=0.0)
 MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear")
-CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear")
-RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3)
+CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", power=-1)
+RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3, power=1)
 
 
 def _chebyshev(*, largest: Value, condition: Value) -> Algorithm:
@@ -144,8 +160,8 @@ def _smoother_exponential(*, temperature: float) -> Algorithm:
     return NadarayaWatson(kernel=Exponential(temperature=temperature))
 
 
-_BANDWIDTH = Coefficient(name="bandwidth", low=0.2, high=30.0)
-_TEMPERATURE = Coefficient(name="temperature", low=0.1, high=50.0)
+_BANDWIDTH = Coefficient(name="bandwidth", low=0.2, high=30.0, power=0.5)
+_TEMPERATURE = Coefficient(name="temperature", low=0.1, high=50.0, power=1)
 _KERNEL_LAMBDA = Coefficient(name="ridge", low=1e-6, high=10.0)
 
 # Simplest first: of two candidates that turn out to be the same function at the last layer, the first one gives the name.
@@ -156,7 +172,7 @@ CLOSED: tuple[Family, ...] = (
         make=Ridge,
         coefficients=(RIDGE,),
         iterative=False,
-        contains={"least-squares": lambda: (RIDGE.low,)},
+        contains={"least-squares": lambda: (0.0,)},
     ),
     Family(name="mean-label", make=MeanLabel, iterative=False),
     Family(name="last-label", make=LastLabel, iterative=False),
@@ -166,14 +182,14 @@ CLOSED: tuple[Family, ...] = (
         make=_smoother_exponential,
         coefficients=(_TEMPERATURE,),
         iterative=False,
-        contains={"mean-label": lambda: (_TEMPERATURE.high,)},
+        contains={"mean-label": lambda: (inf,)},
     ),
     Family(
         name="nadaraya-watson:rbf",
         make=_smoother_rbf,
         coefficients=(_BANDWIDTH,),
         iterative=False,
-        contains={"mean-label": lambda: (_BANDWIDTH.high,)},
+        contains={"mean-label": lambda: (inf,)},
     ),
     Family(name="kernel-ridge:rbf", make=_kernel_ridge_rbf, coefficients=(_BANDWIDTH, _KERNEL_LAMBDA), iterative=False),
     Family(
@@ -190,7 +206,7 @@ ITERATIVE: tuple[Family, ...] = (
     Family(
         name="preconditioned-gradient-descent",
         make=PreconditionedGradientDescent,
-        coefficients=(STEP,),
+        coefficients=(JACOBI_STEP,),
         filter=GradientDescent,
         scaled=True,
     ),
@@ -203,7 +219,7 @@ ITERATIVE: tuple[Family, ...] = (
         name="chebyshev-iteration",
         make=_chebyshev,
         coefficients=(
-            Coefficient(name="largest", low=0.2, high=50.0),
+            Coefficient(name="largest", low=0.2, high=50.0, power=1),
             Coefficient(name="condition", low=1.0, high=1e4),
         ),
         filter=_chebyshev,
@@ -224,13 +240,13 @@ ITERATIVE: tuple[Family, ...] = (
     Family(
         name="newton-schulz:fixed",
         make=_newton,
-        coefficients=(Coefficient(name="scale", low=1e-3, high=1.0),),
+        coefficients=(Coefficient(name="scale", low=1e-3, high=1.0, power=-2),),
         filter=_newton,
     ),
     Family(
         name="newton-schulz:identity",
         make=_newton_identity,
-        coefficients=(Coefficient(name="scale", low=1e-2, high=3.0),),
+        coefficients=(Coefficient(name="scale", low=1e-2, high=3.0, power=-1),),
         filter=_newton_identity,
     ),
 )

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments import bootstrap
-from mesascope.instruments.identification.answer import Fitted, Halves
+from mesascope.instruments.identification.candidates import Fitted, Halves
 from mesascope.instruments.identification.paths import Paths
-from mesascope.instruments.identification.scoring import discrepancy
+from mesascope.instruments.identification.scoring import discrepancy, units
 from mesascope.types import Answer, Figure, Scalar
 
 SHOWN = 6
@@ -30,14 +30,14 @@ def _heat_map(paths: Paths, fitted: Fitted, shown: Sequence[int], halves: Halves
     """Agreement of each layer with each step; the free non-decreasing path is a diagnostic and is never scored."""
     layers = len(paths.scoring)
     most = min(max(3 * layers, 4), 24)
-    variance = halves.scoring.prompts.target_variance
-    size = discrepancy(paths.scoring, torch.zeros_like(paths.scoring), variance).mean(-1)
+    unit = units(paths.scoring, halves.scoring.prompts.target_variance)
+    size = discrepancy(paths.scoring, torch.zeros_like(paths.scoring), unit).mean(-1)
     rows: list[dict[str, Scalar]] = []
     for i in shown:
         fit = fitted.fits[i]
         steps = halves.scoring.predictions(fit.family, fit.values, most)
         table = torch.stack(
-            [1 - discrepancy(paths.scoring, a.expand_as(paths.scoring), variance).mean(-1) / size for a in steps], 1
+            [1 - discrepancy(paths.scoring, a.expand_as(paths.scoring), unit).mean(-1) / size for a in steps], 1
         )
         free = _free_path(table)
         rows += [

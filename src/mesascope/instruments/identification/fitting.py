@@ -1,49 +1,51 @@
 """Fit a family to a subject's path: coefficients, steps per layer, and where it starts."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mesascope.algorithms import Problem, run
-from mesascope.instruments.channels import SpectralChannels, response
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.scoring import CLIP, discrepancy
-from mesascope.types import Prompts
+from mesascope.instruments.identification.mixing import Products, coefficients, mixture
+from mesascope.instruments.identification.refining import levenberg_marquardt, saturating
+from mesascope.instruments.identification.runner import Runner
+from mesascope.instruments.identification.scoring import CLIP, discrepancy, units
 
 STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
 OFFSETS = (0, 1, 2)
-GRID = {1: 48, 2: 12}
+GRID = {1: 48, 2: 16}
 """Grid points per coefficient, by the number of coefficients, where all are run at once."""
-SLOW_GRID = {1: 24, 2: 8}
-"""The same for families that run one at a time."""
-FEW = 96
-"""Prompts that the grid looks at; the refinement looks at all."""
-REFINED = 8
-"""Timings (or numbers of steps) that are refined: the grid's best may well be overtaken, since a step size and a number
-of steps nearly trade off."""
-ROUGH, FINE = 6, 14
-"""Iterations of the refinement on few prompts, and of the last one on all."""
+STARTS = 8
+"""Local minima of the grid to refine besides the best point of every timing: the losses of an accelerated method have many
+valleys."""
+SLOW_GRID, SLOW_STARTS = {1: 24, 2: 8}, 0
+"""The same for families that run one at a time: closed forms, of one valley each."""
+SKETCH, ROUGH, FINE, SLOW_FINE = (2, 8), (8, 2), (40, 1), (10, 1)
+"""Iterations of a refinement, and how many of the results go on to the next (the last is shorter where families run slowly).
+Between two grid points the right number of steps easily looks worse than a wrong one, since a step size and a number of steps
+nearly trade off: so two iterations rank better."""
+Start = tuple[tuple[int, ...], Sequence[float]]
+"""Steps of each layer, and coefficients."""
 CHUNK = 4
 """Points whose losses are computed at a time: few enough for a cache, enough to outweigh the calls."""
-WORST = 1e3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Which step of an algorithm a layer is compared with: ⌊stride · (ℓ − offset)⌋ after layer ℓ = 1, 2, …, or one step."""
+    """Which step of an algorithm a layer is compared with: ⌊stride · (m − offset)⌋ after the m-th layer that is not idle."""
 
     stride: Fraction
     offset: int
+    idle: tuple[int, ...] = ()
 
     def steps(self, layers: int) -> list[int]:
         """The step after each layer."""
-        return [max(0, int(self.stride * (layer - self.offset))) for layer in range(1, layers + 1)]
+        moves = itertools.accumulate(layer not in self.idle for layer in range(1, layers + 1))
+        return [max(0, int(self.stride * (moved - self.offset))) for moved in moves]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,66 +58,57 @@ class Fit:
     timing: Timing | None
     loss: float
 
-
-class Runner:
-    """Predictions of any family member on one set of prompts, made as cheaply as the family allows."""
-
-    def __init__(self, prompts: Prompts) -> None:
-        self.prompts = prompts
-        self.problem = Problem.of(prompts)
-        self.channels = SpectralChannels.of(prompts)
-        self._grids: dict[tuple[str, int], Tensor] = {}
-
-    @cached_property
-    def few(self) -> "Runner":
-        """The first of the prompts, for a coarse look."""
-        return Runner(self.prompts[:FEW])
-
-    @cached_property
-    def scaled_channels(self) -> SpectralChannels:
-        """The channels of the inputs divided by their root mean squares; gradient descent there is Jacobi's."""
-        prompts = self.prompts
-        scale = prompts.xs.square().mean(1, keepdim=True).rsqrt()
-        return SpectralChannels.of(replace(prompts, xs=prompts.xs * scale, queries=prompts.queries * scale))
-
-    def predictions(self, family: Family, values: Sequence[float], steps: int) -> Float[Tensor, "step batch query"]:
-        """Every iterate's answers, 0 … steps."""
-        return self.many(family, [values], steps)[0]
-
-    def path(self, fit: Fit) -> Float[Tensor, "layer batch query"]:
-        """What a fitted member answers after each layer."""
-        steps = torch.tensor(fit.steps)
-        return self.predictions(fit.family, fit.values, int(steps.max()))[steps]
-
-    def many(
-        self, family: Family, values: Sequence[Sequence[float]], steps: int
-    ) -> Float[Tensor, "choice step batch query"]:
-        """The same for several choices of the coefficients; in one run where the family allows it."""
-        if family.filter is None:
-            return torch.stack([run(family.algorithm(v), self.problem, steps).predictions for v in values])
-        channels = self.scaled_channels if family.scaled else self.channels
-        at = channels.eigenvalues.expand(len(values), -1, -1)
-        columns = torch.tensor(values, dtype=torch.float64).T[..., None].repeat_interleave(at[0].numel(), 1)
-        response_at = response(family.filtering(list(columns)), at, steps)  # (step, choice, batch, dim)
-        return channels.predictions(response_at).transpose(0, 1)
-
-    def grid(
-        self, family: Family, points: Sequence[Sequence[float]], steps: int
-    ) -> Float[Tensor, "point step batch query"]:
-        """As `many`, kept: the same points are looked at for every readout of a subject."""
-        key = (family.name, steps)
-        if key not in self._grids:
-            self._grids[key] = self.many(family, points, steps)
-        return self._grids[key]
+    def answers(self, runner: Runner) -> Float[Tensor, "layer batch query"]:
+        """What it answers after each layer."""
+        return runner.path(self.family, self.values, self.steps)
 
 
-def timings(layers: int) -> list[Timing]:
-    """The strides and offsets worth telling apart for this many layers."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Aim:
+    """What is to be fitted, on some prompts.
+
+    Attributes:
+        runner: the prompts.
+        subject: its answers there.
+        units: what squared errors are divided by.
+        gains: whether every layer but the last was read by a fitted readout (see `mixture`).
+    """
+
+    runner: Runner
+    subject: Float[Tensor, "layer batch query"]
+    units: Float[Tensor, "layer batch"]
+    gains: bool
+
+    @classmethod
+    def of(cls, runner: Runner, subject: Float[Tensor, "layer batch query"], gains: bool) -> "Aim":
+        """With the usual units."""
+        return cls(runner=runner, subject=subject, units=units(subject, runner.prompts.target_variance), gains=gains)
+
+    @property
+    def few(self) -> "Aim":
+        """The same on the first of the prompts."""
+        few = self.runner.few
+        return Aim(
+            runner=few,
+            subject=self.subject[:, : len(few.prompts)],
+            units=self.units[:, : len(few.prompts)],
+            gains=self.gains,
+        )
+
+
+def timings(layers: int, idle: Sequence[int] = ()) -> list[Timing]:
+    """The strides and offsets worth telling apart for this many layers.
+
+    Args:
+        layers: how many.
+        idle: layers, from 1, that leave the answer as it is: besides the usual timings there are those that pass over them.
+    """
     found: dict[tuple[int, ...], Timing] = {}
-    for stride, offset in itertools.product((Fraction(1), *STRIDES), OFFSETS):
-        timing = Timing(stride=stride, offset=offset)
-        if offset < layers and any(steps := timing.steps(layers)):
-            found.setdefault(tuple(steps), timing)
+    for rests in dict.fromkeys(((), tuple(idle))):
+        for stride, offset in itertools.product((Fraction(1), *STRIDES), OFFSETS):
+            timing = Timing(stride=stride, offset=offset, idle=rests)
+            if any(steps := timing.steps(layers)):
+                found.setdefault(tuple(steps), timing)
     return list(found.values())
 
 
@@ -125,6 +118,7 @@ def fit_path(
     subject: Float[Tensor, "layer batch query"],
     *,
     gains: bool,
+    idle: Sequence[int] = (),
     smaller: Sequence[Fit] = (),
 ) -> Fit:
     """The member of the family that describes the subject's path best, over coefficients and timings.
@@ -134,207 +128,194 @@ def fit_path(
         runner: the prompts.
         subject: its path on them.
         gains: whether every layer but the last was read by a fitted readout (see `mixture`).
+        idle: layers, from 1, that do nothing.
         smaller: fits of other families; from those that this one contains the search starts too, so that it never ends
             below them.
     """
-    options = timings(len(subject))
-    return _fit(family, runner, subject, [tuple(t.steps(len(subject))) for t in options], options, gains, smaller)
+    options = {tuple(timing.steps(len(subject))): timing for timing in timings(len(subject), idle)}
+    fit = _fit(family, Aim.of(runner, subject, gains), list(options), smaller)
+    return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
 
 
 def fit_function(
-    family: Family, runner: Runner, subject: Float[Tensor, "1 batch query"], *, most_steps: int, gains: bool
-) -> Fit:
-    """The member that describes the last layer best, over coefficients and the number of steps."""
-    steps = [(k,) for k in range(1, most_steps + 1)] if family.iterative else [(1,)]
-    return _fit(family, runner, subject, steps, [None] * len(steps), gains)
-
-
-def _fit(
     family: Family,
     runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    options: list[tuple[int, ...]],
-    names: Sequence[Timing | None],
-    gains: bool,
+    subject: Float[Tensor, "1 batch query"],
+    *,
+    most_steps: int,
     smaller: Sequence[Fit] = (),
 ) -> Fit:
-    """A grid over the coefficients finds the promising options; those are refined continuously."""
-    if not family.coefficients:
-        [loss] = _option_losses(runner.grid(family, [()], _most(options)), subject, runner, options, gains)
-        best = int(loss.argmin())
-        return Fit(family=family, values=(), steps=options[best], timing=names[best], loss=float(loss[best]))
-    few = runner.few
-    some = subject[:, : len(few.prompts)]
-    counts = SLOW_GRID if family.filter is None else GRID
-    points = list(itertools.product(*(c.grid(counts[len(family.coefficients)]) for c in family.coefficients)))
-    table = torch.cat(
-        [
-            _option_losses(part, some, few, options, gains)
-            for part in few.grid(family, points, _most(options)).split(CHUNK)
-        ]
-    )  # (point, option)
-    promising = table.min(0).values.argsort()[:REFINED].tolist()
-    starts = [points[i] for i in table[:, promising].argmin(0).tolist()]
-    for fit in smaller:
-        if fit.family.name in family.contains:
-            promising.append(options.index(fit.steps))
-            starts.append(family.contains[fit.family.name](*fit.values))
-    rough = _refine(family, few, some, [options[o] for o in promising], starts, gains, iterations=ROUGH)
-    found = min(range(len(rough)), key=lambda i: rough[i][1])
-    best = promising[found]
-    [(values, loss)] = _refine(family, runner, subject, [options[best]], [rough[found][0]], gains, iterations=FINE)
-    return Fit(family=family, values=values, steps=options[best], timing=names[best], loss=loss)
+    """The member that describes the last layer best, over coefficients and the number of steps."""
+    options = [(k,) for k in range(1, (most_steps if family.iterative else 1) + 1)]
+    return _fit(family, Aim.of(runner, subject, gains=False), options, smaller)
 
 
-def _option_losses(
-    predictions: Float[Tensor, "point step batch query"],
+def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
+    """The member that describes the subject best if its answers may be multiplied by one number, and that number.
+
+    The number is the same for all layers; where readouts were fitted, it applies to the last one, the others having gains.
+    """
+    [found] = _refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
+    path = found.answers(aim.runner)
+    if aim.gains:
+        return found, float(_factor(aim.subject[-1:], path[-1:], aim.units[-1:]))
+    return found, float(_factor(aim.subject, path, aim.units))
+
+
+def _factor(
     subject: Float[Tensor, "layer batch query"],
-    runner: Runner,
-    options: list[tuple[int, ...]],
-    gains: bool,
+    path: Float[Tensor, "*point layer batch query"],
+    units: Float[Tensor, "layer batch"],
+) -> Float[Tensor, "*point"]:
+    """The best number to multiply a path by."""
+    weighted = path / units[..., None]
+    across, own = (
+        torch.nan_to_num(weighted * other, posinf=0, neginf=0).sum((-1, -2, -3)) for other in (subject, path)
+    )
+    return torch.where(own > 0, across / own.clamp(min=1e-300), torch.ones_like(own))
+
+
+def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequence[Fit]) -> Fit:
+    """A grid over the coefficients finds promising points and timings; those are refined, fewer and fewer of them, at last on all
+    prompts.
+    """
+    if not family.coefficients:
+        table = option_losses(aim.runner.grid(family, [()], _most(options)), aim, options)[0]
+        best = int(table.argmin())
+        return Fit(family=family, values=(), steps=options[best], timing=None, loss=float(table[best]))
+    few = aim.few
+    begin = _promising(family, few, options)
+    begin += [
+        (fit.steps, family.contains[fit.family.name](*fit.values))
+        for fit in smaller
+        if fit.family.name in family.contains and fit.steps in options
+    ]
+    for prompts, iterations, count in ((few, *SKETCH), (few, *ROUGH), (aim, *(FINE if family.filter else SLOW_FINE))):
+        fits = sorted(_refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
+        begin = [(fit.steps, fit.values) for fit in fits]
+    return fits[0]
+
+
+def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:
+    """For every option its best point on a grid over the coefficients; besides, the lowest of the other local minima."""
+    slow = family.filter is None
+    per_side = (SLOW_GRID if slow else GRID)[len(family.coefficients)]
+    sides = [c.grid(per_side) for c in aim.runner.coefficients(family)]
+    points = list(itertools.product(*sides))
+    table = torch.cat(
+        [option_losses(part, aim, options) for part in aim.runner.grid(family, points, _most(options)).split(CHUNK)]
+    )  # (point, option)
+    lowest = table.argmin(0)
+    further = _is_lowest(table.reshape(*(per_side for _ in sides), -1), len(sides)).reshape(table.shape)
+    further[lowest, torch.arange(len(options))] = False
+    ranked = torch.where(further, table, torch.inf).flatten()
+    chosen = [
+        i for i in ranked.argsort(stable=True)[: SLOW_STARTS if slow else STARTS].tolist() if ranked[i] < torch.inf
+    ]
+    return [(option, points[i]) for option, i in zip(options, lowest.tolist(), strict=True)] + [
+        (options[i % len(options)], points[i // len(options)]) for i in chosen
+    ]
+
+
+def _is_lowest(values: Float[Tensor, "*point option"], sides: int) -> Bool[Tensor, "*point option"]:
+    """Where no neighbour on the grid is lower."""
+    pool = torch.nn.functional.max_pool1d if sides == 1 else torch.nn.functional.max_pool2d
+    first = values.movedim(-1, 0)[:, None]
+    return (first <= -pool(-first, 3, stride=1, padding=1))[:, 0].movedim(0, -1)
+
+
+def option_losses(
+    predictions: Float[Tensor, "point step batch query"], aim: Aim, options: list[tuple[int, ...]]
 ) -> Float[Tensor, "point option"]:
     """Σ_ℓ mean_p min(D_p, 4) of each option at each point, from one table of all steps against all layers."""
-    scale = (runner.prompts.target_variance * subject.shape[-1]).rsqrt()[:, None]
-    a, y = (predictions * scale).transpose(1, 2), (subject * scale).transpose(0, 1)  # (…batch, step | layer, query)
-    across, own, size = a @ y.mT, a.square().sum(-1)[..., None], y.square().sum(-1)[:, None]
-    if gains:
-        before = [torch.nn.functional.pad(t[:, :, :-1], (0, 0, 1, 0)) for t in (a, across, own)]
-        both = (a * before[0]).sum(-1)[..., None]
-        terms = (t.nan_to_num(posinf=0, neginf=0).sum(1) for t in (across, before[1], own, before[2], both))
-        now, then = (coefficient[:, None] for coefficient in _mixture(*terms))
-        across = now * across + then * before[1]
-        own = now.square() * own + then.square() * before[2] + 2 * now * then * both
+    queries = aim.subject.shape[-1]
+    weight = (1 / (aim.units * queries)).T[:, None]  # (batch, 1, layer)
+    a, y = predictions.transpose(1, 2), aim.subject.transpose(0, 1)  # (…batch, step | layer, query)
+    across, own = (a @ y.mT) * weight, a.square().sum(-1)[..., None] * weight
+    size = y.square().sum(-1)[:, None] * weight
+    if aim.gains:
+        t = aim.runner.prompts.targets[:, None]
+        target = (a * t).sum(-1)[..., None] * weight
+        before = [torch.nn.functional.pad(term[:, :, :-1], (0, 0, 1, 0)) for term in (a, across, own, target)]
+        both = (a * before[0]).sum(-1)[..., None] * weight
+        whole = (t.square().sum(-1)[..., None] * weight).expand_as(own)
+
+        def total(term: Tensor) -> Tensor:
+            return term.nan_to_num(posinf=0, neginf=0).sum(1)
+
+        now, then = coefficients(
+            Products(
+                now_now=total(own),
+                then_then=total(before[2]),
+                now_then=total(both),
+                now_subject=total(across),
+                then_subject=total(before[1]),
+                now_target=total(target),
+                then_target=total(before[3]),
+                target_target=total(whole),
+            )
+        )
+        now, then = now[:, None], then[:, None]
+        across, own = (
+            now * across + then * before[1],
+            now.square() * own + then.square() * before[2] + 2 * now * then * both,
+        )
     table = torch.nan_to_num(size - 2 * across + own, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(0, CLIP).mean(1)
-    return table[:, torch.tensor(options), torch.arange(len(subject))].sum(-1)
+    return table[:, torch.tensor(options), torch.arange(len(aim.subject))].sum(-1)
 
 
 def _most(options: list[tuple[int, ...]]) -> int:
     return max(max(option) for option in options)
 
 
-def _refine(
+def _refined(
     family: Family,
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    options: Sequence[tuple[int, ...]],
-    starts: Sequence[Sequence[float]],
-    gains: bool,
+    aim: Aim,
+    begin: Sequence[Start],
     iterations: int,
-) -> list[tuple[tuple[float, ...], float]]:
-    """Least squares over the coefficients from a grid point for each option: a grid alone would call an off-grid step
-    size *none*. All options go together, since one run of a few steps on a few prompts is mostly overhead.
+    *,
+    multiple: bool = False,
+) -> list[Fit]:
+    """Least squares over the coefficients from each start: a grid alone would call an off-grid step size *none*.
+
+    All starts go together, since one run of a few steps on a few prompts is mostly overhead. ``multiple`` lets each
+    path be multiplied by its best factor (see `fit_multiple`).
     """
-    steps = torch.tensor(options)
-    scale = (runner.prompts.target_variance * subject[0].numel()).rsqrt()[:, None]
+    box = aim.runner.coefficients(family)
+    steps = torch.tensor([timing for timing, _ in begin])
 
     def decode(unit: Sequence[float]) -> tuple[float, ...]:
-        return tuple(c.decode(u) for c, u in zip(family.coefficients, unit, strict=True))
+        return tuple(c.decode(u) for c, u in zip(box, unit, strict=True))
 
     def paths(
-        which: Int[Tensor, " option"], units: Float[Tensor, "option point coefficient"]
-    ) -> Float[Tensor, "option point layer batch query"]:
-        values = [decode(u) for u in units.flatten(0, 1).tolist()]
-        index = steps[which]
-        found = runner.many(family, values, int(index.max())).unflatten(0, units.shape[:2])
-        rows = torch.arange(len(which))[:, None]
-        chosen = found.transpose(1, 2)[rows, index].transpose(1, 2)
-        if not gains:
-            return chosen
-        before = found.transpose(1, 2)[rows, (index - 1).clamp(min=0)].transpose(1, 2)  # step 0 is zero anyhow
-        return mixture(subject, chosen, before, runner.prompts.target_variance)(chosen, before)
+        which: Int[Tensor, " start"], points: Float[Tensor, "start point coefficient"]
+    ) -> Float[Tensor, "start point layer batch query"]:
+        values = [decode(u) for u in points.flatten(0, 1).tolist()]
+        index = steps[which].repeat_interleave(points.shape[1], 0)
+        if not aim.gains:
+            path = aim.runner.at(family, values, index).unflatten(0, points.shape[:2])
+            return path * _factor(aim.subject, path, aim.units)[..., None, None, None] if multiple else path
+        found = aim.runner.at(family, values, torch.cat([index, (index - 1).clamp(min=0)], 1))  # step 0 is zero anyhow
+        now, then = found.unflatten(0, points.shape[:2]).chunk(2, 2)
+        path = mixture(aim.subject, now, then, aim.runner.prompts.targets, aim.units)(now, then)
+        if multiple:
+            last = path[:, :, -1:]
+            factor = _factor(aim.subject[-1:], last, aim.units[-1:])[..., None, None, None]
+            path = torch.cat([path[:, :, :-1], factor * last], 2)
+        return path
 
     def residuals(
-        which: Int[Tensor, " option"], units: Float[Tensor, "option point coefficient"]
-    ) -> Float[Tensor, "option point value"]:
-        left = (subject - paths(which, units)) * scale
-        return torch.nan_to_num(left, nan=WORST, posinf=WORST, neginf=-WORST).clamp(-WORST, WORST).flatten(2)
+        which: Int[Tensor, " start"], points: Float[Tensor, "start point coefficient"]
+    ) -> Float[Tensor, "start point value"]:
+        return saturating(aim.subject - paths(which, points), aim.units, CLIP)
 
-    encoded = [[c.encode(v) for c, v in zip(family.coefficients, start, strict=True)] for start in starts]
-    first = torch.tensor(encoded, dtype=torch.float64).clamp(0, 1)
-    units = torch.stack([levenberg_marquardt(residuals, first, iterations=iterations), first], 1)
-    everything = paths(torch.arange(len(starts)), units)
-    losses = discrepancy(subject.expand_as(everything), everything, runner.prompts.target_variance).sum(2).mean(-1)
+    encoded = [[c.encode(v) for c, v in zip(box, values, strict=True)] for _, values in begin]
+    first = torch.tensor(encoded, dtype=torch.float64)
+    points = torch.stack([levenberg_marquardt(residuals, first, iterations=iterations), first], 1)
+    everything = paths(torch.arange(len(begin)), points)
+    losses = discrepancy(aim.subject.expand_as(everything), everything, aim.units).sum(2).mean(-1)
     best = losses.argmin(1).tolist()
-    return [(decode(units[i, b].tolist()), float(losses[i, b])) for i, b in enumerate(best)]
-
-
-def levenberg_marquardt(
-    residuals: Callable[
-        [Int[Tensor, " start"], Float[Tensor, "start point unknown"]], Float[Tensor, "start point value"]
-    ],
-    starts: Float[Tensor, "start unknown"],
-    *,
-    iterations: int,
-    difference: float = 1e-7,
-) -> Float[Tensor, "start unknown"]:
-    """Least squares over a few numbers in [0, 1], from several starts at once, with Jacobians by differences.
-
-    Args:
-        residuals: given which starts are meant, their residuals at several points each.
-        starts: one problem a row.
-        iterations: at most.
-        difference: of the Jacobian.
-
-    Source: Marquardt 1963; three dampings are tried at once.
-    """
-    found, going = starts.clone(), torch.arange(len(starts))
-    for _ in range(iterations):
-        unit = found[going]
-        ahead = torch.where(unit < 0.5, difference, -difference)
-        values = residuals(going, torch.cat([unit[:, None], unit[:, None] + torch.diag_embed(ahead)], 1))
-        here, beside = values[:, :1], values[:, 1:]
-        jacobian = (beside - here) / ahead[..., None]
-        gram, slope = (jacobian @ jacobian.mT)[:, None], (jacobian @ here.mT)[:, None]
-        # The floor keeps an unknown without effect where it is. (lstsq would too, but differs in its last bits by the call.)
-        damping = (
-            torch.tensor([[1e-12], [1e-2], [10.0]], dtype=torch.float64) * gram.diagonal(dim1=-2, dim2=-1) + 1e-300
-        )
-        damped = gram + torch.diag_embed(damping)
-        steps = torch.linalg.solve(damped, slope.expand(*damped.shape[:-1], 1))[..., 0]
-        tries = (unit[:, None] - steps).clamp(0, 1)
-        sizes, before = residuals(going, tries).square().sum(-1), here[:, 0].square().sum(-1)
-        size, best = sizes.min(1)
-        better = size < before
-        found[going[better]] = tries[better, best[better]]
-        going = going[size < before * (1 - 1e-5)]
-        if not len(going):
-            break
-    return found
-
-
-def mixture(
-    subject: Float[Tensor, "layer batch query"],
-    path: Float[Tensor, "*option layer batch query"],
-    before: Float[Tensor, "*option layer batch query"],
-    variance: Float[Tensor, " batch"],
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """The best mix of an iterate and the one before it at each layer, as a function of both.
-
-    A readout that was fitted to the labels reads whatever of the state says most about them: it rescales a layer that has taken
-    one small step, and where the state holds the last step too, it goes further along it. The last layer is what
-    the subject answers; there the iterate stands alone.
-    """
-    weight = 1 / variance[:, None]
-
-    def total(left: Tensor, right: Tensor) -> Tensor:
-        return torch.nan_to_num(left * right * weight, posinf=0, neginf=0).sum((-1, -2))
-
-    now, then = _mixture(
-        total(path, subject), total(before, subject), total(path, path), total(before, before), total(path, before)
-    )
-    return lambda path, before: now[..., None, None] * path + then[..., None, None] * before
-
-
-def _mixture(
-    now_subject: Tensor, then_subject: Tensor, now: Tensor, then: Tensor, both: Tensor
-) -> tuple[Float[Tensor, "*option layer"], Float[Tensor, "*option layer"]]:
-    """The two coefficients from inner products; the second is 0 where the two iterates are one."""
-    now, then, both = torch.broadcast_tensors(now, then, both)
-    determinant = now * then - both.square()
-    apart = determinant > 1e-9 * now * then
-    safe = torch.where(apart, determinant, torch.ones_like(determinant))
-    alone = torch.where(now > 0, now_subject / now.clamp(min=1e-300), torch.ones_like(now_subject))
-    first = torch.where(apart, (then * now_subject - both * then_subject) / safe, alone)
-    second = torch.where(apart, (now * then_subject - both * now_subject) / safe, torch.zeros_like(safe))
-    first[..., -1], second[..., -1] = 1.0, 0.0
-    return first, second
+    return [
+        Fit(family=family, values=decode(points[i, b].tolist()), steps=timing, timing=None, loss=float(losses[i, b]))
+        for i, (b, (timing, _)) in enumerate(zip(best, begin, strict=True))
+    ]

@@ -5,6 +5,13 @@ from collections.abc import Sequence
 from mesascope.instruments.identification.remainder import EXPLAINED, REPEATED
 from mesascope.types import Control, Label
 
+NO_PATH = (
+    "None of the chosen candidates has a path: a closed form answers at once. The question of the function says what the last "
+    "layer computes."
+)
+NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
+MOST = 0.5
+"""Share of what the best candidate leaves that two candidates by turns must explain, or they are no explanation either."""
 OVERSHOOT = 0.5
 """Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
 
@@ -17,11 +24,13 @@ def judge(
     low: float,
     controls: Sequence[Control],
     outdone: bool,
-    lost: float,
+    multiple: tuple[float, str] | None,
+    lost: tuple[int, int],
     progress: tuple[float, float],
+    evidence: tuple[int, int] | None,
     repeated: tuple[float, tuple[float, float]],
     regressed: float,
-    switching: tuple[float, str],
+    switching: tuple[float, float, str],
     undecidable: bool,
 ) -> tuple[Label, str]:
     """The label and the sentence that justifies it.
@@ -32,19 +41,27 @@ def judge(
         score, low: its score, and the lower end of the interval.
         controls: negative ones, which it must be clear of.
         outdone: whether a path of ridge solutions describes the subject better.
-        lost: share of the answers that are not finite.
+        multiple: the factor and the candidate, if multiplying a candidate's answers describes the subject better.
+        lost: how many of its answers, over all layers, are not finite, and of how many.
         progress: share of the zero predictor's error that the subject removes, and the lower end of its interval.
+        evidence: how many layers change the answer, and of how many; None where only the last layer is asked about.
         repeated: share of the subject's variance that the best leaves and that comes back, with its interval.
         regressed: the part of it that a regression explains.
-        switching: what letting each prompt choose between two candidates gains, and which the other one is.
+        switching: what letting each prompt choose between two candidates gains, what the best alone leaves, and which the
+            other one is.
         undecidable: whether all candidates agree on these prompts.
     """
-    if lost:
-        return "none", f"It answers {lost:.1%} of the queries with NaN or infinity."
+    if lost[0]:
+        return "none", f"It answers {lost[0]:,} of {lost[1]:,} times with NaN or infinity, all layers counted."
     if progress[1] <= 0 and not low >= OVERSHOOT:  # NaN for a subject that answers zero
         return "none", (
             f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
             f"reaches {progress[1]:.1%}."
+        )
+    if evidence is not None and evidence[0] < min(2, evidence[1]):
+        return "none", (
+            f"Of its {evidence[1]} layers only {evidence[0]} changes what can be read of the answer: that is a function and no path. "
+            "The question of the function says what the last layer computes."
         )
     for control in controls:
         high = control.interval[1] if control.interval else control.value
@@ -53,10 +70,15 @@ def judge(
                 f"The best candidate, {best} (score {score:.3f}), is not clear of the control '{control.name}' "
                 f"({control.value:.3f}, up to {high:.3f})."
             )
-    if switching[0] > EXPLAINED:
+    if switching[0] > max(EXPLAINED, MOST * switching[1]):
         return "none", (
-            f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[1]} "
+            f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[2]} "
             f"explains another {switching[0]:.1%} of the subject's variance."
+        )
+    if multiple is not None:
+        return "none", (
+            f"Its answers are {multiple[0]:.3f} times those of {multiple[1]}, which describes it significantly better than any "
+            "candidate as it is."
         )
     share, (least, _) = repeated
     if least > REPEATED or regressed > EXPLAINED:
@@ -85,4 +107,5 @@ def judge(
     return "identified", (
         f"{best} describes it with score {score:.4f} (1 is exact), significantly better than every other candidate and "
         f"clear of the controls; of the subject's variance it leaves {max(share, 0):.1%} that the problem determines."
+        + ("" if evidence is None else f" {evidence[0]} of {evidence[1]} layers change the answer.")
     )

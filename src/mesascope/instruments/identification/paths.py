@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.collect import at_queries
-from mesascope.instruments.identification.scoring import discrepancy
+from mesascope.instruments.identification.scoring import BLUR, PRECISION, SAME, discrepancy, units
 from mesascope.instruments.readout import LinearReadout, fit_readouts
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Site, Subject
@@ -45,12 +45,15 @@ class Paths:
 
     The last layer is always the subject's own answer. A fitted readout of an earlier layer rescales a layer that has taken
     one small step, so candidates are compared with it after one gain for each layer but the last (``gains``).
+
+    ``idle`` names the layers, from 1, that leave the answer as it was: nothing can be seen of a step there.
     """
 
     fitting: Float[Tensor, "layer batch query"]
     scoring: Float[Tensor, "layer batch query"]
     again: Float[Tensor, "layer _ query"]  # as many prompts as were asked again
     readout: Readout
+    idle: tuple[int, ...] = ()
 
     @property
     def gains(self) -> bool:
@@ -105,7 +108,30 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
         scoring=read(subject, *at_queries(subject, splits.scoring, subject.path), first),
         again=again[:, order.argsort()][..., turn.argsort()],
         readout="own" if first is None else "fitted",
+        idle=_idle(fitting, splits.fitting, own=first is None),
     )
+
+
+def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bool) -> tuple[int, ...]:
+    """The layers, from 1, after which the answer is the one before, up to rounding.
+
+    With fitted readouts, up to a factor and what those err by; a first layer of which hardly anything can be read is idle too.
+    """
+    unit = units(path, prompts.target_variance)
+    before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
+    if not own:
+        weight = 1 / unit[..., None]
+        across, size = ((before * other * weight).sum((-1, -2)) for other in (path, before))
+        before = before * torch.where(size > 0, across / size.clamp(min=1e-300), 0.0)[:, None, None]
+        targets = prompts.targets.expand_as(path)
+        nothing = discrepancy(targets, torch.zeros_like(path), unit).mean(-1)
+        shown = nothing - discrepancy(targets, path, unit).mean(-1)
+        empty = shown <= SAME * nothing
+        empty[-1] = False  # the subject's own answer, whatever it is
+    else:
+        empty = torch.zeros(len(path), dtype=torch.bool)
+    still = discrepancy(path, before, unit).mean(-1) <= (PRECISION if own else BLUR)
+    return tuple((still | empty).nonzero()[:, 0].add(1).tolist())
 
 
 def _readouts(subject: Subject, prompts: Prompts) -> dict[Site, LinearReadout]:

@@ -14,8 +14,9 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from mesascope.instruments.identification.families import Family, chosen
-from mesascope.instruments.identification.fitting import Runner, fit_path
+from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, Distribution, discriminating
+from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import contrasts, discrepancy, noisy
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
@@ -84,9 +85,9 @@ def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, s
         seed: of that noise.
     """
     variance = runner.prompts.target_variance
-    truth = runner.predictions(followed, usual(followed), LAYERS)[1:]
+    truth = runner.predictions(followed, usual(followed, runner.size), LAYERS)[1:]
     subject = noisy(truth, noise, variance, generator(seed, "power/noise"))
-    path = runner.path(fit_path(rival, runner, truth, gains=False))
+    path = fit_path(rival, runner, truth, gains=False).answers(runner)
     extra = contrasts(discrepancy(subject, path, variance).sum(0), discrepancy(subject, truth, variance).sum(0))
     return Contrast(means=extra.mean(1), deviations=extra - _stratum_means(extra, runner.prompts.strata))
 
@@ -216,8 +217,13 @@ def _family(name: str, noise: float) -> Family:
     return family
 
 
-def usual(family: Family) -> tuple[float, ...]:
-    """Coefficients of the member that stands for a family: those that solve an isotropic prompt well."""
+def usual(family: Family, size: float = 1.0) -> tuple[float, ...]:
+    """Coefficients of the member that stands for a family: those that solve an isotropic prompt well.
+
+    Args:
+        family: the candidate.
+        size: the mean eigenvalue of XᵀX/n.
+    """
     found = {
         "step_size": 0.25,
         "momentum": 0.5,
@@ -227,7 +233,7 @@ def usual(family: Family) -> tuple[float, ...]:
         "scale": 0.1,
         "ridge": 0.1,
     }
-    return tuple(found[c.name] for c in family.coefficients)
+    return tuple(found[c.name] * size**c.power for c in family.coefficients)
 
 
 __all__ = ("Contrast", "compared", "contrast", "needed", "prompts_needed", "required", "usual", "varied")

@@ -28,7 +28,7 @@ def discriminating(task: LinearRegression, domain: Domain) -> Distribution | Non
     """Designs whose XᵀX/n has a prescribed spectrum at three condition numbers, and isotropic queries.
 
     With isotropic queries and weights every eigen-direction carries the same energy, so slow directions count as much as fast
-    ones. Mean eigenvalue 1 keeps inputs and labels at the size of isotropic ones. Eigenvectors are rotated for each prompt.
+    ones. Inputs and labels keep the size they have in training, by the mean eigenvalue. Eigenvectors are rotated for each prompt.
     A subject that takes any dimension gets eight, so that Krylov methods are not done at once. None for one that takes one
     dimension only: there is no conditioning to vary.
     """
@@ -36,10 +36,12 @@ def discriminating(task: LinearRegression, domain: Domain) -> Distribution | Non
     if dim == 1:
         return None
     examples = task.examples if domain.examples is not None else max(task.examples, 3 * dim)
-    inputs = Gaussian(covariance=Diagonal(condition=CONDITIONS, rotate=True), exact=examples >= dim)
+    size = task.inputs.covariance.mean_eigenvalue(task.dim)
+    inputs = Gaussian(covariance=Diagonal(condition=CONDITIONS, size=size, rotate=True), exact=examples >= dim)
+    queries = Gaussian(covariance=Diagonal(condition=1.0, size=size))
     kappas = ", ".join(f"{c:g}" for c in CONDITIONS)
     return Distribution(
         name="discriminating",
         words=f"discriminating prompts (κ of XᵀX = {kappas}; isotropic queries; d={dim}, n={examples})",
-        task=replace(task, dim=dim, examples=examples, queries=QUERIES, inputs=inputs, query_inputs=Gaussian()),
+        task=replace(task, dim=dim, examples=examples, queries=QUERIES, inputs=inputs, query_inputs=queries),
     )

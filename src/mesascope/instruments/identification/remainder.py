@@ -28,7 +28,7 @@ def repeated_share(
     first: Float[Tensor, "layer batch query"],
     second: Float[Tensor, "layer batch query"],
     subject: Float[Tensor, "layer batch query"],
-    variance: Float[Tensor, " batch"],
+    units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
     draws: Float[Tensor, "repeat batch"],
 ) -> tuple[float, tuple[float, float]]:
@@ -38,12 +38,12 @@ def repeated_share(
     Args:
         first, second: the remainders at the queries and at the moved queries.
         subject: its answers, for the size.
-        variance: of each prompt's target.
+        units: what squared errors are divided by.
         informative: layers and prompts that count.
         draws: of the bootstrap.
     """
-    product = torch.nan_to_num((first * second).mean(-1) / variance).clamp(-CLIP, CLIP)
-    size = discrepancy(subject, torch.zeros_like(subject), variance)
+    product = torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP)
+    size = discrepancy(subject, torch.zeros_like(subject), units)
     sums = torch.stack([(product * informative).sum(0), (size * informative).sum(0)], -1)
     return bootstrap.estimate(sums, lambda m: torch.where(m[:, 1] > 0, m[:, 0] / m[:, 1], 0.0), draws)
 
@@ -63,7 +63,7 @@ def explained_share(
     gives about 0.
 
     Args:
-        fitting, scoring: for each half (subject, best candidate, target variance, informative layers × prompts).
+        fitting, scoring: for each half (subject, best candidate, units of squared errors, informative layers × prompts).
         fitting_regressors, scoring_regressors: the candidates' predictions.
         fitting_channels, scoring_channels: the prompts' channels.
     """
@@ -75,12 +75,12 @@ def explained_share(
         rows, left = _design(fitting, layer, fit_basis, fitting_regressors)
         beta = torch.linalg.solve(rows.T @ rows + _damping(rows), rows.T @ left[:, None])
         held, rest = _design(scoring, layer, score_basis, scoring_regressors)
-        subject, _, variance, informative = scoring
+        subject, _, units, informative = scoring
         queries = subject.shape[-1]
         before = _per_prompt(rest, queries)
         after = _per_prompt(rest - (held @ beta)[:, 0], queries)
         saved += float((before - after).sum())
-        size = discrepancy(subject[layer], torch.zeros_like(subject[layer]), variance)
+        size = discrepancy(subject[layer], torch.zeros_like(subject[layer]), units[layer])
         total += float(size[informative[layer]].sum())
     return saved / total if total else 0.0
 
@@ -88,10 +88,10 @@ def explained_share(
 def _design(
     half: tuple[Tensor, Tensor, Tensor, Tensor], layer: int, basis: Tensor, regressors: Tensor
 ) -> tuple[Float[Tensor, "row feature"], Float[Tensor, " row"]]:
-    """Rows (prompt, query) of regressors and remainder, both over the target's standard deviation."""
-    subject, best, variance, informative = half
+    """Rows (prompt, query) of regressors and remainder, both over the root of the unit of squared errors."""
+    subject, best, units, informative = half
     keep = informative[layer]
-    scale = variance[keep].rsqrt()[:, None, None]
+    scale = units[layer][keep].rsqrt()[:, None, None]
     columns = torch.cat([basis, regressors[:, layer].permute(1, 2, 0)], -1)[keep] * scale
     left = (subject[layer] - best[layer])[keep] * scale[..., 0]
     limit = CLIP**0.5 * 4  # a diverged candidate must not decide the regression
@@ -111,24 +111,25 @@ def switching_gain(
     subject: Float[Tensor, "layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
     best: int,
-    variance: Float[Tensor, " batch"],
+    units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
-) -> tuple[float, int]:
-    """What letting each prompt choose between the best candidate and one other would gain, and which other.
+) -> tuple[float, float, int]:
+    """What letting each prompt choose between the best candidate and one other would gain, what the best candidate leaves, and
+    which other.
 
-    A share of the subject's variance. The choice is made on every other query and scored on the rest, so that noise, which
+    Shares of the subject's variance. The choice is made on every other query and scored on the rest, so that noise, which
     favours one candidate here and another there, gains nothing; a subject that runs one algorithm on some prompts and
     another on others gains a lot.
     """
     choosing, judging = slice(0, None, 2), slice(1, None, 2)
 
     def loss(path: Tensor, queries: slice) -> Tensor:
-        return (discrepancy(subject[..., queries], path[..., queries], variance) * informative).sum(0)
+        return (discrepancy(subject[..., queries], path[..., queries], units) * informative).sum(0)
 
-    size = float((discrepancy(subject, torch.zeros_like(subject), variance) * informative).sum(0).mean())
+    size = float((discrepancy(subject, torch.zeros_like(subject), units) * informative).sum(0).mean())
     here, there = loss(candidates[best], choosing), loss(candidates[best], judging)
     gains = [
         float(((there - loss(path, judging)) * (loss(path, choosing) < here)).mean()) / size if size else 0.0
         for path in candidates
     ]
-    return max(gains), int(torch.tensor(gains).argmax())
+    return max(gains), float(there.mean()) / size if size else 0.0, int(torch.tensor(gains).argmax())

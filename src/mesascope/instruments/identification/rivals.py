@@ -1,40 +1,117 @@
-"""What is no candidate and looks like one: a path of ridge solutions whose λ falls from layer to layer.
+"""What is no candidate and looks like one: a path of ridge solutions, and a candidate's answers times a number."""
 
-Early stopping resembles ridge, and gradient descent at doubling steps (Newton–Schulz) resembles a λ that falls geometrically:
-a subject that solves a ridge problem at every layer, and iterates nothing, comes within the 2 % that a remainder may have.
-"""
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.identification.fitting import Runner, mixture
-from mesascope.instruments.identification.scoring import discrepancy
+from mesascope.instruments.identification import scoring
+from mesascope.instruments.identification.candidates import Fitted, Halves, predict
+from mesascope.instruments.identification.fitting import Aim, fit_multiple
+from mesascope.instruments.identification.mixing import mixture
+from mesascope.instruments.identification.paths import Paths
+from mesascope.instruments.identification.runner import Runner
+from mesascope.types import Control
 
 RIDGES = torch.logspace(-6, 4, 240, dtype=torch.float64)
-"""λ/n to choose from: neighbours differ by a tenth, which is a thousandth of a prediction's variance at most."""
+"""λ/n to choose from, in units of the mean eigenvalue: neighbours differ by a tenth, which is a thousandth of a prediction's
+variance at most."""
+RIVAL = 0.002
+"""By how much the ridge path's score must be better, besides significantly, for the best candidate to be called a mimic of it."""
+MULTIPLE = 0.01
+"""A factor nearer to 1 than this is no other output scale."""
+TRIED = 5
+"""The best candidates, which are tried with a factor."""
+
+
+def ridges(
+    best: Float[Tensor, "layer batch query"],
+    paths: Paths,
+    halves: Halves,
+    units: Float[Tensor, "layer batch"],
+    informative: Bool[Tensor, "layer batch"],
+) -> tuple[Control, bool]:
+    """The score of a path of ridge solutions, whose λ falls from layer to layer, and whether it outdoes the best candidate.
+
+    Early stopping resembles ridge, and gradient descent at doubling steps (Newton–Schulz) resembles a λ that falls
+    geometrically: a subject that solves a ridge problem at every layer, and iterates nothing, comes within the 2 % that a
+    remainder may have.
+    """
+    path = ridge_path(halves.fitting, halves.scoring, paths.fitting, gains=paths.gains)
+    losses = scoring.losses(paths.scoring, torch.stack([best, path]), units, informative)
+    better = float(losses.scores[1] - losses.scores[0]) > RIVAL
+    control = Control(
+        kind="negative",
+        name="a path of ridge solutions",
+        value=float(losses.scores[1]),
+        interval=losses.intervals(halves.draws)[1],
+    )
+    return control, better and 0 not in scoring.confidence_set(losses, [0, 1], halves.draws)
 
 
 def ridge_path(
-    fitting: Runner, scoring: Runner, subject: Float[Tensor, "layer batch query"], *, gains: bool
+    fitting: Runner, scoring_half: Runner, subject: Float[Tensor, "layer batch query"], *, gains: bool
 ) -> Float[Tensor, "layer other query"]:
     """Ridge solutions on the scoring half, at the λ of each layer that describes the subject best on the fitting half.
 
     Args:
-        fitting, scoring: the two halves.
+        fitting, scoring_half: the two halves.
         subject: its answers on the fitting half.
         gains: whether one factor a layer is fitted too, as it is for the candidates.
     """
     there, here = (
-        half.channels.predictions(half.channels.eigenvalues / (half.channels.eigenvalues + RIDGES[:, None, None]))
-        for half in (fitting, scoring)
+        half.channels.predictions(
+            half.channels.eigenvalues / (half.channels.eigenvalues + fitting.size * RIDGES[:, None, None])
+        )
+        for half in (fitting, scoring_half)
     )
-    variance = fitting.prompts.target_variance
+    units = scoring.units(subject, fitting.prompts.target_variance)
     if gains:
         wide = there[:, None].expand(-1, len(subject), -1, -1)
-        read = mixture(subject, wide, torch.zeros_like(wide), variance)
+        read = mixture(subject, wide, torch.zeros_like(wide), fitting.prompts.targets, units)
         there, here = (read(each[:, None], torch.zeros_like(each[:, None])) for each in (there, here))
     else:
         there, here = there[:, None].expand(-1, len(subject), -1, -1), here[:, None].expand(-1, len(subject), -1, -1)
-    best = torch.stack([discrepancy(subject, path, variance).mean(-1) for path in there]).argmin(0)
+    best = torch.stack([scoring.discrepancy(subject, path, units).mean(-1) for path in there]).argmin(0)
     return here[best, torch.arange(len(subject))]
+
+
+def multiplied(
+    fitted: Fitted,
+    order: Sequence[int],
+    paths: Paths,
+    halves: Halves,
+    units: Float[Tensor, "layer batch"],
+    informative: Bool[Tensor, "layer batch"],
+) -> tuple[Control, tuple[float, str] | None]:
+    """The best score of a candidate whose answers are multiplied by one number; also that number and the candidate, if it
+    outdoes all candidates as they are.
+
+    Without this, gradient descent that answers 5 % too much would be described best, and well, by some accelerated method.
+
+    Args:
+        fitted: the candidates.
+        order: best first; the first few are tried, and the smaller families that they contain.
+        paths, halves: the subject's answers.
+        units, informative: of the half that is scored.
+    """
+    names = [family.name for family in fitted.families]
+    first = order[:TRIED]
+    smaller = [names.index(name) for i in first for name in fitted.families[i].contains if name in names]
+    aim = Aim.of(halves.fitting, paths.fitting, paths.gains)
+    found = {i: fit_multiple(fitted.fits[i], aim) for i in dict.fromkeys((*first, *smaller))}
+    best = min(found, key=lambda i: found[i][0].loss)
+    fit, factor = found[best]
+    path = predict(fit, halves.scoring, paths, halves.fitting).clone()
+    path[slice(-1, None) if paths.gains else slice(None)] *= factor
+    losses = scoring.losses(paths.scoring, torch.stack([fitted.scoring[order[0]], path]), units, informative)
+    control = Control(
+        kind="negative",
+        name=f"{names[best]}, all answers times {factor:.3g}",
+        value=float(losses.scores[1]),
+        interval=losses.intervals(halves.draws)[1],
+    )
+    floor = scoring.BLUR if paths.gains else scoring.PRECISION
+    better = 0 not in scoring.confidence_set(losses, [0, 1], halves.draws, floor=floor)
+    return control, (factor, names[best]) if better and abs(factor - 1) > MULTIPLE else None

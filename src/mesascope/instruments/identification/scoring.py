@@ -1,9 +1,10 @@
 """One error for everybody, and what is significantly worse than the best.
 
 ``D_p(a, b)`` is the mean over a prompt's queries of (a − b)², divided by V_p, the variance of that prompt's target over the
-query distribution. It is clipped at 4 (a prediction of the wrong sign), since a few ill-conditioned prompts would otherwise
-decide everything. The progress score of a candidate path a is 1 − Σ_ℓ mean_p D_p(ŷ_ℓ, a_ℓ) / Σ_ℓ mean_p D_p(ŷ_ℓ, 0):
-progress from the zero predictor, so that doing nothing earns nothing.
+query distribution, or by a quarter of the subject's own mean square where that is more (`units`). It is clipped at 4 (a
+prediction of the wrong sign), since a few ill-conditioned prompts would otherwise decide everything. The progress score of a
+candidate path a is 1 − Σ_ℓ mean_p D_p(ŷ_ℓ, a_ℓ) / Σ_ℓ mean_p D_p(ŷ_ℓ, 0): progress from the zero predictor, so that
+doing nothing earns nothing.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mesascope.instruments.bootstrap import estimate, interval
+from mesascope.instruments.bootstrap import estimate
 
 CLIP = 4.0
 SAME = 0.01
@@ -23,11 +24,31 @@ BLUR = 5e-4
 """The same where readouts were fitted: they err by more than that themselves."""
 
 
+def units(
+    subject: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
+) -> Float[Tensor, "layer batch"]:
+    """What squared errors are divided by: V_p, or, where a layer's answers lie so far out that D(ŷ, 0) would exceed 4, a
+    quarter of their mean square.
+
+    A subject that diverges on a prompt is thus asked whether it diverges as the candidate does: in units of V_p, any rounding
+    of answers that large would pass for a difference.
+    """
+    size = subject.square().mean(-1) / CLIP
+    return torch.where(size.isfinite() & (size > variance), size, variance.expand_as(size))
+
+
 def discrepancy(
-    a: Float[Tensor, "*layer batch query"], b: Float[Tensor, "*layer batch query"], variance: Float[Tensor, " batch"]
-) -> Float[Tensor, "*layer batch"]:
-    """min(D_p(a, b), 4); 4 where a value is not finite."""
-    raw = (a - b).square().mean(-1) / variance
+    a: Float[Tensor, "*#layer batch query"],
+    b: Float[Tensor, "*#layer batch query"],
+    units: Float[Tensor, "*#layer batch"],
+) -> Float[Tensor, "... batch"]:
+    """min(D_p(a, b), 4); 4 where a value is not finite.
+
+    Args:
+        a, b: the answers.
+        units: what squared errors are divided by: V_p, or `units`.
+    """
+    raw = (a - b).square().mean(-1) / units
     return torch.nan_to_num(raw, nan=CLIP, posinf=CLIP).clamp(max=CLIP)
 
 
@@ -87,12 +108,12 @@ def contrasts(
 def losses(
     subject: Float[Tensor, "layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
-    variance: Float[Tensor, " batch"],
+    units: Float[Tensor, "... batch"],
     informative: Bool[Tensor, "layer batch"],
 ) -> Losses:
     """Losses over the informative layers and prompts."""
-    errors = torch.stack([discrepancy(subject, path, variance) for path in candidates])
-    nothing = discrepancy(subject, torch.zeros_like(subject), variance)
+    errors = torch.stack([discrepancy(subject, path, units) for path in candidates])
+    nothing = discrepancy(subject, torch.zeros_like(subject), units)
     return Losses(
         candidates=(errors * informative).sum(1),
         nothing=(nothing * informative).sum(0),
@@ -101,56 +122,69 @@ def losses(
 
 
 def telling_apart(
-    candidates: Float[Tensor, "candidate layer batch query"], variance: Float[Tensor, " batch"]
+    candidates: Float[Tensor, "candidate layer batch query"], units: Float[Tensor, "... batch"]
 ) -> Bool[Tensor, "layer batch"]:
-    """Where some pair of candidates disagrees by more than 1 % of the variance."""
+    """Where some pair of candidates disagrees by more than 1 % of the unit."""
     first = candidates[:1]
     widest = torch.zeros(candidates.shape[1:3], dtype=torch.float64)
     for path in candidates:  # the largest pairwise distance is at least half of the largest distance to any one
-        widest = torch.maximum(widest, discrepancy(first[0], path, variance))
+        widest = torch.maximum(widest, discrepancy(first[0], path, units))
     apart = widest > SAME
     for i in range(1, len(candidates)):
         undecided = ~apart
         if not bool(undecided.any()):
             break
         for j in range(i + 1, len(candidates)):
-            apart |= undecided & (discrepancy(candidates[i], candidates[j], variance) > SAME)
+            apart |= undecided & (discrepancy(candidates[i], candidates[j], units) > SAME)
     return apart
 
 
 def confidence_set(
     all_losses: Losses, eligible: list[int], draws: Float[Tensor, "repeat batch"], *, floor: float = PRECISION
 ) -> list[int]:
-    """The eligible candidates that are not significantly worse than the best, at simultaneous 95 %.
+    """The eligible candidates left after those that are significantly worse than another one have gone, one by one.
 
-    Two paired contrasts with the best (`contrasts`). Both are studentised; the critical value is the 95 % quantile of the
-    largest bootstrap deviation over all contrasts (max-t). What differs by less than ``floor``, a share of the variance,
-    stays whatever its significance.
+    In every round all pairs that are left are compared by two paired contrasts (`contrasts`), each studentised; the critical
+    value is the 95 % quantile of the largest bootstrap deviation over all of them (max-t). Where the largest contrast exceeds
+    it, the worse of its pair goes. What is promised: with 95 % probability every candidate with the least expected loss
+    stays, however many share it. What differs by at most ``floor``, a share of the subject's variance, counts as equal.
 
-    Source: Hsu 1996 (multiple comparisons with the best); Hansen, Lunde & Nason 2011 for the bootstrap, one round of it.
+    Source: Hansen, Lunde & Nason 2011 (model confidence set, range statistic).
     """
+    if len(eligible) < 2:
+        return list(eligible)
     table = all_losses.candidates[eligible]
-    best = int(table.mean(-1).argmin())
-    found = contrasts(table, table[best].expand_as(table)).flatten(0, 1)
+    better, worse = torch.combinations(torch.arange(len(eligible))).unbind(-1)
+    means = table.mean(-1)
+    swap = means[better] > means[worse]
+    better, worse = torch.where(swap, worse, better), torch.where(swap, better, worse)
+    found = contrasts(table[worse], table[better])  # (contrast, pair, batch)
     mean = found.mean(-1)
-    replicates = draws @ found.T / draws.sum(1, keepdim=True)
+    replicates = torch.einsum("rb,cpb->rcp", draws, found) / draws.sum(1)[:, None, None]
     error = replicates.std(0)
     varies = error > 0
-    deviation = torch.where(varies, (replicates - mean) / error.clamp(min=1e-300), torch.zeros_like(replicates))
-    critical = torch.quantile(deviation.max(1).values, 0.95)
-    significant = (mean > critical * error).view(2, -1).any(0)
-    worse = significant & (mean[: len(eligible)] > floor * all_losses.nothing.mean())
-    return [index for index, out in zip(eligible, worse.tolist(), strict=True) if not out]
+    deviation = torch.where(varies, (replicates - mean).abs() / error.clamp(min=1e-300), torch.zeros_like(replicates))
+    size = torch.where(varies, mean / error.clamp(min=1e-300), torch.where(mean > 0, torch.inf, 0.0))
+    deviation, size = deviation.amax(1), size.amax(0)  # over the two contrasts; (repeat, pair) and (pair)
+    differ = mean[0] > floor * all_losses.nothing.mean()
+    left = torch.ones(len(eligible), dtype=torch.bool)
+    while bool((compared := left[better] & left[worse] & differ).any()):
+        critical = torch.quantile(deviation[:, left[better] & left[worse]].amax(1), 0.95)
+        largest = torch.where(compared, size, -torch.inf).argmax()
+        if not float(size[largest]) > float(critical):
+            break
+        left[worse[largest]] = False
+    return [index for index, stays in zip(eligible, left.tolist(), strict=True) if stays]
 
 
 def agreement(
     subject: Float[Tensor, "layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
-    variance: Float[Tensor, " batch"],
+    units: Float[Tensor, "... batch"],
 ) -> Float[Tensor, "candidate candidate"]:
     """1 − discrepancy between each two candidates, over the subject's own size: 1 means the same predictions."""
-    size = discrepancy(subject, torch.zeros_like(subject), variance).sum(0).mean()
-    rows = [torch.stack([discrepancy(a, b, variance).sum(0).mean() for b in candidates]) for a in candidates]
+    size = discrepancy(subject, torch.zeros_like(subject), units).sum(0).mean()
+    rows = [torch.stack([discrepancy(a, b, units).sum(0).mean() for b in candidates]) for a in candidates]
     return 1 - torch.stack(rows) / size
 
 
@@ -166,4 +200,4 @@ def progress(
     return estimate(torch.stack([left, whole], -1), lambda m: 1 - m[:, 0] / m[:, 1], draws)
 
 
-__all__ = ("Losses", "agreement", "confidence_set", "discrepancy", "interval", "losses", "progress", "telling_apart")
+__all__ = ("Losses", "agreement", "confidence_set", "discrepancy", "losses", "progress", "telling_apart", "units")

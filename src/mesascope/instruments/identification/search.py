@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mesascope.instruments.identification.distance import SPECTRA, distance, singular_values
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.fitting import Runner
 from mesascope.instruments.identification.power import compared, contrast, needed
+from mesascope.instruments.identification.runner import Runner
 from mesascope.seeds import generator
 from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
 from mesascope.types import Domain, Measurement

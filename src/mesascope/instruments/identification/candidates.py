@@ -1,0 +1,150 @@
+"""All candidates, fitted to a subject on one half of the prompts, with their answers on the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.instruments import bootstrap
+from mesascope.instruments.identification import scoring
+from mesascope.instruments.identification.families import Family
+from mesascope.instruments.identification.fitting import Aim, Fit, fit_function, fit_path
+from mesascope.instruments.identification.mixing import mixture
+from mesascope.instruments.identification.paths import Paths, Splits
+from mesascope.instruments.identification.remainder import EXPLAINED
+from mesascope.instruments.identification.runner import Runner
+from mesascope.types import Measurement
+
+Question = Literal["function", "path"]
+MOST_STEPS = 64
+"""Steps that the question of the function tries for an iteration."""
+FORGIVEN = 4.0
+"""A candidate that errs by e on both sides of a transformation can break its invariance by at most 4e (triangle
+inequality); only more than that speaks against it."""
+EQUIVALENT, EQUIVALENT_READ = 5e-4, 5e-5
+"""A larger family's coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
+variance: with noise its fit lands near the smaller family, not on it. The second is for fitted readouts, whose mixing of
+iterates can stand in for a momentum."""
+FITTED_ALIKE = 1e-4
+"""How far apart two candidates for the last layer may be and still be one function, as a share of what they leave of the
+subject: two fits of the same function stop a little apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Halves:
+    """The two halves of the prompts of one distribution, with everything derived from them once."""
+
+    words: str
+    fitting: Runner
+    scoring: Runner
+    again: Runner
+    draws: Float[Tensor, "repeat batch"]
+
+    @classmethod
+    def of(cls, words: str, splits: Splits, seed: int) -> "Halves":
+        """Ready to fit on one half and to score on the other."""
+        draws = bootstrap.weights(len(splits.scoring), seed=seed, strata=splits.scoring.strata)
+        return cls(
+            words=words,
+            fitting=Runner(splits.fitting),
+            scoring=Runner(splits.scoring),
+            again=Runner(splits.again),
+            draws=draws,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitted:
+    """All candidates, fitted to one subject, with their predictions on both halves."""
+
+    fits: tuple[Fit, ...]
+    fitting: Float[Tensor, "candidate layer batch query"]
+    scoring: Float[Tensor, "candidate layer batch query"]
+
+    @property
+    def families(self) -> list[Family]:
+        """Who they are."""
+        return [fit.family for fit in self.fits]
+
+
+def fit_all(question: Question, paths: Paths, halves: Halves, families: Sequence[Family]) -> Fitted:
+    """Every candidate for the question, as it was fitted."""
+    fits: list[Fit] = []
+    for family in families:  # a larger family comes after those that it contains
+        fits.append(fit_one(question, family, paths, halves.fitting, fits))
+    return Fitted(
+        fits=tuple(fits),
+        fitting=torch.stack([predict(f, halves.fitting, paths, halves.fitting) for f in fits]),
+        scoring=torch.stack([predict(f, halves.scoring, paths, halves.fitting) for f in fits]),
+    )
+
+
+def fit_one(question: Question, family: Family, paths: Paths, runner: Runner, smaller: Sequence[Fit] = ()) -> Fit:
+    """One candidate, fitted on the first half."""
+    if question == "function":
+        return fit_function(family, runner, paths.fitting, most_steps=MOST_STEPS, smaller=smaller)
+    return fit_path(family, runner, paths.fitting, gains=paths.gains, idle=paths.idle, smaller=smaller)
+
+
+def predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tensor, "layer batch query"]:
+    """The candidate's answers after each layer, mixed as the fitting half asks for where readouts were fitted."""
+    if not paths.gains:
+        return fit.answers(on)
+    now = torch.tensor(fit.steps)
+    then = (now - 1).clamp(min=0)
+    path = on.predictions(fit.family, fit.values, int(now.max()))
+    there = path if on is fitted_on else fitted_on.predictions(fit.family, fit.values, int(now.max()))
+    aim = Aim.of(fitted_on, paths.fitting, gains=True)
+    return mixture(paths.fitting, there[now], there[then], fitted_on.prompts.targets, aim.units)(path[now], path[then])
+
+
+def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invariances: Sequence[Measurement]) -> list[str]:
+    """For each candidate, the broken invariance that rules it out (or nothing), given its errors at the last layer."""
+    reasons = []
+    for fit, error in zip(fitted.fits, errors.mean(-1).tolist(), strict=True):
+        implied = fit.family.algorithm(fit.values).implies
+        broken = [
+            m
+            for m in invariances
+            if m.coordinates["invariance"] in implied
+            and m.interval is not None
+            and m.interval[0] > FORGIVEN * error + EXPLAINED
+        ]
+        reasons.append(
+            "; ".join(
+                f"the subject breaks {m.coordinates['invariance']} (by {m.value:.2g} of the variance)" for m in broken
+            )
+        )
+    return reasons
+
+
+def without_copies(
+    question: Question,
+    kept: Sequence[int],
+    fitted: Fitted,
+    agreement: Float[Tensor, "candidate candidate"],
+    losses: scoring.Losses,
+    equivalent: float,
+) -> list[int]:
+    """The candidates in ``kept`` without those that are the same answer as a simpler one there.
+
+    That is a larger family whose coefficients have no effect at the same steps (heavy ball without momentum), and, where only
+    the last layer is asked about, another way to the same function. Two paths that agree on these prompts stay two: to drop
+    one would name an algorithm that the prompts cannot tell from another.
+    """
+    fits = fitted.fits
+    different: list[int] = []
+
+    def copied(i: int, j: int) -> bool:
+        if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
+            return losses.saving(i, j) <= equivalent
+        limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
+        return question == "function" and 1 - float(agreement[i, j]) <= limit
+
+    for i in sorted(kept, key=lambda i: (len(fits[i].family.coefficients), i)):
+        if not any(copied(i, j) for j in different):
+            different.append(i)
+    return different

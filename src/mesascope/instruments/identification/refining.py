@@ -1,0 +1,77 @@
+"""Least squares over a few unknowns, from several starts at once."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def levenberg_marquardt(
+    residuals: Callable[
+        [Int[Tensor, " start"], Float[Tensor, "start point unknown"]], Float[Tensor, "start point value"]
+    ],
+    starts: Float[Tensor, "start unknown"],
+    *,
+    iterations: int,
+    difference: float = 1e-7,
+) -> Float[Tensor, "start unknown"]:
+    """Least squares over a few numbers in [0, 1], from several starts at once, with Jacobians by differences.
+
+    Args:
+        residuals: given which starts are meant, their residuals at several points each.
+        starts: one problem a row.
+        iterations: at most.
+        difference: of the Jacobian.
+
+    Source: Marquardt 1963; three dampings are tried at once.
+    """
+    found, going = starts.clone(), torch.arange(len(starts))
+    for _ in range(iterations):
+        unit = found[going]
+        ahead = torch.where(unit < 0.5, difference, -difference)
+        values = residuals(going, torch.cat([unit[:, None], unit[:, None] + torch.diag_embed(ahead)], 1))
+        here, beside = values[:, :1], values[:, 1:]
+        jacobian = (beside - here) / ahead[..., None]
+        gram, slope = (jacobian @ jacobian.mT)[:, None], (jacobian @ here.mT)[:, None]
+        # The floor keeps an unknown without effect where it is. (lstsq would too, but differs in its last bits by the call.)
+        damping = (
+            torch.tensor([[1e-12], [1e-2], [10.0]], dtype=torch.float64) * gram.diagonal(dim1=-2, dim2=-1) + 1e-300
+        )
+        damped = gram + torch.diag_embed(damping)
+        steps = torch.linalg.solve(damped, slope.expand(*damped.shape[:-1], 1))[..., 0]
+        tries = (unit[:, None] - steps).clamp(0, 1)
+        sizes, before = residuals(going, tries).square().sum(-1), here[:, 0].square().sum(-1)
+        size, best = sizes.min(1)
+        better = size < before
+        found[going[better]] = tries[better, best[better]]
+        going = going[size < before * (1 - 1e-5)]
+        if not len(going):
+            break
+    return found
+
+
+def saturating(
+    difference: Float[Tensor, "*point layer batch query"],
+    units: Float[Tensor, "layer batch"],
+    limit: float,
+) -> Float[Tensor, "*point value"]:
+    """Residuals whose squares sum to Σ D/(1 + D/limit), D the discrepancy of each layer and prompt.
+
+    For small D that is D, and it never exceeds the limit, as in the score: where the candidate or the subject leaves all
+    bounds, a prompt counts as missed and no more, and its neighbours decide where the search goes.
+
+    Args:
+        difference: subject minus candidate.
+        units: what squared errors are divided by.
+        limit: of D.
+
+    Source: Geman & McClure 1987 (the loss).
+    """
+    scaled = difference * (units * difference.shape[-1]).rsqrt()[..., None]
+    scaled = torch.nan_to_num(scaled, nan=FAR, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR)
+    return (scaled * (1 + scaled.square().sum(-1, keepdim=True) / limit).rsqrt()).flatten(-3)
+
+
+FAR = 1e6
+"""Stands for what is not finite."""
