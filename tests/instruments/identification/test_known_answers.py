@@ -159,7 +159,7 @@ def test_none_of_these(name, plant_path, path_answer):
 
 
 def test_something_else_of_a_share_that_does_not_matter_changes_nothing(plant_path, path_answer):
-    found = path_answer(plant_path(path_of=lambda p: _conjugate(p) + _extra(p, share=0.005)))
+    found = path_answer(plant_path(path_of=lambda p: _conjugate(p) + _extra(p, share=0.003)))
     assert found.algorithms == ("conjugate-gradient",)
     assert 0.001 < found.remainder < 0.01
 

@@ -147,13 +147,14 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     """The answer with its label, its reason and what they rest on."""
     best, fitted, subject = table.best, table.fitted, paths.scoring
     controls = _controls(found.question, table, paths, untrained, halves)
-    multiple, factor = rivals.multiplied(fitted, table.order, paths, halves, table.units, table.informative)
     ridges, outdone = None, False
     if found.question == "path":
         ridges, outdone = rivals.ridges(fitted.scoring[best], paths, halves, table.units, table.informative)
     repeated = _repeated(table, paths, halves)
+    order = [i for i in table.order if i in table.eligible]
+    multiple = rivals.multiplied(fitted, [best, *order], paths, halves, table.units, table.informative, repeated[0])
     regressed = _regressed(table, paths, halves)
-    gain, left, other = remainder.switching_gain(
+    gain, left, pair = remainder.switching_gain(
         subject, fitted.scoring[table.eligible], table.eligible.index(best), table.units, table.informative
     )
     prompts = halves.scoring.prompts
@@ -165,13 +166,13 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
         low=table.intervals[best][0],
         controls=controls,
         outdone=outdone,
-        multiple=factor,
+        multiple=multiple,
         lost=(int((~subject.isfinite()).sum()), subject.numel()),
         progress=(advance, advance_interval[0]),
         evidence=None if found.evidence is None else (found.evidence, len(subject)),
         repeated=repeated,
         regressed=regressed,
-        switching=(gain, left, fitted.families[table.eligible[other]].name),
+        switching=(gain, left, " and ".join(fitted.families[table.eligible[i]].name for i in pair)),
         undecidable=table.undecidable,
     )
     kept = [] if label == "none" else [i for i in table.order if i in table.kept]
@@ -180,7 +181,7 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
         label=label,
         reason=reason,
         algorithms=tuple(fitted.families[i].name for i in kept),
-        controls=tuple(control for control in (*controls, multiple, ridges) if control is not None),
+        controls=tuple(control for control in (*controls, ridges) if control is not None),
         remainder=repeated[0],
         remainder_interval=repeated[1],
         remainder_regressed=regressed,

@@ -90,8 +90,8 @@ class Family:
             be run channel by channel; None where there is no such thing.
         scaled: its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
         contains: smaller families that it becomes where a coefficient has no effect, and its coefficients there, given
-            theirs (infinity stands for the nearest bound). With noise that coefficient comes out near there, not at it, which does
-            not make the larger family another answer.
+            theirs (infinity: the nearest bound). With noise that coefficient comes out near there, not at it, which does not
+            make the larger family another answer.
     """
 
     name: str

@@ -10,7 +10,7 @@ NO_PATH = (
     "layer computes."
 )
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
-MOST = 0.5
+MOST = 1 / 3
 """Share of what the best candidate leaves that two candidates by turns must explain, or they are no explanation either."""
 OVERSHOOT = 0.5
 """Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
@@ -47,8 +47,7 @@ def judge(
         evidence: how many layers change the answer, and of how many; None where only the last layer is asked about.
         repeated: share of the subject's variance that the best leaves and that comes back, with its interval.
         regressed: the part of it that a regression explains.
-        switching: what letting each prompt choose between two candidates gains, what the best alone leaves, and which the
-            other one is.
+        switching: what letting each prompt choose between two candidates gains, what the best alone leaves, and which two.
         undecidable: whether all candidates agree on these prompts.
     """
     if lost[0]:
@@ -57,11 +56,6 @@ def judge(
         return "none", (
             f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
             f"reaches {progress[1]:.1%}."
-        )
-    if evidence is not None and evidence[0] < min(2, evidence[1]):
-        return "none", (
-            f"Of its {evidence[1]} layers only {evidence[0]} changes what can be read of the answer: that is a function and no path. "
-            "The question of the function says what the last layer computes."
         )
     for control in controls:
         high = control.interval[1] if control.interval else control.value
@@ -72,8 +66,8 @@ def judge(
             )
     if switching[0] > max(EXPLAINED, MOST * switching[1]):
         return "none", (
-            f"No single candidate holds for all prompts: letting each prompt choose between {best} and {switching[2]} "
-            f"explains another {switching[0]:.1%} of the subject's variance."
+            f"No single candidate holds for all prompts: letting each prompt choose between {switching[2]} explains "
+            f"{switching[0]:.1%} more of the subject's variance than the best one does."
         )
     if multiple is not None:
         return "none", (
@@ -97,6 +91,11 @@ def judge(
         return "indistinguishable", (
             "All candidates agree within 1 % on these prompts: they say how well, not how. More ill-conditioned prompts "
             "would decide."
+        )
+    if evidence is not None and evidence[0] < min(2, evidence[1]):
+        return "none", (
+            f"Of its {evidence[1]} layers only {evidence[0]} changes what can be read of the answer: a function, and no path. "
+            "The question of the function says what the last layer computes."
         )
     if len(names) > 1:
         named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"

@@ -17,7 +17,8 @@ from mesascope.types import Prompts, Site, Subject
 Readout = Literal["own", "fitted"]
 SENSIBLE = 1.5
 """An own readout is believed in the middle of the network if it nowhere errs more than this many times as much as
-answering zero would; one that was trained for the last layer only is usually far above."""
+answering zero would, or as the subject does in the end (where it diverges); one that was trained for the last layer only is
+usually far above."""
 NUDGE = 0.02
 """How far a query is moved to ask the same thing again, in units of its root mean square coordinate."""
 
@@ -159,4 +160,4 @@ def read(
 def _sensible(own: Float[Tensor, "layer batch query"], prompts: Prompts) -> bool:
     error = discrepancy(own, prompts.targets.expand_as(own), prompts.target_variance).mean(-1)
     nothing = discrepancy(torch.zeros_like(prompts.targets), prompts.targets, prompts.target_variance).mean()
-    return bool((error <= SENSIBLE * nothing).all())
+    return bool((error <= SENSIBLE * torch.maximum(nothing, error[-1])).all())

@@ -113,23 +113,24 @@ def switching_gain(
     best: int,
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
-) -> tuple[float, float, int]:
-    """What letting each prompt choose between the best candidate and one other would gain, what the best candidate leaves, and
-    which other.
+) -> tuple[float, float, tuple[int, int]]:
+    """What letting each prompt choose between two candidates would gain over the best one, what that one leaves, and which two.
 
     Shares of the subject's variance. The choice is made on every other query and scored on the rest, so that noise, which
     favours one candidate here and another there, gains nothing; a subject that runs one algorithm on some prompts and
     another on others gains a lot.
     """
-    choosing, judging = slice(0, None, 2), slice(1, None, 2)
 
     def loss(path: Tensor, queries: slice) -> Tensor:
         return (discrepancy(subject[..., queries], path[..., queries], units) * informative).sum(0)
 
+    chosen_by, judged_by = (
+        torch.stack([loss(path, queries) for path in candidates]) for queries in (slice(0, None, 2), slice(1, None, 2))
+    )
     size = float((discrepancy(subject, torch.zeros_like(subject), units) * informative).sum(0).mean())
-    here, there = loss(candidates[best], choosing), loss(candidates[best], judging)
-    gains = [
-        float(((there - loss(path, judging)) * (loss(path, choosing) < here)).mean()) / size if size else 0.0
-        for path in candidates
-    ]
-    return max(gains), float(there.mean()) / size if size else 0.0, int(torch.tensor(gains).argmax())
+    if not size:
+        return 0.0, 0.0, (best, best)
+    second = chosen_by[:, None] > chosen_by  # (first, second, batch): whether the second of a pair is chosen
+    left = torch.where(second, judged_by, judged_by[:, None]).mean(-1) / size
+    alone, pair = float(judged_by[best].mean()) / size, int(left.argmin())
+    return alone - float(left.min()), alone, (pair // len(candidates), pair % len(candidates))

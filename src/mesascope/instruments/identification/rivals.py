@@ -21,6 +21,8 @@ RIVAL = 0.002
 """By how much the ridge path's score must be better, besides significantly, for the best candidate to be called a mimic of it."""
 MULTIPLE = 0.01
 """A factor nearer to 1 than this is no other output scale."""
+MOST = 0.9
+"""Share of what the best candidate leaves, noise apart, that the factor must explain."""
 TRIED = 5
 """The best candidates, which are tried with a factor."""
 
@@ -84,9 +86,10 @@ def multiplied(
     halves: Halves,
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
-) -> tuple[Control, tuple[float, str] | None]:
-    """The best score of a candidate whose answers are multiplied by one number; also that number and the candidate, if it
-    outdoes all candidates as they are.
+    repeated: float,
+) -> tuple[float, str] | None:
+    """The number and the candidate whose answers, multiplied by it, describe the subject better than any candidate as it is, and
+    explain what the best of those leaves; None if there are none.
 
     Without this, gradient descent that answers 5 % too much would be described best, and well, by some accelerated method.
 
@@ -95,23 +98,22 @@ def multiplied(
         order: best first; the first few are tried, and the smaller families that they contain.
         paths, halves: the subject's answers.
         units, informative: of the half that is scored.
+        repeated: share of the subject's variance that the best candidate leaves and that is no noise.
     """
     names = [family.name for family in fitted.families]
     first = order[:TRIED]
     smaller = [names.index(name) for i in first for name in fitted.families[i].contains if name in names]
     aim = Aim.of(halves.fitting, paths.fitting, paths.gains)
     found = {i: fit_multiple(fitted.fits[i], aim) for i in dict.fromkeys((*first, *smaller))}
-    best = min(found, key=lambda i: found[i][0].loss)
+    nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(paths.fitting)
+    best = min(
+        (i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.families[i].coefficients)
+    )
     fit, factor = found[best]
     path = predict(fit, halves.scoring, paths, halves.fitting).clone()
     path[slice(-1, None) if paths.gains else slice(None)] *= factor
     losses = scoring.losses(paths.scoring, torch.stack([fitted.scoring[order[0]], path]), units, informative)
-    control = Control(
-        kind="negative",
-        name=f"{names[best]}, all answers times {factor:.3g}",
-        value=float(losses.scores[1]),
-        interval=losses.intervals(halves.draws)[1],
-    )
     floor = scoring.BLUR if paths.gains else scoring.PRECISION
     better = 0 not in scoring.confidence_set(losses, [0, 1], halves.draws, floor=floor)
-    return control, (factor, names[best]) if better and abs(factor - 1) > MULTIPLE else None
+    most = float(losses.scores[1] - losses.scores[0]) > MOST * repeated
+    return (factor, names[best]) if better and most and abs(factor - 1) > MULTIPLE else None
