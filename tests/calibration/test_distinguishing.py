@@ -1,12 +1,17 @@
 """Power from the reference algorithms alone: near 1 where nothing hides the algorithm, low where data or noise do."""
 
+from typing import Any
+
 import pytest
 
-from mesascope.algorithms import GradientDescent, LeastSquares
+from mesascope.algorithms import GradientDescent
+from mesascope.calibration import distinguishing
 from mesascope.calibration.cases.alike import CASES as ALIKE
 from mesascope.calibration.distinguishing import power
-from mesascope.calibration.planted import Case, Planted
+from mesascope.calibration.planted import NONE, Case, Planted
 from mesascope.calibration.scripted import followed
+from mesascope.instruments.identification.families import Family
+from mesascope.instruments.identification.fitting import Fit, fit_path
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.tasks import LinearRegression
@@ -66,13 +71,27 @@ def test_where_the_data_cannot_tell_there_is_none():
     [
         subject(DESCENT),
         subject(DESCENT, "steepest-descent"),
-        subject(followed("at once", LeastSquares(), [1, 1, 1]), "gradient-descent"),
-        subject(followed("backwards", GradientDescent(step_size=0.1), [4, 3, 2, 1]), "gradient-descent"),
+        subject(followed("backwards", GradientDescent(step_size=0.1), [4, 3, 2, 1]), "gradient-descent", NONE),
     ],
-    ids=["no truth", "no candidate", "not its path", "out of order"],
+    ids=["no truth", "no candidate", "described by none"],
 )
 def test_who_runs_none_of_the_candidates_has_no_power(stranger):
     assert power(stranger, seed=1, prompts=60) is None
+
+
+def test_a_fit_that_fails_hides_nobody(monkeypatch):
+    """What a subject runs is known from its own path. Its family is not fitted, but every other is."""
+    fitted = []
+
+    def fit(family: Family, *arguments: Any, **options: Any) -> Fit:
+        fitted.append(family.algorithm_name)
+        return fit_path(family, *arguments, **options)
+
+    monkeypatch.setattr(distinguishing, "fit_path", fit)
+    found = power(subject(DESCENT, "gradient-descent"), seed=1, prompts=20)
+    assert found is not None
+    assert "newton-schulz" in fitted
+    assert "gradient-descent" not in fitted
 
 
 def test_the_seed_is_the_number():

@@ -19,7 +19,7 @@ from mesascope.calibration import curves, summary
 from mesascope.calibration.coverage import coverage
 from mesascope.calibration.judging import Judged, judge
 from mesascope.calibration.masking import causal_mask
-from mesascope.calibration.panel import SHIPPED, panel_name, planted
+from mesascope.calibration.panel import SHIPPED, panel, panel_name, planted
 from mesascope.calibration.stability import stability
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
@@ -147,7 +147,7 @@ def _panel(seed: int, budget: Budget, withheld: bool, done: Journal | None, work
     held = [None if done is None else done.get(f"subject {i}", Verdicts) for i in range(budget.subjects)]
     missing = [i for i, verdicts in enumerate(held) if verdicts is None]
     work = functools.partial(_judge, seed, budget, withheld)
-    fresh = _in_processes(work, missing, workers) if workers > 1 and len(missing) > 1 else map(work, missing)
+    fresh = in_processes(work, missing, workers) if workers > 1 and len(missing) > 1 else map(work, missing)
     for index, verdicts in enumerate(held):
         if verdicts is None:
             verdicts = next(fresh)
@@ -157,11 +157,11 @@ def _panel(seed: int, budget: Budget, withheld: bool, done: Journal | None, work
 
 
 def _judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
-    subject = planted(seed, index, budget.subjects)
+    subject = planted(panel(seed), index, budget.subjects)
     return Verdicts(judged=judge(subject, seed=1000 * seed + index, prompts=budget.prompts, withheld=withheld))
 
 
-def _in_processes(work: Callable[[int], T], items: Sequence[int], workers: int) -> Iterator[T]:
+def in_processes(work: Callable[[int], T], items: Sequence[int], workers: int) -> Iterator[T]:
     """Results in order. Ctrl-C stops what has not begun; what was finished has been handed on."""
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
     try:

@@ -4,7 +4,7 @@ Written against the public protocol alone. An instrument that reads named channe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -28,11 +28,13 @@ class Disguised:
         subject: who is behind it; all of its sites lie in the residual stream.
         seed: of the rotation and the noise.
         noise: its variance after each layer, as a share of the target's.
+        restricted: the problems that it is said to take, where that is less than the subject takes.
     """
 
     subject: Subject
     seed: int
     noise: float = 0.0
+    restricted: Domain = field(default_factory=Domain)
 
     @property
     def name(self) -> str:
@@ -40,7 +42,11 @@ class Disguised:
 
     @property
     def domain(self) -> Domain:
-        return self.subject.domain
+        own = self.subject.domain
+        return Domain(
+            dims=self.restricted.dims if own.dims is None else own.dims,
+            examples=self.restricted.examples if own.examples is None else own.examples,
+        )
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
@@ -15,12 +16,11 @@ from mesascope.instruments.identification.prompts import discriminating, trainin
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy
 from mesascope.seeds import generator
+from mesascope.types import Prompts, Subject
 
 LEVEL, ENOUGH = 0.95, 0.9
 FIT = 96
-"""Prompts that every family is fitted on; there is no noise in what it is fitted to."""
-EXACT = 1e-4
-"""An algorithm that leaves more than this share of a subject's path is not the algorithm that it runs."""
+"""Prompts that every other candidate is fitted on; there is no noise in what it is fitted to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,38 +32,33 @@ class Power:
 
 
 def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
-    """The chance that a subject which follows its own algorithm, with its stated noise, is told from every other candidate.
+    """The chance that a subject on its own algorithm's path, with its stated noise, is told from every other candidate.
 
-    Every candidate is fitted to the path of the algorithm. Two paired contrasts between its loss and the algorithm's, as in
+    The path is the subject's as it was made: its own algorithm is not fitted, so that a fit that fails hides nobody. Every other
+    candidate is fitted to it. Two paired contrasts between its loss and the algorithm's, as in
     the confidence set; each contrast's test is approximated as normal, with a critical value that all of them share
     (Bonferroni), and the chance that all reject is at least one minus the sum of the chances to fail.
 
     Args:
-        planted: the subject; its noise-free path is used to find its algorithm's coefficients, and for nothing else.
+        planted: the subject.
         seed: of the prompts and the noise.
         prompts: how many the identifier scores.
 
     Returns:
-        None if no candidate with the name of its algorithm reproduces its path.
+        None if no candidate describes it.
     """
     families = [f for f in chosen(None, planted.task.noise) if f.iterative]
-    own = [f for f in families if f.algorithm_name in planted.case.truth]
-    distribution = planted.distribution or discriminating(planted.task, planted.clean.domain) or training(planted.task)
-    if not own:
+    own = {f.name for f in families if f.algorithm_name in planted.case.truth}
+    if not planted.case.described or not own:
         return None
-    shown = distribution.task.sample(FIT, seed=seed, stream="calibration/power")
-    answers, activations = at_queries(planted.clean, shown, planted.clean.path)
-    clean = read(planted.clean, answers, activations, None)
-    runner = Runner(shown)
-    fits = {f.name: fit_path(f, runner, clean, gains=False) for f in own}
-    truth = min(own, key=lambda f: fits[f.name].loss)
-    variance = shown.target_variance
-    if fits[truth.name].loss > EXACT * float(discrepancy(clean, torch.zeros_like(clean), variance).sum(0).mean()):
-        return None
-    path = fits[truth.name].answers(runner)
-    rivals = [f for f in families if f.algorithm_name not in planted.case.truth and truth.name not in f.contains]
+    rivals = [f for f in families if f.name not in own and not own & set(f.contains)]
+    distribution = (
+        planted.distribution or discriminating(planted.task, planted.subject.domain) or training(planted.task)
+    )
+    runner = Runner(distribution.task.sample(FIT, seed=seed, stream="calibration/power"))
     scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"))
-    exact, variance = fits[truth.name].answers(scored), scored.prompts.target_variance
+    path, exact = (_path(planted.clean, r.prompts) for r in (runner, scored))
+    variance = scored.prompts.target_variance
     share = float(planted.settings.get("prediction noise") or 0.0)
     subject = noisy(exact, share, variance, generator(seed, "calibration/power noise"))
     own_loss = discrepancy(subject, exact, variance).sum(0)
@@ -75,6 +70,10 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
         loss = discrepancy(subject, other, variance).sum(0)
         fails[rival.name] = 1 - _chance(loss, own_loss, critical, PRECISION * whole)
     return Power(value=max(0.0, 1 - sum(fails.values())), hardest=max(fails, key=lambda name: fails[name]))
+
+
+def _path(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+    return read(subject, *at_queries(subject, prompts, subject.path), None)
 
 
 def _chance(loss: Tensor, own: Tensor, critical: float, floor: float) -> float:

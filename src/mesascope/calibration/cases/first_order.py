@@ -1,6 +1,6 @@
 """Gradient descent and its accelerated relatives, as networks with fixed weights and with each prompt's best coefficients."""
 
-from mesascope.algorithms import Algorithm, ChebyshevIteration, GradientDescent, HeavyBall, Nesterov
+from mesascope.algorithms import Algorithm, ChebyshevIteration, GDPlusPlus, GradientDescent, HeavyBall, Nesterov
 from mesascope.calibration.planted import Case, Draw
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
@@ -12,45 +12,62 @@ from mesascope.models.constructions import (
     nesterov,
 )
 from mesascope.models.constructions.several_outputs import several_outputs
-from mesascope.models.constructions.spaced import spaced
+from mesascope.models.constructions.spaced import padded, spaced
 from mesascope.types import Subject
+
+MOST_LAYERS = 16
 
 
 def varied(draw: Draw, construction: Construction) -> Construction:
-    """The construction; at times solving another regression on the same inputs meanwhile, or with idle layers between its own."""
+    """The construction; at times solving another regression on the same inputs meanwhile, or with idle layers before or between
+    its own."""
     if draw.choice("outputs", (1, 1, 1, 2)) > 1:
         construction = several_outputs(construction, 2, draw.seed + draw.index)
-    idle = draw.choice("layers between steps", (0, 0, 0, 1))
-    return spaced(construction, idle + 1) if idle else construction
+    idle = draw.choice("idle layers", ("none", "none", "none", "before", "between"))
+    if idle == "before":
+        return padded(construction, before=draw.whole("layers before", 1, 2 - construction.layers_to_start))
+    if idle == "between" and 2 * construction.layers <= MOST_LAYERS:
+        return spaced(construction, 2)
+    return construction
 
 
 def _gradient_descent(draw: Draw) -> Subject:
-    return varied(draw, gradient_descent(layers=draw.steps(), step_size=draw.step_size()))
+    steps = draw.steps()
+    return varied(draw, gradient_descent(layers=steps, **draw.coefficients(GradientDescent(), steps)))
 
 
 def _several_steps(draw: Draw) -> Subject:
     """Two or three steps a layer."""
-    layers, stride = draw.steps(), draw.choice("steps per layer", (2, 3))
-    algorithm = GradientDescent(step_size=draw.step_size())
+    stride = draw.choice("steps per layer", (2, 3))
+    layers = draw.steps(MOST_LAYERS // 2)
+    algorithm = GradientDescent(**draw.coefficients(GradientDescent(), stride * layers))
     return followed("gradient-descent", algorithm, [stride * (layer + 1) for layer in range(layers)])
 
 
 def _heavy_ball(draw: Draw) -> Subject:
-    return varied(draw, heavy_ball(layers=draw.steps(), step_size=draw.step_size(), momentum=draw.momentum()))
+    steps = draw.steps()
+    return varied(draw, heavy_ball(layers=steps, **draw.coefficients(HeavyBall(), steps)))
+
+
+def _without_momentum(draw: Draw) -> Subject:
+    """A network for heavy ball whose momentum is 0 runs gradient descent."""
+    steps = draw.steps()
+    return varied(draw, heavy_ball(layers=steps, momentum=0.0, **draw.coefficients(GradientDescent(), steps)))
 
 
 def _nesterov(draw: Draw) -> Subject:
-    return varied(draw, nesterov(layers=draw.steps(), step_size=draw.step_size(), momentum=draw.momentum()))
+    steps = draw.steps()
+    return varied(draw, nesterov(layers=steps, **draw.coefficients(Nesterov(), steps)))
 
 
 def _chebyshev(draw: Draw) -> Subject:
-    bounds = {"smallest": draw.number("smallest", 0.03, 0.5), "largest": draw.number("largest", 4.7, 7.0)}
-    return varied(draw, chebyshev_iteration(layers=draw.steps(), **bounds))
+    steps = draw.steps()
+    return varied(draw, chebyshev_iteration(layers=steps, **draw.coefficients(ChebyshevIteration(), steps)))
 
 
 def _gd_plus_plus(draw: Draw) -> Subject:
-    curvature = draw.number("curvature", 0.03, 0.2)
-    return varied(draw, gd_plus_plus(layers=draw.steps(), step_size=draw.step_size(), curvature=curvature))
+    steps = draw.steps()
+    return varied(draw, gd_plus_plus(layers=steps, **draw.coefficients(GDPlusPlus(), steps)))
 
 
 def _best(algorithm: Algorithm) -> Case:
@@ -59,16 +76,17 @@ def _best(algorithm: Algorithm) -> Case:
         name=f"{algorithm.name}, best per prompt",
         truth=(algorithm.name,),
         make=lambda draw: followed(algorithm.name, algorithm, range(1, draw.steps() + 1)),
-        share=3,
+        share=2,
     )
 
 
 CASES = (
-    Case(name="gradient descent", truth=("gradient-descent",), make=_gradient_descent, share=14),
+    Case(name="gradient descent", truth=("gradient-descent",), make=_gradient_descent, share=12),
     Case(name="gradient descent, several a layer", truth=("gradient-descent",), make=_several_steps, share=6),
-    Case(name="heavy ball", truth=("heavy-ball",), make=_heavy_ball, share=10),
-    Case(name="Nesterov", truth=("nesterov",), make=_nesterov, share=10),
-    Case(name="Chebyshev", truth=("chebyshev-iteration",), make=_chebyshev, share=8),
-    Case(name="GD++", truth=("gd-plus-plus",), make=_gd_plus_plus, share=4),
+    Case(name="heavy ball", truth=("heavy-ball",), make=_heavy_ball, share=12),
+    Case(name="heavy ball, momentum 0", truth=("gradient-descent",), make=_without_momentum, share=2),
+    Case(name="Nesterov", truth=("nesterov",), make=_nesterov, share=12),
+    Case(name="Chebyshev", truth=("chebyshev-iteration",), make=_chebyshev, share=12),
+    Case(name="GD++", truth=("gd-plus-plus",), make=_gd_plus_plus, share=6),
     *map(_best, (GradientDescent(), HeavyBall(), Nesterov(), ChebyshevIteration())),
 )

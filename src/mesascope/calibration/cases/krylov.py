@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mesascope.algorithms import PreconditionedConjugateGradient
-from mesascope.calibration.cases.first_order import varied
+from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
 from mesascope.calibration.planted import Case, Draw
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
@@ -16,13 +16,13 @@ from mesascope.models.constructions import (
 from mesascope.types import Subject
 
 
-def _network(make: Callable[..., Construction]) -> Callable[[Draw], Subject]:
-    return lambda draw: varied(draw, make(iterations=draw.steps()))
+def _network(make: Callable[..., Construction], layers_a_step: int = 1) -> Callable[[Draw], Subject]:
+    return lambda draw: varied(draw, make(iterations=draw.steps(MOST_LAYERS // layers_a_step)))
 
 
 def _data_space(draw: Draw) -> Subject:
-    ridge = draw.number("ridge", 0.3, 5.0) if draw.made["label noise"] else 0.0
-    return varied(draw, data_space_conjugate_gradient(iterations=draw.steps(), ridge=ridge))
+    ridge = draw.scale * draw.number("ridge over c", 0.3, 5.0) if draw.made["label noise"] else 0.0
+    return varied(draw, data_space_conjugate_gradient(iterations=draw.steps(MOST_LAYERS // 2), ridge=ridge))
 
 
 def _preconditioned(draw: Draw) -> Subject:
@@ -33,14 +33,14 @@ def _preconditioned(draw: Draw) -> Subject:
 
 FEATURE = ("conjugate-gradient",)
 CASES = (
-    Case(name="conjugate gradient, dual", truth=FEATURE, make=_network(conjugate_gradient), share=8),
-    Case(name="conjugate gradient, pipelined", truth=FEATURE, make=_network(pipelined_conjugate_gradient), share=6),
-    Case(name="conjugate gradient, primal", truth=FEATURE, make=_network(primal_conjugate_gradient), share=6),
-    Case(name="conjugate gradient, data space", truth=("data-space-conjugate-gradient",), make=_data_space, share=8),
+    Case(name="conjugate gradient, dual", truth=FEATURE, make=_network(conjugate_gradient, 2), share=6),
+    Case(name="conjugate gradient, pipelined", truth=FEATURE, make=_network(pipelined_conjugate_gradient), share=4),
+    Case(name="conjugate gradient, primal", truth=FEATURE, make=_network(primal_conjugate_gradient), share=4),
+    Case(name="conjugate gradient, data space", truth=("data-space-conjugate-gradient",), make=_data_space, share=6),
     Case(
         name="conjugate gradient, Jacobi",
         truth=("preconditioned-conjugate-gradient",),
         make=_preconditioned,
-        share=8,
+        share=6,
     ),
 )

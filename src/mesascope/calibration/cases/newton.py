@@ -9,15 +9,18 @@ from mesascope.types import Subject
 
 
 def _identity(draw: Draw) -> Subject:
-    return varied(draw, newton_schulz(iterations=draw.steps(), scale=draw.step_size()))
+    steps = draw.steps(DOUBLINGS)
+    return varied(draw, newton_schulz(iterations=steps, **draw.coefficients(NewtonSchulz(start="identity"), steps)))
 
 
 def _gram(draw: Draw) -> Subject:
-    return followed("newton-schulz", NewtonSchulz(), range(1, draw.steps() + 1))
+    return followed("newton-schulz", NewtonSchulz(), range(1, draw.steps(DOUBLINGS) + 1))
 
 
+DOUBLINGS = 8
+"""Steps: as many as 256 of gradient descent."""
 TRUTH = ("newton-schulz",)
 CASES = (
-    Case(name="Newton–Schulz from cI", truth=TRUTH, make=_identity, share=8),
-    Case(name="Newton–Schulz from XᵀX", truth=TRUTH, make=_gram, share=6),
+    Case(name="Newton–Schulz from cI", truth=TRUTH, make=_identity, share=6),
+    Case(name="Newton–Schulz from XᵀX", truth=TRUTH, make=_gram, share=4),
 )

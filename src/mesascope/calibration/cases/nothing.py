@@ -27,8 +27,7 @@ from mesascope.types import Prompts, Subject
 
 
 def _untrained(draw: Draw) -> Subject:
-    setting = draw.setting
-    config = TransformerConfig(dim=setting.dim, examples=setting.examples, layers=draw.choice("layers", (2, 4)))
+    config = TransformerConfig(dim=draw.task.dim, examples=draw.task.examples, layers=draw.choice("layers", (2, 4)))
     return TransformerSubject(name="untrained", model=Transformer(config, seed=draw.seed + draw.index))
 
 

@@ -1,4 +1,4 @@
-"""A step only every few layers: the same network with layers between that do nothing."""
+"""The same network with layers that do nothing: between its own, before them or after them."""
 
 import dataclasses
 import functools
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mesascope.models.constructions.gradient_descent import gradient_descent
 from mesascope.models.constructions.network import Construction, Layer, Network, check_depth
+from mesascope.records.codec import check_count
 
 IDLE = Layer(heads=())
 
@@ -31,6 +32,32 @@ def spaced(construction: Construction, every: int) -> Construction:
         layers_to_start=construction.layers_to_start * every,
         build=functools.partial(_spread, build=construction.build, every=every),
         options={**construction.options, "every": every},
+    )
+
+
+def padded(construction: Construction, *, before: int = 0, after: int = 0) -> Construction:
+    """The construction with idle layers before its first and after its last.
+
+    Channels: those of the construction. With layers after the last step it no longer runs its algorithm to the end, and
+    declares no state.
+
+    Args:
+        construction: any.
+        before, after: how many.
+
+    Raises:
+        ValueError: a number below 0, or more than 1000 layers come out.
+    """
+    check_count("before", before, least=0)
+    check_count("after", after, least=0)
+    check_depth("layers, with those before and after,", construction.layers + before + after)
+    return dataclasses.replace(
+        construction,
+        layers=construction.layers + before + after,
+        layers_to_start=construction.layers_to_start + before,
+        build=functools.partial(_pad, build=construction.build, before=before, after=after),
+        options={**construction.options, "before": before, "after": after},
+        holds=None if after else construction.holds,
     )
 
 
@@ -60,3 +87,8 @@ def _spread(dim: int, *, build: Callable[[int], Network], every: int) -> Network
     network = build(dim)
     layers = tuple(each for layer in network.layers for each in (*(IDLE,) * (every - 1), layer))
     return dataclasses.replace(network, layers=layers)
+
+
+def _pad(dim: int, *, build: Callable[[int], Network], before: int, after: int) -> Network:
+    network = build(dim)
+    return dataclasses.replace(network, layers=((IDLE,) * before + network.layers + (IDLE,) * after))

@@ -1,0 +1,93 @@
+"""Exact subjects, judged: whoever gets another's name, or none, shows an error of the identifier.
+
+python -c "from mesascope.calibration.sweep import sweep; sweep(101)"
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from mesascope.calibration.calibrate import in_processes
+from mesascope.calibration.judging import Judged, judge
+from mesascope.calibration.panel import exact, planted
+from mesascope.calibration.summary import by_readout, distinguishable
+from mesascope.instruments.identification import PROMPTS
+
+COLUMNS = ("subjects", "wrong", "none", "undecided", "identified", "distinguishable", "of them identified")
+
+
+def sweep(
+    seed: int,
+    *,
+    subjects: int = 200,
+    chosen: Sequence[int] | None = None,
+    prompts: int = PROMPTS,
+    withheld: bool = False,
+    workers: int = 2,
+    say: Callable[[str], None] = print,
+) -> tuple[tuple[Judged, ...], ...]:
+    """Judge the panel of exact subjects of a seed; say how every one comes out that is not identified, and a table by truth.
+
+    Args:
+        seed: of the panel (`mesascope.calibration.panel.exact`).
+        subjects: how many are in the panel.
+        chosen: numbers of those to judge; all by default.
+        prompts: in each half.
+        withheld: whether to judge each a second time, with its own readout withheld.
+        workers: processes.
+        say: is told each line.
+
+    Returns:
+        For each subject, the verdict by its own readout and, if asked for, the one without it.
+    """
+    numbers = range(subjects) if chosen is None else chosen
+    work = functools.partial(_judge, seed, subjects, prompts, withheld)
+    found = []
+    for number, verdicts in zip(numbers, in_processes(work, numbers, workers), strict=True):
+        found.append(verdicts)
+        for j in verdicts:
+            if j.outcome != "identified":
+                say(_line(number, j))
+    for readout, judged in by_readout(found).items():
+        say(f"\n{readout}\n{table(judged)}")
+    return tuple(found)
+
+
+def table(judged: Sequence[Judged]) -> str:
+    """Counts by the truth, and their sum, as text."""
+    truths = sorted({" or ".join(j.truth) for j in judged})
+    rows = [(truth, _counts([j for j in judged if " or ".join(j.truth) == truth])) for truth in truths]
+    rows.append(("all", _counts(judged)))
+    width = max(len(name) for name, _ in rows)
+    head = f"{'':{width}}  " + "  ".join(COLUMNS)
+    lines = [
+        f"{name:{width}}  " + "  ".join(f"{counts[column]:>{len(column)}}" for column in COLUMNS)
+        for name, counts in rows
+    ]
+    return "\n".join([head, *lines])
+
+
+def _judge(seed: int, size: int, prompts: int, withheld: bool, index: int) -> tuple[Judged, ...]:
+    subject = planted(exact(seed), index, size)
+    return judge(subject, seed=1000 * seed + index, prompts=prompts, withheld=withheld)
+
+
+def _counts(judged: Sequence[Judged]) -> Counter[str]:
+    able = [j for j in judged if distinguishable(j)]
+    counts = Counter({"missed": "none"}.get(j.outcome, j.outcome) for j in judged)
+    return counts + Counter(
+        {
+            "subjects": len(judged),
+            "distinguishable": len(able),
+            "of them identified": sum(j.outcome == "identified" for j in able),
+        }
+    )
+
+
+def _line(number: int, j: Judged) -> str:
+    power = "unknown" if j.power is None else f"{j.power:.3f}"
+    made = ", ".join(f"{key} {value}" for key, value in j.settings.items())
+    return (
+        f"{number} {j.case} ({j.readout}): {j.outcome}, said {', '.join(j.algorithms) or 'none'}; score {j.score:.4f}, "
+        f"power {power} (hardest: {j.hardest}); {made}; {j.reason}"
+    )
