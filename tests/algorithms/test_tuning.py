@@ -16,6 +16,7 @@ from mesascope.algorithms import (
     run,
     tuned,
 )
+from mesascope.tasks import LinearRegression
 
 
 def error(algorithm, prompts, steps):
@@ -88,6 +89,14 @@ def test_coefficients_that_diverge_are_passed_over(make, unchecked):
     prompts = make(batch=2)
     found = tuned(GradientDescent(), prompts, 700)  # at twice the largest stable step this overflows
     assert error(found, prompts, 700) < 0.1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_momentum_is_better_for_two_steps_and_stays_below_one(seed):
+    prompts = LinearRegression().sample(64, seed=seed)
+    found = tuned(Nesterov(), prompts, 2)
+    assert isinstance(found.momentum, float)
+    assert 0.99 < found.momentum < 1
 
 
 def test_arguments_are_checked(make):
