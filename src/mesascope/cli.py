@@ -17,7 +17,7 @@ import torch
 import mesascope as ms
 from mesascope.algorithms import ALL
 from mesascope.calibration.calibrate import BUDGETS as CALIBRATION_BUDGETS
-from mesascope.calibration.panel import SHIPPED, panel_name
+from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
 from mesascope.examine import BUDGETS
 from mesascope.instruments.identification.design import Design, design_prompts, settings
 from mesascope.instruments.identification.power import prompts_needed
@@ -322,7 +322,7 @@ def _parser() -> argparse.ArgumentParser:
         "--panel-seed",
         type=_natural,
         default=SHIPPED,
-        help="0 is T (thresholds), 1 is S (default), 2 is H; or your own",
+        help=f"{THRESHOLDS} is T (thresholds), {SHIPPED} is S (default), {HELD_OUT} is H; or your own",
     )
     calibrating.add_argument(
         "--profile",

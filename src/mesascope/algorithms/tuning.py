@@ -45,7 +45,10 @@ def _fields(algorithm: Algorithm, problem: Problem) -> dict[str, _Field]:
     fields = {
         "step_size": _Field(decode=math.exp, grid=tuple((math.log(c) - log_high,) for c in (4, 2, 1, 0.5, 0.2, 0.05))),
         # The largest number below 1: the search goes on towards 1 where more momentum is always better, as in two steps.
-        "momentum": _Field(decode=lambda x: min(_sigmoid(x), math.nextafter(1, 0)), grid=tuple((_logit(c),) for c in (0.05, 0.3, 0.6, 0.85))),
+        "momentum": _Field(
+            decode=lambda x: min(_sigmoid(x), math.nextafter(1, 0)),
+            grid=tuple((_logit(c),) for c in (0.05, 0.3, 0.6, 0.85)),
+        ),
         "curvature": _Field(decode=math.exp, grid=tuple((math.log(c) - log_high,) for c in (0.01, 0.1, 0.5))),
         # The largest eigenvalue, and the smallest as a share of it.
         "bounds": _Field(

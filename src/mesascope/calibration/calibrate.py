@@ -72,7 +72,7 @@ def calibrate(
     """Judge a panel of planted subjects, with their own readouts and without, and measure coverage and power.
 
     Args:
-        panel_seed: which panel; 0 is T (thresholds), 1 is S, 2 is H (see `mesascope.calibration.panel`).
+        panel_seed: which panel; 3 is T (thresholds), 4 is S, 5 is H (see `mesascope.calibration.panel`).
         profile: ``smoke`` (8 subjects), ``laptop`` (200, a quarter of an hour on two cores) or ``full`` (1,000).
         withheld: whether to judge every subject a second time, with its own readout withheld.
         journal: a directory that keeps each finished subject, so that a calibration that was cut off goes on there.
@@ -85,7 +85,7 @@ def calibrate(
     if profile not in BUDGETS:
         raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
     if panel_seed < 0:
-        raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. 1 is the panel that ships.")
+        raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. {SHIPPED} is the panel that ships.")
     budget, began = BUDGETS[profile], time.perf_counter()
     key = {"panel": panel_seed, "profile": profile, "withheld": withheld, "code": provenance()}
     done = None if journal is None else Journal(journal, key)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.disguise import Disguised
-from mesascope.calibration.planted import Case, Draw, Planted, Setting
+from mesascope.calibration.drawing import Draw, Setting
+from mesascope.calibration.planted import Case, Planted
 from mesascope.types import Domain
 
-THRESHOLDS, SHIPPED, HELD_OUT = 0, 1, 2
-"""Seeds of the panels T, S and H."""
+THRESHOLDS, SHIPPED, HELD_OUT = 3, 4, 5
+"""Seeds of the panels T, S and H. Those before were of panels with easier settings, which have been looked at."""
 SIZE = 200
 OTHER = Setting(
     sizes=((7, 24), (10, 32), (4, 9), (7, 5)),
@@ -96,6 +97,6 @@ def planted(panel: Panel, index: int, size: int = SIZE) -> Planted:
             restricted=Domain() if case.on else draw.domain,
         ),
         task=draw.task,
-        distribution=None if case.on is None else case.on(draw.task),
+        distribution=None if case.on is None else case.on(draw),
         settings=dict(draw.made),
     )

@@ -1,6 +1,6 @@
 """The kinds of planted subjects, one file for each group of algorithms."""
 
-from mesascope.calibration.cases import alike, first_order, krylov, newton, nothing, outside, preconditioned
+from mesascope.calibration.cases import alike, first_order, idle, krylov, newton, nothing, outside, preconditioned
 from mesascope.calibration.planted import Case
 
 CASES: tuple[Case, ...] = (
@@ -10,6 +10,7 @@ CASES: tuple[Case, ...] = (
     *preconditioned.CASES,
     *outside.CASES,
     *nothing.CASES,
+    *idle.CASES,
     *alike.CASES,
 )
 """Every kind; their shares are of 200 subjects."""

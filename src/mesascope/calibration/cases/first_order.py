@@ -1,7 +1,9 @@
 """Gradient descent and its accelerated relatives, as networks with fixed weights and with each prompt's best coefficients."""
 
 from mesascope.algorithms import Algorithm, ChebyshevIteration, GDPlusPlus, GradientDescent, HeavyBall, Nesterov
-from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.coefficients import member, numbers
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
     Construction,
@@ -33,41 +35,41 @@ def varied(draw: Draw, construction: Construction) -> Construction:
 
 def _gradient_descent(draw: Draw) -> Subject:
     steps = draw.steps()
-    return varied(draw, gradient_descent(layers=steps, **draw.coefficients(GradientDescent(), steps)))
+    return varied(draw, gradient_descent(layers=steps, **numbers(member(draw, GradientDescent(), steps))))
 
 
 def _several_steps(draw: Draw) -> Subject:
     """Two or three steps a layer."""
     stride = draw.choice("steps per layer", (2, 3))
-    layers = draw.steps(MOST_LAYERS // 2)
-    algorithm = GradientDescent(**draw.coefficients(GradientDescent(), stride * layers))
+    layers = draw.steps(most=MOST_LAYERS // 2)
+    algorithm = member(draw, GradientDescent(), stride * layers)
     return followed("gradient-descent", algorithm, [stride * (layer + 1) for layer in range(layers)])
 
 
 def _heavy_ball(draw: Draw) -> Subject:
     steps = draw.steps()
-    return varied(draw, heavy_ball(layers=steps, **draw.coefficients(HeavyBall(), steps)))
+    return varied(draw, heavy_ball(layers=steps, **numbers(member(draw, HeavyBall(), steps))))
 
 
 def _without_momentum(draw: Draw) -> Subject:
     """A network for heavy ball whose momentum is 0 runs gradient descent."""
     steps = draw.steps()
-    return varied(draw, heavy_ball(layers=steps, momentum=0.0, **draw.coefficients(GradientDescent(), steps)))
+    return varied(draw, heavy_ball(layers=steps, momentum=0.0, **numbers(member(draw, GradientDescent(), steps))))
 
 
 def _nesterov(draw: Draw) -> Subject:
     steps = draw.steps()
-    return varied(draw, nesterov(layers=steps, **draw.coefficients(Nesterov(), steps)))
+    return varied(draw, nesterov(layers=steps, **numbers(member(draw, Nesterov(), steps))))
 
 
 def _chebyshev(draw: Draw) -> Subject:
     steps = draw.steps()
-    return varied(draw, chebyshev_iteration(layers=steps, **draw.coefficients(ChebyshevIteration(), steps)))
+    return varied(draw, chebyshev_iteration(layers=steps, **numbers(member(draw, ChebyshevIteration(), steps))))
 
 
 def _gd_plus_plus(draw: Draw) -> Subject:
     steps = draw.steps()
-    return varied(draw, gd_plus_plus(layers=steps, **draw.coefficients(GDPlusPlus(), steps)))
+    return varied(draw, gd_plus_plus(layers=steps, **numbers(member(draw, GDPlusPlus(), steps))))
 
 
 def _best(algorithm: Algorithm) -> Case:

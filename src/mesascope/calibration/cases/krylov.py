@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from mesascope.algorithms import PreconditionedConjugateGradient
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
-from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
     Construction,
@@ -17,12 +18,12 @@ from mesascope.types import Subject
 
 
 def _network(make: Callable[..., Construction], layers_a_step: int = 1) -> Callable[[Draw], Subject]:
-    return lambda draw: varied(draw, make(iterations=draw.steps(MOST_LAYERS // layers_a_step)))
+    return lambda draw: varied(draw, make(iterations=draw.steps(most=MOST_LAYERS // layers_a_step)))
 
 
 def _data_space(draw: Draw) -> Subject:
     ridge = draw.scale * draw.number("ridge over c", 0.3, 5.0) if draw.made["label noise"] else 0.0
-    return varied(draw, data_space_conjugate_gradient(iterations=draw.steps(MOST_LAYERS // 2), ridge=ridge))
+    return varied(draw, data_space_conjugate_gradient(iterations=draw.steps(most=MOST_LAYERS // 2), ridge=ridge))
 
 
 def _preconditioned(draw: Draw) -> Subject:

@@ -2,19 +2,21 @@
 
 from mesascope.algorithms import NewtonSchulz
 from mesascope.calibration.cases.first_order import varied
-from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.coefficients import member, numbers
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import newton_schulz
 from mesascope.types import Subject
 
 
 def _identity(draw: Draw) -> Subject:
-    steps = draw.steps(DOUBLINGS)
-    return varied(draw, newton_schulz(iterations=steps, **draw.coefficients(NewtonSchulz(start="identity"), steps)))
+    steps = draw.steps(most=DOUBLINGS)
+    return varied(draw, newton_schulz(iterations=steps, **numbers(member(draw, NewtonSchulz(start="identity"), steps))))
 
 
 def _gram(draw: Draw) -> Subject:
-    return followed("newton-schulz", NewtonSchulz(), range(1, draw.steps(DOUBLINGS) + 1))
+    return followed("newton-schulz", NewtonSchulz(), range(1, draw.steps(most=DOUBLINGS) + 1))
 
 
 DOUBLINGS = 8

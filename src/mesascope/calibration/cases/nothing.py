@@ -1,5 +1,6 @@
 """Subjects that run no iteration at all, or none throughout."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,12 +15,15 @@ from mesascope.algorithms import (
     LastLabel,
     MeanLabel,
     NearestExample,
+    Nesterov,
     run,
 )
-from mesascope.calibration.planted import Case, Draw
+from mesascope.calibration.coefficients import member, numbers
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments.channels import SpectralChannels
-from mesascope.models.constructions import conjugate_gradient, gradient_descent
+from mesascope.models.constructions import Construction, Network, conjugate_gradient, gradient_descent, nesterov
 from mesascope.models.subject import TransformerSubject
 from mesascope.models.transformer import Transformer, TransformerConfig
 from mesascope.seeds import generator
@@ -50,8 +54,8 @@ def _constant(algorithm: Algorithm) -> Callable[[Draw], Subject]:
 def _ridge_path(draw: Draw) -> Subject:
     """Ridge solutions with a λ that falls from layer to layer, which resembles an iteration that is stopped early."""
     layers = draw.steps() + 1
-    first, last = draw.number("first λ/n", 1.0, 30.0), draw.number("last λ/n", 0.003, 0.1)
-    ridges = torch.logspace(torch.tensor(first).log10().item(), torch.tensor(last).log10().item(), layers).double()
+    first, last = draw.number("first λ/nc", 1.0, 30.0), draw.number("last λ/nc", 0.003, 0.1)
+    ridges = draw.scale * torch.logspace(math.log10(first), math.log10(last), layers, dtype=torch.float64)
 
     def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
         channels = SpectralChannels.of(prompts)
@@ -71,7 +75,7 @@ def _random_features(draw: Draw) -> Subject:
         rows = []
         for count in range(width, layers * width + 1, width):
             x, q = shown[..., :count].relu(), asked[..., :count].relu()
-            gram = x.mT @ x + 0.1 * torch.eye(count, dtype=torch.float64)
+            gram = x.mT @ x + 0.1 * draw.scale * torch.eye(count, dtype=torch.float64)
             rows.append((q @ torch.linalg.solve(gram, x.mT @ prompts.ys[..., None]))[..., 0])
         return torch.stack(rows)
 
@@ -79,7 +83,8 @@ def _random_features(draw: Draw) -> Subject:
 
 
 def _both(draw: Draw) -> tuple[int, GradientDescent]:
-    return draw.whole("steps", 3, 6), GradientDescent(step_size=draw.step_size())
+    steps = draw.whole("steps", 3, 6)
+    return steps, member(draw, GradientDescent(), steps, near=True)
 
 
 def _mixture(draw: Draw) -> Subject:
@@ -113,16 +118,37 @@ def _stopped(draw: Draw) -> Subject:
     return followed("stopped", ConjugateGradient(), [1] + [2] * draw.whole("layers after", 2, 5))
 
 
+def _scaled(make: Callable[..., Construction], algorithm: Algorithm | None = None) -> Callable[[Draw], Subject]:
+    """All answers of a network times a number: 1.05 wₖ is no iterate of any candidate, and in the end it solves nothing."""
+
+    def subject(draw: Draw) -> Subject:
+        steps = draw.steps(least=3, most=8 if algorithm is None else 16)
+        factor = draw.choice("answers times", (0.8, 0.95, 1.05, 1.25))
+        found = {} if algorithm is None else numbers(member(draw, algorithm, steps, near=True))
+        built = make(**{"iterations" if algorithm is None else "layers": steps}, **found)
+
+        def build(dim: int) -> Network:
+            network = built.build(dim)
+            return replace(network, readout=factor * network.readout)
+
+        return replace(built, build=build, holds=None)
+
+    return subject
+
+
 CASES = (
     Case(name="untrained transformer", truth=(), make=_untrained, share=4, noisy=False),
-    Case(name="random heads", truth=(), make=_shuffled, share=3),
+    Case(name="random heads", truth=(), make=_shuffled, share=2),
     Case(name="zeros", truth=(), make=_zeros, share=2),
     Case(name="ridge path", truth=(), make=_ridge_path, share=6),
     Case(name="nearest example", truth=(), make=_constant(NearestExample()), share=2),
-    Case(name="mean label", truth=(), make=_constant(MeanLabel()), share=2),
-    Case(name="last label", truth=(), make=_constant(LastLabel()), share=2),
-    Case(name="random features", truth=(), make=_random_features, share=3),
-    Case(name="mixture over prompts", truth=(), make=_mixture, share=6),
+    Case(name="mean label", truth=(), make=_constant(MeanLabel()), share=1),
+    Case(name="last label", truth=(), make=_constant(LastLabel()), share=1),
+    Case(name="random features", truth=(), make=_random_features, share=2),
+    Case(name="mixture over prompts", truth=(), make=_mixture, share=5),
     Case(name="descent, then conjugate", truth=(), make=_turning, share=3),
     Case(name="conjugate gradient, stopped", truth=(), make=_stopped, share=3),
+    Case(name="gradient descent, scaled", truth=(), make=_scaled(gradient_descent, GradientDescent()), share=4),
+    Case(name="Nesterov, scaled", truth=(), make=_scaled(nesterov, Nesterov()), share=2),
+    Case(name="conjugate gradient, scaled", truth=(), make=_scaled(conjugate_gradient), share=2),
 )

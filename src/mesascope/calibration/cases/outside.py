@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import Problem
-from mesascope.calibration.planted import Case, Draw
+from mesascope.algorithms import GradientDescent, Problem
+from mesascope.calibration.coefficients import member, numbers
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import Scripted
 from mesascope.models.constructions import kernel_gradient_descent
 from mesascope.types import Prompts, Subject
@@ -19,7 +21,7 @@ def _kernel(draw: Draw) -> Subject:
     return kernel_gradient_descent(
         layers=draw.steps(),
         step_size=draw.number("step size", 0.3, 1.0),
-        temperature=draw.number("temperature", 1.0, 4.0),
+        temperature=draw.scale * draw.number("temperature over c", 1.0, 4.0),
         normalised=draw.choice("normalised", (0, 1)),
     )
 
@@ -80,32 +82,31 @@ def _online(size: float) -> Step:
     return step
 
 
+def _lasso(draw: Draw) -> Subject:
+    steps, size = draw.steps(), (draw.task.weight_variance * draw.task.dim) ** 0.5
+    threshold = draw.scale * size * draw.number("threshold", 0.1, 0.3)
+    step = numbers(member(draw, GradientDescent(), steps, near=True))["step_size"]
+    return _iteration("lasso", steps, _soft_threshold(step, threshold))
+
+
+def _least_mean_squares(draw: Draw) -> Subject:
+    rate = draw.number("rate", 0.1, 0.25) / (draw.task.dim * draw.scale)
+    return _iteration("least mean squares", draw.steps(), _online(rate))
+
+
+def _exact_lines(draw: Draw) -> Subject:
+    return _iteration("steepest descent", draw.steps(least=3), _steepest)
+
+
 CASES = (
-    Case(name="kernel gradient descent", truth=(), make=_kernel, share=4),
-    Case(
-        name="steepest descent",
-        truth=(),
-        make=lambda draw: _iteration("steepest descent", draw.whole("steps", 3, 7), _steepest),
-        share=3,
-    ),
+    Case(name="kernel gradient descent", truth=(), make=_kernel, share=3),
+    Case(name="steepest descent", truth=(), make=_exact_lines, share=3),
     Case(
         name="coordinate descent",
         truth=(),
         make=lambda draw: _iteration("coordinate descent", draw.steps(), _coordinate),
-        share=3,
+        share=2,
     ),
-    Case(
-        name="lasso by soft thresholds",
-        truth=(),
-        make=lambda draw: _iteration(
-            "lasso", draw.steps(), _soft_threshold(draw.step_size(), draw.number("threshold", 0.1, 0.3))
-        ),
-        share=3,
-    ),
-    Case(
-        name="least mean squares, online",
-        truth=(),
-        make=lambda draw: _iteration("least mean squares", draw.steps(), _online(draw.number("rate", 0.02, 0.05))),
-        share=3,
-    ),
+    Case(name="lasso by soft thresholds", truth=(), make=_lasso, share=2),
+    Case(name="least mean squares, online", truth=(), make=_least_mean_squares, share=2),
 )

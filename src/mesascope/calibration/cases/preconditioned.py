@@ -1,31 +1,31 @@
 """Gradient descent and conjugate gradient with a preconditioner: each prompt's Jacobi, or one fixed in the weights."""
 
-from dataclasses import replace
-
-from mesascope.algorithms import PreconditionedGradientDescent
+from mesascope.algorithms import GradientDescent, PreconditionedGradientDescent
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
-from mesascope.calibration.planted import NONE, Case, Draw
+from mesascope.calibration.coefficients import member, numbers
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import NONE, Case
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import preconditioned_conjugate_gradient, preconditioned_gradient_descent
 from mesascope.types import Subject
 
 
 def _descent(draw: Draw) -> Subject:
-    condition = draw.number("condition of P", 3.0, 30.0)
-    return varied(
-        draw,
-        preconditioned_gradient_descent(layers=draw.steps(), step_size=draw.step_size(), condition=condition),
-    )
+    steps, condition = draw.steps(), draw.number("condition of P", 3.0, 30.0)
+    size = numbers(member(draw, GradientDescent(), steps))
+    return varied(draw, preconditioned_gradient_descent(layers=steps, condition=condition, **size))
 
 
 def _conjugate(draw: Draw) -> Subject:
     condition = draw.number("condition of P", 3.0, 30.0)
-    return varied(draw, preconditioned_conjugate_gradient(iterations=draw.steps(MOST_LAYERS // 2), condition=condition))
+    return varied(
+        draw, preconditioned_conjugate_gradient(iterations=draw.steps(most=MOST_LAYERS // 2), condition=condition)
+    )
 
 
 def _jacobi(draw: Draw) -> Subject:
     steps = draw.steps()
-    algorithm = replace(PreconditionedGradientDescent(), **draw.coefficients(PreconditionedGradientDescent(), steps))
+    algorithm = member(draw, PreconditionedGradientDescent(), steps)
     return followed(algorithm.name, algorithm, range(1, steps + 1))
 
 

@@ -1,0 +1,98 @@
+"""Iterations that all happen in one layer, or stop before the last one: what the other layers hold is nothing, or a repetition.
+
+The candidates take steps at a fixed pace from a layer on, the first, the second or the third, to the last. No candidate
+reproduces a path that stops, or that begins later: to say so is right, and so is the iteration's name, since that is what the
+layers that do anything run; only another name is wrong. A single layer is no path, whatever the answer: several steps of
+any method lead there, so that nothing but none is right.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import Algorithm, ConjugateGradient, GradientDescent, HeavyBall, Nesterov, run
+from mesascope.calibration.coefficients import member
+from mesascope.calibration.drawing import Draw
+from mesascope.calibration.planted import NONE, Case
+from mesascope.calibration.scripted import Scripted, followed
+from mesascope.seeds import generator
+from mesascope.types import Prompts, Subject
+
+STEPS = (4, 12)
+"""Fewest and most in a single layer."""
+
+
+def _any(draw: Draw, steps: int) -> Algorithm:
+    """One of three iterations, with coefficients that suit so many steps."""
+    algorithms: dict[str, Algorithm] = {a.name: a for a in (GradientDescent(), HeavyBall(), ConjugateGradient())}
+    return _suited(draw, algorithms[draw.choice("algorithm", tuple(algorithms))], steps)
+
+
+def _suited(draw: Draw, algorithm: Algorithm, steps: int) -> Algorithm:
+    """With coefficients near the best ones, if it has any."""
+    return algorithm if isinstance(algorithm, ConjugateGradient) else member(draw, algorithm, steps, near=True)
+
+
+def _first_layer(draw: Draw) -> Subject:
+    """All steps in the first layer; the others repeat it."""
+    steps, layers = draw.whole("steps", *STEPS), draw.whole("layers", 3, 8)
+    return followed("all at once", _any(draw, steps), [steps] * layers)
+
+
+def _last_layer(draw: Draw) -> Subject:
+    """All steps in the last layer; the others say nothing, or a function of the query alone."""
+    steps, before = draw.whole("steps", *STEPS), draw.whole("layers before", 2, 6)
+    algorithm = _any(draw, steps)
+    size = draw.choice("size of what is before", (0.0, 0.1, 1.0)) * draw.task.weight_variance**0.5
+    rng = generator(draw.seed, "calibration/before", draw.index)
+    drawn = size * torch.randn(before, 64, generator=rng, dtype=torch.float64)
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        early = torch.einsum("bqd,ld->lbq", prompts.queries, drawn[:, : prompts.dim].to(prompts.queries))
+        return torch.cat([early, run(algorithm, prompts, steps).predictions[-1:]])
+
+    return Scripted(name="all at last", layers=before + 1, script=script)
+
+
+def _afterwards(algorithm: Algorithm) -> Callable[[Draw], Subject]:
+    """An iteration that is over before the last layer, by one to four layers."""
+
+    def make(draw: Draw) -> Subject:
+        layers, stride = draw.whole("layers that step", 3, 10), draw.choice("steps per layer", (1, 1, 2))
+        most = layers * stride
+        chosen = _suited(draw, algorithm, most)
+        path = [stride * (layer + 1) for layer in range(layers)]
+        return followed(f"{algorithm.name}, then idle", chosen, path + [most] * draw.whole("layers after", 1, 4))
+
+    return make
+
+
+def _late(algorithm: Algorithm) -> Callable[[Draw], Subject]:
+    """An iteration that begins later than any candidate: after three to five layers."""
+
+    def make(draw: Draw) -> Subject:
+        before, steps = draw.whole("layers before", 3, 5), draw.whole("steps", 3, 10)
+        chosen = _suited(draw, algorithm, steps)
+        return followed(f"idle, then {algorithm.name}", chosen, [0] * before + list(range(1, steps + 1)))
+
+    return make
+
+
+CASES = (
+    Case(name="all steps in the first layer", truth=(), make=_first_layer, share=4),
+    Case(name="all steps in the last layer", truth=(), make=_last_layer, share=4),
+    *(
+        Case(name=f"{words}, idle afterwards", truth=(algorithm.name, NONE), make=_afterwards(algorithm), share=3)
+        for words, algorithm in (
+            ("gradient descent", GradientDescent()),
+            ("Nesterov", Nesterov()),
+            ("conjugate gradient", ConjugateGradient()),
+        )
+    ),
+    *(
+        Case(name=f"{words}, late", truth=(algorithm.name, NONE), make=_late(algorithm), share=2)
+        for words, algorithm in (("gradient descent", GradientDescent()), ("conjugate gradient", ConjugateGradient()))
+    ),
+)
