@@ -4,9 +4,9 @@ import pytest
 
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.disguise import Disguised
+from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.judging import Judged, judge, outcome
-from mesascope.calibration.planted import Draw, Planted, Setting
-from mesascope.tasks import LinearRegression
+from mesascope.calibration.planted import NONE, Planted
 
 GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
 
@@ -21,6 +21,10 @@ GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
         ((GD,), (GD, CG), "undecided"),
         ((GD,), (), "missed"),
         ((), (), "none"),
+        ((GD, NONE), (), "none"),
+        ((GD, NONE), (GD,), "identified"),
+        ((GD, NONE), (GD, CG), "undecided"),
+        ((GD, NONE), (CG,), "wrong"),
         ((), (GD,), "wrong"),
         ((), (GD, CG), "wrong"),
         ((GD,), (CG,), "wrong"),
@@ -35,16 +39,17 @@ def test_an_answer_is_right_undecided_missed_or_wrong(truth, answer, expected):
 def made(kind: str, steps: int = 4) -> Planted:
     """A subject of this kind, without noise."""
     case = next(case for case in CASES if case.name == kind)
-    setting = Setting(steps=(steps, steps), step_size=(0.15, 0.15), label_noise=(0.0,), prediction_noise=(0.0,))
+    setting = Setting(
+        sizes=((5, 20),), weights=("unit",), input_scale=(1.0, 1.0), steps=(steps, steps), label_noise=(0.0,)
+    )
     draw = Draw(setting, 11, 0)
-    draw.choice("label noise", setting.label_noise)
-    clean, task = case.make(draw), LinearRegression()
+    clean = case.make(draw)
     return Planted(
         case=case,
         clean=clean,
         subject=Disguised(subject=clean, seed=11),
-        task=task,
-        distribution=None if case.on is None else case.on(task),
+        task=draw.task,
+        distribution=None if case.on is None else case.on(draw),
         settings=dict(draw.made),
     )
 

@@ -25,7 +25,7 @@ from mesascope.models.constructions.preconditioned_gradient_descent import diago
 from mesascope.models.constructions.primal_conjugate_gradient import primal_conjugate_gradient
 from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 from mesascope.models.constructions.ridge_gradient_descent import ridge_gradient_descent
-from mesascope.models.constructions.spaced import spaced, spaced_gradient_descent
+from mesascope.models.constructions.spaced import padded, spaced, spaced_gradient_descent
 from mesascope.tasks.covariance import Diagonal
 from mesascope.tasks.inputs import Gaussian
 from mesascope.types import Prompts, Subject
@@ -131,6 +131,11 @@ CASES: dict[str, Case] = {
     "a step every third layer": Case(
         make=lambda k: spaced_gradient_descent(steps=k, step_size=0.9, every=3),
         reference=by(A.GradientDescent(step_size=0.9)),
+        figure=8e-15,
+    ),
+    "idle layers first": Case(
+        make=lambda k: padded(heavy_ball(layers=k, step_size=0.9, momentum=0.6), before=3),
+        reference=by(A.HeavyBall(step_size=0.9, momentum=0.6)),
         figure=8e-15,
     ),
     "conjugate gradient, spaced": Case(

@@ -8,7 +8,7 @@ import torch
 import mesascope as ms
 from mesascope.models import constructions as c
 from mesascope.models.constructions import Construction
-from mesascope.models.constructions.spaced import spaced
+from mesascope.models.constructions.spaced import padded, spaced
 
 NAN, INF = float("nan"), float("inf")
 BAD: list[tuple[Callable[[], Construction], str]] = [
@@ -36,6 +36,8 @@ BAD: list[tuple[Callable[[], Construction], str]] = [
     (lambda: c.ridge_gradient_descent(ridge=-1.0), r"ridge must be finite and at least 0; got -1\.0"),
     (lambda: c.spaced_gradient_descent(every=0), r"every must be a whole number of at least 1; got 0"),
     (lambda: c.spaced_gradient_descent(steps=600, every=2), r"layers times every must be at most 1000; got 1200"),
+    (lambda: padded(c.gradient_descent(), before=-1), r"before must be a whole number of at least 0; got -1"),
+    (lambda: padded(c.gradient_descent(layers=900), after=200), r"layers, before and after too, must be at most 1000; got 1100"),
     (lambda: c.kernel_gradient_descent(temperature=0.0), r"temperature must be a finite number above 0; got 0\.0"),
     (lambda: c.kernel_gradient_descent(normalised=2), r"normalised must be 0 or 1; got 2"),
 ]  # fmt: skip
@@ -63,6 +65,19 @@ def test_at_the_edges_they_are_each_other() -> None:
         torch.testing.assert_close(same.trace(p).predictions, plain, rtol=0, atol=1e-14)
     other = c.heavy_ball(layers=4, step_size=0.2, momentum=0.1).trace(p).predictions
     assert float((other - plain).abs().max()) > 1e-2
+
+
+def test_idle_layers_at_the_end_repeat_the_answer() -> None:
+    p = ms.tasks.LinearRegression(queries=3).sample(8, seed=0)
+    plain = c.conjugate_gradient(iterations=2)
+    longer = padded(plain, after=3)
+    assert longer.layers == plain.layers + 3
+    trace = longer.trace(p, capture=longer.path)
+    answers = [longer.readout(trace[site][:, p.examples :], site) for site in longer.path]
+    assert all(torch.equal(answer, plain.trace(p).predictions) for answer in answers[plain.layers - 1 :])
+    assert not torch.allclose(answers[plain.layers - 2], answers[-1], rtol=1e-2)
+    assert plain.holds is not None and longer.holds is None  # where its steps end can no longer be told from its depth
+    assert padded(plain, before=1).holds is not None
 
 
 def test_one_step_of_softmax_attention_is_a_smoother_and_many_of_exponentials_kernel_ridge() -> None:

@@ -39,15 +39,12 @@ def member(draw: Draw, algorithm: A, steps: int, *, near: bool = False) -> A:
     shown = draw.task.sample(SHOWN, seed=draw.seed, stream=f"calibration/shown {draw.index}")
     hard = designs(draw, CONDITION).task.sample(SHOWN, seed=draw.seed, stream=f"calibration/hard {draw.index}")
     anywhere = _ranges(draw, algorithm, shown)
-    best = numbers(tuned(algorithm, shown, steps))
-    close = {name: _around(value, anywhere[name]) for name, value in best.items()}
-    if "step_size" in best:  # that of GD++ is best far above: it steps along what its curvature has shrunk
-        close["step_size"] = (best["step_size"] / JITTER, best["step_size"] * JITTER)
     near = near or draw.choice("coefficients", ("tuned", "tuned", "drawn")) == "tuned"
+    close = _close(numbers(tuned(algorithm, shown, steps)), anywhere) if near else anywhere
     tries = 0
     while True:  # ends: small steps converge
-        ranges = close if near and tries < ENOUGH else anywhere
-        found = _with(algorithm, {name: draw.number(name.replace("_", " "), *ranges[name]) for name in best})
+        ranges = close if tries < ENOUGH else anywhere
+        found = _with(algorithm, {name: draw.number(name.replace("_", " "), *span) for name, span in ranges.items()})
         improved = _error(found, shown, steps) < 1
         if bool(improved.double().mean() > 0.5) and bool((_size(found, hard, steps) < LARGEST**2).all()):
             return found
@@ -68,8 +65,11 @@ def _with(algorithm: A, values: dict[str, float]) -> A:
     return dataclasses.replace(algorithm, bounds=(values["smallest"], values["largest"]))
 
 
-def _ranges(draw: Draw, algorithm: Algorithm, shown: Prompts) -> dict[str, tuple[float, float]]:
-    """Where each coefficient is drawn from."""
+Ranges = dict[str, tuple[float, float]]
+
+
+def _ranges(draw: Draw, algorithm: Algorithm, shown: Prompts) -> Ranges:
+    """Where each of the algorithm's coefficients is drawn from."""
     problem = Problem.of(shown)
     bounds = (
         preconditioned_bounds(algorithm.preconditioner, problem)
@@ -78,7 +78,7 @@ def _ranges(draw: Draw, algorithm: Algorithm, shown: Prompts) -> dict[str, tuple
     )
     size = float(bounds[1].median())
     low, high = draw.setting.step_size
-    return {
+    ranges = {
         "step_size": (low / size, high / size),
         "scale": (low / size, high / size),
         "momentum": draw.setting.momentum,
@@ -86,12 +86,20 @@ def _ranges(draw: Draw, algorithm: Algorithm, shown: Prompts) -> dict[str, tuple
         "smallest": (0.01 * size, 0.4 * size),
         "largest": (0.9 * size, 3 * size),
     }
+    fields = {field.name for field in dataclasses.fields(algorithm)}
+    names = fields | {"smallest", "largest"} if "bounds" in fields else fields
+    return {name: span for name, span in ranges.items() if name in names}
 
 
-def _around(value: float, limits: tuple[float, float]) -> tuple[float, float]:
-    """Near a value, inside limits: beyond them a coefficient has no effect, or its method is another one."""
-    low, high = limits
-    return min(max(value / JITTER, low), high), max(min(value * JITTER, high), low)
+def _close(best: dict[str, float], anywhere: Ranges) -> Ranges:
+    """Near the best, but for step sizes not outside the ranges: beyond them a coefficient has no effect. The best step of GD++
+    is: it goes along what the curvature has shrunk.
+    """
+    found = {}
+    for name, (low, high) in anywhere.items():
+        near = (best[name] / JITTER, best[name] * JITTER)
+        found[name] = near if name == "step_size" else (min(max(near[0], low), high), max(min(near[1], high), low))
+    return found
 
 
 def _error(algorithm: Algorithm, prompts: Prompts, steps: int) -> Float[Tensor, " batch"]:

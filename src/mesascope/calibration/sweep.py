@@ -43,7 +43,8 @@ def sweep(
     numbers = range(subjects) if chosen is None else chosen
     work = functools.partial(_judge, seed, subjects, prompts, withheld)
     found = []
-    for number, verdicts in zip(numbers, in_processes(work, numbers, workers), strict=True):
+    done = in_processes(work, numbers, workers) if workers > 1 else map(work, numbers)
+    for number, verdicts in zip(numbers, done, strict=True):
         found.append(verdicts)
         for j in verdicts:
             if j.outcome != "identified":

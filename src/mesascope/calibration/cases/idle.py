@@ -13,10 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm, ConjugateGradient, GradientDescent, HeavyBall, Nesterov, run
-from mesascope.calibration.coefficients import member
+from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import NONE, Case
 from mesascope.calibration.scripted import Scripted, followed
+from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, nesterov
+from mesascope.models.constructions.spaced import padded
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject
 
@@ -56,43 +58,39 @@ def _last_layer(draw: Draw) -> Subject:
     return Scripted(name="all at last", layers=before + 1, script=script)
 
 
+def _network(draw: Draw, algorithm: Algorithm) -> Construction:
+    """Three to eight steps, by a network."""
+    steps = draw.whole("steps", 3, 8)
+    if isinstance(algorithm, ConjugateGradient):
+        return conjugate_gradient(iterations=steps)
+    make = nesterov if isinstance(algorithm, Nesterov) else gradient_descent
+    return make(layers=steps, **numbers(_suited(draw, algorithm, steps)))
+
+
 def _afterwards(algorithm: Algorithm) -> Callable[[Draw], Subject]:
     """An iteration that is over before the last layer, by one to four layers."""
-
-    def make(draw: Draw) -> Subject:
-        layers, stride = draw.whole("layers that step", 3, 10), draw.choice("steps per layer", (1, 1, 2))
-        most = layers * stride
-        chosen = _suited(draw, algorithm, most)
-        path = [stride * (layer + 1) for layer in range(layers)]
-        return followed(f"{algorithm.name}, then idle", chosen, path + [most] * draw.whole("layers after", 1, 4))
-
-    return make
+    return lambda draw: padded(_network(draw, algorithm), after=draw.whole("layers after", 1, 4))
 
 
 def _late(algorithm: Algorithm) -> Callable[[Draw], Subject]:
     """An iteration that begins later than any candidate: after three to five layers."""
-
-    def make(draw: Draw) -> Subject:
-        before, steps = draw.whole("layers before", 3, 5), draw.whole("steps", 3, 10)
-        chosen = _suited(draw, algorithm, steps)
-        return followed(f"idle, then {algorithm.name}", chosen, [0] * before + list(range(1, steps + 1)))
-
-    return make
+    return lambda draw: padded(_network(draw, algorithm), before=draw.whole("layers before", 3, 5))
 
 
+DESCENT, ACCELERATED, CONJUGATE = GradientDescent(), Nesterov(), ConjugateGradient()
 CASES = (
     Case(name="all steps in the first layer", truth=(), make=_first_layer, share=4),
     Case(name="all steps in the last layer", truth=(), make=_last_layer, share=4),
     *(
         Case(name=f"{words}, idle afterwards", truth=(algorithm.name, NONE), make=_afterwards(algorithm), share=3)
         for words, algorithm in (
-            ("gradient descent", GradientDescent()),
-            ("Nesterov", Nesterov()),
-            ("conjugate gradient", ConjugateGradient()),
+            ("gradient descent", DESCENT),
+            ("Nesterov", ACCELERATED),
+            ("conjugate gradient", CONJUGATE),
         )
     ),
     *(
         Case(name=f"{words}, late", truth=(algorithm.name, NONE), make=_late(algorithm), share=2)
-        for words, algorithm in (("gradient descent", GradientDescent()), ("conjugate gradient", ConjugateGradient()))
+        for words, algorithm in (("gradient descent", DESCENT), ("conjugate gradient", CONJUGATE))
     ),
 )

@@ -38,8 +38,8 @@ def spaced(construction: Construction, every: int) -> Construction:
 def padded(construction: Construction, *, before: int = 0, after: int = 0) -> Construction:
     """The construction with idle layers before its first and after its last.
 
-    Channels: those of the construction. With layers after the last step it no longer runs its algorithm to the end, and
-    declares no state.
+    Channels: those of the construction. With layers after it, it declares no state: how many steps it has taken can no longer be
+    told from its depth.
 
     Args:
         construction: any.
@@ -50,7 +50,7 @@ def padded(construction: Construction, *, before: int = 0, after: int = 0) -> Co
     """
     check_count("before", before, least=0)
     check_count("after", after, least=0)
-    check_depth("layers, with those before and after,", construction.layers + before + after)
+    check_depth("layers, before and after too,", construction.layers + before + after)
     return dataclasses.replace(
         construction,
         layers=construction.layers + before + after,
