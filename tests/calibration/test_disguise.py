@@ -64,6 +64,13 @@ def test_without_noise_it_answers_as_the_subject_behind(clean, plain, prompts):
     assert all(site.kind.startswith("resid") for site in plain.sites)
 
 
+def test_it_takes_no_more_than_it_is_said_to_and_no_more_than_the_subject(clean):
+    sizes = Domain(dims=(4,), examples=(12,))
+    assert Disguised(subject=clean, seed=5, restricted=sizes).domain == sizes
+    narrow = Disguised(subject=Disguised(subject=clean, seed=5, restricted=sizes), seed=6, restricted=Domain(dims=(7,)))
+    assert narrow.domain == sizes
+
+
 def test_the_stream_is_turned_and_no_channel_is_itself(clean, plain, prompts):
     site = clean.path[1]
     shown = plain.trace(prompts, capture=[site])[site].flatten(0, 1)

@@ -8,7 +8,7 @@ from mesascope.algorithms import GradientDescent
 from mesascope.calibration import distinguishing
 from mesascope.calibration.cases.alike import CASES as ALIKE
 from mesascope.calibration.distinguishing import power
-from mesascope.calibration.planted import NONE, Case, Planted
+from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
 from mesascope.calibration.scripted import followed
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Fit, fit_path
@@ -71,7 +71,7 @@ def test_where_the_data_cannot_tell_there_is_none():
     [
         subject(DESCENT),
         subject(DESCENT, "steepest-descent"),
-        subject(followed("backwards", GradientDescent(step_size=0.1), [4, 3, 2, 1]), "gradient-descent", NONE),
+        subject(followed("backwards", GradientDescent(step_size=0.1), [4, 3, 2, 1]), "gradient-descent", UNDESCRIBED),
     ],
     ids=["no truth", "no candidate", "described by none"],
 )

@@ -6,7 +6,7 @@ from mesascope.calibration.cases import CASES
 from mesascope.calibration.disguise import Disguised
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.judging import Judged, judge, outcome
-from mesascope.calibration.planted import NONE, Planted
+from mesascope.calibration.planted import UNDESCRIBED, Planted
 
 GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
 
@@ -21,10 +21,10 @@ GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
         ((GD,), (GD, CG), "undecided"),
         ((GD,), (), "missed"),
         ((), (), "none"),
-        ((GD, NONE), (), "none"),
-        ((GD, NONE), (GD,), "identified"),
-        ((GD, NONE), (GD, CG), "undecided"),
-        ((GD, NONE), (CG,), "wrong"),
+        ((GD, UNDESCRIBED), (), "none"),
+        ((GD, UNDESCRIBED), (GD,), "identified"),
+        ((GD, UNDESCRIBED), (GD, CG), "undecided"),
+        ((GD, UNDESCRIBED), (CG,), "wrong"),
         ((), (GD,), "wrong"),
         ((), (GD, CG), "wrong"),
         ((GD,), (CG,), "wrong"),

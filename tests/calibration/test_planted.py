@@ -10,7 +10,7 @@ from mesascope.algorithms import ALL, run
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.drawing import Setting
 from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, kinds, panel, panel_name, planted
-from mesascope.calibration.planted import NONE, Case, Planted
+from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
 from mesascope.calibration.scripted import Scripted
 from mesascope.instruments.identification.fitting import timings
 from mesascope.instruments.identification.prompts import discriminating
@@ -67,7 +67,7 @@ def test_every_kind_has_its_share(size):
 
 def test_names_are_unique_and_truths_are_algorithms():
     assert len({case.name for case in CASES}) == len(CASES)
-    assert {name for case in CASES for name in case.truth} < {algorithm.name for algorithm in ALL} | {NONE}
+    assert {name for case in CASES for name in case.truth} < {algorithm.name for algorithm in ALL} | {UNDESCRIBED}
     named = sum(case.share for case in CASES if case.truth)
     assert 100 < named < 180  # panels hold both subjects that may be named and subjects that may not
 

@@ -1,5 +1,6 @@
 """From verdicts to a confusion matrix, shares, sentences and tables."""
 
+import dataclasses
 import math
 from typing import Literal
 
@@ -7,6 +8,7 @@ import pytest
 
 from mesascope.calibration.counting import share
 from mesascope.calibration.judging import Judged, outcome
+from mesascope.calibration.planted import UNDESCRIBED
 from mesascope.calibration.summary import (
     NONE,
     OWN,
@@ -149,6 +151,23 @@ def test_controls_are_what_a_name_drawn_at_random_gets():
         (control,) = of(found, quantity).controls
         assert control.kind == "negative"
         assert control.value == pytest.approx(value)
+
+
+def test_where_no_candidate_describes_it_its_name_and_none_are_right():
+    described, undescribed = judged(GD, (), 0.95), judged(GD, (GD,))
+    undescribed = dataclasses.replace(undescribed, truth=(GD, UNDESCRIBED))
+    silent = dataclasses.replace(undescribed, algorithms=(), label="none", outcome=outcome(undescribed.truth, ()))
+    panel = {OWN: [described, undescribed, silent, judged("", ())]}
+    filled = {cell for cell, count in cells(confusion(panel[OWN], "confusion", OWN)).items() if count}
+    row = f"{GD} or {NONE}"
+    assert filled == {(GD, NONE), (row, GD), (row, NONE), (NONE, NONE)}
+    found = measurements(panel)
+    assert of(found, "wrong").value == 0
+    assert of(found, "not distinguishable and identified rightly").n == 0
+    assert of(found, "none of these and called so").n == 1
+    # Drawn at random: gradient descent three times in four, right for three; none once in four, right for three.
+    assert of(found, "wrong").controls[0].value == pytest.approx(1 - (0.75 * 0.75 + 0.25 * 0.75))
+    assert of(found, "distinguishable and identified").controls[0].value == pytest.approx(0.75 * 0.75)
 
 
 def test_the_two_readouts_are_counted_apart():

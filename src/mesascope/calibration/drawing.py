@@ -69,8 +69,8 @@ class Draw:
         exact = LinearRegression(dim=dim, examples=examples, weights=weights, inputs=inputs)
         label = math.sqrt(self.scale * dim * exact.weight_variance)
         self.task = dataclasses.replace(exact, noise=self.choice("label noise", setting.label_noise) * label)
-        fixed = self.choice("takes", ("any sizes", "its own sizes")) == "its own sizes" or examples < dim
-        self.domain = Domain(dims=(dim,), examples=(examples,)) if fixed else Domain()
+        takes = self.choice("takes", ("its own sizes", "any sizes" if examples >= dim else "its own sizes"))
+        self.domain = Domain() if takes == "any sizes" else Domain(dims=(dim,), examples=(examples,))
 
     def _below(self, count: int) -> int:
         return int(torch.randint(count, (1,), generator=self._rng))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mesascope.calibration.distinguishing import Power, power
-from mesascope.calibration.planted import NONE, Planted
+from mesascope.calibration.planted import UNDESCRIBED, Planted
 from mesascope.instruments.identification import PROMPTS, identify_path
 from mesascope.types import Answer, Label, Scalar
 
@@ -87,7 +87,7 @@ def outcome(truth: Sequence[str], algorithms: Sequence[str]) -> Outcome:
     """How an answer set compares with the truth; variants of an algorithm count as the algorithm."""
     named = {name.split(":")[0] for name in algorithms}
     if not named:
-        return "missed" if truth and NONE not in truth else "none"
+        return "missed" if truth and UNDESCRIBED not in truth else "none"
     if not named & set(truth):
         return "wrong"
     return "identified" if named <= set(truth) else "undecided"

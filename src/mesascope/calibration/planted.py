@@ -8,8 +8,8 @@ from mesascope.instruments.identification.prompts import Distribution
 from mesascope.tasks import LinearRegression
 from mesascope.types import Scalar, Subject
 
-NONE = "none"
-"""A right answer where no candidate describes the subject."""
+UNDESCRIBED = "none"
+"""Beside an algorithm's name in the truth: no candidate reproduces the subject, so that none is right too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +18,8 @@ class Case:
 
     Attributes:
         name: what it is, in a few words; a row of the table of kinds.
-        truth: the algorithms that may stand in its answer. `NONE` among them: no candidate reproduces it, so that none is right
-            too, and so is its name. Empty: nothing but none is right.
+        truth: the algorithms that may stand in its answer, with `UNDESCRIBED` where no candidate reproduces it; empty if nothing
+            but none is right.
         make: a subject from drawn numbers.
         share: how many of 200 subjects are of this kind.
         on: the distribution that it is identified on; None for the prompts that discriminate.
@@ -36,7 +36,7 @@ class Case:
     @property
     def described(self) -> bool:
         """Whether a candidate reproduces it."""
-        return bool(self.truth) and NONE not in self.truth
+        return bool(self.truth) and UNDESCRIBED not in self.truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

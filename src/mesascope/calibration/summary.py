@@ -8,6 +8,7 @@ from typing import Literal
 from mesascope.calibration.counting import share
 from mesascope.calibration.distinguishing import ENOUGH
 from mesascope.calibration.judging import Judged, Outcome
+from mesascope.calibration.planted import UNDESCRIBED
 from mesascope.types import Control, Figure, Measurement, Scalar
 
 NONE, UNDECIDED, UNDECIDED_WRONG = "none of these", "undecided, with it", "undecided, without it"
@@ -81,7 +82,7 @@ def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
         section="Confusion matrix",
         title=f"What subjects with a known answer were said to run, {readout}",
         caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Right: the diagonal and, where the truth "
-        "has a name, 'undecided, with it'. 'None of these' is right in the last row; above it an algorithm was missed. "
+        "has a name, 'undecided, with it'. 'None of these' is right in rows that name it; in the others an algorithm was missed. "
         "Every other cell is a wrong answer.",
         kind="heatmap",
         rows=tuple({"truth": t, "answer": a, "subjects": counts[t, a]} for t in truths for a in answers),
@@ -101,16 +102,18 @@ def measurements(panel: Panel) -> tuple[Measurement, ...]:
     for readout, judged in panel.items():
         able = [j for j in judged if distinguishable(j)]
         nothing = [j for j in judged if not j.truth]
-        unable = [j for j in judged if j.truth and not distinguishable(j)]
-        truths = Counter(_truth(j) for j in judged)
-        chance = sum((count / len(judged)) ** 2 for count in truths.values())
-        named = chance - (truths[NONE] / len(judged)) ** 2
+        unable = [j for j in judged if j.truth and UNDESCRIBED not in j.truth and not distinguishable(j)]
+        drawn = Counter(next(iter(j.truth), UNDESCRIBED) for j in judged)
+        hits = {name: sum(name in (j.truth or (UNDESCRIBED,)) for j in judged) for name in drawn}
+        chance = sum(drawn[name] * hits[name] for name in drawn) / len(judged) ** 2
+        silent = drawn[UNDESCRIBED] / len(judged)
+        named = chance - silent * hits.get(UNDESCRIBED, 0) / len(judged)
         for quantity, group, outcomes, control in (
             ("wrong", judged, ("wrong",), 1 - chance),
             ("distinguishable and identified", able, ("identified",), named),
             ("distinguishable and undecided", able, ("undecided",), 0.0),
-            ("distinguishable and called none", able, ("missed",), truths[NONE] / len(judged)),
-            ("none of these and called so", nothing, ("none",), truths[NONE] / len(judged)),
+            ("distinguishable and called none", able, ("missed",), silent),
+            ("none of these and called so", nothing, ("none",), silent),
             ("not distinguishable and identified rightly", unable, ("identified",), named),
         ):
             value, interval = share(sum(j.outcome in outcomes for j in group), len(group))
@@ -157,7 +160,7 @@ def _interval(m: Measurement) -> str:
 
 
 def _truth(judged: Judged) -> str:
-    return " or ".join(judged.truth) or NONE
+    return " or ".join(NONE if name == UNDESCRIBED else name for name in judged.truth) or NONE
 
 
 def _by_kind(panel: Panel) -> Figure:
@@ -176,7 +179,7 @@ def _by_kind(panel: Panel) -> Figure:
         section="Confusion matrix",
         title="By kind of subject",
         caption="Identified: named alone and rightly. Undecided: among others. None: rightly none of the candidates. "
-        "Missed: none, though a candidate it is.",
+        "Missed: none, though a candidate describes it.",
         kind="table",
         rows=tuple(rows),
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, ConjugateGradient, GradientDescent, HeavyBall, Nesterov, run
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
-from mesascope.calibration.planted import NONE, Case
+from mesascope.calibration.planted import UNDESCRIBED, Case
 from mesascope.calibration.scripted import Scripted, followed
 from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, nesterov
 from mesascope.models.constructions.spaced import padded
@@ -68,8 +68,13 @@ def _network(draw: Draw, algorithm: Algorithm) -> Construction:
 
 
 def _afterwards(algorithm: Algorithm) -> Callable[[Draw], Subject]:
-    """An iteration that is over before the last layer, by one to four layers."""
-    return lambda draw: padded(_network(draw, algorithm), after=draw.whole("layers after", 1, 4))
+    """An iteration that is over before the last layer, by at least as many layers as a step takes, and up to four."""
+
+    def make(draw: Draw) -> Subject:
+        network = _network(draw, algorithm)
+        return padded(network, after=draw.whole("layers after", network.layers_per_step, 4))
+
+    return make
 
 
 def _late(algorithm: Algorithm) -> Callable[[Draw], Subject]:
@@ -82,7 +87,9 @@ CASES = (
     Case(name="all steps in the first layer", truth=(), make=_first_layer, share=4),
     Case(name="all steps in the last layer", truth=(), make=_last_layer, share=4),
     *(
-        Case(name=f"{words}, idle afterwards", truth=(algorithm.name, NONE), make=_afterwards(algorithm), share=3)
+        Case(
+            name=f"{words}, idle afterwards", truth=(algorithm.name, UNDESCRIBED), make=_afterwards(algorithm), share=3
+        )
         for words, algorithm in (
             ("gradient descent", DESCENT),
             ("Nesterov", ACCELERATED),
@@ -90,7 +97,7 @@ CASES = (
         )
     ),
     *(
-        Case(name=f"{words}, late", truth=(algorithm.name, NONE), make=_late(algorithm), share=2)
+        Case(name=f"{words}, late", truth=(algorithm.name, UNDESCRIBED), make=_late(algorithm), share=2)
         for words, algorithm in (("gradient descent", DESCENT), ("conjugate gradient", CONJUGATE))
     ),
 )

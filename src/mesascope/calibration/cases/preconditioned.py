@@ -4,7 +4,7 @@ from mesascope.algorithms import GradientDescent, PreconditionedGradientDescent
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
-from mesascope.calibration.planted import NONE, Case
+from mesascope.calibration.planted import UNDESCRIBED, Case
 from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import preconditioned_conjugate_gradient, preconditioned_gradient_descent
 from mesascope.types import Subject
@@ -33,6 +33,6 @@ DESCENT, CONJUGATE = "preconditioned-gradient-descent", "preconditioned-conjugat
 CASES = (
     Case(name="gradient descent, Jacobi", truth=(DESCENT,), make=_jacobi, share=6),
     # The candidates have each prompt's Jacobi preconditioner, not a matrix of the network's own.
-    Case(name="gradient descent, P in the weights", truth=(DESCENT, NONE), make=_descent, share=4),
-    Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE, NONE), make=_conjugate, share=4),
+    Case(name="gradient descent, P in the weights", truth=(DESCENT, UNDESCRIBED), make=_descent, share=4),
+    Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE, UNDESCRIBED), make=_conjugate, share=4),
 )
