@@ -8,6 +8,7 @@ from mesascope.algorithms import GradientDescent
 from mesascope.calibration import distinguishing
 from mesascope.calibration.cases.alike import CASES as ALIKE
 from mesascope.calibration.distinguishing import power
+from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
 from mesascope.calibration.scripted import followed
 from mesascope.instruments.identification.families import Family
@@ -59,7 +60,8 @@ def test_where_the_data_cannot_tell_there_is_none():
     on = next(case.on for case in ALIKE if case.name == "conjugate gradient, κ = 1")
     assert on is not None
     clean = conjugate_gradient(iterations=2)
-    alike = power(subject(clean, "conjugate-gradient", on=on(TASK)), seed=1, prompts=60)
+    draw = Draw(Setting(sizes=((5, 20),), input_scale=(1.0, 1.0), label_noise=(0.0,)), 0, 0)
+    alike = power(subject(clean, "conjugate-gradient", on=on(draw)), seed=1, prompts=60)
     apart = power(subject(clean, "conjugate-gradient"), seed=1, prompts=60)
     assert alike is not None and apart is not None
     assert alike.value < 0.05
