@@ -110,7 +110,11 @@ def test_the_held_out_panel_is_drawn_from_other_settings():
 
 
 @BOTH
-@pytest.mark.parametrize("case", [case for case in CASES if case.described], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.described and not case.name.endswith("idle afterwards")],
+    ids=lambda case: case.name,
+)
 def test_a_candidate_reproduces_what_is_said_to_run_it(case, seed):
     """At a pace that the identifier tries; in the first steps, since of what has converged only rounding is left to follow."""
     subject = first_of(case, seed)
@@ -119,7 +123,8 @@ def test_a_candidate_reproduces_what_is_said_to_run_it(case, seed):
         return  # written down from the algorithm itself
     assert isinstance(clean, Construction) and clean.holds is not None
     steps = [max(0, (layer - clean.layers_to_start) // clean.layers_per_step) for layer in range(1, clean.layers + 1)]
-    assert steps in [timing.steps(clean.layers) for timing in timings(clean.layers)]
+    still = [layer for layer, (now, then) in enumerate(zip(steps, [0, *steps], strict=False), 1) if now == then]
+    assert steps in [timing.steps(clean.layers) for timing in timings(clean.layers, still)]
     algorithm, few = clean.holds.algorithm(subject.task.dim), [step for step in steps if step <= 3]
     assert algorithm.name in case.truth or case.name == "heavy ball, momentum 0"
     prompts = subject.task.sample(20, seed=2)

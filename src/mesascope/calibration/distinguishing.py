@@ -14,7 +14,7 @@ from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.paths import read
 from mesascope.instruments.identification.prompts import discriminating, training
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy
+from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy, units
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject
 
@@ -58,16 +58,19 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     runner = Runner(distribution.task.sample(FIT, seed=seed, stream="calibration/power"))
     scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"))
     path, exact = (_path(planted.clean, r.prompts) for r in (runner, scored))
+    before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
+    idle = [layer for layer in range(1, len(path) + 1) if torch.equal(path[layer - 1], before[layer - 1])]
     variance = scored.prompts.target_variance
     share = float(planted.settings.get("prediction noise") or 0.0)
     subject = noisy(exact, share, variance, generator(seed, "calibration/power noise"))
-    own_loss = discrepancy(subject, exact, variance).sum(0)
-    whole = float(discrepancy(subject, torch.zeros_like(subject), variance).sum(0).mean())
+    unit = units(subject, variance)
+    own_loss = discrepancy(subject, exact, unit).sum(0)
+    whole = float(discrepancy(subject, torch.zeros_like(subject), unit).sum(0).mean())
     critical = float(ndtri(1 - (1 - LEVEL) / (2 * len(rivals))))
     fails = {}
     for rival in rivals:
-        other = fit_path(rival, runner, path, gains=False).answers(scored)
-        loss = discrepancy(subject, other, variance).sum(0)
+        other = fit_path(rival, runner, path, gains=False, idle=idle).answers(scored)
+        loss = discrepancy(subject, other, unit).sum(0)
         fails[rival.name] = 1 - _chance(loss, own_loss, critical, PRECISION * whole)
     return Power(value=max(0.0, 1 - sum(fails.values())), hardest=max(fails, key=lambda name: fails[name]))
 

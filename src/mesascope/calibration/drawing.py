@@ -10,7 +10,7 @@ import torch
 
 from mesascope.instruments.identification.prompts import QUERIES, Distribution
 from mesascope.seeds import generator
-from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
+from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.types import Domain, Scalar
 
 T = TypeVar("T", bound=Scalar)
@@ -65,7 +65,7 @@ class Draw:
         self.made |= {"dim": dim, "examples": examples}
         weights = self.choice("weights", setting.weights)
         self.scale = self.number("input scale", *(setting.input_scale if self._below(2) else (1.0, 1.0)))
-        inputs = Gaussian(covariance=Eigenvalues(values=(self.scale,) * dim))
+        inputs = Gaussian(covariance=Diagonal(condition=1.0, size=self.scale))
         exact = LinearRegression(dim=dim, examples=examples, weights=weights, inputs=inputs)
         label = math.sqrt(self.scale * dim * exact.weight_variance)
         self.task = dataclasses.replace(exact, noise=self.choice("label noise", setting.label_noise) * label)
@@ -109,10 +109,8 @@ def designs(draw: Draw, condition: float, *, domain: Domain | None = None) -> Di
     task, domain = draw.task, draw.domain if domain is None else domain
     dim = max(task.dim, ROOM) if domain.dims is None else task.dim
     examples = max(task.examples, 3 * dim) if domain.examples is None else task.examples
-    values = condition ** torch.linspace(0, -1, dim, dtype=torch.float64)
-    values *= draw.scale / values.mean()
-    inputs = Gaussian(covariance=Eigenvalues(values=tuple(values.tolist()), rotate=True), exact=examples >= dim)
-    queries = Gaussian(covariance=Eigenvalues(values=(draw.scale,) * dim))
+    inputs = Gaussian(covariance=Diagonal(condition=condition, size=draw.scale, rotate=True), exact=examples >= dim)
+    queries = Gaussian(covariance=Diagonal(condition=1.0, size=draw.scale))
     return Distribution(
         name="given",
         words=f"κ of XᵀX = {condition:g}",

@@ -1,9 +1,8 @@
-"""Iterations that all happen in one layer, or stop before the last one: what the other layers hold is nothing, or a repetition.
+"""Iterations that begin late or end early, or all of whose steps are in one layer: the others hold nothing, or repeat the answer.
 
-The candidates take steps at a fixed pace from a layer on, the first, the second or the third, to the last. No candidate
-reproduces a path that stops, or that begins later: to say so is right, and so is the iteration's name, since that is what the
-layers that do anything run; only another name is wrong. A single layer is no path, whatever the answer: several steps of
-any method lead there, so that nothing but none is right.
+The candidates pass over layers that leave the answer as it is, so that an iteration between idle layers is what its moving
+layers run. A single layer is no path, whatever the answer: several steps of any method lead there, and nothing but none is right.
+What these layers say carries no noise, for then none of them would leave the answer as it is.
 """
 
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, ConjugateGradient, GradientDescent, HeavyBall, Nesterov, run
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
-from mesascope.calibration.planted import UNDESCRIBED, Case
+from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import Scripted, followed
 from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, nesterov
 from mesascope.models.constructions.spaced import padded
@@ -59,8 +58,8 @@ def _last_layer(draw: Draw) -> Subject:
 
 
 def _network(draw: Draw, algorithm: Algorithm) -> Construction:
-    """Three to eight steps, by a network."""
-    steps = draw.whole("steps", 3, 8)
+    """Two to eight steps, by a network."""
+    steps = draw.whole("steps", 2, 8)
     if isinstance(algorithm, ConjugateGradient):
         return conjugate_gradient(iterations=steps)
     make = nesterov if isinstance(algorithm, Nesterov) else gradient_descent
@@ -78,26 +77,25 @@ def _afterwards(algorithm: Algorithm) -> Callable[[Draw], Subject]:
 
 
 def _late(algorithm: Algorithm) -> Callable[[Draw], Subject]:
-    """An iteration that begins later than any candidate: after three to five layers."""
+    """An iteration that begins after three to five layers: later than the offsets that every path is tried with."""
     return lambda draw: padded(_network(draw, algorithm), before=draw.whole("layers before", 3, 5))
 
 
 DESCENT, ACCELERATED, CONJUGATE = GradientDescent(), Nesterov(), ConjugateGradient()
+
+
+def _kinds(
+    words: str, make: Callable[[Algorithm], Callable[[Draw], Subject]], share: int, *algorithms: Algorithm
+) -> tuple[Case, ...]:
+    return tuple(
+        Case(name=f"{algorithm.name}, {words}", truth=(algorithm.name,), make=make(algorithm), share=share, noisy=False)
+        for algorithm in algorithms
+    )
+
+
 CASES = (
-    Case(name="all steps in the first layer", truth=(), make=_first_layer, share=4),
-    Case(name="all steps in the last layer", truth=(), make=_last_layer, share=4),
-    *(
-        Case(
-            name=f"{words}, idle afterwards", truth=(algorithm.name, UNDESCRIBED), make=_afterwards(algorithm), share=3
-        )
-        for words, algorithm in (
-            ("gradient descent", DESCENT),
-            ("Nesterov", ACCELERATED),
-            ("conjugate gradient", CONJUGATE),
-        )
-    ),
-    *(
-        Case(name=f"{words}, late", truth=(algorithm.name, UNDESCRIBED), make=_late(algorithm), share=2)
-        for words, algorithm in (("gradient descent", DESCENT), ("conjugate gradient", CONJUGATE))
-    ),
+    Case(name="all steps in the first layer", truth=(), make=_first_layer, share=4, noisy=False),
+    Case(name="all steps in the last layer", truth=(), make=_last_layer, share=5, noisy=False),
+    *_kinds("idle afterwards", _afterwards, 3, DESCENT, ACCELERATED, CONJUGATE),
+    *_kinds("late", _late, 2, DESCENT, CONJUGATE),
 )

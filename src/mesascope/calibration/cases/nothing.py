@@ -113,11 +113,6 @@ def _turning(draw: Draw) -> Subject:
     return Scripted(name="turning", layers=layers, script=script)
 
 
-def _stopped(draw: Draw) -> Subject:
-    """Conjugate gradient that stops after its second step."""
-    return followed("stopped", ConjugateGradient(), [1] + [2] * draw.whole("layers after", 2, 5))
-
-
 def _scaled(make: Callable[..., Construction], algorithm: Algorithm | None = None) -> Callable[[Draw], Subject]:
     """All answers of a network times a number: 1.05 wₖ is no iterate of any candidate, and in the end it solves nothing."""
 
@@ -144,10 +139,9 @@ CASES = (
     Case(name="nearest example", truth=(), make=_constant(NearestExample()), share=2),
     Case(name="mean label", truth=(), make=_constant(MeanLabel()), share=1),
     Case(name="last label", truth=(), make=_constant(LastLabel()), share=1),
-    Case(name="random features", truth=(), make=_random_features, share=2),
+    Case(name="random features", truth=(), make=_random_features, share=3),
     Case(name="mixture over prompts", truth=(), make=_mixture, share=5),
     Case(name="descent, then conjugate", truth=(), make=_turning, share=3),
-    Case(name="conjugate gradient, stopped", truth=(), make=_stopped, share=3),
     # Without noise, which would hide a factor of 1.05.
     *(
         Case(name=f"{name}, scaled", truth=(), make=_scaled(make, algorithm), share=share, noisy=False)

@@ -105,7 +105,7 @@ CASES = (
         name="coordinate descent",
         truth=(),
         make=lambda draw: _iteration("coordinate descent", draw.steps(), _coordinate),
-        share=2,
+        share=3,
     ),
     Case(name="lasso by soft thresholds", truth=(), make=_lasso, share=2),
     Case(name="least mean squares, online", truth=(), make=_least_mean_squares, share=2),
