@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -162,6 +163,33 @@ def test_with_few_examples_the_optimal_step_is_optimal_where_the_data_are(make):
     bound = ((high - low) / (high + low))[:, 0] ** 100 * solution.norm(dim=-1)
     gap = (path[-1] - solution).norm(dim=-1)
     assert (gap <= bound * (1 + 1e-9) + 1e-12).all() and (gap >= bound / 100 - 1e-12).all()
+
+
+@pytest.mark.parametrize("kind", ["repeated", "collinear"])
+@pytest.mark.parametrize(
+    ("member", "loss"),
+    [
+        (GradientDescent, lambda root: ((root**2 - 1) / (root**2 + 1)) ** 60),
+        (HeavyBall, lambda root: 60 * 6 * ((root - 1) / (root + 1)) ** 60),
+        (Nesterov, lambda root: 60 * 2 * (1 - 1 / root) ** 30),
+        (ChebyshevIteration, lambda root: 2 * ((root - 1) / (root + 1)) ** 60),
+        (PreconditionedGradientDescent, None),  # whose rate is that of another matrix
+    ],
+)
+def test_optimal_coefficients_are_optimal_for_examples_that_repeat_or_lie_in_a_plane(make, member, loss, kind):
+    p = make(batch=40, dim=5, noise=0.0)
+    xs = p.xs[:, [0, 1, 2] * 4].clone()
+    if kind == "collinear":
+        xs = p.xs.clone()
+        xs[..., 3:] = xs[..., :2] - xs[..., 1:3]
+    ys = (xs @ p.weights[..., None])[..., 0]
+    path = run(member(), dataclasses.replace(p, xs=xs, ys=ys), 60)
+    assert path.weights is not None and (path.status <= 1).all()
+    size = torch.linalg.svdvals(xs)
+    error = ((xs @ path.weights[-1, ..., None])[..., 0] - ys).norm(dim=-1) / ys.norm(dim=-1)
+    root = size[:, 0] / size[:, 2]
+    assert loss is None or (error <= root * loss(root) + 1e-12).all()
+    assert float(error.median()) < 1e-2 and float(error.max()) < 1
 
 
 # ------------------------------------------------------------------------------------------------ arguments

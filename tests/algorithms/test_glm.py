@@ -114,6 +114,26 @@ def test_inputs_of_zero_are_solved_from_the_start() -> None:
     assert not found.predictions[:, 1].any()
 
 
+@families
+def test_inner_steps_beyond_the_rank_change_nothing(family: Family) -> None:
+    """Three examples in four dimensions have a system of rank 3, which three inner steps solve."""
+    p = draw(family, examples=3)
+    enough = run(GLMNewton(family=family, inner=3), p, steps=3)
+    for inner in (5, 12):
+        more = run(GLMNewton(family=family, inner=inner), p, steps=3)
+        assert torch.equal(more.status, enough.status)
+        torch.testing.assert_close(more.predictions, enough.predictions, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e15])
+def test_large_and_small_inputs_take_newtons_step_in_single_precision_too(scale: float) -> None:
+    p = draw("logistic")
+    expected = run(GLMNewton(inner=4), p, steps=1).predictions[-1]
+    scaled = dataclasses.replace(p, xs=p.xs * scale, queries=p.queries * scale).to(dtype=torch.float32)
+    found = run(GLMNewton(inner=4), scaled, steps=1)
+    torch.testing.assert_close(found.predictions[-1].double(), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("change", "message"),

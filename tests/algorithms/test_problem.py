@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mesascope.algorithms import Problem
+from mesascope.algorithms.preconditioner import preconditioned_bounds
 
 
 def test_the_system_is_a_mean_and_the_ridge_a_sum(make):
@@ -30,6 +31,34 @@ def test_bounds_leave_out_directions_that_no_example_reaches(make):
     values = torch.linalg.eigvalsh(problem.kernel / 3)
     torch.testing.assert_close(low[:, 0], values[:, 0])
     torch.testing.assert_close(high[:, 0], values[:, -1])
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bounds_are_those_of_the_rank_and_not_of_the_number_of_examples(make, dtype, ridge):
+    full = make(examples=3, dim=5, noise=0.0)
+    repeated = dataclasses.replace(full, xs=full.xs[:, [0, 1, 2] * 4], ys=full.ys[:, [0, 1, 2] * 4])
+    flat = make(dim=5, noise=0.0)
+    flat.xs[..., 3:] = flat.xs[..., :2] - flat.xs[..., 1:3]
+    for scale in (1e-4, 1.0, 1e4):
+        for p in (full, repeated, flat):
+            p = dataclasses.replace(p, xs=scale * p.xs)
+            ridged = ridge * scale**2
+            values = torch.linalg.svdvals(p.xs)[:, :3].square() / p.examples + ridged / p.examples
+            for bounds in (
+                Problem.of(p.to(dtype=dtype), ridged).bounds,
+                preconditioned_bounds(torch.eye(5), Problem.of(p.to(dtype=dtype), ridged)),
+            ):
+                torch.testing.assert_close(bounds[0][:, 0].double(), values[:, -1], rtol=1e-2, atol=0)
+                torch.testing.assert_close(bounds[1][:, 0].double(), values[:, 0], rtol=1e-5, atol=0)
+
+
+def test_a_system_out_of_range_has_no_eigenvalues(make):
+    p = make()
+    p.xs[1] *= 1e200
+    problem = Problem.of(p)
+    assert problem.spectrum.isnan().any(-1).tolist() == [False, True, False, False, False, False]
+    assert problem.bounds[0].isnan().flatten().tolist() == [False, True, False, False, False, False]
 
 
 def test_a_slice_is_the_problem_of_the_sliced_prompts(make):

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from mesascope.algorithms import (
     ALL,
+    RBF,
+    BayesOptimal,
     ChebyshevIteration,
     ConjugateGradient,
     DataSpaceConjugateGradient,
@@ -18,6 +20,7 @@ from mesascope.algorithms import (
     KernelRidge,
     LeastSquares,
     MeanLabel,
+    NadarayaWatson,
     Nesterov,
     NewtonSchulz,
     PreconditionedConjugateGradient,
@@ -189,10 +192,84 @@ def test_a_direction_without_curvature_breaks_conjugate_gradients_down():
     assert (path.weights[1:, 1] == 2).all()  # (1,1) by hand: step 2 along it, then the direction is (0,2)
 
 
-def test_a_residual_too_small_to_square_is_no_solution(diagonal):
-    tiny = diagonal(torch.ones(1, 2, dtype=torch.float64), torch.full((1, 2), 1e-200, dtype=torch.float64))
-    path = run(ConjugateGradient(), tiny, 2)
-    assert (path.status.tolist(), path.stopped_at.tolist()) == ([BREAKDOWN], [1])
+def test_a_residual_too_small_to_square_is_no_solution_and_no_obstacle(diagonal):
+    values = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    tiny = diagonal(values, torch.full((1, 2), 1e-200, dtype=torch.float64))
+    start = ConjugateGradient().init(tiny)
+    assert ConjugateGradient().step(tiny, start).status.tolist() == [BREAKDOWN]  # as it stands: no square, no step
+    path = run(ConjugateGradient(), tiny, 3)  # in units in which it has one
+    assert path.status.tolist() == [SOLVED] and path.weights is not None
+    torch.testing.assert_close(path.weights[2:], torch.full_like(path.weights[2:], 1e-200), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    "member", [ConjugateGradient(), DataSpaceConjugateGradient(), PreconditionedConjugateGradient()]
+)
+def test_labels_in_other_units_change_no_digit(make, member):
+    for dtype, exponents in ((torch.float64, (-400, 300)), (torch.float32, (-60, 50))):
+        prompts = make(noise=0.0).to(dtype=dtype)
+        plain = run(member, prompts, 6)
+        for exponent in exponents:
+            unit = 2.0**exponent
+            path = run(member, dataclasses.replace(prompts, ys=prompts.ys * unit), 6)
+            assert torch.equal(path.predictions / unit, plain.predictions)
+            assert torch.equal(path.weights / unit, plain.weights)
+            assert torch.equal(path.status, plain.status)
+
+
+def in_units(member, inputs: float, examples: int):
+    """The member with coefficients for inputs measured in another unit: with ``inputs`` times the numbers."""
+    changes = {
+        GDPlusPlus: lambda: {"step_size": 0.25 / inputs**2, "curvature": 0.1 / inputs**2},
+        Ridge: lambda: {"ridge": inputs**2},
+        BayesOptimal: lambda: {"noise": 0.5 * inputs},
+        KernelRidge: lambda: {"kernel": RBF(bandwidth=inputs)},
+        NadarayaWatson: lambda: {"kernel": RBF(bandwidth=inputs)},
+    }
+    return member(**changes.get(member, dict)())
+
+
+@members
+@pytest.mark.parametrize(("dtype", "ends"), [(torch.float32, (1e-15, 1e15)), (torch.float64, (1e-100, 1e100))])
+def test_no_scale_of_inputs_or_labels_is_answered_wrongly_in_silence(make, member, dtype, ends):
+    prompts = make(noise=0.0 if member is DataSpaceConjugateGradient else 0.1)
+    expected = run(in_units(member, 1.0, 12), prompts, 4).predictions
+    size = expected.abs().amax((0, 2))
+    for inputs in (ends[0], ends[0] ** 0.5, 1.0, ends[1] ** 0.5, ends[1]):
+        for labels in (ends[0], 1.0, ends[1] ** 0.5, ends[1]):
+            scaled = dataclasses.replace(
+                prompts, xs=prompts.xs * inputs, queries=prompts.queries * inputs, ys=prompts.ys * labels
+            )
+            path = run(in_units(member, inputs, 12), scaled.to(dtype=dtype), 4)
+            error = ((path.predictions.double() / labels - expected).abs().amax((0, 2)) / size).nan_to_num(torch.inf)
+            right = error < (1e-3 if dtype == torch.float32 else 1e-10)
+            assert (right | (path.status > SOLVED)).all(), (inputs, labels, error, path.status)
+            assert right.all() or member not in ALL[: ALL.index(LeastSquares)], (inputs, labels, error, path.status)
+
+
+@pytest.mark.parametrize("member", ALL[: ALL.index(LeastSquares)], ids=lambda member: member.name)
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float32, 1e25), (torch.float64, 1e200)])
+def test_a_system_that_leaves_the_range_has_a_status(make, member, dtype, scale):
+    prompts = make()
+    path = run(member(), dataclasses.replace(prompts, xs=prompts.xs * scale).to(dtype=dtype), 4)
+    assert (path.status > SOLVED).all()
+
+
+def test_a_run_goes_on_for_those_who_have_not_ended_and_repeats_the_rest(make, monkeypatch):
+    prompts = make(dim=6, examples=9)
+    prompts.ys[1] = prompts.xs[1, :, 0]
+    prompts.ys[2] = 0
+    short, long = (run(ConjugateGradient(), prompts, steps) for steps in (4, 60))
+    assert long.weights is not None and short.weights is not None
+    assert (long.status == SOLVED).all() and len(long.weights) == len(long.predictions) == 61
+    assert torch.equal(long.weights[:5], short.weights) and torch.equal(long.predictions[:5], short.predictions)
+    for i, stop in enumerate(long.stopped_at.tolist()):
+        assert (long.weights[stop:, i] == long.weights[stop, i]).all()
+        assert (long.predictions[stop:, i] == long.predictions[stop, i]).all()
+    monkeypatch.setattr(importlib.import_module("mesascope.algorithms.run"), "CHUNK_BYTES", 600)  # two prompts a chunk
+    parts = run(ConjugateGradient(), prompts, 60)
+    for name in ("predictions", "weights", "status", "stopped_at"):
+        torch.testing.assert_close(getattr(long, name), getattr(parts, name), rtol=1e-12, atol=1e-12)
 
 
 def test_conjugate_gradients_far_beyond_convergence_keep_their_answer(make):

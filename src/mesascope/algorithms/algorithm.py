@@ -25,11 +25,13 @@ class State:
             what follows, so a step need not guard against it.
         weights: the weight vector, where the algorithm has one.
         predictions: the answers at the queries, where it has none.
+        ended: whether no status is OK any more, so that later steps change nothing; may stay False where it is not looked at.
     """
 
     status: Int[Tensor, " batch"]
     weights: Float[Tensor, "batch dim"] | None = None
     predictions: Float[Tensor, "batch query"] | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +52,17 @@ class Algorithm(abc.ABC):
     def init(self, problem: Problem) -> State:
         """The zero predictor."""
 
+    def unit(self, problem: Problem, start: State) -> Float[Tensor, "batch 1"] | None:
+        """What `run` measures a prompt's labels in, a power of two, so that no square leaves the range of its numbers.
+
+        Only for a homogeneous algorithm, whose answers are then measured in it too, bit for bit. None: as they are.
+
+        Args:
+            problem: the prompts.
+            start: their state before the first step.
+        """
+        return None
+
     @abc.abstractmethod
     def step(self, problem: Problem, state: State) -> State:
         """One step on."""
@@ -62,7 +75,7 @@ def initial_status(problem: Problem) -> Int[Tensor, " batch"]:
 
 def status_where(condition: Bool[Tensor, " batch"], status: Status) -> Int[Tensor, " batch"]:
     """The status where the condition holds, else OK."""
-    return condition * torch.tensor(int(status), device=condition.device)
+    return condition * int(status)
 
 
 def as_numbers(value: float | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

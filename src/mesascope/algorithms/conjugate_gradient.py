@@ -1,4 +1,8 @@
-"""Conjugate gradients: in feature space, preconditioned, and in data space."""
+"""Conjugate gradients: in feature space, preconditioned, and in data space.
+
+Once the residual is nothing but rounding, so are the directions made of it, and where the system is singular a step along
+them can lead anywhere. There the iteration ends (`residual_is_rounding`: SOLVED; `curvature_is_rounding`: BREAKDOWN).
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,12 +10,20 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.algorithms.algorithm import Algorithm, Invariance, State, status_where
-from mesascope.algorithms.preconditioner import Preconditioner, check_preconditioner, precondition, singular
+from mesascope.algorithms.preconditioner import (
+    Preconditioner,
+    check_preconditioner,
+    precondition,
+    preconditioned_trace,
+    singular,
+    undo_precondition,
+)
 from mesascope.algorithms.problem import Problem, check_ridge
+from mesascope.algorithms.rounding import curvature_is_rounding, residual_is_rounding
 from mesascope.types import Status
 
 
@@ -24,12 +36,16 @@ class KrylovState(State):
         residual: r = b − A x, by the recurrence.
         direction: p.
         energy: rᵀ M r, where M is the preconditioner.
+        first: the energy at the start, bᵀ M b.
+        trace: of M A; the scale of its eigenvalues.
     """
 
     solution: Float[Tensor, "batch unknown"]
     residual: Float[Tensor, "batch unknown"]
     direction: Float[Tensor, "batch unknown"]
     energy: Float[Tensor, " batch"]
+    first: Float[Tensor, " batch"]
+    trace: Float[Tensor, " batch"]
 
 
 @final
@@ -46,8 +62,11 @@ class ConjugateGradient(Algorithm):
     name: ClassVar[str] = "conjugate-gradient"
     implies: ClassVar[frozenset[Invariance]] = frozenset({"homogeneous", "rotation", "permutation"})
 
+    def unit(self, problem: Problem, start: State) -> Float[Tensor, "batch 1"] | None:
+        return _unit(start)
+
     def init(self, problem: Problem) -> KrylovState:
-        return _start(problem.moment, problem.moment, torch.zeros_like(problem.moment))
+        return _start(problem.moment, problem.moment, problem.trace, torch.zeros_like(problem.moment))
 
     def step(self, problem: Problem, state: KrylovState) -> KrylovState:
         return _advance(state, problem.apply)
@@ -71,14 +90,16 @@ class PreconditionedConjugateGradient(Algorithm):
     def __post_init__(self) -> None:
         check_preconditioner(self.preconditioner)
 
+    def unit(self, problem: Problem, start: State) -> Float[Tensor, "batch 1"] | None:
+        return _unit(start, preconditioned_trace(self.preconditioner, problem) / problem.trace)
+
     def init(self, problem: Problem) -> KrylovState:
         direction = precondition(self.preconditioner, problem, problem.moment)
-        return _start(problem.moment, direction, torch.zeros_like(problem.moment))
+        trace = preconditioned_trace(self.preconditioner, problem)
+        return _start(problem.moment, direction, trace, torch.zeros_like(problem.moment))
 
     def step(self, problem: Problem, state: KrylovState) -> KrylovState:
-        after = _advance(state, problem.apply, lambda r: precondition(self.preconditioner, problem, r))
-        broken = status_where(singular(self.preconditioner, problem), Status.BREAKDOWN)
-        return dataclasses.replace(after, status=torch.maximum(after.status, broken))
+        return _advance(state, problem.apply, (self.preconditioner, problem))
 
 
 @final
@@ -87,7 +108,8 @@ class DataSpaceConjugateGradient(Algorithm):
     """Conjugate gradients on the kernel system (XXᵀ + λI) α = y, with weights Xᵀα.
 
     Another iteration than `ConjugateGradient`, with another path to the same end. Without a ridge, and with label
-    noise and more examples than dimensions, the system has no solution, and the iteration does not converge.
+    noise and more examples than dimensions, the system has no solution, and the iteration does not converge: once it has
+    seen all directions with curvature, it breaks down.
 
     Attributes:
         ridge: λ, added to the problem's own.
@@ -102,9 +124,12 @@ class DataSpaceConjugateGradient(Algorithm):
     def __post_init__(self) -> None:
         check_ridge(self.ridge)
 
+    def unit(self, problem: Problem, start: State) -> Float[Tensor, "batch 1"] | None:
+        return _unit(start)
+
     def init(self, problem: Problem) -> KrylovState:
         _, ys = problem.data
-        return _start(ys, ys, torch.zeros_like(problem.moment))
+        return _start(ys, ys, self._trace(problem), torch.zeros_like(problem.moment))
 
     def step(self, problem: Problem, state: KrylovState) -> KrylovState:
         ridge = self.ridge + problem.ridge
@@ -117,51 +142,139 @@ class DataSpaceConjugateGradient(Algorithm):
         xs, _ = problem.data
         return dataclasses.replace(after, weights=torch.bmm(after.solution[:, None], xs)[:, 0])
 
+    def _trace(self, problem: Problem) -> Float[Tensor, " batch"]:
+        diagonal = problem.kernel.diagonal(dim1=-2, dim2=-1)
+        return diagonal.sum(-1) + problem.examples * (self.ridge + problem.ridge)
+
+
+def solve(
+    matrix: Float[Tensor, "batch unknown unknown"], right: Float[Tensor, "batch unknown"], steps: int
+) -> tuple[Float[Tensor, "batch unknown"], Int[Tensor, " batch"]]:
+    """So many steps of conjugate gradients on A x = b from zero, and what became of each prompt.
+
+    What is solved, or has broken down, takes no further step.
+    """
+    trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
+    state = _start(right, right, trace, right)
+    unit = _unit(state)
+    if unit is not None:
+        right = right / unit
+        state = _start(right, right, trace, right)
+    solution = state.solution
+    for _ in range(steps):
+        after = _advance(state, lambda v: torch.bmm(v[:, None], matrix)[:, 0])
+        moves = (state.status == Status.OK) & (after.status != Status.BREAKDOWN)
+        solution = torch.where(moves[:, None], after.solution, solution)
+        state = after
+    return solution if unit is None else solution * unit, state.status
+
+
+def _unit(start: State, preconditioner: Tensor | float = 1.0) -> Float[Tensor, "batch 1"] | None:
+    """See `Algorithm.unit`. None where the first energy bᵀMb and tr(MA) are far from the ends of the range.
+
+    Elsewhere such that energies (of order bᵀMb), curvatures (bᵀMb·tr MA) and solutions fit, also when the residual has come
+    down to rounding: for M = I, b of order tr(A)^(−1/6).
+
+    Args:
+        start: the state before the first step.
+        preconditioner: how large M is.
+    """
+    assert isinstance(start, KrylovState)
+    edge = torch.finfo(start.trace.dtype).tiny ** 0.25
+    if all(edge < float(end) < 1 / edge for values in (start.first, start.trace) for end in values.aminmax()):
+        return None
+    unit = start.residual.abs().amax(-1) * preconditioner**0.5 * start.trace ** (1 / 6)
+    unit = torch.where((unit > 0) & unit.isfinite(), unit / torch.frexp(unit).mantissa, 1.0)  # a power of two
+    return unit[:, None]
+
 
 def _start(
-    residual: Float[Tensor, "batch unknown"],
+    right: Float[Tensor, "batch unknown"],
     direction: Float[Tensor, "batch unknown"],
+    trace: Float[Tensor, " batch"],
     weights: Float[Tensor, "batch dim"],
 ) -> KrylovState:
+    energy = _dot(right, direction)
     return KrylovState(
-        status=status_where((residual == 0).all(-1), Status.SOLVED),
+        status=status_where((right == 0).all(-1), Status.SOLVED),
         weights=weights,
-        solution=torch.zeros_like(residual),
-        residual=residual,
+        solution=torch.zeros_like(right),
+        residual=right,
         direction=direction,
-        energy=_dot(residual, direction),
+        energy=energy,
+        first=energy,
+        trace=trace,
     )
 
 
 def _advance(
     state: KrylovState,
     apply: Callable[[Tensor], Tensor],
-    precondition: Callable[[Tensor], Tensor] | None = None,
+    preconditioner: tuple[Preconditioner, Problem] | None = None,
 ) -> KrylovState:
-    """One textbook step. A division by zero is left to make its NaN: the status says so, and `run` discards it."""
+    """One textbook step. A division by zero is left to make its NaN: the status says so, and `run` discards it.
+
+    Args:
+        state: where to start from.
+        apply: v to A v.
+        preconditioner: M, with the problem that it is for; none by default.
+    """
     image = apply(state.direction)
     curvature = _dot(state.direction, image)
-    length = (state.energy / curvature)[:, None]
+    length = (state.energy / curvature).unsqueeze(-1)
     solution = torch.addcmul(state.solution, length, state.direction)
     residual = torch.addcmul(state.residual, length, image, value=-1)
-    preconditioned = residual if precondition is None else precondition(residual)
+    preconditioned = residual if preconditioner is None else precondition(*preconditioner, residual)
     energy = _dot(residual, preconditioned)
-    direction = torch.addcmul(preconditioned, (energy / state.energy)[:, None], state.direction)
-    status = state.status
-    if not float(torch.minimum(curvature, energy).amin()) > 0:  # otherwise nothing happened: the usual case, and quick
-        status = torch.maximum(
-            status_where((curvature <= 0) | (state.energy <= 0), Status.BREAKDOWN),
-            # A residual may be so small that its square is zero: that is no solution yet.
-            status_where((residual == 0).all(-1), Status.SOLVED),
-        )
+    direction = torch.addcmul(preconditioned, (energy / state.energy).unsqueeze(-1), state.direction)
+    status, ended = state.status, state.ended
+    # The usual case, told quickly: energy and curvature are far above what can be rounding, and nothing is to be decided.
+    eps = torch.finfo(energy.dtype).eps
+    steep = torch.addcmul(curvature, state.energy, state.trace, value=-(eps**0.5))
+    if not float(torch.minimum(steep, torch.sub(energy, state.first, alpha=eps**0.75)).amin()) > 0:
+        status = torch.maximum(status, _solved(state, solution, energy, preconditioner).long())
+        if not float(steep.amin()) > 0:
+            broken = (state.status == Status.OK) & _broken(state, curvature, preconditioner)
+            status = torch.where(broken, int(Status.BREAKDOWN), status)
+        ended = bool(status.all())
     return KrylovState(
         status=status,
+        ended=ended,
         weights=solution,
         solution=solution,
         residual=residual,
         direction=direction,
         energy=energy,
+        first=state.first,
+        trace=state.trace,
     )
+
+
+def _solved(
+    state: KrylovState,
+    solution: Float[Tensor, "batch unknown"],
+    energy: Float[Tensor, " batch"],
+    preconditioner: tuple[Preconditioner, Problem] | None,
+) -> Bool[Tensor, " batch"]:
+    """Where the residual after a step is rounding, in the lengths in which M A is symmetric: rᵀMr and xᵀM⁻¹x."""
+    image = _squared(state.trace[:, None] * solution, preconditioner).sqrt()
+    return residual_is_rounding(energy.sqrt(), state.first.sqrt(), image)
+
+
+def _broken(
+    state: KrylovState, curvature: Float[Tensor, " batch"], preconditioner: tuple[Preconditioner, Problem] | None
+) -> Bool[Tensor, " batch"]:
+    """Where a step from a state divides by zero, or by what is rounding."""
+    broken = curvature_is_rounding(curvature, _squared(state.direction, preconditioner), state.trace)
+    broken = broken | (state.energy <= 0)
+    return broken if preconditioner is None else broken | singular(*preconditioner)
+
+
+def _squared(
+    vectors: Float[Tensor, "batch unknown"], preconditioner: tuple[Preconditioner, Problem] | None
+) -> Float[Tensor, " batch"]:
+    """vᵀM⁻¹v."""
+    return _dot(vectors, vectors if preconditioner is None else undo_precondition(*preconditioner, vectors))
 
 
 def _dot(a: Float[Tensor, "batch unknown"], b: Float[Tensor, "batch unknown"]) -> Float[Tensor, " batch"]:

@@ -1,14 +1,14 @@
 """Logistic and Poisson regression: Newton's method, whose systems are solved by a few steps of conjugate gradients."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.algorithms.algorithm import Algorithm, Invariance, State, status_where
+from mesascope.algorithms.conjugate_gradient import solve
 from mesascope.algorithms.problem import Problem, check_ridge
 from mesascope.records.codec import check_choices, check_count
 from mesascope.types import Status
@@ -74,13 +74,13 @@ class GLMNewton(Algorithm):
         xs, _ = problem.data
         curvature = variance(self.family, _product(xs, state.weights))
 
-        def apply(v: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-            return _product(xs.mT, curvature * _product(xs, v)) / problem.examples + self._damping(problem) * v
-
-        direction, broken = _solve(apply, self._descent(problem, state.weights), self.inner)
+        system = xs.mT @ (curvature[..., None] * xs) / problem.examples
+        system.diagonal(dim1=-2, dim2=-1).add_(self._damping(problem))
+        direction, status = solve(system, self._descent(problem, state.weights), self.inner)
         weights = state.weights + direction
+        broken = status_where(status == Status.BREAKDOWN, Status.BREAKDOWN)
         solved = self._status(self._descent(problem, weights))
-        return State(status=torch.maximum(solved, status_where(broken, Status.BREAKDOWN)), weights=weights)
+        return State(status=torch.maximum(solved, broken), weights=weights)
 
     def _damping(self, problem: Problem) -> float:
         return (self.ridge + problem.ridge) / problem.examples
@@ -95,32 +95,5 @@ class GLMNewton(Algorithm):
         return status_where((descent == 0).all(-1), Status.SOLVED)
 
 
-def _solve(
-    apply: Callable[[Tensor], Tensor], right: Float[Tensor, "batch dim"], steps: int
-) -> tuple[Float[Tensor, "batch dim"], Bool[Tensor, " batch"]]:
-    """Steps of conjugate gradients from zero, and whether one met a direction without curvature before its end.
-
-    A system that is solved, with a residual of exactly zero, takes no further step.
-    """
-    solution, residual, direction = torch.zeros_like(right), right, right
-    energy = _dot(residual, residual)
-    broken = torch.zeros_like(energy, dtype=torch.bool)
-    for _ in range(steps):
-        image = apply(direction)
-        curvature = _dot(direction, image)
-        going = (energy > 0) & (curvature > 0)
-        broken = broken | ((energy > 0) & (curvature <= 0))
-        length = torch.where(going, energy / curvature, torch.zeros_like(energy))[:, None]
-        solution, residual = solution + length * direction, residual - length * image
-        after = _dot(residual, residual)
-        direction = residual + torch.where(going, after / energy, torch.zeros_like(energy))[:, None] * direction
-        energy = after
-    return solution, broken
-
-
 def _product(matrix: Float[Tensor, "batch row column"], vector: Float[Tensor, "batch column"]) -> Tensor:
     return (matrix @ vector[..., None])[..., 0]
-
-
-def _dot(a: Float[Tensor, "batch dim"], b: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-    return torch.linalg.vecdot(a, b)

@@ -17,6 +17,7 @@ from mesascope.algorithms.algorithm import (
     status_where,
 )
 from mesascope.algorithms.problem import Problem
+from mesascope.algorithms.rounding import residual_is_rounding
 from mesascope.types import Status
 
 
@@ -66,21 +67,29 @@ class NewtonSchulz(Algorithm):
 
     def init(self, problem: Problem) -> NewtonState:
         eye = torch.eye(problem.gram.shape[-1]).to(problem.gram)
-        start = problem.gram if self.start == "gram" else eye
+        inverse = problem.gram if self.start == "gram" else eye
         scale = self.scale
         if isinstance(scale, str):
             norm = problem.spectrum[:, -1, None, None]
-            scale = 1 / norm**2 if self.start == "gram" else 1 / norm
-        elif isinstance(scale, Tensor):
-            scale = scale[..., None]
+            inverse = inverse / norm / norm if self.start == "gram" else inverse / norm  # norm² may be out of range
+        else:
+            inverse = (scale[..., None] if isinstance(scale, Tensor) else scale) * inverse
         return NewtonState(
             status=initial_status(problem),
             weights=torch.zeros_like(problem.moment),
-            inverse=(scale * start).expand_as(problem.gram),
+            inverse=inverse.expand_as(problem.gram),
         )
 
     def step(self, problem: Problem, state: NewtonState) -> NewtonState:
         inverse = 2 * state.inverse - state.inverse @ problem.gram @ state.inverse
         weights = (inverse @ problem.moment[..., None])[..., 0]
-        solved = (problem.apply(weights) == problem.moment).all(-1)
+        left, right = _largest(problem.moment - problem.apply(weights)), _largest(problem.moment)
+        # Where S is singular what rounding puts into its null space doubles with every step, for ever: the end is here, and
+        # not where that has made the weights so large that any residual is small beside them.
+        solved = residual_is_rounding(left, right, problem.trace * _largest(weights))
+        solved = solved & (left <= torch.finfo(left.dtype).eps ** 0.5 * right)
         return NewtonState(status=status_where(solved, Status.SOLVED), weights=weights, inverse=inverse)
+
+
+def _largest(vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+    return vectors.abs().amax(-1)

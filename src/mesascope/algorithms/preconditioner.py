@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.algorithms.problem import Problem
+from mesascope.algorithms.problem import Problem, eigenvalues
 
 Preconditioner = Literal["jacobi"] | Float[Tensor, "dim dim"]
 
@@ -37,6 +37,22 @@ def precondition(
     return vectors @ preconditioner.to(vectors)
 
 
+def undo_precondition(
+    preconditioner: Preconditioner, problem: Problem, vectors: Float[Tensor, "batch dim"]
+) -> Float[Tensor, "batch dim"]:
+    """M⁻¹ v."""
+    if isinstance(preconditioner, str):
+        return vectors * _diagonal(problem)
+    return torch.linalg.solve(preconditioner.to(vectors), vectors, left=False)
+
+
+def preconditioned_trace(preconditioner: Preconditioner, problem: Problem) -> Float[Tensor, " batch"]:
+    """The trace of M S."""
+    if isinstance(preconditioner, str):
+        return torch.full_like(problem.moment[:, 0], problem.moment.shape[-1])
+    return (preconditioner.to(problem.gram) * problem.gram).sum((-2, -1))
+
+
 def singular(preconditioner: Preconditioner, problem: Problem) -> Bool[Tensor, " batch"]:
     """Where M does not exist: Jacobi divides by the diagonal, which is zero for an input that is always zero."""
     if isinstance(preconditioner, str):
@@ -54,11 +70,11 @@ def preconditioned_bounds(
         root = torch.linalg.cholesky(preconditioner.to(problem.gram))
     # A singular Jacobi root is infinite, which no eigensolver takes; `singular` reports those prompts.
     root = torch.where(root.isfinite(), root, 0)
-    similar = root.mT @ problem.gram @ root
-    dim = similar.shape[-1]
-    reached = dim if problem.xs is None else min(problem.examples, dim)
-    values = torch.linalg.eigvalsh(similar)
-    return values[:, dim - reached, None].clamp(min=0), values[:, -1:]
+    values = eigenvalues(root.mT @ problem.gram @ root)
+    if not problem.ridge:
+        return problem.reached(values, values)
+    unridged = problem.gram - problem.ridge / problem.examples * torch.eye(root.shape[-1]).to(root)
+    return problem.reached(values, eigenvalues(root.mT @ unridged @ root))
 
 
 def _diagonal(problem: Problem) -> Float[Tensor, "batch dim"]:

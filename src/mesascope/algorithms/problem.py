@@ -1,13 +1,14 @@
 """The linear system behind a batch of prompts: what the algorithms see of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.algorithms.rounding import rank
 from mesascope.types import Prompts
 
 
@@ -95,6 +96,11 @@ class Problem:
             ridge=self.ridge,
         )
 
+    def in_units(self, unit: Float[Tensor, "batch 1"]) -> "Problem":
+        """The same problem with the labels of each prompt measured in a unit."""
+        ys = None if self.ys is None else self.ys / unit
+        return replace(self, ys=ys, moment=self.moment / unit)
+
     def apply(self, vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """S v. Written vᵀS, which is the same and which the batched product does twice as fast."""
         return torch.bmm(vectors[:, None], self.gram)[:, 0]
@@ -114,20 +120,30 @@ class Problem:
         return self.xs, self.ys
 
     @cached_property
+    def trace(self) -> Float[Tensor, " batch"]:
+        """The sum of the eigenvalues of S."""
+        return self.gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+    @cached_property
     def spectrum(self) -> Float[Tensor, "batch dim"]:
         """The eigenvalues of S, ascending."""
-        return torch.linalg.eigvalsh(self.gram)
+        return eigenvalues(self.gram)
 
     @cached_property
     def bounds(self) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
-        """Smallest and largest eigenvalue over the directions that the examples reach: min(n, dim) of them.
+        """Smallest and largest eigenvalue of S over the directions that the prompt's examples reach.
 
-        With fewer examples than dimensions the other directions never enter an iteration that starts from zero. What
-        rounding pushes below zero counts as zero.
+        They are as many as the rank of XᵀX, by `rounding.rank`: fewer than min(n, dim) where examples repeat or lie in a
+        plane. The other directions never enter an iteration that starts from zero.
         """
-        dim = self.gram.shape[-1]
-        reached = dim if self.xs is None else min(self.examples, dim)
-        return self.spectrum[:, dim - reached, None].clamp(min=0), self.spectrum[:, -1:]
+        return self.reached(self.spectrum, self.spectrum - self.ridge / self.examples)
+
+    def reached(
+        self, values: Float[Tensor, "batch dim"], unridged: Float[Tensor, "batch dim"]
+    ) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
+        """Smallest and largest of eigenvalues in ascending order, over the reached directions, which ``unridged`` tell."""
+        lowest = values.shape[-1] - rank(unridged, self.examples).clamp(min=1)
+        return values.gather(-1, lowest[:, None]).clamp(min=0), values[:, -1:]
 
     @cached_property
     def kernel(self) -> Float[Tensor, "batch example example"]:
@@ -138,6 +154,13 @@ class Problem:
         """
         xs, _ = self.data
         return xs @ xs.mT
+
+
+def eigenvalues(matrix: Float[Tensor, "batch dim dim"]) -> Float[Tensor, "batch dim"]:
+    """In ascending order; NaN for a matrix with numbers out of range, which no eigensolver takes."""
+    finite = matrix.isfinite().flatten(1).all(-1, keepdim=True)
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None], matrix, torch.zeros_like(matrix)))
+    return values.masked_fill(~finite, float("nan"))
 
 
 def check_ridge(ridge: float) -> None:

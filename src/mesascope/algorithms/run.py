@@ -1,6 +1,7 @@
 """One driver for all algorithms."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -12,6 +13,7 @@ from mesascope.algorithms.problem import Problem
 from mesascope.types import Iterates, Prompts, Status
 
 MAX_STEPS = 100_000
+_OK, _BREAKDOWN, _DIVERGED = int(Status.OK), int(Status.BREAKDOWN), int(Status.DIVERGED)  # faster to compare with
 CHUNK_BYTES = 4 << 20  # of matrices worked on at a time: few enough for a cache, enough to outweigh the calls
 
 
@@ -57,9 +59,14 @@ def run(
     stopped_at = torch.full_like(status, -1)
     for start in range(0, batch, size):
         chunk = slice(start, start + size)
-        part = problem[chunk]
-        statuses = []
-        for step, state in enumerate(_states(_of_chunk(algorithm, chunk, batch), part, steps)):
+        part = problem if size >= batch else problem[chunk]
+        member, statuses = _of_chunk(algorithm, chunk, batch), []
+        first = member.init(part)
+        unit = member.unit(part, first)
+        if unit is not None:
+            part = part.in_units(unit)
+            first = member.init(part)
+        for step, state in enumerate(_states(member, part, first, steps)):
             statuses.append(state.status)
             if state.weights is not None:
                 if weights is None:
@@ -68,16 +75,19 @@ def run(
             else:
                 assert state.predictions is not None, f"{algorithm.name} holds neither weights nor predictions"
                 predictions[step, chunk] = state.predictions
-        kept = [predictions[:, chunk]]
-        if weights is not None:
-            kept.append(weights[:, chunk])
-            if kept[0].numel():
-                kept[0].copy_(torch.einsum("sbd,bqd->sbq", kept[1], part.queries))
+        reached = len(statuses)
+        kept = [values[:reached, chunk] for values in (predictions, weights) if values is not None]
+        if unit is not None:
+            kept[-1].mul_(unit)
+        if weights is not None and kept[0].numel():
+            kept[0].copy_(torch.einsum("sbd,bqd->sbq", kept[1], part.queries))
         events = _events(torch.stack(statuses), kept)
         if bool(events.any()):
             status[chunk], stopped_at[chunk] = _first(events)
-            for values in kept:
-                _settle(values, status[chunk], stopped_at[chunk])
+            _settle(kept, status[chunk], stopped_at[chunk])
+        for values in (predictions, weights) if reached <= steps else ():  # all have ended: nothing more happens
+            if values is not None:
+                values[reached:, chunk] = values[reached - 1, chunk]
     return Iterates(predictions=predictions, weights=weights, status=status, stopped_at=stopped_at)
 
 
@@ -101,11 +111,12 @@ def _of_chunk(algorithm: Algorithm, chunk: slice, batch: int) -> Algorithm:
     return dataclasses.replace(algorithm, **changed) if changed else algorithm
 
 
-def _states(algorithm: Algorithm, problem: Problem, steps: int) -> Iterator[State]:
-    """The states one by one, so that the memory of one serves the next: it is in the cache."""
-    state = algorithm.init(problem)
+def _states(algorithm: Algorithm, problem: Problem, state: State, steps: int) -> Iterator[State]:
+    """The states one by one, so that the memory of one serves the next: it is in the cache. None after all have ended."""
     yield state
     for _ in range(steps):
+        if state.ended:
+            return
         state = algorithm.step(problem, state)
         yield state
 
@@ -115,29 +126,33 @@ def _events(
 ) -> Int[Tensor, "step batch"]:
     """The statuses that the algorithm gave, and DIVERGED where it noticed nothing and a value is not finite."""
     for values in kept:
-        if not bool(values.sum().isfinite()):  # the quicker test; where only the sum overflows, the next finds nothing
-            lost = (status == Status.OK) & ~values.isfinite().all(-1)
+        # The sum is the quicker test; where only it overflows, the next finds nothing.
+        if not math.isfinite(float(values.sum())):
+            lost = (status == _OK) & ~values.isfinite().all(-1)
             status = status.masked_fill(lost, int(Status.DIVERGED))
     return status
 
 
 def _first(events: Int[Tensor, "step batch"]) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
     """The first event of each prompt and its step, or OK and -1."""
-    stopped = events != Status.OK
-    first = stopped.int().argmax(0)
-    return events.gather(0, first[None])[0], torch.where(stopped.any(0), first, -1)
+    stopped, first = (events != _OK).long().max(0)  # of equals the first
+    return events.gather(0, first[None])[0], torch.where(stopped > 0, first, -1)
 
 
 def _settle(
-    values: Float[Tensor, "step batch value"], status: Int[Tensor, " batch"], stopped_at: Int[Tensor, " batch"]
+    kept: Sequence[Float[Tensor, "step batch _"]], status: Int[Tensor, " batch"], stopped_at: Int[Tensor, " batch"]
 ) -> None:
     """Repeat, in place, the iterate that holds from ``stopped_at`` on: the solution, or the last before a breakdown.
 
     After a divergence there is none, and NaN says so.
     """
-    held = (stopped_at - (status == Status.BREAKDOWN).long()).clamp(min=0)
-    step = torch.arange(len(values), device=values.device)[:, None]
-    over = (stopped_at >= 0) & (step >= stopped_at)
-    index = torch.where(over, held, step)
-    settled = values.gather(0, index[..., None].expand_as(values))
-    values.copy_(settled.masked_fill((over & (status == Status.DIVERGED))[..., None], float("nan")))
+    steps = len(kept[0])
+    held = torch.where(stopped_at < 0, steps, stopped_at - (status == _BREAKDOWN).long()).clamp(min=0)
+    first = int(held.amin())
+    index = torch.minimum(torch.arange(first, steps, device=held.device)[:, None], held)[..., None]
+    lost = status == _DIVERGED
+    for values in kept:
+        values[first:] = values.gather(0, index.expand(-1, -1, values.shape[-1]))
+        if bool(lost.any()):
+            over = lost & (torch.arange(steps, device=held.device)[:, None] >= stopped_at)
+            values.masked_fill_(over[..., None], float("nan"))

@@ -125,8 +125,8 @@ class Status(enum.IntEnum):
     """What became of one prompt in an iteration. Reported, never repaired."""
 
     OK = 0
-    SOLVED = 1  # the residual is exactly zero: later iterates repeat the solution
-    BREAKDOWN = 2  # a division by zero or a direction without positive curvature: later iterates repeat the last
+    SOLVED = 1  # the residual is zero, or rounding that going on would blow up: later iterates repeat the solution
+    BREAKDOWN = 2  # a division by zero, or a direction whose curvature is but rounding: later iterates repeat the last
     DIVERGED = 3  # a value left the finite range: later iterates are NaN
 
 

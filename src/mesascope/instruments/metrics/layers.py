@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import Algorithm
+from mesascope.algorithms import Algorithm, run
 from mesascope.instruments.collect import answers, at_queries
 from mesascope.instruments.identification.paths import SENSIBLE
 from mesascope.instruments.metrics.question import Question, asking
-from mesascope.instruments.metrics.reference import iterates
 from mesascope.instruments.readout import fit_readouts
 from mesascope.types import Prompts, Site, Subject
 
@@ -51,7 +50,8 @@ def induced_weights(subject: Subject, algorithm: Algorithm, fit: Prompts, score:
     said = [*said, own]
 
     def weights(dtype: torch.dtype) -> Tensor:
-        return torch.stack([question.induced(p.double()) for p in iterates(algorithm, score, steps, dtype)[1:]])
+        said = run(algorithm, score, steps, dtype=dtype).predictions
+        return torch.stack([question.induced(p.double()) for p in said[1:]])
 
     return Vectors(
         layers=torch.stack([question.induced(p) for p in said]),
@@ -77,7 +77,7 @@ def prefix_errors(subject: Subject, algorithm: Algorithm, fit: Prompts, score: P
         said: list[Tensor] = []
         for length in range(1, score.examples + 1):
             upcoming = inputs[:, length : length + 1]
-            said.append(iterates(algorithm, asking(score, upcoming, length), steps, dtype).double())
+            said.append(run(algorithm, asking(score, upcoming, length), steps, dtype=dtype).predictions.double())
         return torch.cat(said, -1) - truth
 
     return Vectors(

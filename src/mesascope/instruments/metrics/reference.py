@@ -7,34 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import (
-    Algorithm,
-    ClosedForm,
-    ConjugateGradient,
-    DataSpaceConjugateGradient,
-    PreconditionedConjugateGradient,
-    run,
-)
+from mesascope.algorithms import Algorithm, ClosedForm, run
 from mesascope.models.taps import Taps
 from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace
-
-KRYLOV = (ConjugateGradient, DataSpaceConjugateGradient, PreconditionedConjugateGradient)
-
-
-def iterates(
-    algorithm: Algorithm, prompts: Prompts, steps: int, dtype: torch.dtype = torch.float64
-) -> Float[Tensor, "step batch query"]:
-    """The answers after each step, from the zeroth on, in a precision of choice.
-
-    With fewer examples than dimensions conjugate gradient is done after as many steps as there are examples. What it would do
-    from there is to blow up rounding errors along directions that the examples do not reach, so its answer stays.
-
-    Raises:
-        ValueError: a number of steps that `run` does not take.
-    """
-    short = isinstance(algorithm, KRYLOV) and prompts.examples < min(prompts.dim, steps)
-    said = run(algorithm, prompts.to(dtype=dtype), prompts.examples if short else steps).predictions
-    return torch.cat([said, said[-1:].expand(steps + 1 - len(said), -1, -1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +49,8 @@ class Reference:
     ) -> Trace:
         """Run the algorithm; it has no sites. See `mesascope.types.Subject`."""
         Taps(self.sites, capture, interventions)
-        return Trace(predictions=iterates(self.algorithm, prompts, self.steps, self.dtype)[-1], activations={})
+        said = run(self.algorithm, prompts, self.steps, dtype=self.dtype).predictions
+        return Trace(predictions=said[-1], activations={})
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
         """There is nothing to read.
