@@ -8,7 +8,9 @@ import torch
 
 from mesascope.instruments import attention
 from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.tokens import layout
 from mesascope.instruments.uniform_attention import flatten
+from mesascope.types import Trace
 
 SITE = "blocks.0.attn.hook_pattern"
 SIZE = {"n": 16, "queries": 3}
@@ -78,10 +80,11 @@ def test_entropy_against_the_formula(tiny, task):
     prompts = dataclasses.replace(task, queries=2).sample(3, seed=0)
     sites = attention._softmax_sites(tiny, prompts)
     visible = attention._visible(tiny, prompts, sites)
-    groups = attention.row_groups(prompts, len(visible))
+    places = layout(tiny, prompts, sites[0])
+    groups = attention.row_groups(places)
     assert [len(groups[k]) for k in ("query", "label", "input")] == [2, 10, 9]
     pattern = tiny.trace(prompts, capture=sites)[sites[1]]
-    found = attention._statistics(pattern, visible, groups)["label", attention.ENTROPY]
+    found = attention._statistics(pattern, visible, places)["label", attention.ENTROPY]
     expected = 0.0
     for row in range(1, CONTEXT, 2):
         p = pattern[2, 1, row, : row + 1].double()
@@ -96,6 +99,59 @@ def test_visible_positions_are_those_of_the_mask(make_transformer, task):
         prompts = dataclasses.replace(task, queries=2).sample(4, seed=0)
         visible = attention._visible(subject, prompts, attention._softmax_sites(subject, prompts))
         assert torch.equal(visible, subject.model._layout(10, 2, False, torch.device("cpu"))[0])
+
+
+@pytest.mark.parametrize("tokens", ["interleaved", "pairs"])
+@pytest.mark.parametrize("mask", ["causal", "prefix", "full"])
+def test_several_queries_are_each_counted_as_if_asked_alone(make_transformer, task, mask, tokens):
+    subject = make_transformer(mask=mask, tokens=tokens)
+    prompts = dataclasses.replace(task, queries=4).sample(3, seed=0)
+    sites = attention._softmax_sites(subject, prompts)
+
+    def statistics(p):
+        return attention._collect(
+            subject, [p], sites, attention._visible(subject, p, sites), layout(subject, p, sites[0])
+        )
+
+    together = statistics(prompts)
+    alone = [
+        statistics(dataclasses.replace(prompts, queries=prompts.queries[:, [i]], targets=prompts.targets[:, [i]]))
+        for i in range(4)
+    ]
+    rows = {"query", "label", "input"} if tokens == "interleaved" else {"query", "context"}
+    assert {name for _, name, _ in together} == rows
+    for key, value in together.items():
+        expected = torch.stack([one[key] for one in alone]).mean(0)
+        torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-4)
+    first = float(together[sites[0], "query", attention.FIRST].mean())
+    assert first == pytest.approx(1 / (11 if tokens == "pairs" else 21), rel=0.3)  # untrained: about uniform
+
+
+def test_flat_attention_under_a_full_mask_goes_to_the_own_contexts_labels(make_transformer, task, look):
+    value, control = look
+    found = attention.attention(make_transformer(mask="full"), task, n=4, queries=3)
+    assert {m.coordinates["rows"] for m in found if "rows" in m.coordinates} == {"query", "label", "input"}
+    assert {m.coordinates["over"] for m in found if "over" in m.coordinates} == {"all visible tokens", "visible labels"}
+    on_labels = value(found, "share on labels", rows="query", head=0, site=SITE)
+    assert control(on_labels, "all on labels") == 1
+    assert control(on_labels, "uniform") == pytest.approx(10 / 21)
+    first = value(found, "share on the first token", rows="label", head=0, site=SITE)
+    assert control(first, "uniform") == pytest.approx(1 / 21)
+
+
+def test_contexts_that_are_neither_shared_nor_the_querys_own_are_refused(planted, task):
+    class Odd:
+        name, sites, path, domain = "odd", planted.sites, planted.path, planted.domain
+        readout = staticmethod(planted.readout)
+
+        def trace(self, prompts, *, capture=(), interventions=()):
+            queries = prompts.queries.shape[1]
+            size = 21 if queries == 1 else 25
+            return Trace(predictions=prompts.targets, activations={capture[0]: torch.zeros(1, 1, size, size)})
+
+    prompts = dataclasses.replace(task, queries=3).sample(1, seed=0)
+    with pytest.raises(NotApplicable, match="odd has 20 tokens of context for one query and 22 for 3"):
+        layout(Odd(), prompts, planted.sites[1])
 
 
 def test_pairs_of_tokens_make_one_group(make_transformer, task):

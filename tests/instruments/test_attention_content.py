@@ -137,6 +137,34 @@ def test_linear_attention_is_no_distribution(make_transformer, task):
         content.attention_content(make_transformer(attention="linear"), task, **SIZE)
 
 
-def test_tokens_it_does_not_know_are_refused(make_transformer, task):
-    with pytest.raises(NotApplicable, match="tokens for 10 examples"):
-        content.attention_content(make_transformer(tokens="pairs", mask="full"), task, **SIZE)
+def test_tokens_it_does_not_know_are_refused(task):
+    class Spaced(Attending):
+        """Three tokens an example."""
+
+        def trace(self, prompts, *, capture=(), interventions=()):
+            size = 3 * prompts.examples + prompts.queries.shape[1]
+            even = torch.full((len(prompts), 2, size, size), 1 / size, dtype=torch.float64)
+            return Trace(predictions=prompts.targets, activations=dict.fromkeys(capture, even))
+
+    with pytest.raises(NotApplicable, match="has 30 tokens for 10 examples; one or two each are known"):
+        content.attention_content(Spaced(), task, **SIZE)
+
+
+@pytest.mark.parametrize("queries", [1, 2])
+@pytest.mark.parametrize("tokens", ["interleaved", "pairs"])
+def test_each_query_has_a_context_of_its_own_under_a_full_mask(make_transformer, task, tokens, queries):
+    """Two contexts of one token an example are not one of two."""
+    subject = make_transformer(mask="full", tokens=tokens)
+    prompts = dataclasses.replace(task, queries=queries).sample(6, seed=0)
+    site, kinds = content._place(subject, prompts[:1], None)
+    assert set(kinds) == ({"label", "input"} if tokens == "interleaved" else {"example"})
+    logs = content._logs(subject, prompts, site, kinds, 4)
+    for i in range(queries):
+        one = dataclasses.replace(prompts, queries=prompts.queries[:, [i]], targets=prompts.targets[:, [i]])
+        alone = content._logs(subject, one, site, content._place(subject, one[:1], None)[1], 4)
+        for kind, values in alone.items():
+            torch.testing.assert_close(logs[kind][:, :, [i]], values, atol=1e-5, rtol=1e-4)
+    edit = content._put(site, kinds, logs, queries)
+    before = subject.trace(prompts, capture=[site])
+    after = subject.trace(prompts, capture=[site], interventions=[edit])
+    torch.testing.assert_close(after[site], before[site], atol=1e-6, rtol=1e-4)

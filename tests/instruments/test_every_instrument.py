@@ -6,7 +6,18 @@ import math
 import pytest
 import torch
 
-from mesascope.instruments import ablation, attention, causal, patching, probes, readout, stress
+from mesascope.instruments import (
+    ablation,
+    attention,
+    causal,
+    copying,
+    mixing,
+    patching,
+    probes,
+    readout,
+    streaming,
+    stress,
+)
 from mesascope.models.constructions import gradient_descent
 from mesascope.report.figures import draw
 from mesascope.types import Measurement, Scalar
@@ -123,3 +134,11 @@ def test_a_control_that_overflows_is_one_that_says_nothing(name, planted, task):
 
 def numbers(found: tuple[Measurement, ...]) -> list[tuple]:
     return [(m.value, m.interval, tuple((c.value, c.interval) for c in m.controls)) for m in found]
+
+
+@pytest.mark.parametrize("instrument", [mixing.mixing, streaming.streaming, copying.copying])
+def test_what_is_read_in_a_context_is_so_however_many_queries_the_task_asks(make_transformer, task, instrument):
+    subject = make_transformer(mask="full")
+    options = {"fit": 8, "score": 8, "examples": (4,)} if instrument is streaming.streaming else {"n": 8}
+    one, many = (instrument(subject, dataclasses.replace(task, queries=q), **options) for q in (1, 3))
+    assert [m.value for m in one] == [m.value for m in many]

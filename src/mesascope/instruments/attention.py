@@ -6,7 +6,7 @@ Rows are grouped by who asks: the ``query`` tokens, the ``label`` and ``input`` 
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,6 +15,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.scores import Quantity, measure
+from mesascope.instruments.tokens import Layout, layout
 from mesascope.instruments.uniform_attention import UNIFORM, flattened, uniform
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
@@ -72,15 +73,15 @@ def attention(
     sites = _softmax_sites(subject, prompts[:2])
     visible = _visible(subject, prompts[:64], sites)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
-    groups = row_groups(prompts, len(visible))
+    places = layout(subject, prompts, sites[0])
 
-    known = _collect(subject, parts, sites, visible, groups)
+    known = _collect(subject, parts, sites, visible, places)
     fresh = untrained(subject, seed)
     # An untrained network sees what the trained one sees.
-    blank = None if fresh is None else _collect(fresh, parts, sites, visible, groups)
+    blank = None if fresh is None else _collect(fresh, parts, sites, visible, places)
     planted = {
-        name: _statistics(pattern[None, None], visible, groups)
-        for name, pattern in _known_patterns(visible, groups).items()
+        name: _statistics(pattern[None, None], visible, places)
+        for name, pattern in _known_patterns(visible, places).items()
     }
     found: list[Measurement] = []
     for (site, rows, quantity), values in known.items():
@@ -106,21 +107,18 @@ def attention(
                 )
             )
     over = {"all visible tokens": visible}
-    if "label" in groups:
-        labels = torch.zeros_like(visible)
-        labels[:, groups["label"]] = True
-        over["visible labels"] = labels & visible
+    if (labels := _labels(visible, places)) is not None:
+        over["visible labels"] = labels
     return (*found, *flattened(NAME, subject, parts, sites, over, draws))
 
 
-def row_groups(prompts: Prompts, positions: int) -> dict[str, Tensor]:
-    """The rows of a pattern by who asks. Queries are always last; a context of two tokens an example is interleaved."""
-    index = torch.arange(positions)
-    context = positions - prompts.queries.shape[1]
-    groups = {"query": index[context:]}
-    if context == 2 * prompts.examples:
-        return groups | {"label": index[1:context:2], "input": index[2:context:2]}
-    return groups | {"context": index[1:context]}
+def row_groups(places: Layout) -> dict[str, Tensor]:
+    """The rows of a pattern by who asks; a context's first token, which sees itself at most or has none before it, does not."""
+    if "label" in (columns := places.columns()):
+        context = {"label": columns["label"], "input": columns["input"][:, 1:]}
+    else:
+        context = {"context": places.context[:, 1:]}
+    return {"query": places.queries} | {name: rows.unique() for name, rows in context.items()}
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
@@ -206,45 +204,53 @@ def _visible(subject: Subject, prompts: Prompts, sites: Sequence[Site]) -> Visib
 
 
 def _collect(
-    subject: Subject, parts: Sequence[Prompts], sites: Sequence[Site], visible: Visible, groups: Mapping[str, Tensor]
+    subject: Subject, parts: Sequence[Prompts], sites: Sequence[Site], visible: Visible, places: Layout
 ) -> dict[tuple[Site, str, Quantity], Tensor]:
     """Statistics (batch, head) by site, kind of row and quantity."""
     found: dict[tuple[Site, str, Quantity], list[Tensor]] = {}
     for part in parts:
         trace = subject.trace(part, capture=sites)
         for site in sites:
-            for (rows, quantity), values in _statistics(trace[site].cpu(), visible, groups).items():
+            for (rows, quantity), values in _statistics(trace[site].cpu(), visible, places).items():
                 found.setdefault((site, rows, quantity), []).append(values)
     return {key: torch.cat(values) for key, values in found.items()}
 
 
-def _statistics(pattern: Tensor, visible: Visible, groups: Mapping[str, Tensor]) -> dict[tuple[str, Quantity], Tensor]:
+def _statistics(pattern: Tensor, visible: Visible, places: Layout) -> dict[tuple[str, Quantity], Tensor]:
     """Each statistic's mean over a group's rows: (batch, head)."""
     out: dict[tuple[str, Quantity], Tensor] = {}
-    labels = groups.get("label")
-    for name, rows in groups.items():
+    for name, rows in row_groups(places).items():
         rows = rows[visible[rows].sum(-1) > 1]
         if not len(rows):
             continue
         asked = pattern[:, :, rows].double()  # (batch, head, row, position)
+
+        def at(columns: Tensor, asked: Tensor = asked) -> Tensor:
+            """The weights on columns (row, column) of each row."""
+            return asked.gather(-1, columns.expand(*asked.shape[:2], -1, -1))
+
         out[name, ENTROPY] = (_entropy(asked) / visible[rows].sum(-1).double().log()).mean(-1)
-        before = _previous(groups)[rows].view(1, 1, -1, 1).expand(*asked.shape[:3], 1)
-        out[name, PREVIOUS] = asked.gather(-1, before).mean((-1, -2))
-        out[name, FIRST] = asked[..., 0].mean(-1)
+        out[name, PREVIOUS] = at(places.previous[rows, None]).mean((-1, -2))
+        out[name, FIRST] = at(places.first[rows, None]).mean((-1, -2))
+        labels = places.columns().get("label")
         if labels is not None and name == "query":
-            share = asked[..., labels]
+            share = at(labels)
             total = share.sum(-1)
             out[name, ON_LABELS] = total.mean(-1)
-            if len(labels) > 1:
+            if places.examples > 1:
                 among = share / total.clamp(min=torch.finfo(torch.float64).tiny)[..., None]
-                out[name, ENTROPY_OF_LABELS] = _entropy(among).mean(-1) / math.log(len(labels))
+                out[name, ENTROPY_OF_LABELS] = _entropy(among).mean(-1) / math.log(places.examples)
     return out
 
 
-def _previous(groups: Mapping[str, Tensor]) -> Tensor:
-    """The token before each; queries share the context, so before each of them comes its last token."""
-    first = int(groups["query"][0])
-    return (torch.arange(int(groups["query"][-1]) + 1) - 1).clamp(min=0, max=max(0, first - 1))
+def _labels(visible: Visible, places: Layout) -> Visible | None:
+    """The labels that each row sees; None where labels have no tokens of their own."""
+    labels = places.columns().get("label")
+    if labels is None:
+        return None
+    is_label = torch.zeros(len(visible), dtype=torch.bool)
+    is_label[labels] = True
+    return is_label & visible
 
 
 def _entropy(distribution: Tensor) -> Tensor:
@@ -260,17 +266,15 @@ _CASES = {
 }
 
 
-def _known_patterns(visible: Visible, groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _known_patterns(visible: Visible, places: Layout) -> dict[str, Tensor]:
     eye = torch.eye(len(visible), dtype=torch.float64)
     patterns = {
         "uniform": uniform(visible),
-        "all on the previous token": eye[_previous(groups)],
-        "all on the first token": eye[:1].expand_as(eye),
+        "all on the previous token": eye[places.previous],
+        "all on the first token": eye[places.first],
     }
-    if "label" in groups:
-        on_labels = torch.zeros(len(visible), dtype=torch.float64)
-        on_labels[groups["label"]] = 1 / len(groups["label"])
-        patterns["all on labels"] = on_labels.expand_as(eye)
+    if (labels := _labels(visible, places)) is not None:
+        patterns["all on labels"] = uniform(labels)
     return patterns
 
 

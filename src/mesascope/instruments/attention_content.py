@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.instruments import bootstrap
@@ -21,6 +21,7 @@ from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.example_features import FORMS, example_features, general_forms
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners, squared_error
+from mesascope.instruments.tokens import layout
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, bounds
 
@@ -170,7 +171,7 @@ def damage_figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _place(subject: Subject, prompt: Prompts, site: Site | None) -> tuple[Site, dict[str, Tensor]]:
-    """The pattern to look at, and the columns of each kind of token, in the order of the examples."""
+    """The pattern to look at, and the columns of each kind of token: (query, example)."""
     patterns = sorted(s for s in subject.sites if s.kind == "pattern")
     if not patterns or site not in (None, *patterns):
         raise NotApplicable(f"{subject.name} shows no attention pattern{'' if site is None else f' at {site}'}.")
@@ -179,13 +180,12 @@ def _place(subject: Subject, prompt: Prompts, site: Site | None) -> tuple[Site, 
     rows = pattern[:, :, -prompt.queries.shape[1] :]
     if not bool((rows >= 0).all()) or not torch.allclose(rows.sum(-1), torch.ones_like(rows[..., 0]), atol=1e-3):
         raise NotApplicable(f"the attention of {subject.name} at {site} is no distribution: its rows don't sum to 1.")
-    context = pattern.shape[-1] - prompt.queries.shape[1]
-    if context == prompt.examples:
-        return site, {"example": torch.arange(context)}
-    if context == 2 * prompt.examples:
-        return site, {"label": torch.arange(1, context, 2), "input": torch.arange(0, context, 2)}
+    places = layout(subject, prompt, site)
+    if columns := places.columns():
+        return site, columns
+    tokens = places.context.shape[1]
     raise NotApplicable(
-        f"{subject.name} has {context} tokens for {prompt.examples} examples; one or two each are known."
+        f"{subject.name} has {tokens} tokens for {prompt.examples} examples; one or two each are known."
     )
 
 
@@ -196,9 +196,18 @@ def _logs(subject: Subject, prompts: Prompts, site: Site, kinds: Mapping[str, Te
         part = prompts[start : start + batch]
         pattern = subject.trace(part, capture=[site])[site][:, :, -part.queries.shape[1] :].double().cpu()
         for kind, columns in kinds.items():
-            logs = pattern[..., columns].clamp(min=torch.finfo(torch.float32).tiny).log()
+            logs = _on(pattern, columns).clamp(min=torch.finfo(torch.float32).tiny).log()
             kept[kind].append(logs - logs.mean(-1, keepdim=True))
     return {kind: torch.cat(parts) for kind, parts in kept.items()}
+
+
+def _on(rows: Float[Tensor, "batch head query position"], columns: Int[Tensor, "query example"]) -> Log:
+    """The weights of each query's row on its own columns."""
+    return rows.gather(-1, _everywhere(columns, rows))
+
+
+def _everywhere(columns: Int[Tensor, "query example"], rows: Tensor) -> Int[Tensor, "batch head query example"]:
+    return columns.to(rows.device).expand(*rows.shape[:2], -1, -1)
 
 
 def _best(logs: Mapping[str, Log], features: Mapping[str, Basis]) -> tuple[str, ...]:
@@ -341,8 +350,8 @@ def _put(site: Site, kinds: Mapping[str, Tensor], logs: Mapping[str, Log] | None
             rows.copy_(visible / visible.sum(-1, keepdim=True))
             return new
         for kind, columns in kinds.items():
-            weight = rows[..., columns].sum(-1, keepdim=True)
-            rows[..., columns] = weight * logs[kind].softmax(-1).to(rows)
+            weight = _on(rows, columns).sum(-1, keepdim=True)
+            rows.scatter_(-1, _everywhere(columns, rows), weight * logs[kind].softmax(-1).to(rows))
         return new
 
     return Intervention(site=site, edit=edit)

@@ -7,6 +7,7 @@ read off weights, so that norms and biases are in it and every subject can be as
 regressed on the own input.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -84,6 +85,7 @@ def copying(
         NotApplicable: the subject does not show the layer's input and what its attention adds, or its inputs and labels
             have no tokens of their own.
     """
+    task = dataclasses.replace(task, queries=1)  # a model whose context sees the query has a context for each
     prompts = task.sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     xs = prompts.xs.double().cpu()

@@ -68,6 +68,7 @@ def mixing(
     """
     streams = residual_sites(subject)
     sites = tuple(site for site in subject.sites if site.kind == "attn_out" or site in streams)
+    task = dataclasses.replace(task, queries=1)  # a model whose context sees the query has a context for each
     prompts = task.sample(n, seed=seed, stream=f"{NAME}/prompts")
     donors = task.sample(n, seed=seed, stream=f"{NAME}/donors")
     chosen = sorted({min(2, task.examples), (task.examples + 1) // 2, task.examples}) if examples is None else examples

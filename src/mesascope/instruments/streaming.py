@@ -73,6 +73,7 @@ def streaming(
         NotApplicable: the subject has no residual stream.
     """
     sites = residual_sites(subject)
+    task = dataclasses.replace(task, queries=1)  # a model whose context sees the query has a context for each
     splits = [task.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
     others = [partners(p) for p in splits]
