@@ -1,9 +1,19 @@
 """The spectral response of subjects whose filter is known in closed form."""
 
+import importlib
+
 import pytest
 import torch
 
-from mesascope.algorithms import ConjugateGradient, GradientDescent, NearestExample, Ridge, run
+from mesascope.algorithms import (
+    ConjugateGradient,
+    GradientDescent,
+    HeavyBall,
+    NearestExample,
+    NewtonSchulz,
+    Ridge,
+    run,
+)
 from mesascope.instruments import spectrum
 from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.channels import response
@@ -71,6 +81,11 @@ def test_what_is_no_filter_at_all_has_a_low_r2(measured):
     assert r2[0].value < 0.2
 
 
+def bands(found, layer: int):
+    of_layer = [m for m in found if m.quantity == "response" and m.coordinates["layer"] == layer]
+    return torch.tensor([m.interval for m in of_layer], dtype=torch.float64).T
+
+
 def test_the_interval_holds_the_truth_at_nearly_every_knot(measured):
     noise = torch.Generator().manual_seed(0)
 
@@ -79,11 +94,36 @@ def test_the_interval_holds_the_truth_at_nearly_every_knot(measured):
         return answers + 0.3 * torch.randn(answers.shape, generator=noise, dtype=torch.float64)
 
     _, _, found = measured(noisy, 1)
-    expected = response(GradientDescent(step_size=0.3), spectrum.grid(), 4)[-1].tolist()
-    bands = [m for m in found if m.quantity == "response"]
-    inside = [m.interval[0] - 0.01 <= e <= m.interval[1] + 0.01 for m, e in zip(bands, expected, strict=True)]
-    assert sum(inside) >= 12
-    assert all(m.interval[1] > m.interval[0] for m in bands)
+    low, high = bands(found, 1)
+    expected = response(GradientDescent(step_size=0.3), spectrum.grid(), 4)[-1]
+    assert int(((low <= expected) & (expected <= high)).sum()) >= 13
+    assert bool((high - low > 0.005).all())
+
+
+def test_the_band_holds_what_interpolation_is_off_by_where_sampling_has_nothing_to_add(measured):
+    """Known filters without noise: what the bootstrap sees of them is a tenth of the error at the knots."""
+    filters = {
+        GradientDescent(step_size=0.3): 4,
+        HeavyBall(step_size=0.35, momentum=0.5): 4,
+        NewtonSchulz(start="identity", scale=0.3): 4,
+    }
+    for algorithm, layers in filters.items():
+        f, _, found = measured(lambda p, a=algorithm, n=layers: run(a, p, n).predictions[1:], layers)
+        expected = response(algorithm, spectrum.grid(), layers)[1:]
+        for layer in range(layers):
+            low, high = bands(found, layer + 1)
+            assert int(((low <= expected[layer]) & (expected[layer] <= high)).sum()) >= 13
+            assert float((high - low).mean()) < 8 * float((f[layer] - expected[layer]).abs().mean())
+
+
+def test_a_fitted_readout_is_fitted_to_prompts_of_its_own(plant_path, monkeypatch):
+    module, given = importlib.import_module("mesascope.instruments.identification.paths"), []
+    fit = module.fit_readouts
+    monkeypatch.setattr(module, "fit_readouts", lambda a, targets, **k: given.append(targets) or fit(a, targets, **k))
+    subject = plant_path(path_of=descent, layers=4)
+    spectrum.spectral_response(subject, TASK, prompts=PROMPTS, readout="fitted")
+    used = [spectrum.balanced(TASK).sample(PROMPTS, seed=0, stream=f"spectrum/{use}") for use in ("fit", "score")]
+    assert given and not any(torch.equal(targets, prompts.targets) for targets in given for prompts in used)
 
 
 def test_the_figure_holds_the_subject_and_the_curves(measured):

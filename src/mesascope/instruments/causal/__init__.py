@@ -77,7 +77,7 @@ def causal(
         task: where the prompts come from.
         seed: of the prompts, the random changes and the resampling.
         n: pairs of donor and recipient.
-        fit: prompts to fit coefficients and probes on.
+        fit: prompts to fit coefficients and probes on, and as many others to fit readouts on.
         queries: queries a prompt.
         batch: pairs traced at a time.
 
@@ -95,7 +95,7 @@ def causal(
     pairs = [
         Pair(donors=donors[i : i + batch], recipients=recipients[i : i + batch], first=i) for i in range(0, n, batch)
     ]
-    claims = fitted_claims(subject, fitting, seed=seed)
+    claims = fitted_claims(subject, fitting, many.sample(fit, seed=seed, stream=f"{NAME}/read"), seed=seed)
     if own is not None:
         found = _by_channels(own, claims, pairs, recipients, seed)
     else:

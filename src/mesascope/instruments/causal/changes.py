@@ -83,9 +83,17 @@ Changes = Callable[[Pair], Iterator[Change]]
 """The changes to make to some prompts."""
 
 
-def fitted_claims(subject: Subject, prompts: Prompts, *, seed: int) -> list[Claim]:
-    """Gradient descent and conjugate gradient, with the coefficients and timings that describe the subject's path best."""
-    path = paths(subject, Splits(fitting=prompts, scoring=prompts, again=prompts[:1]), seed=seed)
+def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed: int) -> list[Claim]:
+    """Gradient descent and conjugate gradient, with the coefficients and timings that describe the subject's path best.
+
+    Args:
+        subject: whose path.
+        prompts: to fit coefficients and timings on.
+        reading: others, to fit readouts on where the subject's own does not serve.
+        seed: of the order in which prompts are asked again.
+    """
+    splits = Splits(fitting=prompts, scoring=prompts, again=prompts[:1], reading=lambda: (reading, reading))
+    path = paths(subject, splits, seed=seed)
     runner = Runner(prompts)
     found: list[Claim] = []
     for name in RIVALS:

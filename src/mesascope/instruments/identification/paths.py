@@ -31,13 +31,13 @@ class Splits:
         fitting: to fit candidates on.
         scoring: to score them on.
         again: the latter asked again, with slightly moved queries.
-        reading: two more samples, drawn only if they are needed, to fit readouts on; without it ``fitting`` serves.
+        reading: two more samples, drawn only if they are needed, to fit readouts on: one for those asked again.
     """
 
     fitting: Prompts
     scoring: Prompts
     again: Prompts
-    reading: Callable[[], tuple[Prompts, Prompts]] | None = None
+    reading: Callable[[], tuple[Prompts, Prompts]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,8 +96,7 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
     first = second = None
     fitting = read(subject, answers, activations, None) if readout != "fitted" else answers[None]
     if readout == "fitted" or (readout == "auto" and not _sensible(fitting, splits.fitting)):
-        reading = (splits.fitting, splits.fitting) if splits.reading is None else splits.reading()
-        first, second = (_readouts(subject, prompts) for prompts in reading)
+        first, second = (_readouts(subject, prompts) for prompts in splits.reading())
         fitting = read(subject, answers, activations, first)
     order = torch.randperm(len(splits.again), generator=generator(seed, "identify/order"))
     turn = torch.randperm(splits.again.queries.shape[1], generator=generator(seed, "identify/turn"))
