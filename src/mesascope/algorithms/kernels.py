@@ -200,4 +200,5 @@ def _answers(values: Float[Tensor, "batch query"]) -> tuple[Float[Tensor, "batch
 def _square_distance(
     a: Float[Tensor, "batch left dim"], b: Float[Tensor, "batch right dim"]
 ) -> Float[Tensor, "batch left right"]:
-    return (a[:, :, None] - b[:, None]).square().sum(-1)
+    """‖a − b‖² for every pair as ‖a‖² + ‖b‖² − 2⟨a, b⟩: right up to rounding in the norms, without the differences in memory."""
+    return (a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * (a @ b.mT)).clamp(min=0)

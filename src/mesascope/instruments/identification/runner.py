@@ -13,8 +13,9 @@ from mesascope.instruments.channels import SpectralChannels, response
 from mesascope.instruments.identification.families import Coefficient, Family
 from mesascope.types import Prompts
 
-FEW = 36
-"""Prompts that a coarse look takes; a refinement takes all."""
+FEW, LEAST, CHANNELS = 36, 12, 320
+"""Prompts that a coarse look takes (a refinement takes all): fewer in many dimensions, where each brings more spectral channels,
+but never fewer than the second number."""
 
 
 class Runner:
@@ -29,7 +30,7 @@ class Runner:
     @cached_property
     def few(self) -> "Runner":
         """The first of the prompts, for a coarse look."""
-        return Runner(self.prompts[:FEW])
+        return Runner(self.prompts[: max(LEAST, min(FEW, CHANNELS // self.prompts.dim))])
 
     @cached_property
     def size(self) -> float:
