@@ -22,8 +22,10 @@ from mesascope.examine import BUDGETS
 from mesascope.instruments.identification.design import Design, design_prompts, settings
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.models.constructions import CONSTRUCTIONS
-from mesascope.records.codec import from_json, nearest, to_json
-from mesascope.records.store import Damaged, claim, read_json, write_text
+from mesascope.records.codec import from_file, from_json, nearest, to_json
+from mesascope.records.parsing import sealed
+from mesascope.records.shown import plain, said, shown
+from mesascope.records.store import claim, read_sealed, write_text
 from mesascope.studies import PROFILES, STUDIES
 from mesascope.tasks import LinearRegression
 from mesascope.theory import STATEMENTS, check, export, rests_on
@@ -49,7 +51,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parser().parse_args(given or ["--help"])
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except SystemExit as stop:  # argparse has printed its help
         return int(stop.code or 0)
-    except (UsageError, Damaged, ValueError) as error:
+    except ValueError as error:
         return _complain(error, 2)
     except (Interrupted, KeyboardInterrupt) as stop:
         return _complain(stop if str(stop) else "stopped", 130)
@@ -72,13 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not re.search("allocate memory|out of memory", str(error)):
             raise
-        return _complain(f"not enough memory: {str(error).splitlines()[0]}", 1)
+        return _complain(f"not enough memory: {said(error)}", 1)
     return 0
 
 
 def _complain(message: object, status: int) -> int:
-    print(f"mesascope: {message}", file=sys.stderr)
+    print(f"mesascope: {plain(str(message))}", file=sys.stderr)
     return status
+
+
+class _Plain(logging.Formatter):
+    """Messages as they are, but for what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+def _say(text: object) -> None:
+    """Print for people: names in it may be anybody's."""
+    print("\n".join(map(plain, str(text).split("\n"))))
 
 
 def _examine(options: argparse.Namespace) -> None:
@@ -90,12 +106,12 @@ def _examine(options: argparse.Namespace) -> None:
     )
     ms.save(record, out)
     if options.json:
-        _print_json(record)
+        _print_document(record)
         return
-    print(record.verdict)
+    _say(record.verdict)
     for sentence in ms.report.sentences(record.verdict):
-        print(f"  {sentence}")
-    print(f"{out / 'report.html'}\n{out / 'record.json'}")
+        _say(f"  {sentence}")
+    _say(f"{out / 'report.html'}\n{out / 'record.json'}")
 
 
 def _identify(options: argparse.Namespace) -> None:
@@ -114,16 +130,16 @@ def _identify(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(dataclasses.replace(verdict, figures=()))
         return
-    print(verdict)
+    _say(verdict)
     for sentence in ms.report.sentences(verdict):
-        print(f"  {sentence}")
+        _say(f"  {sentence}")
 
 
 def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegression) -> None:
     """How many prompts tell two candidates apart, where the subject's domain allows them."""
     names = [name.strip() for name in options.compare.split(",")]
     if len(names) < 2 or (len(names) > 2 and not options.design):
-        raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {options.compare!r}.")
+        raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {shown(options.compare)}.")
     given = {"noise": options.noise, "seed": options.seed}
     found = {pair: prompts_needed(*pair, task, subject.domain, **given) for pair in itertools.combinations(names, 2)}
     design = None
@@ -134,23 +150,23 @@ def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegre
         _print_json(rows if design is None else {"conditions": rows, "design": design})
         return
     for (first, second), measurements in found.items():
-        print(
+        _say(
             f"prompts needed to tell {second} from {first}, for a subject that follows {first} with {options.noise:g} of the"
         )
-        print("target's variance as prediction noise (power 0.9 at level 0.95):")
+        _say("target's variance as prediction noise (power 0.9 at level 0.95):")
         for m in measurements:
-            print(f"  κ = {m.coordinates['condition']:<6g} {_number(m)}")
+            _say(f"  κ = {m.coordinates['condition']:<6g} {_number(m)}")
     if design is not None:
         _print_design(design)
 
 
 def _print_design(design: Design) -> None:
-    print(f"prompts designed to tell {', '.join(design.candidates)} apart, at most {design.limit:.2f} from training:")
-    print(f"  {settings(design.task)}")
-    print("prompts needed for the pair that is hardest, whichever the subject follows:")
+    _say(f"prompts designed to tell {', '.join(design.candidates)} apart, at most {design.limit:.2f} from training:")
+    _say(f"  {settings(design.task)}")
+    _say("prompts needed for the pair that is hardest, whichever the subject follows:")
     for name, m in zip(("training", "standard", "designed"), (*design.before, design.after), strict=True):
         who = f"({m.coordinates['against']} from {m.coordinates['subject']})"
-        print(f"  {name:<9} at distance {m.coordinates['distance']:.2f}  {_number(m)}  {who}")
+        _say(f"  {name:<9} at distance {m.coordinates['distance']:.2f}  {_number(m)}  {who}")
 
 
 def _number(needed: ms.Measurement) -> str:
@@ -168,11 +184,11 @@ def _calibrate(options: argparse.Namespace) -> None:
     )
     ms.save(found, out)
     if options.json:
-        _print_json(found)
+        _print_document(found)
         return
     for sentence in found.sentences:
-        print(sentence)
-    print(f"{out / 'report.html'}\n{out / 'record.json'}")
+        _say(sentence)
+    _say(f"{out / 'report.html'}\n{out / 'record.json'}")
 
 
 def _study_list(options: argparse.Namespace) -> None:
@@ -181,13 +197,13 @@ def _study_list(options: argparse.Namespace) -> None:
         return
     width = max(map(len, STUDIES))
     for name, study in STUDIES.items():
-        print(f"{name:<{width}}  {study.title}")
+        _say(f"{name:<{width}}  {study.title}")
 
 
 def _study_run(options: argparse.Namespace) -> None:
     if options.name not in STUDIES:
         raise UsageError(
-            f"study must be one of {', '.join(STUDIES)}; got {options.name!r}.{nearest(options.name, list(STUDIES))}"
+            f"study must be one of {', '.join(STUDIES)}; got {shown(options.name)}.{nearest(options.name, list(STUDIES))}"
         )
     out = _out(options, "study", options.name)
     networks = out.parent / "networks" if options.networks is None else Path(options.networks)
@@ -195,28 +211,33 @@ def _study_run(options: argparse.Namespace) -> None:
     result = ms.run_study(options.name, out, **given, progress=not options.json)
     ms.save(result, out)
     if options.json:
-        _print_json(result)
+        _print_document(result)
         return
     for outcome in result.outcomes:
-        print(f"{outcome.judgement}: {outcome.claim} ({outcome.reason})")
+        _say(f"{outcome.judgement}: {outcome.claim} ({outcome.reason})")
     for note in result.notes:
-        print(f"  {note}")
-    print(f"{out / 'report.html'}\n{out / 'record.json'}")
+        _say(f"  {note}")
+    _say(f"{out / 'report.html'}\n{out / 'record.json'}")
 
 
 def _study_report(options: argparse.Namespace) -> None:
     directory = Path(options.directory)
     if not directory.is_dir():
-        raise UsageError(f"DIR must be a directory with results of studies below it; there is no {str(directory)!r}.")
-    records = [read_json(path) for path in sorted(directory.rglob("record.json"))]
-    held = [r for r in records if isinstance(r, dict) and r.get("type") == ms.StudyResult.__name__]
-    results = {r.study: r for r in (from_json(ms.StudyResult, h, "record", null_is_nan=True) for h in held)}
+        raise UsageError(
+            f"DIR must be a directory with results of studies below it; there is no {shown(str(directory))}."
+        )
+    records = {path: read_sealed(path) for path in sorted(directory.rglob("record.json"))}
+    held = {path: record for path, record in records.items() if record.get("type") == ms.StudyResult.__name__}
+    found = [from_json(ms.StudyResult, record, shown(path), ours=True) for path, record in held.items()]
+    results = {result.study: result for result in found}
     if not results:
-        raise UsageError(f"DIR must hold results of studies; there are none below {str(directory)!r}. Run some first.")
+        raise UsageError(
+            f"DIR must hold results of studies; there are none below {shown(str(directory))}. Run some first."
+        )
     ordered = [results[name] for name in STUDIES if name in results]
     write_text(directory / "studies.html", ms.report.study_page(ordered))
     outcomes = [outcome for result in ordered for outcome in result.outcomes]
-    print(f"{len(ordered)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{directory / 'studies.html'}")
+    _say(f"{len(ordered)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{directory / 'studies.html'}")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -229,18 +250,18 @@ def _train(options: argparse.Namespace) -> None:
     else:
         done = train_many(spec, seeds, out, resume=options.resume, device=options.device)
     for directory in done:
-        print(directory)
+        _say(directory)
 
 
 def _convert(options: argparse.Namespace) -> None:
-    print(convert(Path(options.checkpoint), _out(options, "convert", Path(options.checkpoint).stem), like=options.like))
+    _say(convert(Path(options.checkpoint), _out(options, "convert", Path(options.checkpoint).stem), like=options.like))
 
 
 def _theory_check(options: argparse.Namespace) -> None:
     known = {statement.key: statement for statement in STATEMENTS}
     if unknown := [key for key in options.statements if key not in known]:
         raise UsageError(
-            f"statement must be one of {', '.join(known)}; got {unknown[0]!r}. Leave it out for all of them."
+            f"statement must be one of {', '.join(known)}; got {shown(unknown[0])}. Leave it out for all of them."
         )
     project = None if options.lean is None else Path(options.lean)
     if project is not None and not project.is_dir():
@@ -250,17 +271,17 @@ def _theory_check(options: argparse.Namespace) -> None:
         _print_json(outcomes)
     else:
         for outcome in outcomes:
-            print(outcome)
+            _say(outcome)
             if options.statements:
-                print(outcome.details)
-        print(rests_on(outcomes))
+                _say(outcome.details)
+        _say(rests_on(outcomes))
     if broken := [outcome.key for outcome in outcomes if outcome.broken]:
         raise BrokenTheory(f"{len(broken)} of {len(outcomes)} statements are broken: {', '.join(broken)}.")
 
 
 def _theory_export(options: argparse.Namespace) -> None:
     for path in export(STATEMENTS, options.to, options.directory):
-        print(path)
+        _say(path)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -403,9 +424,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _subject_and_task(options: argparse.Namespace) -> tuple[ms.Subject, LinearRegression]:
     subject = load(options.model, device=options.device)
-    task = (
-        default_task(subject) if options.task is None else from_json(LinearRegression, _json_file(options.task), "task")
-    )
+    task = default_task(subject) if options.task is None else from_file(LinearRegression, Path(options.task), "task")
     return subject, task
 
 
@@ -414,16 +433,9 @@ def _spec(text: str) -> TrainingSpec:
         return SPECS[text]
     if not Path(text).exists():
         raise UsageError(
-            f"spec must be a JSON file or one of {', '.join(SPECS)}; got {text!r}.{nearest(text, list(SPECS))}"
+            f"spec must be a JSON file or one of {', '.join(SPECS)}; got {shown(text)}.{nearest(text, list(SPECS))}"
         )
-    return from_json(TrainingSpec, _json_file(text), "spec")
-
-
-def _json_file(name: str) -> Any:
-    path = Path(name)
-    if not path.is_file():
-        raise UsageError(f"{name!r} must be a JSON file; there is none.")
-    return read_json(path)
+    return from_file(TrainingSpec, Path(text), "spec")
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -438,7 +450,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def _natural(text: str) -> int:
     if not re.fullmatch(r"\s*\d{1,18}\s*", text):
-        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; got {shown(text)}")
     return int(text)
 
 
@@ -459,12 +471,18 @@ def _hardware(options: argparse.Namespace) -> None:
     try:
         torch.ones(1, device=options.device).tolist()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device must be one that torch can use here; got {options.device!r} ({reason}).") from error
+        raise UsageError(
+            f"--device must be one that torch can use here; got {shown(options.device)} ({said(error)})."
+        ) from error
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False))
+    print(json.dumps(to_json(value), allow_nan=False))
+
+
+def _print_document(record: ms.Record | ms.Findings | ms.StudyResult) -> None:
+    """What `record.json` holds."""
+    print(json.dumps(sealed(to_json(record))))
 
 
 __all__ = ("main",)

@@ -136,7 +136,7 @@ def test_a_verdict_survives_the_disk(verdicts):
     first = verdicts[0].judged[0]
     bare = dataclasses.replace(first, remainder=None, power=None, hardest="", algorithms=(), label="none")
     for held in (*verdicts, Verdicts(judged=(bare,))):
-        assert from_json(Verdicts, json.loads(json.dumps(to_json(held))), "subject", null_is_nan=True) == held
+        assert from_json(Verdicts, json.loads(json.dumps(to_json(held))), "subject", ours=True) == held
 
 
 def test_findings_hold_every_part(whole):

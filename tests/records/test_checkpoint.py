@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
-from mesascope.records.store import Damaged
+from mesascope.records.parsing import Damaged
+from mesascope.records.store import read_sealed, write_json
 
 
 def make(step: int) -> Checkpoint:
@@ -40,11 +42,6 @@ def test_a_name_with_a_dot_keeps_it(tmp_path: Path) -> None:
     assert checkpoints.read(tmp_path / "two.layer").step == 1
 
 
-def test_the_first_format_is_still_read(run: Path) -> None:
-    edit(checkpoints.stem(run, 2), tensors=None)
-    assert checkpoints.read(checkpoints.stem(run, 2)).step == 2
-
-
 def test_steps_ascend_and_other_files_are_no_steps(run: Path) -> None:
     for name in ("step-x.json", "step-.json", "notes.json", "step-00000009.safetensors"):
         (run / name).write_text("")
@@ -53,9 +50,28 @@ def test_steps_ascend_and_other_files_are_no_steps(run: Path) -> None:
 
 
 def edit(stem: Path, **changes: Any) -> None:
+    """Other contents, sealed again: what another program might write. None takes a field away."""
     path = stem.with_suffix(".json")
-    meta = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({k: v for k, v in meta.items() if v is not None}))
+    meta = read_sealed(path) | changes
+    write_json(path, {k: v for k, v in meta.items() if v is not None})
+
+
+def by_hand(stem: Path, old: str, new: str) -> None:
+    """An edit that leaves the seal as it was."""
+    path = stem.with_suffix(".json")
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def unsealed(stem: Path) -> None:
+    path = stem.with_suffix(".json")
+    path.write_text(json.dumps(read_sealed(path)))
+
+
+def under_the_name_of(stem: Path, other: Path, *, files: tuple[str, ...] = (".json", ".safetensors")) -> None:
+    for ending in files:
+        shutil.copy(other.with_suffix(ending), stem.with_suffix(ending))
 
 
 def truncate(path: Path) -> None:
@@ -76,11 +92,34 @@ DAMAGE = {
     "one bit": (lambda s: flip(s.with_suffix(".safetensors")), "its hash is not the one recorded"),
     "foreign": (lambda s: s.with_suffix(".json").write_text('{"a": 1}'), "not a mesascope checkpoint. Convert"),
     "a list": (lambda s: s.with_suffix(".json").write_text("[1]"), "not a mesascope checkpoint. Convert"),
-    "later version": (lambda s: edit(s, schema_version=2), r"schema_version 2; this version of mesascope reads 1"),
+    "later version": (
+        lambda s: edit(s, schema_version=3),
+        r"schema_version 3; this version of mesascope reads 2\. Train",
+    ),
+    "first version": (
+        lambda s: edit(s, schema_version=1),
+        r"schema_version 1; this version of mesascope reads 2\. Train",
+    ),
     "no hash": (lambda s: edit(s, sha256=None), "lacks sha256, or holds something else"),
     "wrong kinds": (lambda s: edit(s, step="2", extra=[]), "lacks step, extra, or holds something else"),
-    "elsewhere": (lambda s: edit(s, tensors="../../secret"), "names '../../secret' as the file of its tensors"),
-    "no name": (lambda s: edit(s, tensors=3), "names 3 as the file of its tensors"),
+    "one field too many": (lambda s: edit(s, colour=1), "has a field 'colour', which no checkpoint has"),
+    "elsewhere": (lambda s: edit(s, tensors="../../secret"), r"its tensors are those of '\.\./\.\./secret', not of"),
+    "no name": (lambda s: edit(s, tensors=3), "lacks tensors, or holds something else"),
+    "no seal": (unsealed, r"step-00000004\.json has no content_sha256"),
+    "another spec": (lambda s: by_hand(s, '"name": "x"', '"name": "y"'), "was changed after it was written"),
+    "another setting": (lambda s: by_hand(s, "0.1", "0.2"), "was changed after it was written"),
+    "another's files": (
+        lambda s: under_the_name_of(s, checkpoints.stem(s.parent, 1)),
+        r"step-00000004\.json is named after another step than its own: it is the checkpoint of step 1\.",
+    ),
+    "another's tensors": (
+        lambda s: under_the_name_of(s, checkpoints.stem(s.parent, 1), files=(".safetensors",)),
+        "its hash is not the one recorded",
+    ),
+    "another's tensors named": (
+        lambda s: edit(s, tensors="step-00000001.safetensors"),
+        r"its tensors are those of 'step-00000001\.safetensors', not of 'step-00000004\.safetensors'\. Give both files",
+    ),
 }
 
 
@@ -99,6 +138,19 @@ def test_damage_is_recognised_and_the_previous_one_used_with_a_message(
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
         assert "step-00000004" in caplog.text
         assert "Looking for one before it" in caplog.text
+
+
+def test_a_late_checkpoint_under_an_early_name_is_noticed(run: Path) -> None:
+    """Both files renamed, the JSON telling its own step: neither order nor hash would show it."""
+    under_the_name_of(checkpoints.stem(run, 1), checkpoints.stem(run, 4))
+    with pytest.raises(Damaged, match=r"step-00000001\.json is named after another step .* of step 4"):
+        checkpoints.read(checkpoints.stem(run, 1))
+    under_the_name_of(run / "two-layer-step-256", checkpoints.stem(run, 4))
+    with pytest.raises(Damaged, match=r"two-layer-step-256\.json is named after another step"):
+        checkpoints.read(run / "two-layer-step-256")
+    under_the_name_of(run / "model", checkpoints.stem(run, 4))
+    with pytest.raises(Damaged, match=r"model\.json was written under another name"):
+        checkpoints.read(run / "model")
 
 
 def test_no_checkpoint_is_none(run: Path) -> None:

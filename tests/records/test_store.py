@@ -13,10 +13,11 @@ import torch
 
 from mesascope.records import provenance as origin
 from mesascope.records import store
+from mesascope.records.parsing import Damaged
 from mesascope.records.store import (
-    Damaged,
     claim,
     read_json,
+    read_sealed,
     read_tensors,
     sweep,
     write_json,
@@ -39,7 +40,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     digest = write_json(tmp_path / "a.json", {"ä": [1, None]})
-    assert read_json(tmp_path / "a.json") == {"ä": [1, None]}
+    assert read_json(tmp_path / "a.json") == read_sealed(tmp_path / "a.json") == {"ä": [1, None]}
     assert digest == store.sha256(tmp_path / "a.json")
     tensors = {"a": torch.arange(6.0).view(2, 3).T, "b": torch.ones((), dtype=torch.float64), "c": torch.empty(0)}
     digest = write_tensors(tmp_path / "a.safetensors", tensors)
@@ -51,7 +52,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_nan_is_not_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "a.json", float("nan"))
+        write_json(tmp_path / "a.json", {"a": float("nan")})
     assert everything(tmp_path) == []
 
 
@@ -163,6 +164,11 @@ def test_damaged_tensors(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     with pytest.raises(Damaged, match="is missing"):
         read_tensors(path)
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer, for ever
+    for what in (tmp_path, tmp_path / "pipe"):
+        for read in (read_tensors, read_json, read_sealed):
+            with pytest.raises(Damaged, match="is no file"):
+                read(what)
     digest = write_tensors(path, {"a": torch.ones(100)})
     whole = path.read_bytes()
     for content in (whole[:-1], whole[:9], b"", whole[:-1] + b"\x00", b"PK\x03\x04"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mesascope.models.transformer import TransformerConfig
+from mesascope.records.lines import read_lines
 from mesascope.records.store import TEMPORARY
 from mesascope.tasks import Gaussian, LinearRegression
 from mesascope.training import Curriculum, TrainingSpec, loop
@@ -87,7 +88,7 @@ def metrics() -> Callable[[Path], list[dict[str, Any]]]:
     """Reads a run's lines of metrics, but for what the clock says."""
 
     def read(run: Path) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        lines = read_lines(run / "metrics.jsonl")
         return [{k: v for k, v in line.items() if k != "steps_per_second"} for line in lines]
 
     return read

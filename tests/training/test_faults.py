@@ -227,8 +227,8 @@ def test_with_every_checkpoint_damaged_it_starts_over(tiny: TrainingSpec, tmp_pa
 def test_a_line_of_metrics_that_was_cut_off_is_dropped(tiny: TrainingSpec, tmp_path: Path, ends_alike: Check) -> None:
     out = tmp_path / "run"
     stop_at(tiny, 30, out)
-    with (out / "metrics.jsonl").open("a") as file:
-        file.write('3\n{"loss": 1}\n{"step": 35, "loss": 0.1}\n{"step": 2')
+    with (out / "metrics.jsonl").open("a", errors="surrogateescape") as file:
+        file.write('3\n{"loss": 1}\n{"step": 35, "loss": 0.1}\n\udcff\n{"step": 2')
     train(tiny, out, resume=True, progress=False)
     ends_alike(out)
 
@@ -352,6 +352,45 @@ def test_a_run_of_another_spec_is_refused_and_left_alone(tiny: TrainingSpec, uni
     with pytest.raises(ValueError, match=r"out must be new; .* holds this very run\. Pass --resume to go on"):
         train(tiny, uninterrupted, progress=False)
     assert sorted((p, p.stat().st_mtime_ns) for p in uninterrupted.rglob("*")) == before
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_spec_inside_the_checkpoints_is_the_runs(
+    tiny: TrainingSpec, uninterrupted: Path, tmp_path: Path, ended: bool
+) -> None:
+    """Nothing is recorded that the weights never saw, whatever became of the run's own ``spec.json``."""
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    (out / "spec.json").unlink()
+    if not ended:
+        (out / "model.json").unlink()
+    where = "model" if ended else "checkpoints"
+    message = rf"run/{where}\S* is of another one, where learning_rate is 0\.01 and not 0\.5\. Choose another\."
+    with pytest.raises(ValueError, match=message):
+        train(replace(tiny, learning_rate=0.5), out, resume=True, progress=False)
+    assert not (out / "spec.json").exists()
+    train(tiny, out, resume=True, progress=False)
+
+
+def test_a_spec_of_the_run_that_was_changed_by_hand_is_refused(
+    tiny: TrainingSpec, uninterrupted: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    text = (out / "spec.json").read_text()
+    (out / "spec.json").write_text(text.replace('"learning_rate": 0.01', '"learning_rate": 0.5'))
+    with pytest.raises(
+        ValueError, match=r"spec\.json is damaged, or was changed after .* Move it away: --resume then goes"
+    ):
+        train(replace(tiny, learning_rate=0.5), out, resume=True, progress=False)
+
+
+def test_a_directory_without_its_spec_is_no_new_one(tiny: TrainingSpec, uninterrupted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    (out / "spec.json").unlink()
+    with pytest.raises(ValueError, match=r"out must be new; .* holds this very run\. Pass --resume to go on"):
+        train(tiny, out, progress=False)
 
 
 def test_a_foreign_directory_and_an_unknown_device_are_refused_and_nothing_is_written(

@@ -12,6 +12,7 @@ import torch
 from mesascope.models.transformer import Transformer, TransformerConfig
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import from_json
+from mesascope.records.store import read_sealed
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, train, train_many
 from mesascope.training.batches import Batch, batches, mean_squared_error
@@ -40,7 +41,7 @@ def test_it_leaves_the_plateau(tmp_path: Path, metrics: Metrics) -> None:
 def test_what_a_run_leaves(tiny: TrainingSpec, uninterrupted: Path, metrics: Metrics) -> None:
     names = {"mesascope.json", "spec.json", "metrics.jsonl", "checkpoints", "model.json", "model.safetensors"}
     assert {p.name for p in uninterrupted.iterdir()} == names
-    assert from_json(TrainingSpec, json.loads((uninterrupted / "spec.json").read_text())) == tiny
+    assert from_json(TrainingSpec, read_sealed(uninterrupted / "spec.json"), ours=True) == tiny
     lines = metrics(uninterrupted)
     assert [line["step"] for line in lines] == [7, 14, 21, 28, 35, 42, 49, 56, 60]
     assert all(0 < line["learning_rate"] <= tiny.learning_rate and 0 < line["loss"] < 10 for line in lines)

@@ -16,16 +16,25 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import to_json
+from mesascope.records.lines import append_line
 from mesascope.zoo import checkpoints_of, curve, default_task, names
 
 TINY = TransformerConfig(dim=3, examples=4, layers=2, width=8, heads=2, feedforward=12)
 TASK = ms.tasks.LinearRegression(dim=3, examples=4, noise=0.5)
 
 
-def write(stem: Path, *, seed: int = 0, config: Any = None, weights: dict[str, torch.Tensor] | None = None) -> None:
+def write(
+    stem: Path,
+    *,
+    seed: int = 0,
+    config: Any = None,
+    spec: Any = None,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """A checkpoint of a tiny transformer; its specification may be another's."""
     held = Transformer(TINY, seed=seed).state_dict() if weights is None else weights
-    spec = {"task": to_json(TASK), "model": to_json(TINY) if config is None else config}
+    if spec is None:
+        spec = {"task": to_json(TASK), "model": to_json(TINY) if config is None else config}
     stem.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value for name, value in held.items()}
     checkpoints.write(stem, Checkpoint(step=seed, spec=spec, tensors=tensors, extra={"loss": 0.5}))
@@ -69,7 +78,7 @@ def test_checkpoints_are_had_by_step() -> None:
 def test_a_curve_is_had_by_name_or_directory(tmp_path: Path) -> None:
     lines = curve("two-layer")
     assert lines[-1]["step"] == loaded("two-layer").spec["step"]
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    append_line(tmp_path / "metrics.jsonl", {"step": 1, "loss": 2.0})
     assert curve(str(tmp_path)) == ({"step": 1, "loss": 2.0},)
     with pytest.raises(
         ValueError, match=r"reference must be a name in the zoo or a run directory .* got 'two-layer-step-256'"
@@ -334,7 +343,25 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no JSON": (lambda d: (d / "model.json").unlink(), r"must be a run directory .* holds no intact checkpoint"),
     "foreign JSON": (lambda d: (d / "model.json").write_text('{"a": 1}'), r"not a mesascope checkpoint\. Convert"),
     "cut JSON": (lambda d: (d / "model.json").write_text('{"a": '), r"model\.json is not JSON"),
-    "no model": (lambda d: edit(d / "model.json", spec={}), r"spec\.model must be an object .* got None"),
+    "no model": (lambda d: write(d / "model", spec={"task": to_json(TASK)}), r"spec\.model must be an object .* got None"),
+    "no task": (lambda d: write(d / "model", spec={"model": to_json(TINY)}), r"spec\.task must be an object .* got None"),
+    "another field": (
+        lambda d: write(d / "model", spec={"uask": to_json(TASK), "model": to_json(TINY)}),
+        r"spec has a field 'uask', and only that of a training run has more",
+    ),
+    "a task that is not whole": (
+        lambda d: write(d / "model", spec={"task": {"dim": 3}, "model": to_json(TINY)}),
+        r"spec\.task needs type, examples, queries, noise, ",
+    ),
+    "a model that is not whole": (
+        lambda d: write(d / "model", config={k: v for k, v in to_json(TINY).items() if k != "heads"}),
+        r"spec\.model needs heads: add it",
+    ),
+    "a training run's, not whole": (
+        lambda d: write(d / "model", spec={"type": "TrainingSpec", "name": "x", "task": to_json(TASK)}),
+        r"spec needs model, supervision, steps, ",
+    ),
+    "changed by hand": (lambda d: edit(d / "model.json", step=3), r"model\.json is damaged, or was changed after"),
     "another class": (
         lambda d: write(d / "model", config={"type": "Perceptron"}),
         r"spec\.model\.type must be one of TransformerConfig; got 'Perceptron'",

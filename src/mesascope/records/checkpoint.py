@@ -9,10 +9,25 @@ from typing import Any
 
 from torch import Tensor
 
-from mesascope.records.store import Damaged, read_json, read_tensors, write_json, write_tensors
+from mesascope.records.parsing import Damaged, unsealed
+from mesascope.records.shown import shown
+from mesascope.records.store import read_tensors, read_unchecked, write_json, write_tensors
 
 log = logging.getLogger("mesascope")
 FORMAT = "mesascope-checkpoint"
+VERSION = 2  # 1 had no seal
+FIELDS: dict[str, type] = {
+    "format": str,
+    "schema_version": int,
+    "step": int,
+    "weights_only": bool,
+    "tensors": str,
+    "sha256": str,
+    "spec": dict,
+    "extra": dict,
+}
+_STEP = re.compile(r"(?:.*-)?step-(\d+)")
+"""Names that say a step: ``step-00000256`` in a run, ``two-layer-step-256`` in the zoo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,11 +57,11 @@ def write(stem: Path, checkpoint: Checkpoint, *, weights_only: bool = False) -> 
 
     The tensors' file is named in the JSON: ``stem.safetensors``, or ``stem.weights.safetensors`` for weights only.
     """
-    tensors = _beside(stem, ".weights.safetensors" if weights_only else ".safetensors")
+    tensors = _tensors(stem, weights_only)
     digest = write_tensors(tensors, checkpoint.tensors)
     meta = {
         "format": FORMAT,
-        "schema_version": 1,
+        "schema_version": VERSION,
         "step": checkpoint.step,
         "weights_only": weights_only,
         "tensors": tensors.name,
@@ -61,25 +76,42 @@ def read(stem: Path) -> Checkpoint:
     """Read what `write` wrote.
 
     Raises:
-        Damaged: a file missing, foreign, truncated or altered.
+        Damaged: a file missing, foreign, truncated, altered, or under another's name.
     """
     path = _beside(stem, ".json")
-    if not path.is_file():
-        raise Damaged(f"{path} is missing.")
-    meta = read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise Damaged(f"{path} is not a mesascope checkpoint. Convert a foreign one with `mesascope convert`.")
-    if meta.get("schema_version") != 1:
-        raise Damaged(f"{path} has schema_version {meta.get('schema_version')!r}; this version of mesascope reads 1.")
-    kinds = {"step": int, "sha256": str, "spec": dict, "extra": dict}
-    wrong = [name for name, kind in kinds.items() if not isinstance(meta.get(name), kind)]
-    if wrong:
-        raise Damaged(f"{path} lacks {', '.join(wrong)}, or holds something else there.")
-    name = meta.get("tensors", f"{stem.name}.safetensors")  # not named by the first versions
-    if not isinstance(name, str) or Path(name).name != name:
-        raise Damaged(f"{path} names {name!r} as the file of its tensors, which is none beside it.")
-    tensors = read_tensors(stem.parent / name, meta["sha256"])
+    meta = _meta(path)
+    named = _STEP.fullmatch(stem.name)
+    if named is not None and int(named[1]) != meta["step"]:
+        raise Damaged(
+            f"{shown(path)} is named after another step than its own: it is the checkpoint of step {meta['step']}."
+        )
+    expected = _tensors(stem, meta["weights_only"])
+    if meta["tensors"] != expected.name:
+        raise Damaged(
+            f"{shown(path)} was written under another name: its tensors are those of {shown(meta['tensors'])}, not of "
+            f"{shown(expected.name)}. Give both files the name that they had."
+        )
+    tensors = read_tensors(expected, meta["sha256"])
     return Checkpoint(step=meta["step"], spec=meta["spec"], tensors=tensors, extra=meta["extra"])
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    """The JSON, whole and as it was written."""
+    document = read_unchecked(path)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise Damaged(f"{shown(path)} is not a mesascope checkpoint. Convert a foreign one with `mesascope convert`.")
+    if document.get("schema_version") != VERSION:
+        raise Damaged(
+            f"{shown(path)} has schema_version {shown(document.get('schema_version'))}; this version of mesascope reads "
+            f"{VERSION}. Train or convert it again."
+        )
+    meta = unsealed(document, shown(path), required=True)
+    wrong = [name for name, kind in FIELDS.items() if not isinstance(meta.get(name), kind)]
+    if wrong:
+        raise Damaged(f"{shown(path)} lacks {', '.join(wrong)}, or holds something else there.")
+    if unknown := [name for name in meta if name not in FIELDS]:
+        raise Damaged(f"{shown(path)} has a field {shown(unknown[0])}, which no checkpoint has.")
+    return meta
 
 
 def steps(directory: Path) -> list[int]:
@@ -97,9 +129,13 @@ def _beside(stem: Path, ending: str) -> Path:
     return stem.parent / (stem.name + ending)
 
 
+def _tensors(stem: Path, weights_only: bool) -> Path:
+    return _beside(stem, ".weights.safetensors" if weights_only else ".safetensors")
+
+
 def strip(where: Path) -> None:
     """Leave a checkpoint its weights only (a resumable one is three times as large). Killed half-way, it is whole."""
-    full = _beside(where, ".safetensors")
+    full = _tensors(where, weights_only=False)
     if not full.exists():
         return  # done before
     try:

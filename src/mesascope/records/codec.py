@@ -9,9 +9,14 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from mesascope.records.shown import shown
+from mesascope.records.store import read_json
+
 T = TypeVar("T")
+_WHOLE = 10**300  # what is larger is no float
 
 
 def to_json(value: object) -> Any:
@@ -38,93 +43,124 @@ def to_json(value: object) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON: {value!r}")
 
 
-def from_json(expected: type[T], data: object, where: str = "", *, null_is_nan: bool = False) -> T:
-    """The inverse of `to_json` for configurations: builds ``expected`` (or the subclass that ``type`` names).
+def from_json(expected: type[T], data: object, where: str = "", *, ours: bool = False) -> T:
+    """The inverse of `to_json`: builds ``expected`` (or the subclass that ``type`` names).
 
     Args:
         expected: the dataclass wanted; an abstract one stands for its subclasses.
         data: parsed JSON.
         where: dotted path for messages.
-        null_is_nan: take null for a number as NaN, which `to_json` writes so: right for results, wrong for configurations.
+        ours: read as what `to_json` wrote: every field must be there, also one that has a default, and null for a
+            number is NaN. Otherwise it is a configuration that somebody wrote, who may leave out what has a default.
 
     Raises:
         ValueError: unknown or missing keys, wrong types, unknown class names; or what the class itself rejects.
     """
-    return _build(expected, data, where or expected.__name__, null_is_nan)
+    return _build(expected, data, where or expected.__name__, ours)
 
 
-def _build(expected: Any, data: Any, where: str, nan: bool) -> Any:
+def from_file(expected: type[T], path: Path, where: str = "") -> T:
+    """A configuration that somebody wrote into a JSON file.
+
+    Raises:
+        ValueError: as `from_json`, naming the file; or no such file, or not JSON.
+    """
+    if not path.is_file():
+        raise ValueError(f"{where or expected.__name__} must be a JSON file; {shown(path)} is none.")
+    data = read_json(path)
+    try:
+        return from_json(expected, data, where)
+    except ValueError as error:
+        raise ValueError(f"{shown(path)}: {error}") from error
+
+
+def _build(expected: Any, data: Any, where: str, ours: bool) -> Any:
     origin = get_origin(expected)
     if origin is Literal:
         if data in get_args(expected):
             return data
-        raise ValueError(f"{where} must be one of {', '.join(map(repr, get_args(expected)))}; got {data!r}.")
+        raise ValueError(f"{where} must be one of {', '.join(map(repr, get_args(expected)))}; got {shown(data)}.")
     if origin in (types.UnionType, typing.Union):
-        return _build_union(expected, data, where, nan)
+        return _build_union(expected, data, where, ours)
     if origin is tuple:
-        item = get_args(expected)[0]
-        if not isinstance(data, list):
-            raise ValueError(f"{where} must be a list; got {data!r}.")
-        return tuple(_build(item, value, f"{where}[{i}]", nan) for i, value in enumerate(data))
+        return _build_tuple(get_args(expected), data, where, ours)
     if origin in (Mapping, dict):
         if not isinstance(data, Mapping):
-            raise ValueError(f"{where} must be an object; got {data!r}.")
+            raise ValueError(f"{where} must be an object; got {shown(data)}.")
         item = get_args(expected)[1]
-        return {key: _build(item, value, f"{where}.{key}", nan) for key, value in data.items()}
+        return {key: _build(item, value, f"{where}.{_name(key)}", ours) for key, value in data.items()}
     if expected is object:
         return data
     if dataclasses.is_dataclass(expected):
-        return _build_dataclass(typing.cast(type, expected), data, where, nan)
-    if expected is float and isinstance(data, int) and not isinstance(data, bool):
+        return _build_dataclass(typing.cast(type, expected), data, where, ours)
+    if expected is float and isinstance(data, int) and not isinstance(data, bool) and abs(data) < _WHOLE:
         return float(data)
-    if expected is float and data is None and nan:
+    if expected is float and data is None and ours:
         return math.nan
     if expected is type(None) and data is None:
         return None
     if isinstance(expected, type) and isinstance(data, expected) and isinstance(data, bool) == (expected is bool):
         return data
-    raise ValueError(f"{where} must be {_describe(expected)}; got {data!r}.")
+    raise ValueError(f"{where} must be {_describe(expected)}; got {shown(data)}.")
 
 
-def _build_union(expected: Any, data: Any, where: str, nan: bool) -> Any:
+def _build_tuple(items: tuple[Any, ...], data: Any, where: str, ours: bool) -> tuple[Any, ...]:
+    if not isinstance(data, list):
+        raise ValueError(f"{where} must be a list; got {shown(data)}.")
+    kinds = [items[0]] * len(data) if items[-1] is Ellipsis else list(items)
+    if len(kinds) != len(data):
+        raise ValueError(f"{where} must be a list of {len(kinds)}; got {shown(data)}.")
+    return tuple(
+        _build(kind, value, f"{where}[{i}]", ours) for i, (kind, value) in enumerate(zip(kinds, data, strict=True))
+    )
+
+
+def _build_union(expected: Any, data: Any, where: str, ours: bool) -> Any:
     if data is None and type(None) in get_args(expected):
         return None
-    errors = []
     for option in get_args(expected):
         try:
-            return _build(option, data, where, nan)
-        except ValueError as error:
-            errors.append(str(error))
+            return _build(option, data, where, ours)
+        except ValueError:
             if isinstance(data, Mapping) and dataclasses.is_dataclass(option):
                 raise  # an object can only be meant for the dataclass: its own complaint is the useful one
-    raise ValueError(f"{where} must be {_describe(expected)}; got {data!r}.")
+    raise ValueError(f"{where} must be {_describe(expected)}; got {shown(data)}.")
 
 
-def _build_dataclass(expected: type, data: Any, where: str, nan: bool) -> Any:
+def _build_dataclass(expected: type, data: Any, where: str, ours: bool) -> Any:
     if not isinstance(data, Mapping):
-        raise ValueError(f"{where} must be an object describing a {expected.__name__}; got {data!r}.")
-    name = data.get("type", expected.__name__)
+        raise ValueError(f"{where} must be an object describing a {expected.__name__}; got {shown(data)}.")
     choices = {cls.__name__: cls for cls in _family(expected)}
-    if name not in choices:
+    name = data.get("type", expected.__name__)
+    if not isinstance(name, str) or name not in choices:
         known = ", ".join(sorted(choices))
-        raise ValueError(f"{where}.type must be one of {known}; got {name!r}.{nearest(str(name), choices)}")
+        raise ValueError(f"{where}.type must be one of {known}; got {shown(name)}.{nearest(str(name), choices)}")
     chosen = choices[name]
     hints = _hints(chosen)
     fields = {f.name: f for f in dataclasses.fields(chosen)}
     for key in data:
         if key != "type" and key not in fields:
-            raise ValueError(
-                f"{where} has no field {key!r}: a {name} has {', '.join(fields) or 'none'}.{nearest(str(key), fields)}"
-            )
-    required = [
-        f.name
-        for f in fields.values()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in data
-    ]
-    if required:
-        raise ValueError(f"{where} needs {', '.join(required)}: add it to the {name}.")
-    values = {k: _build(hints[k], v, f"{where}.{k}", nan) for k, v in data.items() if k != "type"}
-    return chosen(**values)
+            has = ", ".join(fields) or "none"
+            raise ValueError(f"{where} has no field {shown(key)}: a {name} has {has}.{nearest(str(key), fields)}")
+    missing = [f.name for f in fields.values() if f.name not in data and (ours or not _has_default(f))]
+    if ours and "type" not in data:
+        missing.insert(0, "type")
+    if missing:
+        raise ValueError(f"{where} needs {', '.join(missing)}: add it to the {name}.")
+    values = {k: _build(hints[k], v, f"{where}.{k}", ours) for k, v in data.items() if k != "type"}
+    try:
+        return chosen(**values)
+    except ValueError as error:  # its own rule, which does not know where it stands
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _has_default(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _name(key: object) -> str:
+    """A name from a file as part of a path in a message."""
+    return key if isinstance(key, str) and key.isidentifier() and len(key) < 40 else f"[{shown(key)}]"
 
 
 @functools.cache
@@ -149,6 +185,8 @@ def _describe(expected: Any) -> str:
 
 def nearest(name: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
     """`` Did you mean 'x'?``, or nothing when no known name is near."""
+    if len(name) > 100:  # the search takes the square of its length
+        return ""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
@@ -162,7 +200,7 @@ def check_choices(value: object) -> None:
     for name, expected in get_type_hints(type(value)).items():
         if get_origin(expected) is Literal and (given := getattr(value, name)) not in (choices := get_args(expected)):
             raise ValueError(
-                f"{name} must be one of {', '.join(map(repr, choices))}; got {given!r}.{nearest(str(given), choices)}"
+                f"{name} must be one of {', '.join(map(repr, choices))}; got {shown(given)}.{nearest(str(given), choices)}"
             )
 
 
@@ -174,4 +212,4 @@ def check_count(name: str, value: object, *, least: int = 1, hint: str = "") -> 
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         remedy = hint or f" Pass {least} or more."
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.{remedy}")
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {shown(value)}.{remedy}")

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import TypeVar
 
 from mesascope.records.codec import from_json, to_json
-from mesascope.records.store import Damaged, claim, read_json, write_json
+from mesascope.records.shown import shown
+from mesascope.records.store import claim, read_sealed, write_json
 
+log = logging.getLogger("mesascope")
 T = TypeVar("T")
 
 
@@ -24,18 +27,19 @@ class Journal:
         self._key = hashlib.sha256(json.dumps(to_json(key), sort_keys=True).encode()).hexdigest()
 
     def get(self, name: str, expected: type[T]) -> T | None:
-        """A finished part of this very run, or None; a damaged one counts as not there."""
+        """A finished part of this very run, or None; a damaged one is passed over with a message."""
         path = self._parts / f"{name}.json"
         if not path.exists():
             return None
         try:
-            held = read_json(path)
-            if held.get("key") != self._key:
+            held = read_sealed(path)
+            if (held.get("key"), held.get("name")) != (self._key, name):
                 return None
-            return from_json(expected, held["value"], name, null_is_nan=True)
-        except (Damaged, ValueError, KeyError, AttributeError):
+            return from_json(expected, held.get("value"), shown(path), ours=True)
+        except ValueError as error:  # damaged, or of a version whose parts had other fields
+            log.warning("%s It is made again.", error)
             return None
 
     def put(self, name: str, value: object) -> None:
         """Keep a finished part."""
-        write_json(self._parts / f"{name}.json", {"key": self._key, "value": to_json(value)})
+        write_json(self._parts / f"{name}.json", {"key": self._key, "name": name, "value": to_json(value)})

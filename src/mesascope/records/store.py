@@ -12,12 +12,11 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from mesascope.records.parsing import Damaged, parse, sealed, unsealed
+from mesascope.records.shown import said, shown
+
 MARKER = "mesascope.json"
 TEMPORARY = ".mesascope-tmp"
-
-
-class Damaged(ValueError):
-    """A file that is not what was written: truncated, altered, or of another kind."""
 
 
 def claim(directory: Path | str) -> Path:
@@ -29,10 +28,10 @@ def claim(directory: Path | str) -> Path:
     path = Path(directory)
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():
-            raise ValueError(f"out must be a directory; {part} is a file. Choose another name.")
+            raise ValueError(f"out must be a directory; {shown(part)} is a file. Choose another name.")
     if path.exists() and not (path / MARKER).exists() and any(not _is_temporary(entry) for entry in path.iterdir()):
         raise ValueError(
-            f"out must be empty or made by mesascope; {path} holds other files. Choose another directory, or empty it."
+            f"out must be empty or made by mesascope; {shown(path)} holds other files. Choose another directory, or empty it."
         )
     path.mkdir(parents=True, exist_ok=True)
     if not (path / MARKER).exists():
@@ -57,7 +56,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
+        raise OSError(error.errno, f"cannot write {shown(path)}: {error.strerror or error}") from error
 
 
 def write_bytes(path: Path, data: bytes) -> str:
@@ -101,21 +100,42 @@ def append_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def write_json(path: Path, data: object) -> str:
-    """Write JSON atomically (no NaN); return the content's SHA-256."""
-    return write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, document: Mapping[str, Any]) -> str:
+    """Write a document atomically, with its seal (no NaN); return the content's SHA-256."""
+    return write_text(path, json.dumps(sealed(document), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_unchecked(path: Path) -> Any:
+    """JSON as it stands, whatever its seal says.
+
+    Raises:
+        Damaged: no file, not JSON, or nothing that can be meant (see `parse`).
+    """
+    _check_file(path)
+    return parse(path.read_bytes(), shown(path))
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON.
+    """JSON that somebody wrote: a specification, a task. A seal is not asked for; one that is there must be right.
 
     Raises:
-        Damaged: not JSON.
+        Damaged: as `read_unchecked`, or a wrong seal.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
-        raise Damaged(f"{path} is not JSON ({error}).") from error
+    return unsealed(read_unchecked(path), shown(path), required=False)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote.
+
+    Raises:
+        Damaged: as `read_json`, and where there is no seal.
+    """
+    return unsealed(read_unchecked(path), shown(path), required=True)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise Damaged(f"{shown(path)} {'is no file' if path.exists() else 'is missing'}.")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -129,14 +149,13 @@ def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Te
     Raises:
         Damaged: not readable as safetensors, or another hash.
     """
-    if not path.exists():
-        raise Damaged(f"{path} is missing.")
+    _check_file(path)
     if expected_sha256 is not None and sha256(path) != expected_sha256:
-        raise Damaged(f"{path} is damaged: its hash is not the one recorded when it was written.")
+        raise Damaged(f"{shown(path)} is damaged: its hash is not the one recorded when it was written.")
     try:
         return safetensors.torch.load_file(path)
     except Exception as error:  # safetensors raises its own class, OSError or ValueError, by the kind of damage
-        raise Damaged(f"{path} is not a readable safetensors file ({error}).") from error
+        raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error
 
 
 def sha256(path: Path) -> str:

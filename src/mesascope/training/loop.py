@@ -1,13 +1,12 @@
 """The training loop: resumable to the bit, stoppable at any moment, and loud when something goes wrong."""
 
 import dataclasses
-import json
 import logging
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,14 +19,17 @@ from tqdm import tqdm
 from mesascope.models.transformer import Transformer
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
-from mesascope.records.codec import from_json, to_json
+from mesascope.records.codec import to_json
+from mesascope.records.lines import append_line, keep_lines
+from mesascope.records.parsing import Damaged
 from mesascope.records.provenance import provenance
-from mesascope.records.store import Damaged, append_text, claim, read_json, sweep, write_json, write_text
+from mesascope.records.shown import shown
+from mesascope.records.store import claim, read_sealed, sweep, write_json
 from mesascope.tasks import LinearRegression
 from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
 from mesascope.training.curriculum import Course
 from mesascope.training.optimisers import Optimisers
-from mesascope.training.spec import TrainingSpec
+from mesascope.training.spec import TrainingSpec, difference
 
 log = logging.getLogger("mesascope")
 EVALUATION_PROMPTS = 8192
@@ -77,11 +79,12 @@ def train(
     """
     _check_device(device)
     with _stop_requested() as stop:
-        directory = _open(spec, Path(out), resume)
-        if resume and _is_finished(directory):
+        ended, last = _found(spec, Path(out), resume)
+        directory = _open(spec, Path(out))
+        if ended:
             return directory
         run = _Run(spec, directory, device)
-        start = run.restore() if resume else 0
+        start = run.restore(last)
         bar = tqdm(total=spec.steps, initial=start, disable=not progress, unit="step", dynamic_ncols=True)
         with bar:
             for batch in batches(spec, start, device):
@@ -162,7 +165,7 @@ class _Run:
         }
         if self.spec.curriculum is not None:
             line["active_dims"] = self.course.active
-        append_text(self.directory / "metrics.jsonl", json.dumps(line) + "\n")
+        append_line(self.directory / "metrics.jsonl", line)
         self.losses, self.timed_from, self.clock = [], self.step, now
         return mean
 
@@ -202,14 +205,11 @@ class _Run:
         for old in checkpoints.steps(folder)[:-2]:
             checkpoints.strip(checkpoints.stem(folder, old))
 
-    def restore(self) -> int:
-        """Take up the last intact resumable checkpoint; return its step (0 if there is none)."""
-        found = checkpoints.latest(self.directory / "checkpoints", resumable=True)
-        metrics = self.directory / "metrics.jsonl"
+    def restore(self, found: Checkpoint | None) -> int:
+        """Take up a resumable checkpoint, or begin if there is none; return the step."""
         step = 0 if found is None else found.step
-        if metrics.exists():
-            kept = [line for line in metrics.read_text().splitlines() if _step_of(line) <= step]
-            write_text(metrics, "".join(f"{line}\n" for line in kept))
+        if (metrics := self.directory / "metrics.jsonl").exists():
+            keep_lines(metrics, lambda line: line["step"] <= step)
         if found is None:
             return 0
         if found.extra["threads"] != torch.get_num_threads():
@@ -243,43 +243,64 @@ class _Run:
 @torch.no_grad()
 def evaluate(model: Transformer, task: LinearRegression, *, seed: int, device: str = "cpu") -> float:
     """Mean squared error at the query, over prompts that training never saw."""
-    prompts = task.sample(EVALUATION_PROMPTS, seed=seed, stream="evaluation", dtype=torch.float32).to(device)
     total = 0.0
-    for part in range(0, len(prompts), 1024):
-        p = prompts[part : part + 1024]
+    for start in range(0, EVALUATION_PROMPTS, 1024):
+        count = min(1024, EVALUATION_PROMPTS - start)
+        p = task.sample(count, seed=seed, stream="evaluation", start=start, dtype=torch.float32).to(device)
         total += float((model(p.xs, p.ys, p.queries) - p.targets).square().mean(-1).sum())
-    return total / len(prompts)
+    return total / EVALUATION_PROMPTS
 
 
-def _open(spec: TrainingSpec, out: Path, resume: bool) -> Path:
-    """The run directory, ready for this spec."""
+def _found(spec: TrainingSpec, out: Path, resume: bool) -> tuple[bool, Checkpoint | None]:
+    """Whether the directory's run has ended, and where to go on; all of it must be of this very spec. Writes nothing."""
     known = out / "spec.json"
     if known.exists():
-        there = from_json(TrainingSpec, read_json(known), "spec.json")
-        if there != spec:
+        try:
+            held = read_sealed(known)
+        except Damaged as error:
             raise ValueError(
-                f"out must be new, or a run of the same spec; {out} holds a run of another one. Choose another."
+                f"{error} Move it away: --resume then goes by the spec that the checkpoints hold."
+            ) from error
+        _check_same(spec, held, known)
+    if not resume:
+        if checkpoints.steps(out / "checkpoints") or (out / "model.json").exists():
+            raise ValueError(
+                f"out must be new; {shown(out)} holds this very run. Pass --resume to go on, or choose another."
             )
-        if not resume and (checkpoints.steps(out / "checkpoints") or (out / "model.json").exists()):
-            raise ValueError(f"out must be new; {out} holds this very run. Pass --resume to go on, or choose another.")
+        return False, None
+    ended = _ended(out)
+    last = ended or checkpoints.latest(out / "checkpoints", resumable=True)
+    if last is not None:
+        _check_same(spec, last.spec, out / ("checkpoints" if ended is None else "model.json"))
+    return ended is not None, last
+
+
+def _check_same(spec: TrainingSpec, held: Mapping[str, Any], where: Path) -> None:
+    if (differs := difference(spec, held)) is not None:
+        raise ValueError(
+            f"out must be new, or a run of the same spec; {shown(where)} is of another one, where {differs}. Choose another."
+        )
+
+
+def _ended(directory: Path) -> Checkpoint | None:
+    """The finished weights; those that are damaged are made again from the last checkpoint."""
+    if not (directory / "model.json").exists():
+        return None
+    try:
+        return checkpoints.read(directory / "model")
+    except Damaged as error:
+        log.warning("%s Making it again.", error)
+        return None
+
+
+def _open(spec: TrainingSpec, out: Path) -> Path:
+    """The run directory, ours and tidy, with the spec in it."""
     directory = claim(out)
     (directory / "checkpoints").mkdir(exist_ok=True)
     sweep(directory)
     sweep(directory / "checkpoints")
-    write_json(known, to_json(spec))
+    write_json(directory / "spec.json", to_json(spec))
     return directory
-
-
-def _is_finished(directory: Path) -> bool:
-    """Whether the run ended; finished weights that are damaged are made again from the last checkpoint."""
-    if not (directory / "model.json").exists():
-        return False
-    try:
-        checkpoints.read(directory / "model")
-    except Damaged as error:
-        log.warning("%s Making it again.", error)
-        return False
-    return True
 
 
 def _check_device(device: str) -> None:
@@ -292,13 +313,6 @@ def _check_device(device: str) -> None:
 
 def _on_grid(step: int, spec: TrainingSpec) -> bool:
     return step % spec.checkpoint_every == 0 or math.log2(step).is_integer() or step == spec.steps
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # a line cut off by a kill
 
 
 @contextmanager

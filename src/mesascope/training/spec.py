@@ -1,11 +1,13 @@
 """What a training run is: one frozen value, made by a function that returns it complete."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mesascope.models.transformer import TransformerConfig
-from mesascope.records.codec import check_choices, check_count
+from mesascope.records.codec import check_choices, check_count, to_json
+from mesascope.records.shown import shown
 from mesascope.tasks import LinearRegression
 
 MAX_STEPS = 100_000_000
@@ -132,6 +134,20 @@ class TrainingSpec:
             raise ValueError(
                 "supervision='everywhere' needs a model with answers='everywhere'; got 'query'. Set both, or neither."
             )
+
+
+def difference(spec: TrainingSpec, held: Mapping[str, Any]) -> str | None:
+    """The first field in which a spec differs from one that was written to disk, in words; None if they are the same."""
+    return _difference(to_json(spec), held, "")
+
+
+def _difference(given: Any, held: Any, where: str) -> str | None:
+    if isinstance(given, Mapping) and isinstance(held, Mapping):
+        if alone := sorted(given.keys() ^ held.keys()):
+            return f"{where or 'the spec'} {'lacks' if alone[0] in given else 'also has'} {shown(alone[0])}"
+        found = (_difference(given[name], held[name], f"{where}.{name}".lstrip(".")) for name in given)
+        return next(filter(None, found), None)
+    return None if given == held else f"{where} is {shown(held)} and not {shown(given)}"
 
 
 def query_only(layers: int, *, seed: int = 42) -> TrainingSpec:

@@ -2,13 +2,12 @@
 
 import importlib
 import inspect
-import json
 import re
 import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import torch
@@ -19,8 +18,11 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, nearest
-from mesascope.records.store import Damaged
+from mesascope.records.lines import read_lines
+from mesascope.records.parsing import Damaged
+from mesascope.records.shown import plain, said, shown
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
+from mesascope.training import TrainingSpec
 from mesascope.types import Subject
 
 HERE = Path(__file__).parent
@@ -54,10 +56,10 @@ def curve(reference: str) -> tuple[dict[str, float], ...]:
     path = HERE / f"{reference}.metrics.jsonl" if reference in names() else Path(reference) / "metrics.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"reference must be a name in the zoo or a run directory with a metrics.jsonl; got {reference!r}. "
+            f"reference must be a name in the zoo or a run directory with a metrics.jsonl; got {shown(reference)}. "
             "A checkpoint alone has no curve: give the run that it belongs to."
         )
-    return tuple(json.loads(line) for line in path.read_text("utf-8").splitlines())
+    return read_lines(path)
 
 
 def _shipped() -> set[str]:
@@ -86,7 +88,7 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
         return _factory(rest)
     if kind in ("hf", "gguf"):
         raise ValueError(
-            f"model {reference!r}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
+            f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
             "as python:module:factory."
         )
     if reference in _shipped():
@@ -97,7 +99,7 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     known = [*names(), *(f"construction:{name}" for name in CONSTRUCTIONS)]
     raise ValueError(
         f"model must be a name in the zoo ({', '.join(names())}), construction:NAME, python:module:factory, or a run "
-        f"directory or checkpoint; nothing is called {reference!r}.{nearest(reference, known)}"
+        f"directory or checkpoint; nothing is called {shown(reference)}.{nearest(reference, known)}"
     )
 
 
@@ -111,7 +113,7 @@ def default_task(subject: Subject) -> LinearRegression:
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
         if spec["task"].get("type") == GeneralisedLinearRegression.__name__:
             raise ValueError(
-                f"model {subject.name!r} must be made for linear regression, which all candidates solve; it is made for "
+                f"model {shown(subject.name)} must be made for linear regression, which all candidates solve; it is made for "
                 f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
                 "with run(GLMNewton(…), prompts)."
             )
@@ -129,7 +131,7 @@ def _construction(text: str) -> Subject:
     name, _, query = text.partition("?")
     if name not in CONSTRUCTIONS:
         raise ValueError(
-            f"construction must be one of {', '.join(CONSTRUCTIONS)}; got {name!r}.{nearest(name, list(CONSTRUCTIONS))}"
+            f"construction must be one of {', '.join(CONSTRUCTIONS)}; got {shown(name)}.{nearest(name, list(CONSTRUCTIONS))}"
         )
     make = CONSTRUCTIONS[name]
     parameters = inspect.signature(make).parameters
@@ -137,11 +139,11 @@ def _construction(text: str) -> Subject:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in parameters:
             raise ValueError(
-                f"construction:{name} has no option {key!r}; it has {', '.join(parameters)}."
+                f"construction:{name} has no option {shown(key)}; it has {', '.join(parameters)}."
                 f"{nearest(key, list(parameters))}"
             )
         if key in options:
-            raise ValueError(f"{key} of construction:{name} must be given once; got {query!r}.")
+            raise ValueError(f"{key} of construction:{name} must be given once; got {shown(query)}.")
         annotation = parameters[key].annotation
         kind = annotation if annotation in (int, float) else str
         try:
@@ -149,7 +151,7 @@ def _construction(text: str) -> Subject:
         except ValueError:
             wanted = "a whole number" if kind is int else "a number"
             raise ValueError(
-                f"{key} of construction:{name} must be {wanted}; got {value!r}. "
+                f"{key} of construction:{name} must be {wanted}; got {shown(value)}. "
                 f"Write {key}={parameters[key].default}, say."
             ) from None
     return make(**options)
@@ -158,34 +160,36 @@ def _construction(text: str) -> Subject:
 def _factory(text: str) -> Subject:
     module, _, attribute = text.partition(":")
     if not module or not attribute or module.startswith("."):
-        raise ValueError(f"a python reference must read python:package.module:factory; got 'python:{text}'.")
+        raise ValueError(f"a python reference must read python:package.module:factory; got {shown(f'python:{text}')}.")
     if "" not in sys.path:
         sys.path.insert(0, "")  # modules in the working directory, as `python -m` finds them
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"module {module!r} must be importable from here; {error}. Run where `python -c 'import {module}'` works."
+            f"module {shown(module)} must be importable from here; {said(error)}. Run where Python can import it."
         ) from error
     except Exception as error:  # it is the user's code, and may raise anything
-        raise ValueError(f"module {module!r} must be importable; it raised {_raised(error)}") from error
+        raise ValueError(f"module {shown(module)} must be importable; it raised {_raised(error)}") from error
     factory = getattr(found, attribute, None)
     if not callable(factory):
         known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
         what = "a callable without arguments" if hasattr(found, attribute) else f"defined in {module}"
-        raise ValueError(f"{attribute!r} of 'python:{text}' must be {what}; it is not.{nearest(attribute, known)}")
+        raise ValueError(
+            f"{shown(attribute)} of {shown(f'python:{text}')} must be {what}; it is not.{nearest(attribute, known)}"
+        )
     try:
         subject = factory()
         missing = [verb for verb in VERBS if not hasattr(subject, verb)]  # a property is computed, and may raise
     except Exception as error:
-        raise ValueError(f"'python:{text}' must return a subject; it raised {_raised(error)}") from error
+        raise ValueError(f"{shown(f'python:{text}')} must return a subject; it raised {_raised(error)}") from error
     if isinstance(subject, type):
         raise ValueError(
-            f"'python:{text}' must return a subject; got the class {subject.__name__} itself. Return an instance of it."
+            f"{shown(f'python:{text}')} must return a subject; got the class {subject.__name__} itself. Return an instance of it."
         )
     if missing:
         raise ValueError(
-            f"'python:{text}' must return a subject; got a {type(subject).__name__} without {', '.join(missing)}. "
+            f"{shown(f'python:{text}')} must return a subject; got a {type(subject).__name__} without {', '.join(missing)}. "
             "See mesascope.types.Subject."
         )
     return cast(Subject, subject)
@@ -194,9 +198,9 @@ def _factory(text: str) -> Subject:
 def _raised(error: Exception) -> str:
     """A user's exception in one line: class, message, place."""
     frames = traceback.extract_tb(error.__traceback__)
-    words = str(error).strip().splitlines()
+    words = said(error)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' + words[0] if words else ''}{place}."
+    return f"{type(error).__name__}{': ' + words if words else ''}{place}."
 
 
 def _find(path: Path) -> Path | None:
@@ -209,17 +213,15 @@ def _find(path: Path) -> Path | None:
         if not path.exists():
             return None
     except OSError as error:  # too long for a name, say
-        raise ValueError(f"model must be a model reference; {str(path)[:60]!r}… is none ({error.strerror}).") from error
+        raise ValueError(f"model must be a model reference; {shown(str(path))} is none ({error.strerror}).") from error
+    which = f"model {shown(str(path))} must be a run directory or a checkpoint"
     if path.suffix in FOREIGN:
         raise ValueError(
-            f"model {str(path)!r} must be a run directory or a checkpoint of mesascope; a {path.suffix} file may hold "
-            "code and is not opened here. Convert it with `mesascope convert`."
+            f"{which} of mesascope; a {path.suffix} file may hold code and is not opened here. Convert it with "
+            "`mesascope convert`."
         )
     if path.suffix not in (".json", ".safetensors"):
-        raise ValueError(
-            f"model {str(path)!r} must be a run directory or a checkpoint (.json with .safetensors beside it); it is "
-            "another file."
-        )
+        raise ValueError(f"{which} (.json with .safetensors beside it); it is another file.")
     return path.with_name(path.name.removesuffix(path.suffix).removesuffix(".weights"))
 
 
@@ -233,23 +235,41 @@ def _read(path: Path) -> Checkpoint:
         folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
         found = checkpoints.latest(folder)
     except Damaged as error:
-        raise ValueError(f"model {str(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"model {shown(str(path))} cannot be read: {error}") from error
     if found is None:
-        raise ValueError(f"model {str(path)!r} must be a run directory or a checkpoint; it holds no intact checkpoint.")
+        raise ValueError(
+            f"model {shown(str(path))} must be a run directory or a checkpoint; it holds no intact checkpoint."
+        )
     return found
 
 
 def _trained(name: str, where: Path, device: str) -> Subject:
     found = _read(where)
     try:
-        config = from_json(TransformerConfig, found.spec.get("model"), "spec.model")
+        config = _config(found.spec)
     except ValueError as error:
-        raise ValueError(f"model {name!r} cannot be read: {error}") from error
+        raise ValueError(f"model {shown(name)} cannot be read: {error}") from error
     model = _hold(config, found.weights, name)
     if any(not bool(torch.isfinite(p).all()) for p in model.parameters()):
-        raise ValueError(f"model {name!r} must have finite weights; it holds NaN or infinity. Train it again.")
+        raise ValueError(f"model {shown(name)} must have finite weights; it holds NaN or infinity. Train it again.")
     spec = {**found.spec, "step": found.step, "extra": found.extra}
     return TransformerSubject(name=name, model=model.to(device), spec=spec)
+
+
+def _config(spec: Mapping[str, Any]) -> TransformerConfig:
+    """The architecture that a specification says: one of a training run, or of a conversion, which knows less.
+
+    Raises:
+        ValueError: it lacks something, or has something that no specification has.
+    """
+    if spec.get("type") == TrainingSpec.__name__:
+        return from_json(TrainingSpec, spec, "spec", ours=True).model
+    if unknown := sorted(spec.keys() - {"name", "task", "model"}):
+        raise ValueError(
+            f"spec has a field {shown(unknown[0])}, and only that of a training run has more than name, task, model."
+        )
+    from_json(LinearRegression, spec.get("task"), "spec.task", ours=True)
+    return from_json(TransformerConfig, spec.get("model"), "spec.model", ours=True)
 
 
 def _hold(config: TransformerConfig, weights: dict[str, Tensor], name: str) -> Transformer:
@@ -257,20 +277,20 @@ def _hold(config: TransformerConfig, weights: dict[str, Tensor], name: str) -> T
     layers = len({key.split(".")[1] for key in weights if key.startswith("blocks.")})
     if layers != config.layers:
         raise ValueError(
-            f"model {name!r} must hold the weights of its own specification; it has {layers} layers, and the "
+            f"model {shown(name)} must hold the weights of its own specification; it has {layers} layers, and the "
             f"specification {config.layers}."
         )
     try:
         with torch.device("meta"):
             model = Transformer(config)
     except RuntimeError as error:  # sizes whose product no machine can hold
-        raise ValueError(f"model {name!r} must be of a size that can be built; {str(error).splitlines()[0]}") from error
+        raise ValueError(f"model {shown(name)} must be of a size that can be built; {said(error)}") from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in weights.items() if value.is_floating_point()}
     if wrong := sorted(key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)):
         key = wrong[0]
         raise ValueError(
-            f"model {name!r} must hold the weights of its own specification; {key} is {given.get(key, 'missing')} "
+            f"model {shown(name)} must hold the weights of its own specification; {plain(key)} is {given.get(key, 'missing')} "
             f"there and {expected.get(key, 'nothing')} in the specification."
         )
     model.load_state_dict(weights, assign=True)

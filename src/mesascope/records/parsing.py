@@ -1,0 +1,120 @@
+"""The one reader of JSON, and the seal by which a document of ours shows that nobody changed it."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mesascope.records.shown import shown
+
+SEAL = "content_sha256"
+"""The field of a document that holds the hash of all others."""
+LARGEST = 64 * 2**20  # bytes; the largest record of a study has 2 MiB
+DEEPEST = 64  # objects and lists inside one another; a record has a dozen
+DIGITS = 18  # of a whole number: what is larger fits no size, and no float says it exactly
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+class Damaged(ValueError):
+    """A file that is not what was written: truncated, altered, or of another kind."""
+
+
+class _Refused(ValueError):
+    """JSON by its grammar, but nothing that can be meant."""
+
+
+def parse(content: bytes, where: str) -> Any:
+    """JSON as Python values.
+
+    Args:
+        content: the file, or the line of it.
+        where: what messages call it.
+
+    Raises:
+        Damaged: not UTF-8, not JSON, larger than 64 MiB, nested more than 64 deep, a name twice in one object, a whole
+            number of more than 18 digits, or half a character.
+    """
+    if len(content) > LARGEST:
+        raise Damaged(f"{where} must be at most {LARGEST // 2**20} MiB; it has {len(content) / 2**20:.0f}.")
+    try:
+        value = json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_int=_whole)
+        _check(value, DEEPEST)
+    except UnicodeDecodeError as error:
+        raise Damaged(f"{where} is not JSON: its byte {error.start} is not UTF-8. Save it as UTF-8.") from error
+    except _Refused as error:
+        raise Damaged(f"{where} cannot be used: {error}") from error
+    except RecursionError as error:
+        raise Damaged(f"{where} is not JSON: it is nested without end.") from error
+    except ValueError as error:
+        raise Damaged(f"{where} is not JSON ({error}).") from error
+    return value
+
+
+def sealed(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with its seal.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not have.
+    """
+    read_back = json.loads(json.dumps(body, allow_nan=False))  # the hash is of what a reader will see
+    return {**read_back, SEAL: _digest(read_back)}
+
+
+def unsealed(document: Any, where: str, *, required: bool) -> Any:
+    """The document without its seal, which is checked.
+
+    Args:
+        document: what `parse` returned.
+        where: what messages call it.
+        required: whether it is one of ours, so that the seal must be there; what somebody wrote by hand has none.
+
+    Raises:
+        Damaged: the contents are not those that were sealed, or there is no seal where there must be one.
+    """
+    if not isinstance(document, dict) or SEAL not in document:
+        if required:
+            raise Damaged(f"{where} has no {SEAL}: it is damaged, or not written by this version of mesascope.")
+        return document
+    body = {name: value for name, value in document.items() if name != SEAL}
+    if document[SEAL] != _digest(body):
+        remedy = "" if required else " If the change is yours, take that field out."
+        raise Damaged(
+            f"{where} is damaged, or was changed after it was written: its {SEAL} is not that of its contents.{remedy}"
+        )
+    return body
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise _Refused(f"the name {shown(twice)} stands twice in one object. Keep one of them.")
+    return found
+
+
+def _whole(text: str) -> int:
+    digits = len(text.lstrip("-"))
+    if digits > DIGITS:
+        raise _Refused(
+            f"it holds a whole number of {digits} digits, and more than {DIGITS} are nothing that is counted here. Write a "
+            "large number as 1e20."
+        )
+    return int(text)
+
+
+def _check(value: Any, deeper: int) -> None:
+    if isinstance(value, str):
+        if (half := _HALF.search(value)) is not None:
+            raise _Refused(f"it holds {shown(half[0])}, which is half a character. Write both halves, or leave it out.")
+    elif isinstance(value, dict | list):
+        if deeper == 0:
+            raise _Refused(f"its values are nested more than {DEEPEST} deep.")
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check(item, deeper - 1)
