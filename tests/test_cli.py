@@ -148,11 +148,74 @@ def test_a_device_that_cannot_compute(command):
         )
 
 
-def test_more_memory_than_there_is_ends_with_1(command):
-    status, out, err = command("identify", GD, "--task", write("task.json", {"dim": 10**9}), *SMOKE)
+LARGE = {"dim": {"dim": 10**9}, "examples": {"examples": 10**17}, "queries": {"queries": 10**17}}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_more_memory_than_there_is_is_refused_with_what_would_be_needed(case, command):
+    task = write("task.json", LARGE[case])
+    for arguments in (("identify", GD, "--task", task, *SMOKE), ("examine", GD, "--task", task, "--out", "out")):
+        assert "GiB of memory, and this machine has" in refused(command, *arguments)
+
+
+def test_a_task_outside_the_domain_is_refused_before_anything_is_drawn(command, monkeypatch):
+    monkeypatch.setattr(ms.tasks.LinearRegression, "sample", lambda *_, **__: pytest.fail("drawn"))
+    task = write("task.json", {"dim": 2000, "examples": 5000})
+    for arguments in (("identify", "two-layer"), ("examine", "two-layer", "--out", "out")):
+        assert "dim must be 5 for this subject; got 2000" in refused(command, *arguments, "--task", task)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("you tried\nto"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_runs_out_at_work_ends_with_1(error, command, monkeypatch):
+    def run_out(*_, **__):
+        raise error
+
+    monkeypatch.setattr(ms, "identify", run_out)
+    status, out, err = command("identify", GD, *SMOKE)
     assert (status, out) == (1, "")
     assert "not enough memory" in err
     assert len(err.splitlines()) == 1
+
+
+HOSTILE = "\x1b[31mred\n\r\u202e\x9b"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("examine", HOSTILE),
+        ("identify", "two-layer", "--task", f"{HOSTILE}.json"),
+        ("identify", "two-layer", "--algorithms", HOSTILE),
+        ("identify", "two-layer", "--device", HOSTILE),
+        ("identify", f"python:{HOSTILE}:load"),
+        ("identify", f"construction:gradient-descent?{HOSTILE}=3"),
+        ("train", "foreign.json"),
+        ("train", HOSTILE),
+        ("train", "spec.json", "--out", f"{HOSTILE}/below"),
+        ("convert", f"{HOSTILE}.pt"),
+        ("study", "run", HOSTILE),
+        (HOSTILE,),
+    ],
+    ids=str,
+)
+def test_nothing_foreign_reaches_the_terminal_raw(arguments, command):
+    write("spec.json", SPEC)
+    write("foreign.json", {HOSTILE: 3, "name": "x"})
+    write(HOSTILE, "a file")
+    assert refused(command, *arguments).removesuffix("\n").isprintable()
+
+
+def test_what_is_said_of_a_run_under_a_hostile_name_is_inert(command, caplog):
+    """Names of directories, in a refusal, in a message and where all went well."""
+    out = HOSTILE.replace("\n", "")
+    status, said, _ = command("train", write("spec.json", SPEC), "--out", out)
+    assert (status, said.removesuffix("\n").isprintable()) == (0, True)
+    (Path(out) / "model.json").write_text("{")
+    assert command("train", "spec.json", "--out", out, "--resume")[0] == 0
+    assert "Making it again" in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
 # ----------------------------------------------------------------------------------------- what works

@@ -1,6 +1,7 @@
 """The vocabulary: what it accepts, what it refuses and in which words, and how it prints."""
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import jaxtyping
@@ -269,6 +270,12 @@ class TestDomain:
     def test_refuses_what_lies_outside_and_says_what_would_do(self, domain, message):
         with pytest.raises(ValueError, match=message):
             domain.check(prompts())
+
+    def test_a_task_is_checked_before_anything_is_drawn_from_it(self):
+        task = SimpleNamespace(dim=2000, examples=3)
+        Domain(dims=(2000,)).check(task)
+        with pytest.raises(ValueError, match="dim must be 5 for this subject; got 2000"):
+            Domain(dims=(5,)).check(task)
 
 
 class Mean:

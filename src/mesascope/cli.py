@@ -100,7 +100,8 @@ def _say(text: object) -> None:
 def _examine(options: argparse.Namespace) -> None:
     out = _out(options, "examine", options.model)
     subject, task = _subject_and_task(options)
-    subject.domain.check(task.sample(1, seed=options.seed))  # before anything is written
+    subject.domain.check(task)  # before prompts are drawn
+    task.sample(1, seed=options.seed)  # before anything is written
     record = ms.examine(
         subject, task, profile=options.profile, seed=options.seed, journal=out, progress=not options.json
     )

@@ -23,7 +23,7 @@ from mesascope.instruments import (
     stress,
 )
 from mesascope.instruments.channels import response
-from mesascope.instruments.identification import FAMILIES, identify, identify_path
+from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
@@ -132,7 +132,7 @@ def examine(
     if profile not in BUDGETS:
         raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
     budget, began = BUDGETS[profile], time.perf_counter()
-    subject.domain.check(task.sample(1, seed=seed))
+    check_sizes(subject, task, budget.identify)
     done = None if journal is None else Journal(journal, _fingerprint(subject, task, profile, seed))
     parts: dict[str, Part] = {}
     instruments = _instruments(subject, task, budget, seed)

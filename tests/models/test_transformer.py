@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mesascope.models.transformer import Transformer, TransformerConfig
+from mesascope.models.transformer import Transformer, TransformerConfig, count_parameters
 from mesascope.tasks import LinearRegression
 from mesascope.types import Prompts, Site
 
@@ -30,6 +30,14 @@ CONFIGS = {
     "no positions": {"positions": False},
     "one head": {"heads": 1},
 }
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_weights_are_counted_without_making_them(name: str) -> None:
+    config = dataclasses.replace(TINY, **CONFIGS[name])
+    assert count_parameters(config) == sum(p.numel() for p in Transformer(config).parameters())
+
+
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
 

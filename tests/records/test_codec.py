@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import json
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 
 from mesascope import tasks
 from mesascope.models.transformer import TransformerConfig
-from mesascope.records.codec import check_choices, check_count, from_json, nearest, to_json
+from mesascope.records.codec import check_choices, check_count, from_file, from_json, nearest, to_json
+from mesascope.records.parsing import parse
+from mesascope.records.store import write_json
 from mesascope.tasks import LinearRegression
-from mesascope.training import SPECS, TrainingSpec
+from mesascope.training import SPECS, Curriculum, TrainingSpec
 
 
 def later(kind: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -124,6 +127,8 @@ BAD: dict[str, tuple[type, object, str]] = {
     "union": (TrainingSpec, SPEC | {"clip": "no"}, r"clip must be a number or null; got 'no'"),
     "choice": (LinearRegression, {"weights": "Unit"}, r"weights must be one of 'unit', 'standard'; got 'Unit'"),
     "choice of another type": (LinearRegression, {"weights": []}, r"weights must be one of .*got \[\]"),
+    "type of a list": (LinearRegression, {"type": []}, r"LinearRegression\.type must be one of Lin.*got \[\]"),
+    "type of an object": (LinearRegression, {"inputs": {"type": {}}}, r"inputs\.type must be one of .*got \{\}"),
     "missing": (TrainingSpec, {"steps": 3}, r"TrainingSpec needs name: add it"),
     "list for an object": (LinearRegression, [1], r"LinearRegression must be an object describing .*got \[1\]"),
     "object for a list": (tasks.Eigenvalues, {"values": {"a": 1}}, r"values must be a list; got"),
@@ -137,6 +142,88 @@ def test_what_does_not_fit_is_refused_with_its_place(case: str) -> None:
     expected, data, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         from_json(expected, data)
+
+
+HELD: tuple[Any, ...] = (
+    tasks.Diagonal(), tasks.LogUniform(), tasks.Eigenvalues(values=(1.0,)), tasks.Toeplitz(), LinearRegression(),
+    tasks.GeneralisedLinearRegression(), Curriculum(), TrainingSpec(name="x", clip=1.0),
+)  # fmt: skip
+NUMBERS = [
+    (value, field.name)
+    for value in HELD
+    for field in dataclasses.fields(value)
+    if isinstance(getattr(value, field.name), float | tuple)
+]
+
+
+@pytest.mark.parametrize("bad", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 400], ids=lambda text: text[:9])
+@pytest.mark.parametrize(
+    ("value", "name"), NUMBERS, ids=lambda each: each if isinstance(each, str) else type(each).__name__
+)
+def test_every_number_of_a_configuration_is_finite(value: Any, name: str, bad: str, unchecked: None) -> None:
+    """What is not could not be written to disk, and a run would not be resumed."""
+    document = json.dumps(to_json(value))
+    held = json.dumps(to_json(getattr(value, name)))
+    given_bad = "[" + ", ".join([bad] * max(1, len(json.loads(held)))) + "]" if held.startswith("[") else bad
+    with pytest.raises(ValueError, match="must|whole number of 400 digits"):
+        from_json(type(value), parse(document.replace(f'"{name}": {held}', f'"{name}": {given_bad}').encode(), "x"))
+
+
+def test_a_number_too_large_for_a_float_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"noise must be a number; got a whole number of about 4\d\d digits"):
+        from_json(LinearRegression, {"noise": 10**450})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interval:
+    bounds: tuple[float, float] | None = None
+    several: tuple[float, ...] = ()
+
+
+def test_a_list_has_the_length_that_is_declared() -> None:
+    assert from_json(Interval, {"bounds": [1, 2], "several": []}) == Interval(bounds=(1.0, 2.0))
+    for bad in ([1], [1, 2, 3], []):
+        with pytest.raises(ValueError, match=r"Interval\.bounds must be .*got \["):
+            from_json(Interval, {"bounds": bad})
+
+
+def test_what_is_ours_is_whole_and_null_for_a_number_is_nan() -> None:
+    whole = to_json(tasks.Diagonal())
+    assert from_json(tasks.Covariance, whole, ours=True) == tasks.Diagonal()
+    for name in whole:
+        with pytest.raises(
+            ValueError, match=rf"Covariance.* (needs|must be one of) .*{'Diagonal' if name == 'type' else name}"
+        ):
+            from_json(tasks.Covariance, {k: v for k, v in whole.items() if k != name}, ours=True)
+    with pytest.raises(ValueError, match="needs type: add it"):
+        from_json(tasks.Identity, {"rotate": False}, ours=True)
+    found = from_json(Interval, {"type": "Interval", "bounds": None, "several": [None, 1]}, ours=True)
+    assert found.bounds is None
+    assert math.isnan(found.several[0])
+
+
+def test_a_file_is_named_with_the_field(tmp_path: Path) -> None:
+    (tmp_path / "task\x1b.json").write_text(json.dumps({"dim": "\x1b[31m" + "x" * 10**6}))
+    with pytest.raises(
+        ValueError, match=r"task\\x1b\.json: task\.dim must be a whole number; got '\\x1b\[31mxxx"
+    ) as caught:
+        from_file(LinearRegression, tmp_path / "task\x1b.json", "task")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+    (tmp_path / "task.json").write_text('{"dim": 0}')
+    with pytest.raises(ValueError, match=r"task\.json: task: dim must be a whole number of at least 1; got 0"):
+        from_file(LinearRegression, tmp_path / "task.json", "task")
+    with pytest.raises(ValueError, match=r"task must be a JSON file; .*none\.json is none"):
+        from_file(LinearRegression, tmp_path / "none.json", "task")
+
+
+def test_a_document_of_ours_may_be_read_and_a_changed_one_not(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    write_json(path, to_json(SPECS["two-layer"]))
+    assert from_file(TrainingSpec, path) == SPECS["two-layer"]
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(ValueError, match=r"was changed after .* If the change is yours, take that field out"):
+        from_file(TrainingSpec, path)
 
 
 def test_what_json_gets() -> None:

@@ -177,6 +177,17 @@ BAD = {
     "weights": (lambda: LinearRegression(weights="standart"), r"weights must be one of .*Did you mean 'standard'\?"),  # type: ignore[arg-type]
     "no prompts": (lambda: MIXED.sample(0, seed=0), r"n must be a whole number of at least 1; got 0\. Pass"),
     "start": (lambda: MIXED.sample(1, seed=0, start=-1), r"start must be .* at least 0; got -1\. Pass"),
+    "a far start": (
+        lambda: MIXED.sample(1, seed=0, start=2**63),
+        r"start must leave room .* got 9223372036854775808\.",
+    ),
+    "many prompts": (lambda: MIXED.sample(10**12, seed=0), r"drawing 1000000000000 prompts of dim=3, .* GiB of memory"),
+    "a dimension": (lambda: LinearRegression(dim=10**17).sample(1, seed=0), r"drawing 256 prompts of dim=1{1}0{17}, "),
+    "no end of examples": (
+        lambda: LinearRegression(examples=10**40).sample(1, seed=0),
+        r"needs about .* GiB of memory",
+    ),
+    "queries": (lambda: LinearRegression(queries=10**17).sample(1, seed=0), r"queries=10{17} needs about"),
     "seed": (lambda: MIXED.sample(1, seed=-1), r"seed and step must be 0 or more; got seed=-1"),
     "step": (lambda: generator(0, "test", -1), r"seed and step must be 0 or more; got seed=0, step=-1"),
 }
@@ -188,6 +199,25 @@ def test_bad_input_is_refused_with_argument_rule_value_and_remedy(case: str) -> 
     make, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        LinearRegression(dim=40, examples=100, queries=30),
+        LinearRegression(dim=120, examples=5, inputs=Gaussian(covariance=Diagonal(rotate=True))),
+        LinearRegression(dim=2, examples=3, queries=4000),
+    ],
+)
+def test_what_is_said_to_be_needed_goes_by_what_is_drawn(
+    task: LinearRegression, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least the prompts and one root of a covariance each, at most ten times that (measured: about twice the peak or half)."""
+    said: list[int] = []
+    monkeypatch.setattr("mesascope.tasks.linear.check_memory", lambda what, needed, remedy: said.append(needed))
+    prompts = task.sample(CHUNK, seed=0)
+    drawn = 8 * (prompts.xs.numel() + prompts.queries.numel() + CHUNK * task.dim**2)
+    assert drawn < said[0] < 10 * drawn
 
 
 def test_generators_depend_on_all_three_arguments() -> None:

@@ -16,6 +16,7 @@ from mesascope.records.store import read_sealed
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, train, train_many
 from mesascope.training.batches import Batch, batches, mean_squared_error
+from mesascope.training.size import check_fits
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
 
@@ -219,6 +220,14 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"betas": (0.9,)}, r"betas must be two numbers .*got \(0\.9,\)"),
     ({"betas": (0.9, 1.0)}, r"betas must be two numbers"),
     ({"clip": 0.0}, r"clip must be a positive norm, or None; got 0\.0"),
+    ({"clip": float("inf")}, r"clip must be a positive norm, or None; got inf"),
+    ({"clip": float("nan")}, r"clip must be a positive norm, or None; got nan"),
+    ({"weight_decay": 2147483647}, r"weight_decay must be .* below 1/learning_rate, .* got 2147483647"),
+    ({"weight_decay": 10.0, "learning_rate": 0.1}, r"weight_decay must be .* got 10\.0"),
+    ({"weight_decay": float("inf")}, r"weight_decay must be .* got inf"),
+    ({"model": TransformerConfig(layers=100_000)}, r"model\.layers must be at most 1,000; got 100,000\. A single step"),
+    ({"name": "\ud800"}, r"name must be a text of at most 200 characters that can be written; got '\\ud800'"),
+    ({"name": "x" * 201}, r"name must be a text of at most 200 characters .*got 'xxx"),
     ({"optimiser": "sgd"}, r"optimiser must be one of 'adam', 'adamw', 'muon'; got 'sgd'"),
     ({"schedule": "cosine"}, r"schedule must be one of .*got 'cosine'"),
     ({"supervision": "everywhere"}, r"supervision='everywhere' needs a model with answers='everywhere'; got 'query'"),
@@ -231,7 +240,39 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
 @pytest.mark.parametrize(("options", "message"), BAD, ids=str)
 def test_a_bad_spec_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TrainingSpec(name="x", **options)
+        TrainingSpec(**{"name": "x", **options})
+
+
+LARGE: dict[str, tuple[dict[str, Any], str]] = {
+    "layers": ({"model": TransformerConfig(layers=1000, width=1024)}, r"training layers=1000 of width=1024"),
+    "width": ({"model": TransformerConfig(width=10**17, heads=1)}, r"of width=10{17} and .* needs about .* GiB"),
+    "feedforward": ({"model": TransformerConfig(feedforward=10**17)}, r"feedforward=10{17} on batch=256"),
+    "positions": ({"model": TransformerConfig(examples=10**17)}, r"with positions for examples=10{17} needs"),
+    "batch": ({"batch": 10**9}, r"on batch=1000000000 with .* Take fewer layers, a smaller width, a smaller batch"),
+    "dimension": (
+        {"task": LinearRegression(dim=4000), "model": TransformerConfig(dim=4000), "batch": 4},
+        r"drawing 2048 prompts of dim=4000, examples=20 and queries=1 needs about",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_what_this_machine_cannot_hold_is_refused_before_anything_is_made(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesascope.records.memory.memory", lambda: 16 * 2**30)
+    options, message = LARGE[case]
+    spec = TrainingSpec(**{"name": "x", **options})
+    for begin in (lambda: train(spec, tmp_path / "run"), lambda: train_many(spec, (1, 2), tmp_path / "runs")):
+        with pytest.raises(ValueError, match=message):
+            begin()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_named_specs_fit_a_small_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesascope.records.memory.memory", lambda: 2 * 2**30)
+    check_fits(SPECS[name])
 
 
 def test_the_named_specs() -> None:

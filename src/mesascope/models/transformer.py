@@ -83,6 +83,18 @@ class TransformerConfig:
         return 2 if self.tokens == "interleaved" else 1
 
 
+def count_parameters(config: TransformerConfig) -> int:
+    """How many numbers a `Transformer` of this configuration has, without making one."""
+    width, inner = config.width, config.feedforward
+    norm = 2 * width if config.norm else 0
+    attention = 4 * width * width + 4 * width + norm
+    mlp = 2 * width * inner + inner + width + norm if inner else 0
+    positions = config.width * (config.examples * config.tokens_per_example + 1) if config.positions else 0
+    embedding = width * (config.dim + (config.tokens == "pairs")) + width
+    unembedding = width + 1 + (2 * width if config.final_norm else 0)
+    return embedding + positions + config.layers * (attention + mlp) + unembedding
+
+
 Touch = Callable[[Site, Tensor], Tensor]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,

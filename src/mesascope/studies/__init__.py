@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from mesascope.records.codec import nearest
 from mesascope.records.provenance import provenance
+from mesascope.records.shown import shown
 from mesascope.studies import (
     covariance_stress,
     depth_loss,
@@ -88,9 +89,9 @@ def run_study(
         ValueError: an unknown study or profile, or a directory that is not ours.
     """
     if name not in STUDIES:
-        raise ValueError(f"study must be one of {', '.join(STUDIES)}; got {name!r}.{nearest(name, list(STUDIES))}")
+        raise ValueError(f"study must be one of {', '.join(STUDIES)}; got {shown(name)}.{nearest(name, list(STUDIES))}")
     if profile not in PROFILES:
-        raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {profile!r}.")
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {shown(profile)}.")
     study, began, notes = STUDIES[name], time.perf_counter(), ()
 
     def run(profile: Profile) -> tuple[Session, Found]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.records.codec import check_choices
+from mesascope.records.shown import shown
 from mesascope.seeds import generator
 
 Scale = Literal["mean", "largest", "smallest", "determinant"]
@@ -163,7 +164,7 @@ class Eigenvalues(Covariance):
     def __post_init__(self) -> None:
         if not self.values or not all(0 < value < math.inf for value in self.values):
             raise ValueError(
-                f"values must be positive, finite eigenvalues, at least one; got {self.values}. For a direction "
+                f"values must be positive, finite eigenvalues, at least one; got {shown(self.values)}. For a direction "
                 "without variance pass a small number, such as 1e-6."
             )
 
@@ -189,7 +190,7 @@ class Toeplitz(Covariance):
     def __post_init__(self) -> None:
         if not -1 < self.correlation < 1:
             raise ValueError(
-                f"correlation must lie between -1 and 1, both excluded; got {self.correlation}. Pass 0.99 for inputs "
+                f"correlation must lie between -1 and 1, both excluded; got {shown(self.correlation)}. Pass 0.99 for inputs "
                 "that are nearly equal."
             )
 

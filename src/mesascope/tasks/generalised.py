@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.records.codec import check_choices, check_count
+from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks.inputs import Gaussian, Inputs
 from mesascope.tasks.linear import CHUNK, LinearRegression
@@ -53,7 +54,7 @@ class GeneralisedLinearRegression:
             check_count(name, getattr(self, name))
         if not 0 < self.strength <= STRONGEST:
             raise ValueError(
-                f"strength must be above 0 and at most {STRONGEST}; got {self.strength}. It is the standard deviation of "
+                f"strength must be above 0 and at most {STRONGEST}; got {shown(self.strength)}. It is the standard deviation of "
                 "wᵀx: pass 1.0 for labels with a fair share of noise."
             )
 

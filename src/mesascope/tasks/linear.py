@@ -7,10 +7,13 @@ from typing import Literal
 import torch
 
 from mesascope.records.codec import check_choices, check_count
+from mesascope.records.memory import check_memory
+from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks.inputs import Gaussian, Inputs
 from mesascope.types import Prompts
 
+LAST = 2**62  # prompts are numbered in 64 bits
 CHUNK = 256  # prompts drawn from one generator; part of what a seed means, so never changed
 
 
@@ -45,7 +48,7 @@ class LinearRegression:
             check_count(name, getattr(self, name))
         if not 0 <= self.noise < math.inf:
             raise ValueError(
-                f"noise must be a standard deviation, 0 or more and finite; got {self.noise}. Pass 0 for exact labels."
+                f"noise must be a standard deviation, 0 or more and finite; got {shown(self.noise)}. Pass 0 for exact labels."
             )
 
     @property
@@ -75,10 +78,15 @@ class LinearRegression:
             dtype: precision of the result; the drawing itself is in float64.
 
         Raises:
-            ValueError: ``n`` below 1, or ``start`` below 0.
+            ValueError: ``n`` below 1, ``start`` below 0, or more prompts than this machine can hold.
         """
         check_count("n", n)
         check_count("start", start, least=0)
+        if start + n > LAST:
+            raise ValueError(
+                f"start must leave room for n prompts below number {LAST:,}; got {shown(start)}. Begin at 0."
+            )
+        self.check_memory(n)
         first, last = start // CHUNK, (start + n - 1) // CHUNK
         chunks = [self._chunk(seed, stream, c) for c in range(first, last + 1)]
         skip = start - first * CHUNK
@@ -91,6 +99,19 @@ class LinearRegression:
             strata=column("strata", torch.int64),
             stratum_names=self.inputs.covariance.names,
         )
+
+    def check_memory(self, n: int) -> None:
+        """Raise unless this machine can hold ``n`` prompts, and what it takes to draw them.
+
+        Raises:
+            ValueError: saying how much would be needed.
+        """
+        covariance = self.inputs.covariance
+        points = self.examples + self.queries
+        drawing = CHUNK * self.dim * ((4 if covariance.rotate else 1) * self.dim + 4 * points)
+        held = 3 * CHUNK * -(-n // CHUNK) * (points * (self.dim + 1) + 2 * self.dim)
+        what = f"drawing {max(n, CHUNK)} prompts of dim={self.dim}, examples={self.examples} and queries={self.queries}"
+        check_memory(what, 8 * (drawing + held), "Take fewer of what is largest.")
 
     def _chunk(self, seed: int, stream: str, chunk: int) -> dict[str, torch.Tensor]:
         def rng(name: str) -> torch.Generator:

@@ -11,6 +11,9 @@ from mesascope.models.transformer import Transformer
 from mesascope.training.spec import Supervision, TrainingSpec
 from mesascope.types import Prompts
 
+AHEAD = 2048
+"""Prompts that are drawn together, where a batch has fewer."""
+
 
 class Batch(NamedTuple):
     """One step's prompts, and of them only what a step reads. (Checking `Prompts` would make a GPU wait every step.)"""
@@ -24,7 +27,7 @@ class Batch(NamedTuple):
 
 def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
     """The batches of steps ``start``, ``start + 1``, …; drawn some steps ahead, since drawing has a fixed cost."""
-    ahead = max(1, 2048 // spec.batch)
+    ahead = max(1, AHEAD // spec.batch)
     for first in range(start, spec.steps, ahead):
         count = min(ahead, spec.steps - first)
         drawn = spec.task.sample(

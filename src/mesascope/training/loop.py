@@ -23,12 +23,13 @@ from mesascope.records.codec import to_json
 from mesascope.records.lines import append_line, keep_lines
 from mesascope.records.parsing import Damaged
 from mesascope.records.provenance import provenance
-from mesascope.records.shown import shown
+from mesascope.records.shown import said, shown
 from mesascope.records.store import claim, read_sealed, sweep, write_json
 from mesascope.tasks import LinearRegression
 from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
 from mesascope.training.curriculum import Course
 from mesascope.training.optimisers import Optimisers
+from mesascope.training.size import EVALUATED, check_fits
 from mesascope.training.spec import TrainingSpec, difference
 
 log = logging.getLogger("mesascope")
@@ -72,12 +73,14 @@ def train(
         The run directory.
 
     Raises:
-        ValueError: the directory is not usable for this spec, or there is no such device.
+        ValueError: the directory is not usable for this spec, the spec needs more memory than there is, or there is no
+            such device.
         Diverged: a loss or a weight that is not finite.
         Interrupted: SIGINT or SIGTERM arrived; the state was saved. (A second one does not wait for that.)
         OSError: the disk is full, say. The last checkpoint is intact, and resuming goes on from there.
     """
     _check_device(device)
+    check_fits(spec)
     with _stop_requested() as stop:
         ended, last = _found(spec, Path(out), resume)
         directory = _open(spec, Path(out))
@@ -120,8 +123,10 @@ def train_many(
         ValueError: no seeds, one given twice, or one below 0.
     """
     if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be one or more different numbers; got {list(seeds)}. Name each seed once.")
+        raise ValueError(f"seeds must be one or more different numbers; got {shown(list(seeds))}. Name each seed once.")
     specs = [dataclasses.replace(spec, seed=seed) for seed in seeds]  # all checked before the first one trains
+    for each in specs:
+        check_fits(each)
     directory = claim(out)
     return tuple(
         train(each, directory / f"seed-{each.seed}", resume=resume, device=device, progress=progress) for each in specs
@@ -244,8 +249,8 @@ class _Run:
 def evaluate(model: Transformer, task: LinearRegression, *, seed: int, device: str = "cpu") -> float:
     """Mean squared error at the query, over prompts that training never saw."""
     total = 0.0
-    for start in range(0, EVALUATION_PROMPTS, 1024):
-        count = min(1024, EVALUATION_PROMPTS - start)
+    for start in range(0, EVALUATION_PROMPTS, EVALUATED):
+        count = min(EVALUATED, EVALUATION_PROMPTS - start)
         p = task.sample(count, seed=seed, stream="evaluation", start=start, dtype=torch.float32).to(device)
         total += float((model(p.xs, p.ys, p.queries) - p.targets).square().mean(-1).sum())
     return total / EVALUATION_PROMPTS
@@ -307,8 +312,9 @@ def _check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # what torch raises differs by what is missing
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device must be one that this machine has; got {device!r} ({reason}). Pass 'cpu'.") from error
+        raise ValueError(
+            f"device must be one that this machine has; got {shown(device)} ({said(error)}). Pass 'cpu'."
+        ) from error
 
 
 def _on_grid(step: int, spec: TrainingSpec) -> bool:

@@ -11,6 +11,8 @@ from mesascope.records.shown import shown
 from mesascope.tasks import LinearRegression
 
 MAX_STEPS = 100_000_000
+MAX_LAYERS = 1000
+LONGEST_NAME = 200
 Supervision = Literal["query", "everywhere"]
 
 
@@ -47,7 +49,7 @@ class Curriculum:
             check_count(name, getattr(self, name))
         if not 0 < self.below < 1:
             raise ValueError(
-                f"below must be a share of the error of answering zero, between 0 and 1; got {self.below}. "
+                f"below must be a share of the error of answering zero, between 0 and 1; got {shown(self.below)}. "
                 "A value that works: 0.25."
             )
 
@@ -99,6 +101,11 @@ class TrainingSpec:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if len(self.name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in self.name):
+            raise ValueError(
+                f"name must be a text of at most {LONGEST_NAME} characters that can be written; got {shown(self.name)}. "
+                "Leave out halves of characters; a word or two will do."
+            )
         for name in ("steps", "batch", "checkpoint_every", "log_every"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, least=0)
@@ -106,16 +113,22 @@ class TrainingSpec:
             raise ValueError(
                 f"steps must be at most {MAX_STEPS:,}; got {self.steps:,}. No run would end: source B takes 200,000."
             )
+        if self.model.layers > MAX_LAYERS:
+            raise ValueError(
+                f"model.layers must be at most {MAX_LAYERS:,}; got {self.model.layers:,}. A single step would take minutes: "
+                "source B's deepest network has 8."
+            )
         for name, holds, rule, remedy in (
             ("learning_rate", 0 < self.learning_rate < 10, "lie between 0 and 10", "0.0003 is source B's"),
             ("warmup", 0 < self.warmup < 1, "be a share of the steps between 0 and 1", "0.1 is source B's"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "be 0 or more, and finite", "0 is none"),
+            ("weight_decay", 0 <= self.weight_decay * self.learning_rate < 1,
+             "be 0 or more, and below 1/learning_rate, from where on a step would take all of a weight", "0 is none"),
             ("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "be two numbers from 0 to below 1",
              "(0.9, 0.999) is usual"),
-            ("clip", self.clip is None or self.clip > 0, "be a positive norm, or None", "None, for no bound"),
+            ("clip", self.clip is None or 0 < self.clip < math.inf, "be a positive norm, or None", "None, for no bound"),
         ):  # fmt: skip
             if not holds:
-                raise ValueError(f"{name} must {rule}; got {getattr(self, name)}. A value that works: {remedy}.")
+                raise ValueError(f"{name} must {rule}; got {shown(getattr(self, name))}. A value that works: {remedy}.")
         if self.task.dim != self.model.dim:
             raise ValueError(
                 f"task.dim must equal model.dim; got {self.task.dim} and {self.model.dim}. Give both the same."

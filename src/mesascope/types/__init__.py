@@ -12,6 +12,7 @@ On the ``position`` axis of an activation the queries always come last.
 from mesascope.types.problems import (
     Iterates,
     Prompts,
+    Sizes,
     Status,
 )
 from mesascope.types.results import (
@@ -64,6 +65,7 @@ __all__ = (
     "Record",
     "Scalar",
     "Site",
+    "Sizes",
     "Status",
     "StudyResult",
     "Subject",

@@ -4,10 +4,26 @@ import dataclasses
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+@runtime_checkable
+class Sizes(Protocol):
+    """Whatever says how large its problems are: prompts, and tasks."""
+
+    @property
+    def dim(self) -> int:
+        """How many coordinates an input has."""
+        ...
+
+    @property
+    def examples(self) -> int:
+        """How many pairs a prompt shows."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

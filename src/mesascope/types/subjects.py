@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.types.problems import Prompts
+from mesascope.types.problems import Prompts, Sizes
 
 _HOOKS = {
     "embed": "hook_embed",
@@ -112,13 +112,13 @@ class Domain:
     dims: tuple[int, ...] | range | None = None
     examples: tuple[int, ...] | range | None = None
 
-    def check(self, prompts: Prompts) -> None:
-        """Raise if the prompts lie outside the domain.
+    def check(self, problems: Sizes) -> None:
+        """Raise if problems lie outside the domain: prompts, or a task before any are drawn from it.
 
         Raises:
             ValueError: with the rule that was broken.
         """
-        for name, allowed, actual in (("dim", self.dims, prompts.dim), ("examples", self.examples, prompts.examples)):
+        for name, allowed, actual in (("dim", self.dims, problems.dim), ("examples", self.examples, problems.examples)):
             if allowed is not None and actual not in allowed:
                 run = isinstance(allowed, range) and allowed.step == 1 and len(allowed) > 2
                 text = f"{allowed[0]} to {allowed[-1]}" if run else ", ".join(map(str, allowed))

@@ -19,6 +19,7 @@ from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.provenance import provenance
+from mesascope.records.shown import shown
 from mesascope.records.store import MARKER, claim, read_json, sha256
 from mesascope.tasks import LinearRegression
 
@@ -208,7 +209,9 @@ def _wanted(like: Path) -> dict[str, Any]:
         raise ValueError(f"like must be a JSON file with a TransformerConfig; there is no file {str(like)!r}.")
     wanted = read_json(like)
     if not isinstance(wanted, dict):
-        raise ValueError(f"like must hold a JSON object with fields of a TransformerConfig; {like} holds {wanted!r}.")
+        raise ValueError(
+            f"like must hold a JSON object with fields of a TransformerConfig; {like} holds {shown(wanted)}."
+        )
     return wanted
 
 
@@ -227,7 +230,7 @@ def _config(read: dict[str, int], wanted: dict[str, Any], most: int, path: Path)
     for name, value in {**FIXED, **read}.items():
         if name != "examples" and (asked := getattr(config, name)) != value:
             raise ValueError(
-                f"{name} must be {value!r} for {path}; like says {asked!r}. Leave it out: only heads and examples are "
+                f"{name} must be {value!r} for {path}; like says {shown(asked)}. Leave it out: only heads and examples are "
                 "not in the weights."
             )
     if config.examples > most:

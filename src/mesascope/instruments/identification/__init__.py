@@ -50,14 +50,11 @@ def identify(
         progress: is told what comes next.
 
     Raises:
-        ValueError: unknown candidates, or a task or distribution outside the subject's domain.
+        ValueError: unknown candidates, a task or distribution outside the subject's domain, or one whose prompts need more
+            memory than there is.
     """
     chosen(algorithms, task.noise)  # unknown names are refused before any work
-    deciding = discriminating(task, subject.domain)
-    if distribution is not None:
-        deciding = replace(distribution, name="discriminating")
-        subject.domain.check(deciding.task.sample(1, seed=seed))
-    subject.domain.check(task.sample(1, seed=seed))
+    deciding = check_sizes(subject, task, prompts, distribution)
     control = untrained(subject, seed + 1)
     verdicts: dict[str, DistributionVerdict] = {}
     broken: tuple[Measurement, ...] = ()
@@ -71,6 +68,32 @@ def identify(
         verdicts[where.name] = verdict
         pictures += drawn
     return _verdict(subject.name, verdicts, broken, pictures)
+
+
+def check_sizes(
+    subject: Subject, task: LinearRegression, prompts: int, distribution: Distribution | None = None
+) -> Distribution | None:
+    """Raise unless the subject can take the prompts that `identify` asks it, and this machine can hold them.
+
+    Arguments are those of `identify`.
+
+    Returns:
+        The prompts that decide; None where there are none but the training distribution's.
+
+    Raises:
+        ValueError: a task or a distribution outside the subject's domain, or more memory than there is.
+    """
+
+    def checked(where: Distribution) -> Distribution:
+        subject.domain.check(where.task)
+        where.task.check_memory(READING * prompts)
+        return where
+
+    checked(training(task))  # before the other is derived from it
+    if distribution is not None:
+        return checked(replace(distribution, name="discriminating"))
+    deciding = discriminating(task, subject.domain)
+    return None if deciding is None else checked(deciding)
 
 
 def identify_path(
@@ -171,4 +194,4 @@ def _verdict(
     )
 
 
-__all__ = ("FAMILIES", "Family", "identify", "identify_path")
+__all__ = ("FAMILIES", "Family", "check_sizes", "identify", "identify_path")

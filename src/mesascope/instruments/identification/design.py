@@ -83,7 +83,7 @@ def design_prompts(
     names = tuple(family.name for family in compared(candidates, task.noise, noise))
     standard = varied(task, domain).task
     home = replace(training(task).task, dim=standard.dim, examples=standard.examples)
-    domain.check(home.sample(1, seed=seed))
+    domain.check(home)
     far = distance(home, standard, seed=seed)
     limit = far if limit is None else limit
     if not 0 <= limit < math.inf:

@@ -31,6 +31,7 @@ from mesascope.algorithms import (
     Ridge,
 )
 from mesascope.records.codec import nearest
+from mesascope.records.shown import shown
 
 Value = float | Tensor
 
@@ -285,7 +286,8 @@ def chosen(names: Sequence[str] | None, noise: float = 0.0) -> tuple[Family, ...
     for name in wanted:
         if name not in known:
             raise ValueError(
-                f"algorithms must be among the candidates {', '.join(sorted(known))}; got {name!r}.{nearest(name, sorted(known))}"
+                f"algorithms must be among the candidates {', '.join(sorted(known))}; got {shown(name)}."
+                f"{nearest(name, sorted(known))}"
             )
     return tuple(f for f in families if f.name in wanted or f.algorithm_name in wanted)
 

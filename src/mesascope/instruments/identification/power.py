@@ -18,6 +18,7 @@ from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, Distribution, discriminating
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import contrasts, discrepancy, noisy
+from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.types import Control, Domain, Measurement
@@ -206,7 +207,7 @@ def compared(names: Sequence[str], label_noise: float, noise: float) -> list[Fam
         raise ValueError(f"noise must be a share of the target's variance in [0, 1); got {noise}.")
     families = [_family(name, label_noise) for name in names]
     if len({family.name for family in families}) < max(2, len(families)):
-        raise ValueError(f"compare must name two different candidates, or more; got {', '.join(map(repr, names))}.")
+        raise ValueError(f"compare must name two different candidates, or more; got {', '.join(map(shown, names))}.")
     return families
 
 
