@@ -22,6 +22,7 @@ from mesascope.instruments import (
     spectrum,
     stress,
 )
+from mesascope.instruments.applicability import check_task
 from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
@@ -127,8 +128,10 @@ def examine(
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: an unknown profile, a task outside the subject's domain, or a journal directory that is not ours.
+        ValueError: a task that is no linear regression, an unknown profile, a task outside the subject's domain, or a
+            journal directory that is not ours.
     """
+    check_task(task)
     if profile not in BUDGETS:
         raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
     budget, began = BUDGETS[profile], time.perf_counter()

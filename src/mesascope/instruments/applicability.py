@@ -1,15 +1,34 @@
 """What an instrument needs of a subject, and how it says that it finds it wanting."""
 
+import dataclasses
 from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.tasks import LinearRegression
 from mesascope.types import Prompts, Site, Subject
 
 
 class NotApplicable(ValueError):
     """An instrument that cannot be used on this subject, with the reason; an examination goes on without it."""
+
+
+def check_task(task: object) -> None:
+    """Check that a task is a linear regression, which is what all candidates solve.
+
+    Raises:
+        ValueError: it is something else; what it lacks is named.
+    """
+    if isinstance(task, LinearRegression):
+        return
+    what = f"the class {task.__name__} itself" if isinstance(task, type) else f"a {type(task).__name__}"
+    wanted = [*(field.name for field in dataclasses.fields(LinearRegression)), "weight_variance", "sample"]
+    lacks = ", ".join(name for name in wanted if not hasattr(task, name))
+    raise ValueError(
+        f"task must be a LinearRegression, which all candidates solve; got {what}{lacks and f' without {lacks}'}. "
+        "Pass mesascope.tasks.LinearRegression(dim=5, examples=20), say: other tasks cannot be examined yet."
+    )
 
 
 def residual_sites(subject: Subject) -> tuple[Site, ...]:

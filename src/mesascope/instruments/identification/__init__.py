@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from mesascope.instruments.applicability import untrained
+from mesascope.instruments.applicability import check_task, untrained
 from mesascope.instruments.identification.answer import answer
 from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import FAMILIES, Family, chosen
@@ -50,9 +50,10 @@ def identify(
         progress: is told what comes next.
 
     Raises:
-        ValueError: unknown candidates, a task or distribution outside the subject's domain, or one whose prompts need more
-            memory than there is.
+        ValueError: a task that is no linear regression, unknown candidates, a task or distribution outside the subject's
+            domain, or one whose prompts need more memory than there is.
     """
+    check_task(task)
     chosen(algorithms, task.noise)  # unknown names are refused before any work
     deciding = check_sizes(subject, task, prompts, distribution)
     control = untrained(subject, seed + 1)
@@ -110,6 +111,7 @@ def identify_path(
 
     Arguments and exceptions are those of `identify`; there is an answer for each of ``readouts``.
     """
+    check_task(task)
     families = chosen(algorithms, task.noise)
     distribution = distribution or discriminating(task, subject.domain) or training(task)
     control = untrained(subject, seed + 1)
