@@ -514,6 +514,16 @@ class EditsACopy(Honest):
 
 
 @breaks("an intervention takes effect")
+class EditsTheLastSiteOnly(Honest):
+    """What is put in further up is captured, and then the pass goes on from what it had computed before."""
+
+    def trace(self, prompts, *, capture=(), interventions=()):
+        shown = super().trace(prompts, capture=capture, interventions=interventions)
+        last = [i for i in interventions if i.site == self.path[-1]]
+        return dataclasses.replace(shown, predictions=super().trace(prompts, interventions=last).predictions)
+
+
+@breaks("an intervention takes effect")
 class WritesIntoWhatEditsReturn(Honest):
     def readout(self, activation, site):
         answers = super().readout(activation.clone(), site)
@@ -699,6 +709,13 @@ def test_a_broken_subject_is_told_which_promise_it_breaks(name, unchecked):
     where = str(violation) if promise == "captured alone" else promises(violation)
     assert promise in where
     assert all(fault.observed and fault.remedy for fault in violation.faults)
+
+
+def test_the_sites_at_which_edits_do_nothing_are_named(unchecked):
+    subject = EditsTheLastSiteOnly()
+    violation = caught(check_subject, subject)
+    [fault] = [fault for fault in violation.faults if fault.promise == "an intervention takes effect"]
+    assert fault.observed == (f"a large edit at {subject.path[0]} leaves the predictions as they were",)
 
 
 def test_all_that_is_broken_is_said_at_once(unchecked):

@@ -41,13 +41,24 @@ def test_it_is_a_subject(scripted):
     check_subject(scripted)
 
 
-def test_only_the_last_layer_is_read(scripted, prompts):
+def test_what_an_edit_adds_stays_to_the_end(scripted, prompts):
     def zeroed(layer: int) -> torch.Tensor:
         edit = Intervention(site=Site(layer=layer, kind="resid_post"), edit=torch.zeros_like)
         return scripted.trace(prompts, interventions=[edit]).predictions
 
-    assert torch.equal(zeroed(1), script(prompts)[-1])
+    _, middle, last = script(prompts)
+    torch.testing.assert_close(zeroed(1), last - middle)
     assert bool((zeroed(2) == 0).all())
+
+
+def test_an_answer_that_is_lost_in_the_middle_is_lost_there_alone(prompts):
+    def lost(p: Prompts) -> torch.Tensor:
+        first, middle, last = script(p)
+        return torch.stack([first, middle * float("nan"), last])
+
+    subject = Scripted(name="lost", layers=3, script=lost)
+    keep = [Intervention(site=site, edit=lambda stream: stream) for site in subject.path]
+    assert torch.equal(subject.trace(prompts, interventions=keep).predictions, script(prompts)[-1])
 
 
 def test_what_follows_an_algorithm_is_at_the_steps_it_is_given(prompts):

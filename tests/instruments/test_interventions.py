@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from mesascope.instruments.interventions import replace, replace_head
-from mesascope.types import Site
+from mesascope.instruments.interventions import inert_sites, replace, replace_head
+from mesascope.models.constructions import conjugate_gradient, gradient_descent
+from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
+from mesascope.types import Site, Trace
 
 RESID = Site(layer=0, kind="resid_mid")
 
@@ -68,3 +70,37 @@ def test_positions_of_a_pattern_are_refused():
 def test_heads_are_apart_at_z_only():
     with pytest.raises(ValueError, match=r"site must be a z site.*got blocks.0.hook_resid_mid"):
         replace_head(RESID, 0, torch.zeros(()))
+
+
+class Deaf:
+    """A subject that captures what edits return at some sites and goes on from what it had."""
+
+    def __init__(self, subject, deaf):
+        self.subject, self.deaf = subject, deaf
+        self.name, self.domain, self.sites, self.path = "deaf", subject.domain, subject.sites, subject.path
+        self.readout = subject.readout
+
+    def trace(self, prompts, *, capture=(), interventions=()):
+        heard = [i for i in interventions if i.site.layer not in self.deaf]
+        return self.subject.trace(prompts, capture=capture, interventions=heard)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("deaf", [(), (0,), (1, 3)])
+@pytest.mark.parametrize("subject", [gradient_descent(layers=4), conjugate_gradient(iterations=2)], ids=str)
+def test_sites_at_which_a_large_edit_does_nothing_are_found_in_any_unit(subject, deaf, scale):
+    inputs = Gaussian(covariance=Eigenvalues(values=(scale,) * 3))
+    prompts = LinearRegression(dim=3, examples=8, inputs=inputs).sample(6, seed=0)
+    assert inert_sites(Deaf(subject, deaf), prompts) == tuple(subject.path[layer] for layer in deaf)
+
+
+def test_an_edit_that_makes_an_answer_no_number_has_acted():
+    prompts = LinearRegression(dim=3, examples=8).sample(6, seed=0)
+    network = gradient_descent(layers=2)
+
+    class Fragile(Deaf):
+        def trace(self, prompts, *, capture=(), interventions=()):
+            trace = super().trace(prompts, capture=capture, interventions=interventions)
+            return Trace(predictions=trace.predictions * (float("nan") if interventions else 1.0), activations={})
+
+    assert inert_sites(Fragile(network, ()), prompts) == ()

@@ -17,7 +17,7 @@ from mesascope.types import Domain, Intervention, Prompts, Site, Trace
 class Scripted:
     """A subject whose stream holds, at a query, the answer of the script and the query itself.
 
-    Only the last layer's stream is read, by the answer; an edit elsewhere changes what is captured there and nothing else.
+    What an edit adds stays in the stream to the end, as in a residual network whose layers do not look at it.
 
     Attributes:
         name: for reports.
@@ -48,9 +48,12 @@ class Scripted:
         taps = Taps(self.sites, capture, interventions)
         p = prompts.to(dtype=torch.float64)
         shown = torch.cat([p.ys[..., None], p.xs], -1)
-        stream = shown[:, :0]
+        stream, added = shown[:, :0], None
         for site, answers in zip(self.sites, self.script(p), strict=True):
-            stream = taps(site, torch.cat([shown, torch.cat([answers[..., None], p.queries], -1)], 1))
+            written = torch.cat([shown, torch.cat([answers[..., None], p.queries], -1)], 1)
+            stream = taps(site, written if added is None else written + added)
+            if interventions:
+                added = (stream - written).nan_to_num(nan=0.0, posinf=float("inf"), neginf=float("-inf"))
         taps.finish()
         return Trace(predictions=stream[:, p.examples :, 0], activations=taps.activations)
 

@@ -1,13 +1,16 @@
-"""Edits of activations that instruments share: put in another value, whole or in part."""
+"""Edits of activations that instruments share: put in another value, whole or in part; and whether an edit acts at all."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mesascope.types import Intervention, Site
+from mesascope.seeds import generator
+from mesascope.types import Intervention, Prompts, Site, Subject
 
 Positions = Literal["query", "context", "all"]
+LARGE = 10.0
+"""Root mean squares of an activation by which a large edit moves each of its numbers."""
 
 
 def replace(
@@ -64,6 +67,30 @@ def replace_head(site: Site, head: int, value: Tensor, *, strength: float = 1.0)
         return new
 
     return Intervention(site=site, edit=edit)
+
+
+def inert_sites(subject: Subject, prompts: Prompts, *, seed: int = 0) -> tuple[Site, ...]:
+    """The sites of the path at which a large edit leaves the answers as they are: the subject drops what is put in there.
+
+    The edit adds random numbers at all positions, so that no single channel decides.
+    """
+    answers = subject.trace(prompts).predictions
+    plain = answers.double()
+    least = float(plain.abs().max()) * torch.finfo(answers.dtype).eps ** 0.5
+
+    def push(site: Site) -> Intervention:
+        def edit(activation: Tensor) -> Tensor:
+            noise = torch.randn(activation.shape, generator=generator(seed, f"large edit/{site}"), dtype=torch.float64)
+            size = activation.double().square().mean().sqrt()
+            return activation + (LARGE * (size if size > 0 else 1.0) * noise.to(activation.device)).to(activation.dtype)
+
+        return Intervention(site=site, edit=edit)
+
+    def moved(site: Site) -> bool:
+        found = subject.trace(prompts, interventions=[push(site)]).predictions.double()
+        return not bool(((found - plain).abs() <= least).all())  # what is no number any more has moved
+
+    return tuple(site for site in subject.path if not moved(site))
 
 
 def _blend(activation: Tensor, value: Tensor, strength: float) -> Tensor:

@@ -5,8 +5,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from mesascope.instruments.interventions import replace
-from mesascope.testing.comparison import distance
+from mesascope.instruments.interventions import inert_sites, replace
+from mesascope.testing.comparison import copy, distance
 from mesascope.testing.faults import describe
 from mesascope.testing.viewing import View
 from mesascope.types import Intervention, Site
@@ -105,10 +105,16 @@ def check_idle_edits(view: View) -> None:
 
 
 def check_real_edits(view: View) -> None:
-    """What is put in at the last site of path arrives."""
+    """What is put in at the last site of path arrives, and a large edit acts at every site."""
     subject, report = view.subject, view.report
     if not subject.path:
         return
+    remedy = "go on from what edit returns: later layers read what was put in, not what they had computed before"
+    with report.keeping(EFFECT, remedy):
+        if inert := inert_sites(subject, copy(view.prompts)):
+            report.broken(
+                EFFECT, f"a large edit at {', '.join(map(str, inert))} leaves the predictions as they were", remedy
+            )
     last, count = subject.path[-1], view.queries
     order = torch.arange(len(view.prompts)).roll(1)
     donor = view.trace(view.prompts[order], capture=[last])

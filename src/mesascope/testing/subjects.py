@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
@@ -66,17 +66,22 @@ def check_subject(subject: object, task: LinearRegression | None = None, *, seed
     ):
         with report.keeping(f"the check of {_words(check)} runs to its end", "see the error itself, further up"):
             check(view)
+        _check_state(subject, held, report)  # after each: what every pass turns over is back after two
     if before:
         with report.keeping(UNCHANGED, UNDO):
             for name in moved(before, fingerprint(subject, prompts)):
                 report.broken(UNCHANGED, f"{name} differ from those at the start", UNDO)
-    for name in altered(held, state(subject)):
-        report.broken(UNCHANGED, f"{name} are not as they were", UNDO)
+    _check_state(subject, held, report)
     report.close()
 
 
 UNCHANGED = "a subject is after an examination what it was before"
 UNDO = "keep no state between calls; remove hooks in a finally block; put the network in evaluation mode once, when loading"
+
+
+def _check_state(subject: object, held: Mapping[str, object], report: Inspection) -> None:
+    for name in altered(held, state(subject)):
+        report.broken(UNCHANGED, f"{name} are not as they were", UNDO)
 
 
 # --------------------------------------------------------------------------------------------- what it says of itself
