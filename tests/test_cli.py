@@ -322,3 +322,16 @@ def test_ctrl_c_ends_a_training_process_with_130_and_it_can_be_resumed(command):
     assert "Traceback" not in err
     assert "--resume" in err.splitlines()[-1]
     assert ms.load("run").domain.dims == (2,)
+
+
+def test_a_failed_control_is_said_in_the_terminal_too(cheap, command, monkeypatch):
+    status, out, _ = command("examine", GD, *SMOKE, "--out", "sound")
+    assert status == 0
+    assert "did not come out" not in out
+    broken = {"instrument": "probes", "control": "a planted target", "expected": "at least 0.9", "observed": "0.2"}
+    part = examining.Part(controls=({**broken, "kind": "positive", "holds": False},))
+    monkeypatch.setattr(examining, "_known_subjects", lambda seed: part)
+    status, out, _ = command("examine", GD, *SMOKE, "--out", "broken")
+    assert status == 0
+    assert "controls did not come out as they must (probes). What rests on them should not be relied on" in out
+    assert "probes, a planted target: must be at least 0.9; observed 0.2." in out

@@ -13,14 +13,15 @@ from torch import Tensor
 import mesascope as ms
 from mesascope.algorithms import GradientDescent, run
 from mesascope.examine import BUDGETS, Budget, examine
-from mesascope.instruments import INSTRUMENTS, NotApplicable, causal
+from mesascope.instruments import INSTRUMENTS, NotApplicable, causal, spectrum
+from mesascope.instruments.invariance import invariances
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
-from mesascope.models.constructions import gradient_descent
+from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
-from mesascope.types import Domain, Figure, Intervention, Prompts, Site, Trace
+from mesascope.types import Control, Domain, Figure, Intervention, Prompts, Site, Trace
 
 module = importlib.import_module("mesascope.examine")  # the façade has a function of this name
 TASK = LinearRegression(dim=3, examples=8)
@@ -168,6 +169,47 @@ def test_a_model_of_ones_own_without_untrained_control_or_spec(small):
     page = ms.report.page(record)
     assert "two steps &lt;b&gt;" in page
     assert "two steps <b>" not in page
+
+
+def test_a_subject_that_drops_edits_is_told_so(small):
+    """What is put in after its first layer is captured, and the answer goes its own way."""
+    record = examine(Foreign(), LinearRegression(dim=4, examples=12), profile="smoke")
+    [row] = [row for row in record.controls if row["instrument"] == "subject"]
+    assert row["holds"] is False
+    assert row["observed"] == "does nothing at blocks.0.hook_resid_post"
+    said, *each = ms.report.failures(record)
+    assert "(subject" in said
+    assert any("blocks.0.hook_resid_post" in line for line in each)
+
+
+@pytest.mark.parametrize(("dim", "examples"), [(5, 20), (1, 4), (5, 1), (2, 2)])
+def test_degenerate_cases_raise_no_false_alarm(dim, examples):
+    """Layers that hold nothing yet, one example, one dimension: they are left out of the checks, with the reason."""
+    subject, task = conjugate_gradient(iterations=3), LinearRegression(dim=dim, examples=examples)
+    found = [*invariances(subject, task, prompts=30), *causal.causal(subject, task, n=8, fit=16)]
+    if examples >= dim:
+        found += spectrum.spectral_response(subject, task, prompts=40)
+    rows = [row for row in module._checks(found) if row["control"] != "planted gradient descent"]  # wants more prompts
+    assert [row for row in rows if row["holds"] is False] == []
+    left_out = {row["instrument"]: row["left out"] for row in rows if row["left out"]}
+    assert ("1 of 4: a single example has no other order" in left_out.values()) == (examples == 1)
+    assert ("the answer is 0 there" in left_out.get("spectrum", "")) == (examples >= dim)
+
+
+def test_a_check_that_nothing_could_be_put_to_is_neither_passed_nor_failed():
+    silent = Control(kind="positive", name="a learner that breaks it", value=0.0, degenerate="there is no order")
+    fit = Control(kind="positive", name="a learner that breaks it", value=1.0)
+    made = {"instrument": "invariance", "quantity": "violation", "value": 0.0, "interval": None, "n": 3}
+
+    def checked(*controls):
+        [row] = module._checks([ms.Measurement(**made, controls=(control,)) for control in controls])
+        return row
+
+    row = checked(silent, silent)
+    assert (row["holds"], row["observed"], row["left out"]) == (None, None, "2 of 2: there is no order")
+    row = checked(silent, fit, fit)
+    assert (row["holds"], row["observed"], row["left out"]) == (True, "1 to 1", "1 of 3: there is no order")
+    assert checked(fit)["left out"] == ""
 
 
 def test_one_dimension_has_no_conditioning_to_vary(small):

@@ -110,7 +110,7 @@ def _examine(options: argparse.Namespace) -> None:
         _print_document(record)
         return
     _say(record.verdict)
-    for sentence in ms.report.sentences(record.verdict):
+    for sentence in (*ms.report.sentences(record.verdict), *ms.report.failures(record)):
         _say(f"  {sentence}")
     _say(f"{out / 'report.html'}\n{out / 'record.json'}")
 

@@ -25,6 +25,7 @@ from mesascope.instruments import (
 from mesascope.instruments.applicability import check_task
 from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
+from mesascope.instruments.interventions import inert_sites
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
@@ -89,6 +90,10 @@ BUDGETS: Mapping[str, Budget] = {
         causal=512,
     ),
 }
+
+
+EDITED = 8
+"""Prompts on which it is tried whether edits act."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +185,7 @@ def examine(
         verdict=verdict,
         measurements=tuple(measurements),
         skipped=skipped,
-        controls=(*_checks(measurements), *known.controls),
+        controls=(_edits(subject, task, seed), *_checks(measurements), *known.controls),
         figures=tuple(ordered),
         provenance=provenance(
             command="examine",
@@ -283,14 +288,17 @@ EXPECTED: Mapping[tuple[str, str, str], tuple[str, Callable[[float], bool]]] = {
     ("spectrum", _FILTER, "largest error on planted gradient descent"): ("at most 0.1", lambda v: v <= 0.1),
     (patching.NAME, patching.TRANSFER.name, patching.SELF): ("0 exactly", lambda v: v == 0),
     (patching.NAME, patching.TRANSFER.name, patching.EVERYTHING): ("1 within 0.001", lambda v: abs(v - 1) < 1e-3),
-    (causal.NAME, causal.AGREEMENT.name, causal.KNOWN_NETWORK): ("1 within 1e-9", lambda v: abs(v - 1) < 1e-9),
+    (causal.NAME, causal.AGREEMENT.name, causal.KNOWN_NETWORK): (
+        f"1 within {causal.EXACT:g}",
+        lambda v: abs(v - 1) <= causal.EXACT,
+    ),
     (causal.NAME, causal.READ.name, causal.PROBED_NETWORK): ("at least 0.99", lambda v: v >= 0.99),
 }
 """Controls whose value is known beforehand, by instrument, quantity and name: what it must be, in words and as a test."""
 
 
 def _checks(measurements: list[Measurement]) -> list[dict[str, Scalar]]:
-    """Did the controls with an exact expectation meet it?"""
+    """Did the controls with an exact expectation meet it? Degenerate cases are left out, and the row says why."""
     rows: list[dict[str, Scalar]] = []
     for (instrument, quantity, name), (words, holds) in EXPECTED.items():
         seen = [
@@ -301,18 +309,33 @@ def _checks(measurements: list[Measurement]) -> list[dict[str, Scalar]]:
             if control.name == name
         ]
         if seen:
-            values = [control.value for control in seen]
+            values = [control.value for control in seen if not control.degenerate]
+            reasons = "; ".join(dict.fromkeys(control.degenerate for control in seen if control.degenerate))
             rows.append(
                 {
                     "instrument": instrument,
                     "control": name,
                     "kind": seen[0].kind,
                     "expected": words,
-                    "observed": f"{min(values):.3g} to {max(values):.3g}",
-                    "holds": all(map(holds, values)),
+                    "observed": f"{min(values):.3g} to {max(values):.3g}" if values else None,
+                    "holds": all(map(holds, values)) if values else None,
+                    "left out": reasons and f"{len(seen) - len(values)} of {len(seen)}: {reasons}",
                 }
             )
     return rows
+
+
+def _edits(subject: Subject, task: LinearRegression, seed: int) -> dict[str, Scalar]:
+    """Does the subject act on what is put into it? Patching, ablation and the causal test rest on that."""
+    inert = inert_sites(subject, task.sample(EDITED, seed=seed, stream="edits"), seed=seed)
+    return {
+        "instrument": "subject",
+        "control": "a large edit at every site of the path",
+        "kind": "positive",
+        "expected": "moves the answers",
+        "observed": f"does nothing at {', '.join(map(str, inert))}" if inert else f"at all {len(subject.path)} it does",
+        "holds": not inert,
+    }
 
 
 def _known_subjects(seed: int) -> Part:

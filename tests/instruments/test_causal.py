@@ -282,3 +282,16 @@ def test_the_figure_shows_the_controls_and_can_be_drawn(on_conjugate_gradient):
     assert draw(drawn)["data"]["values"]
     assert {"conjugate-gradient", "random direction, conjugate-gradient"} <= {row["prediction"] for row in drawn.rows}
     assert min(row["agreement"] for row in drawn.rows) >= -1
+
+
+@pytest.mark.parametrize(("dim", "examples"), [(2, 1), (5, 1), (2, 2), (4, 16)])
+def test_a_known_network_is_no_control_of_what_divides_by_almost_nothing(dim, examples):
+    """With one example there is nothing left to divide; in a square of two, a donor's residual may meet a flat direction."""
+    task = LinearRegression(dim=dim, examples=examples)
+    found = causal.causal(conjugate_gradient(iterations=3), task, n=64, fit=24, queries=2)
+    controls = [c for m in of(found) for c in m.controls if c.name == causal.KNOWN_NETWORK]
+    told = [c for c in controls if not c.degenerate]
+    assert told
+    assert all(c.value == pytest.approx(1, abs=causal.EXACT) for c in told)
+    assert (len(told) == len(controls)) == ((dim, examples) != (2, 2))
+    assert all("almost nothing" in c.degenerate for c in controls if c not in told)

@@ -1,6 +1,7 @@
 """What each learner breaks is found, and nothing else."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from mesascope.algorithms import (
     run,
 )
 from mesascope.instruments.invariance import INVARIANCES, figure, invariances
-from mesascope.tasks import Diagonal, Gaussian, LinearRegression
+from mesascope.tasks import Diagonal, Eigenvalues, Gaussian, LinearRegression
 
 # Axis-aligned and ill-conditioned: an isotropic task hardly shows a learner's preferred axes.
 TASK = LinearRegression(dim=4, examples=8, queries=4, inputs=Gaussian(covariance=Diagonal(condition=30.0)))
@@ -89,3 +90,30 @@ def test_the_figure_is_a_table_of_all(violations):
     found = violations(lambda p: torch.zeros(1, *p.targets.shape, dtype=torch.float64))
     drawn = figure(tuple(found.values()))
     assert [row["invariance"] for row in drawn.rows] == list(INVARIANCES)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize(("dim", "examples"), [(1, 1), (1, 2), (1, 400), (4, 1), (4, 8), (40, 400), (60, 3)])
+def test_the_controls_hold_at_any_size_and_in_any_unit(plant_path, look, dim, examples, scale):
+    """Labels of 1e-6 and 1e6 among them; one example alone has no other order, and says so."""
+    inputs = Gaussian(covariance=Eigenvalues(values=(scale,) * dim))
+    task = LinearRegression(dim=dim, examples=examples, inputs=inputs)
+    silent = plant_path(path_of=lambda p: torch.zeros(1, *p.targets.shape, dtype=torch.float64), layers=1)
+    for m in invariances(silent, task, prompts=60):
+        kept, broken = m.controls
+        assert abs(kept.value) < 1e-9
+        if m.coordinates["invariance"] == "permutation" and examples == 1:
+            assert broken.degenerate == "a single example has no other order"
+        else:
+            assert broken.value > 0.1
+            assert not broken.degenerate
+
+
+def test_the_controls_do_not_depend_on_the_unit(plant_path):
+    silent = plant_path(path_of=lambda p: torch.zeros(1, *p.targets.shape, dtype=torch.float64), layers=1)
+    found = [
+        [m.controls[1].value for m in invariances(silent, replace(TASK, inputs=inputs), prompts=16)]
+        for inputs in (Gaussian(covariance=Eigenvalues(values=(s,) * TASK.dim)) for s in (1e-12, 1.0, 1e12))
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    assert found[2] == pytest.approx(found[1], rel=1e-9)

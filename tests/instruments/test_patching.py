@@ -91,3 +91,10 @@ def test_the_table_says_whose_answer_it_is(found):
     rows = {(row["patched"], row["site"]): row["answer"] for row in patching.figure(found).rows}
     assert rows["query", PRE] == rows["context", MID] == "recipient's"
     assert rows["query", MID] == rows["context", PRE] == "donor's"
+
+
+def test_where_donor_and_recipient_get_the_same_answers_nothing_can_be_transferred(planted, task, look):
+    """A subject that answers from the query alone."""
+    found = patching.patching(dataclasses.replace(planted, trained=False), task, **SIZE)
+    for m in found:
+        assert all(bool(c.degenerate) == (m.quantity == "transfer") for c in m.controls)

@@ -1,6 +1,7 @@
 """The spectral response of subjects whose filter is known in closed form."""
 
 import importlib
+import math
 
 import pytest
 import torch
@@ -136,3 +137,27 @@ def test_the_figure_holds_the_subject_and_the_curves(measured):
 def test_fewer_examples_than_dimensions_have_no_exact_spectrum(plant_path):
     with pytest.raises(NotApplicable, match="need examples >= dim; the task has 3 and 5"):
         spectrum.spectral_response(plant_path(path_of=descent, layers=4), LinearRegression(dim=5, examples=3))
+
+
+def test_where_nothing_is_answered_there_is_nothing_to_describe(plant_path, look):
+    """Layer 1 holds nothing yet, layer 3 is lost: no R², and no control that would pass for a broken one."""
+
+    def late(prompts):
+        answers = descent(prompts)[:3].clone()
+        answers[0], answers[2] = 0.0, float("nan")
+        return answers
+
+    subject = plant_path(path_of=late, layers=3)
+    found = spectrum.spectral_response(subject, TASK, prompts=PROMPTS, readout="own")
+    silent, answered, lost = (look[0](found, "R² of a spectral form", layer=layer) for layer in (1, 2, 3))
+    for m, why in ((silent, "the answer is 0 there"), (lost, "the answer is NaN or infinite there")):
+        assert math.isnan(m.value)
+        assert m.interval is None
+        [stranger] = [c for c in m.controls if c.name == "another prompt's channels"]
+        assert math.isnan(stranger.value)
+        assert why in stranger.degenerate
+    assert answered.value > 0.99
+    assert not any(c.degenerate for c in answered.controls)
+    caption = spectrum.figure(found, {}).caption
+    assert "no answer yet after layer 1" in caption
+    assert "nan" not in caption

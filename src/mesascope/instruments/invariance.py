@@ -31,10 +31,15 @@ Predict = Callable[[Prompts], Float[Tensor, "batch query"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Case:
-    """Prompts to run, and what the last one's prediction must be given those of the others."""
+    """Prompts to run, and what the last one's prediction must be given those of the others.
+
+    ``breaks`` is a learner for which it is not so, in any number of dimensions and examples and in any unit: its
+    violation does not fall with their number, as that of a learner would which only noise makes uneven.
+    """
 
     prompts: tuple[Prompts, ...]
     expected: Callable[[list[Tensor]], Tensor]
+    breaks: Predict
 
 
 def invariances(
@@ -44,8 +49,8 @@ def invariances(
     divided by V_p, clipped at 4. 0 is invariant.
 
     Controls: gradient descent (implies all four; must be 0 up to rounding) and a learner that breaks the invariance on
-    purpose (squared labels for ``additive`` and ``homogeneous``, the first coordinate alone for ``rotation``, the last label
-    for ``permutation``).
+    purpose (the absolute values of Xᵀy for ``additive``, squared labels with their signs for ``homogeneous``, the query's first
+    coordinate alone for ``rotation``, the last label for ``permutation``). A single example has no other order.
 
     Args:
         subject: what to examine.
@@ -55,18 +60,14 @@ def invariances(
     """
     cases = _cases(task, seed, prompts)
     draws = bootstrap.weights(prompts, seed=seed, strata=cases["permutation"].prompts[0].strata)
-    learners: dict[str, Predict] = {
-        "additive": lambda p: (p.queries @ (p.xs.mT @ p.ys.square()[..., None]))[..., 0] / p.examples,
-        "homogeneous": lambda p: (p.queries @ (p.xs.mT @ p.ys.square()[..., None]))[..., 0] / p.examples,
-        "rotation": lambda p: p.queries[..., 0] * (p.xs[..., 0] * p.ys).mean(-1, keepdim=True),
-        "permutation": lambda p: run(LastLabel(), p).predictions[1],
-    }
+    unit = cases["homogeneous"].prompts[0].xs.square().mean()  # of the inputs, squared
     found = []
     for name, case in cases.items():
         violation = _violation(lambda p: answers(subject, p), case)
         value, interval = bootstrap.estimate(violation[:, None], lambda m: m[:, 0], draws)
-        kept = _violation(lambda p: run(GradientDescent(step_size=0.2), p, steps=3).predictions[-1], case)
-        broken = _violation(learners[name], case)
+        kept = _violation(lambda p: run(GradientDescent(step_size=0.2 / float(unit)), p, steps=3).predictions[-1], case)
+        broken = _violation(case.breaks, case)
+        alone = "a single example has no other order" if name == "permutation" and task.examples == 1 else ""
         found.append(
             Measurement(
                 instrument="invariance",
@@ -78,7 +79,9 @@ def invariances(
                 coordinates={"invariance": name, "transformation": WORDS[name]},
                 controls=(
                     Control(kind="negative", name="gradient descent", value=float(kept.mean())),
-                    Control(kind="positive", name="a learner that breaks it", value=float(broken.mean())),
+                    Control(
+                        kind="positive", name="a learner that breaks it", value=float(broken.mean()), degenerate=alone
+                    ),
                 ),
             )
         )
@@ -131,9 +134,33 @@ def _cases(task: LinearRegression, seed: int, count: int) -> dict[str, _Case]:
     doubled = replace(base, ys=2 * base.ys, target_variance=4 * base.target_variance)
     rotated = replace(base, xs=base.xs @ turn, queries=base.queries @ turn)
     shuffled = replace(base, xs=base.xs.gather(1, order[..., None].expand_as(base.xs)), ys=base.ys.gather(1, order))
+    label, size = base.ys.square().mean().sqrt(), base.xs.square().mean()
+
+    def correlate(p: Prompts, labels: Tensor) -> Tensor:
+        return (labels[:, None] @ p.xs)[:, 0] / (p.examples * size)
+
+    def answer(p: Prompts, weights: Tensor) -> Tensor:
+        return (p.queries @ weights[..., None])[..., 0]
+
     return {
-        "additive": _Case(prompts=(base, other, both), expected=lambda given: (given[0] + given[1]) / 2**0.5),
-        "homogeneous": _Case(prompts=(base, doubled), expected=lambda given: 2 * given[0]),
-        "rotation": _Case(prompts=(base, rotated), expected=lambda given: given[0]),
-        "permutation": _Case(prompts=(base, shuffled), expected=lambda given: given[0]),
+        "additive": _Case(
+            prompts=(base, other, both),
+            expected=lambda given: (given[0] + given[1]) / 2**0.5,
+            breaks=lambda p: answer(p, correlate(p, p.ys).abs()),
+        ),
+        "homogeneous": _Case(
+            prompts=(base, doubled),
+            expected=lambda given: 2 * given[0],
+            breaks=lambda p: answer(p, correlate(p, p.ys * p.ys.abs() / label)),
+        ),
+        "rotation": _Case(
+            prompts=(base, rotated),
+            expected=lambda given: given[0],
+            breaks=lambda p: p.queries[..., 0] / size.sqrt() * p.ys.square().mean(-1, keepdim=True).sqrt(),
+        ),
+        "permutation": _Case(
+            prompts=(base, shuffled),
+            expected=lambda given: given[0],
+            breaks=lambda p: run(LastLabel(), p).predictions[1],
+        ),
     }

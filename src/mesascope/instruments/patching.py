@@ -31,6 +31,9 @@ POSITIONS: tuple[Positions, ...] = ("query", "context")
 
 SELF = "patched with itself"
 EVERYTHING = "everything patched at the first site"
+NOTHING = 1e-6
+"""Answers that differ by less than this share of them (root mean squares) are the same."""
+ALIKE = "donor and recipient get the same answers, so that there is nothing to transfer"
 
 
 def pairs(task: LinearRegression, n: int, *, seed: int = 0, queries: int = 8) -> tuple[Prompts, Prompts]:
@@ -59,7 +62,7 @@ def patching(
 
     Errors are against the right answers on either side, as mean squares and over the variance of the target. The
     *transfer* is Σ(patched − recipient's)(donor's − recipient's)/Σ(donor's − recipient's)² over the model's own
-    answers: 0 where nothing changed, 1 where it answers as for the donor.
+    answers: 0 where nothing changed, 1 where it answers as for the donor; not a number where both get the same answers.
 
     Controls. Positive: everything patched at the first site, which makes the pass the donor's own. Negative: the same
     site patched with the recipient's own stream at all positions, which changes nothing, to the bit.
@@ -80,6 +83,9 @@ def patching(
     parts = [_patched(subject, donors[i : i + batch], recipients[i : i + batch], sites) for i in range(0, n, batch)]
     answers = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     draws = bootstrap.weights(n, seed=seed, strata=recipients.strata)
+    donor, recipient = answers["", "donor"], answers["", "recipient"]
+    alike = (donor - recipient).square().mean() <= NOTHING**2 * recipient.square().mean()
+    degenerate = {EVERYTHING: ALIKE, SELF: ALIKE} if alike else {}
     known = {key: _sums(value, answers, donors, recipients) for key, value in answers.items()}
     found: list[Measurement] = []
     for site in sites:
@@ -94,6 +100,7 @@ def patching(
                         coordinates={"site": str(site), "positions": positions},
                         positive={EVERYTHING: known["", "donor into recipient"][quantity]},
                         negative={SELF: known[str(site), "self"][quantity]},
+                        degenerate=degenerate if quantity is TRANSFER else {},
                     )
                 )
     return tuple(found)

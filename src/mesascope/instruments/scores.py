@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -77,6 +78,7 @@ def measure(
     coordinates: Mapping[str, Scalar],
     positive: Mapping[str, Tensor | float] | None = None,
     negative: Mapping[str, Tensor | float] | None = None,
+    degenerate: Mapping[str, str] | None = None,
 ) -> Measurement:
     """A statistic of the subject with the same statistic of its controls.
 
@@ -85,15 +87,17 @@ def measure(
         sums: each prompt's contributions (one column may go without its axis).
         draws: from `bootstrap.weights`. Fewer prompts than draws use the first columns.
         positive, negative: each control's contributions, or its value where that is known without sampling.
+        degenerate: for controls whose value says nothing in this case, by name: why.
     """
     value, interval = _estimate(quantity, sums, draws)
     controls: list[Control] = []
-    for name, case in (positive or {}).items():
-        known, bounds = _estimate(quantity, case, draws)
-        controls.append(Control(kind="positive", name=name, value=known, interval=bounds))
-    for name, case in (negative or {}).items():
-        known, bounds = _estimate(quantity, case, draws)
-        controls.append(Control(kind="negative", name=name, value=known, interval=bounds))
+    kinds: tuple[tuple[Literal["positive", "negative"], Mapping[str, Tensor | float]], ...]
+    kinds = (("positive", positive or {}), ("negative", negative or {}))
+    for kind, cases in kinds:
+        for name, case in cases.items():
+            known, bounds = _estimate(quantity, case, draws)
+            why = (degenerate or {}).get(name, "")
+            controls.append(Control(kind=kind, name=name, value=known, interval=bounds, degenerate=why))
     return Measurement(
         instrument=instrument,
         quantity=quantity.name,

@@ -6,6 +6,7 @@ the algorithm is assumed but that form, and the held-out R² says whether the fo
 adapts to each prompt (Krylov methods), and near 0 where there is no such filter at all.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,13 +20,15 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.channels import SpectralChannels, features, knots, response
 from mesascope.instruments.identification.paths import Splits, paths
-from mesascope.instruments.scores import partners
+from mesascope.instruments.scores import explained, partners
 from mesascope.tasks import Gaussian, LinearRegression, LogUniform
 from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, bounds
 
 LOW, HIGH, KNOTS = 0.02, 3.0, 14
 PLANTED = GradientDescent(step_size=0.3)
 PLANTED_STEPS = 4
+NOTHING = 1e-6
+"""Answers below this share of the target's standard deviation (root mean squares) are none, and have no R²."""
 
 
 def balanced(task: LinearRegression) -> LinearRegression:
@@ -71,7 +74,8 @@ def spectral_response(
 
     Controls, beside every R²: gradient descent with known f (positive), the subject's answers against another prompt's channels
     and the untrained subject (negative). Beside every f: what the same regression finds for planted gradient descent, as the
-    largest error over the knots.
+    largest error over the knots. Where a layer answers 0 there is nothing to describe: R² is not a number, and its negative
+    controls say nothing.
 
     Args:
         subject: what to examine.
@@ -109,19 +113,19 @@ def spectral_response(
         off = _off(f)
         r2, interval = _r_squared(score, path.scoring[layer], f, draws)
         where: dict[str, Scalar] = {"layer": layer + 1, "site": str(site), "readout": path.readout}
-        other = partners(score.prompts)
-        controls = [
-            Control(kind="positive", name="planted gradient descent", value=planted_r2),
-            Control(
-                kind="negative",
-                name="another prompt's channels",
-                value=_r_squared(replace_basis(score, other), path.scoring[layer], f, draws)[0],
-            ),
-        ]
+        other = _r_squared(replace_basis(score, partners(score.prompts)), path.scoring[layer], f, draws)[0]
+        negative = {"another prompt's channels": (other, _mute(score, path.scoring[layer]))}
         if idle is not None:
             idle_f, _ = _estimate(fit, idle.fitting[layer], draws)
             value = _r_squared(score, idle.scoring[layer], idle_f, draws)[0]
-            controls.append(Control(kind="negative", name="untrained network", value=value))
+            negative["untrained network"] = (value, _mute(score, idle.scoring[layer]))
+        controls = [
+            Control(kind="positive", name="planted gradient descent", value=planted_r2),
+            *(
+                Control(kind="negative", name=name, value=value, degenerate=why)
+                for name, (value, why) in negative.items()
+            ),
+        ]
         found.append(
             Measurement(
                 instrument="spectrum",
@@ -152,6 +156,14 @@ def spectral_response(
     return tuple(found)
 
 
+def _mute(half: _Half, answers: Float[Tensor, "batch query"]) -> str:
+    """Why answers have no R²; empty if they have one."""
+    size = float(half.scaled(answers).square().mean().sqrt())
+    if not math.isfinite(size):
+        return "the answer is NaN or infinite there"
+    return "" if size > NOTHING else "the answer is 0 there, which every form describes"
+
+
 def replace_basis(half: _Half, order: Tensor) -> _Half:
     """The same answers against other prompts' channels."""
     return _Half(prompts=half.prompts, basis=half.basis[order])
@@ -179,7 +191,10 @@ def figure(measurements: Sequence[Measurement], curves: Mapping[str, Float[Tenso
                 for e, v in zip(grid().tolist(), values, strict=True)
             ]
     r2 = [m for m in measurements if m.instrument == "spectrum" and m.quantity.startswith("R²")]
-    text = ", ".join(f"{m.value:.3f} after layer {m.coordinates['layer']}" for m in r2)
+    text = ", ".join(
+        f"{'no answer yet' if math.isnan(m.value) else f'{m.value:.3f}'} after layer {m.coordinates['layer']}"
+        for m in r2
+    )
     return Figure(
         name="spectral-response",
         section="Spectral response",
@@ -225,9 +240,10 @@ def _off(f: Float[Tensor, " knot"]) -> Float[Tensor, " knot"]:
 
 def _r_squared(
     half: _Half, answers: Float[Tensor, "batch query"], f: Float[Tensor, " knot"], draws: Float[Tensor, "repeat batch"]
-) -> tuple[float, tuple[float, float]]:
+) -> tuple[float, tuple[float, float] | None]:
+    """R², and its interval; NaN without one for answers that have none."""
+    if _mute(half, answers):
+        return math.nan, None
     scaled = half.scaled(answers)
     left = (scaled - half.basis @ f).square().mean(-1)
-    return bootstrap.estimate(
-        torch.stack([left, scaled.square().mean(-1)], -1), lambda m: 1 - m[:, 0] / m[:, 1].clamp(min=1e-300), draws
-    )
+    return bootstrap.estimate(torch.stack([left, scaled.square().mean(-1)], -1), explained, draws)

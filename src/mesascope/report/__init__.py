@@ -6,7 +6,7 @@ The only part of Mesascope that draws. Everything else hands over `mesascope.typ
 from markupsafe import Markup as trusted  # noqa: N813  (HTML that is put on the page as it is; text is escaped)
 
 from mesascope.report.figures import draw
-from mesascope.report.page import page, sentences
+from mesascope.report.page import failures, page, sentences
 from mesascope.report.shell import Section, document
 from mesascope.report.studies import judged, study_page
 from mesascope.report.tables import Table, measurement_tables, tabulate
@@ -19,6 +19,7 @@ __all__ = [
     "Section",
     "draw",
     "sentences",
+    "failures",
     "Table",
     "tabulate",
     "measurement_tables",

@@ -70,6 +70,24 @@ def sentences(verdict: Verdict) -> list[str]:
     return told
 
 
+def failures(record: Record) -> list[str]:
+    """What a reader must know of controls that failed: a sentence on all, one on each. Empty if none did."""
+    broken = [row for row in record.controls if row.get("holds") is False]
+    if not broken:
+        return []
+    judged = sum(row.get("holds") is not None for row in record.controls)
+    instruments = ", ".join(dict.fromkeys(number(row.get("instrument")) for row in broken))
+    return [
+        f"{len(broken)} of {judged} controls did not come out as they must ({instruments}). "
+        "What rests on them should not be relied on for this subject.",
+        *(
+            f"{number(row.get('instrument'))}, {number(row.get('control'))}: must be {number(row.get('expected'))}; "
+            f"observed {number(row.get('observed'))}."
+            for row in broken
+        ),
+    ]
+
+
 def _path(verdict: Verdict, path: Answer) -> str:
     tried = len(path.scores)
     best = next((s for s in path.scores if s.candidate in verdict.algorithms), None)
@@ -110,15 +128,8 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _verdict(record: Record) -> Markup:
-    broken = [row for row in record.controls if row.get("holds") is False]
-    failed = ""
-    if broken:
-        instruments = ", ".join(dict.fromkeys(number(row.get("instrument")) for row in broken))
-        failed = (
-            f"{len(broken)} of {len(record.controls)} controls did not come out as they must ({instruments}). "
-            "What these instruments say of this subject should not be relied on; see the section on controls."
-        )
-    lead = macro("record.html.j2", "verdict", record, sentences(record.verdict), failed)
+    failed = failures(record)
+    lead = macro("record.html.j2", "verdict", record, sentences(record.verdict), " ".join(failed))
     columns = [("Training distribution", _pair(record.verdict.training))]
     if record.verdict.discriminating is not None:
         columns.append(("Discriminating distribution", _pair(record.verdict.discriminating)))
@@ -214,8 +225,9 @@ def _controls(controls: Sequence[Mapping[str, Scalar]]) -> Section:
     columns: dict[str, list[object]] = {key: [row.get(key) for row in rows] for key in keys if key != "holds"}
     came_out: dict[object, str] = {True: "✓ yes", False: "✗ no"}
     columns["as expected"] = [came_out.get(row.get("holds")) for row in rows]
-    held = sum(row.get("holds") is True for row in rows)
-    lead = f"Cases with a known answer, measured in this very run: {held} of {len(rows)} came out as they must."
+    judged = [row for row in rows if row.get("holds") is not None]
+    held = sum(row.get("holds") is True for row in judged)
+    lead = f"Cases with a known answer, measured in this very run: {held} of {len(judged)} came out as they must."
     return Section(title="Controls", blocks=(lead, tabulate("", columns)))
 
 

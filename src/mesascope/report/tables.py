@@ -83,7 +83,12 @@ def uncontrolled(measurements: Sequence[Measurement]) -> dict[str, int]:
 
 def control_text(control: Control) -> str:
     """A control as it stands beside a number."""
-    return f"{control.name}: {formatting.measured(control.value, control.interval)}"
+    return f"{control.name}: {_control(control)}"
+
+
+def _control(control: Control) -> str:
+    said = formatting.measured(control.value, control.interval)
+    return f"{said} ({control.degenerate})" if control.degenerate else said
 
 
 def _measurements(instrument: str, quantity: str, group: list[Measurement]) -> Table:
@@ -100,7 +105,7 @@ def _measurements(instrument: str, quantity: str, group: list[Measurement]) -> T
     if len(controls) <= _COLUMNS_OF_CONTROLS:
         for kind, name in controls:
             found = [next((c for c in m.controls if (c.kind, c.name) == (kind, name)), None) for m in group]
-            columns[f"{kind} control: {name}"] = [c and formatting.measured(c.value, c.interval) for c in found]
+            columns[f"{kind} control: {name}"] = [c and _control(c) for c in found]
     else:
         for kind in dict.fromkeys(kind for kind, _ in controls):
             texts = ["; ".join(control_text(c) for c in m.controls if c.kind == kind) or None for m in group]

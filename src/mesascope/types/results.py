@@ -20,12 +20,14 @@ class Control:
         name: what was measured instead.
         value: what the same instrument said of it, in the measurement's unit.
         interval: 95 % interval, where there is one.
+        degenerate: why its value says nothing in this case, which is then left out of all checks; empty where it does.
     """
 
     kind: Literal["positive", "negative"]
     name: str
     value: float
     interval: tuple[float, float] | None = None
+    degenerate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

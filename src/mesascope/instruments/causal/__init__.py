@@ -20,6 +20,7 @@ from mesascope.instruments.causal.claims import overwritten, predicted_change, s
 from mesascope.instruments.causal.declared import Declaring, declared_changes, declared_claim, declaring
 from mesascope.instruments.causal.effects import (
     AGREEMENT,
+    EXACT,
     KNOWN_NETWORK,
     NAME,
     PROBED_NETWORK,
@@ -180,7 +181,8 @@ def _by_channels(
 
 
 def _known_by_channels(variable: str, pairs: Sequence[Pair], seed: int) -> dict[str, Effect]:
-    network, claim = declared.known_network(variable, pairs[0].recipients.dim)
+    shown = pairs[0].recipients
+    network, claim = declared.known_network(variable, shown.dim, shown.examples)
     found = effects_of(network, declared_changes(network, (variable,), claim, (), seed=seed), pairs)
     return {overwrite: effect for (_, _, overwrite, _), effect in found.items()}
 
@@ -216,8 +218,8 @@ def _by_probes(
     for where, (right, other) in readings(subject, claims, probes, recipients).items():
         variable, name, site = where
         coordinates = {"site": str(site), "variable": variable, "with": None, "algorithm": name}
-        controls = {"positive": {PROBED_NETWORK: sure[variable]}, "negative": {OTHERS: other}}
-        read.append(measure(NAME, READ, right, draws, coordinates=coordinates, **controls))
+        sure_of, wrong = {PROBED_NETWORK: sure[variable]}, {OTHERS: other}
+        read.append(measure(NAME, READ, right, draws, coordinates=coordinates, positive=sure_of, negative=wrong))
         if read[-1].value >= HELD:
             held[where] = probes[where]
     found = effects_of(subject, probed_changes(claims, held, subject, seed=seed), pairs) if held else {}
@@ -226,6 +228,7 @@ def _by_probes(
 
 __all__ = (
     "AGREEMENT",
+    "EXACT",
     "KNOWN_NETWORK",
     "NAME",
     "PROBED_NETWORK",

@@ -20,6 +20,11 @@ KNOWN_NETWORK = "hand-built network"
 PROBED_NETWORK = "hand-built network, by a probe"
 NOTHING = 1e-6
 """Predicted changes below this share of the answers (root mean squares) are none: there is nothing to compare."""
+BEYOND = 1e3
+"""Predicted changes more than this many times as large as the answers come of a division by almost nothing, and no network
+can be held to one: a donor's residual put where the direction is nearly one that XᵀX takes to 0, say."""
+EXACT = 1e-9
+"""Everywhere else a network that holds the state agrees with its algorithm to within this."""
 ALIKE = 1e-2
 """A wrong step whose prediction differs from the right one by less than this share of it (sums of squares) is no control."""
 
@@ -50,12 +55,12 @@ def compared(found: Mapping[Key, Effect], known: Known, prompts: Prompts, *, see
 
     Args:
         found: the subject's effects.
-        known: those of networks that are known to hold such a state.
+        known: those of networks that are known to hold such a state; no control where their change is `BEYOND` the answers.
         prompts: the recipients.
         seed: of the resampling.
     """
     draws = bootstrap.weights(len(prompts), seed=seed, strata=prompts.strata)
-    least = NOTHING**2 * float(prompts.targets.double().square().mean())
+    least, most = (bound**2 * float(prompts.targets.double().square().mean()) for bound in (NOTHING, BEYOND))
     measurements: list[Measurement] = []
     for (site, variable, overwrite, claim), effect in found.items():
         right = effect[RIGHT]
@@ -68,6 +73,8 @@ def compared(found: Mapping[Key, Effect], known: Known, prompts: Prompts, *, see
                 negative[wrong] = (effect[MEASURED], predicted)
         sure = known[variable, overwrite, claim]
         positive = {name: (case[MEASURED], case[RIGHT]) for name, case in sure.items() if _size(case[RIGHT]) > least}
+        wild = f"it divides by almost nothing there: the change that is predicted is over {BEYOND:g} times the answers"
+        degenerate = {name: wild for name, (_, predicted) in positive.items() if not _size(predicted) <= most}
         for quantity in (AGREEMENT, SLOPE):
             measurements.append(
                 measure(
@@ -78,6 +85,7 @@ def compared(found: Mapping[Key, Effect], known: Known, prompts: Prompts, *, see
                     coordinates={"site": str(site), "variable": variable, "with": overwrite, "algorithm": claim},
                     positive={name: _sums(quantity, *pair) for name, pair in positive.items()},
                     negative={name: _sums(quantity, *pair) for name, pair in negative.items()},
+                    degenerate=degenerate,
                 )
             )
     return tuple(measurements)
