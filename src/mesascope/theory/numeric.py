@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -29,13 +30,14 @@ from mesascope.theory.expressions import (
     natural,
     variables,
 )
+from mesascope.theory.rounding import Rounded
 from mesascope.theory.statement import Statement
 
 SLACK = 64 * torch.finfo(torch.float64).eps
 """Rounding allowed to float64, relative to the sum of the magnitudes of everything that is added up."""
 
-AMPLIFIED = 2**10 * SLACK
-"""The same for a few steps of an iteration that amplifies rounding."""
+AMPLIFIED = 2**4 * SLACK
+"""The same for an iteration whose vectors shrink by less than 16 and keep the rounding errors of the first, larger ones."""
 
 DRAWN = 512
 """How many random fractions there are for one point; sequences of `LONGEST` + 2 entries and reals take theirs from it."""
@@ -48,8 +50,8 @@ MEASURED = "measured"
 
 Value = Tensor | Fraction
 Values = Mapping[str, Any]
-"""By the variables' names: a number (tensor, fraction or NumPy array of them) for a real, a list of them for a sequence, an int
-for a natural; and what is `MEASURED`: a number, for an expression within a sum or a quantifier a list of them."""
+"""By the variables' names: a number (tensor, fraction or NumPy array of them, or `Rounded`) for a real, a list of them for a
+sequence, an int for a natural; and what is `MEASURED`: a number, or within a sum or a quantifier a list of them."""
 
 
 def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool = True) -> Any:
@@ -68,16 +70,15 @@ def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool
         return result
     if formula.symbol != "=":
         slack *= inequalities
-    left, left_size = _evaluate(formula.left, values)
-    right, right_size = _evaluate(formula.right, values)
-    allowed = slack * (left_size + right_size) if slack else 0
+    left, right = _evaluate(formula.left, values), _evaluate(formula.right, values)
+    allowed = slack * (left.size + right.size) if slack else 0
     match formula.symbol:
         case "=":
-            return (left - right <= allowed) & (right - left <= allowed)
+            return (left.value - right.value <= allowed) & (right.value - left.value <= allowed)
         case "<=":
-            return left <= right + allowed
+            return left.value <= right.value + allowed
         case _:
-            return left < right + allowed
+            return left.value < right.value + allowed
 
 
 def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[Any, Any]:
@@ -160,7 +161,7 @@ def _solve(formula: Formula, values: dict[str, Any], indices: Mapping[str, int],
     if formula.symbol != "=":
         for free, limit, sign in ((formula.right, formula.left, 1), (formula.left, formula.right, -1)):
             if isinstance(free, Real | Entry):
-                (holder, key), (edge, _) = _place(free, values, naturals), _evaluate(limit, naturals)
+                (holder, key), edge = _place(free, values, naturals), _evaluate(limit, naturals).value
                 holder[key] = edge + sign * abs(holder[key] - edge)
                 return
         return
@@ -169,7 +170,7 @@ def _solve(formula: Formula, values: dict[str, Any], indices: Mapping[str, int],
     def gap(value: Any) -> Any:
         holder[key] = value
         every = {**values, **indices}
-        return _evaluate(formula.left, every)[0] - _evaluate(formula.right, every)[0]
+        return (_evaluate(formula.left, every) - _evaluate(formula.right, every)).value
 
     nothing = holder[key] * 0
     zero, one = gap(nothing), gap(nothing + 1)
@@ -200,60 +201,44 @@ def _place(variable: Real | Entry, values: dict[str, Any], naturals: Values) -> 
     return holder, last
 
 
-def _evaluate(tree: Expression, values: Values) -> tuple[Any, Any]:
-    """The value, and its size: the same tree with every term positive, which bounds the rounding error up to a factor.
-
-    A measured value's size is at least that of computing it: a network rounds as it computes.
-    """
+def _evaluate(tree: Expression, values: Values) -> Rounded:
+    """An expression's value. The size of a measured one is at least that of computing it: a network rounds as it computes."""
     if MEASURED in values and tree in values[MEASURED]:
         value = values[MEASURED][tree]
         for index in (v for v in variables(tree) if isinstance(v, Natural) and not v.meaning):
             value = value[values[index.name]]
-        return value, abs(value) + _computed(tree, values)[1]
+        value = Rounded.of(value)
+        return Rounded(value.value, value.size + _computed(tree, values).size)
     return _computed(tree, values)
 
 
-def _computed(tree: Expression, values: Values) -> tuple[Any, Any]:
+def _computed(tree: Expression, values: Values) -> Rounded:
     match tree:
         case Number():
-            return tree.value, abs(tree.value)
+            return Rounded.of(tree.value)
         case Real():
-            value = values[tree.name]
-            return value, abs(value)
+            return Rounded.of(values[tree.name])
         case Entry():
             value = values[tree.sequence.name]
             for index in tree.indices:
                 value = value[natural(index, values)]
-            return value, abs(value)
+            return Rounded.of(value)
         case Count():
-            return natural(tree.value, values), natural(tree.value, values)
+            return Rounded.of(natural(tree.value, values))
         case Function(symbol="abs"):
-            value, size = _evaluate(tree.argument, values)
-            return abs(value), size
+            return abs(_evaluate(tree.argument, values))
         case Function():
-            argument, size = _evaluate(tree.argument, values)
-            value = _exponential(argument)
-            return value, value * (1 + size)
+            argument = _evaluate(tree.argument, values)
+            value = _exponential(argument.value)
+            return Rounded(value, value * (1 + argument.size))
         case Power():
-            (base, size), exponent = _evaluate(tree.base, values), natural(tree.exponent, values)
-            return base**exponent, size**exponent
+            return _evaluate(tree.base, values) ** natural(tree.exponent, values)
         case Sum():
-            value, size = 0, 0
-            for k in range(natural(tree.length, values)):
-                term, term_size = _evaluate(tree.term, {**values, tree.index.name: k})
-                value, size = value + term, size + term_size
-            return value, size
+            terms = (_evaluate(tree.term, {**values, tree.index.name: k}) for k in range(natural(tree.length, values)))
+            return sum(terms, Rounded.of(0))
         case Binary():
-            (left, left_size), (right, right_size) = _evaluate(tree.left, values), _evaluate(tree.right, values)
-            match tree.symbol:
-                case "+":
-                    return left + right, left_size + right_size
-                case "-":
-                    return left - right, left_size + right_size
-                case "*":
-                    return left * right, left_size * right_size
-                case _:
-                    return left / right, left_size / abs(right) * (right_size / abs(right))
+            operation = {"+": operator.add, "-": operator.sub, "*": operator.mul}.get(tree.symbol, operator.truediv)
+            return operation(_evaluate(tree.left, values), _evaluate(tree.right, values))
     raise AssertionError(tree)
 
 

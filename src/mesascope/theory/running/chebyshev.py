@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from mesascope.models.constructions import chebyshev_iteration
+from mesascope.theory.rounding import Rounded
 from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, ran
 
 LAYERS, EXAMPLES, PROMPTS = 4, 4, 48
@@ -25,14 +26,15 @@ def polynomials(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
     ys = xs[..., 0]  # w* is 1
     construction = change(chebyshev_iteration(layers=LAYERS, smallest=SMALLEST, largest=largest))
     seen = ran(construction, construction.channels(1), prompts_of(xs, ys), exact)
-    at = (largest + SMALLEST - 2 * curvature) / (largest - SMALLEST)
+    at = (largest + SMALLEST - 2 * Rounded.of(curvature)) / (largest - SMALLEST)
     at_zero = (largest + SMALLEST) / (largest - SMALLEST)
     of_zero = [1.0, at_zero]
     for _ in itertools.repeat(None, LAYERS - 1):
         of_zero.append(2 * at_zero * of_zero[-1] - of_zero[-2])
-    left = [of * (1 + held["label"][:, EXAMPLES, 0]) for of, held in zip(of_zero, seen.held, strict=True)]
+    left = [of * (1 + Rounded.of(held["label"][:, EXAMPLES, 0])) for of, held in zip(of_zero, seen.held, strict=True)]
     known = {"x": at, "x_0": at_zero, "a": curvature, "a_1": SMALLEST, "z": ROOT, "t": left, "T": of_zero}
-    beyond = -at - (at**2 - 1).clamp(min=0).sqrt()  # solves x = (ρ + 1/ρ)/2 for −x, where that is at least 1
+    # Solves x = (ρ + 1/ρ)/2 for −x, where that is at least 1.
+    beyond = -at.value - (at.value**2 - 1).clamp(min=0).sqrt()
     for n in range(LAYERS):
         yield Reading(key="chebyshev_inside", values={**known, "n": n}, laws=(0, 1, 2))
         signed = [value * (-1) ** k for k, value in enumerate(left)]  # T is even or odd

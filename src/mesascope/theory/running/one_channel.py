@@ -26,6 +26,7 @@ from mesascope.theory.quantities import (
     v,
     w,
 )
+from mesascope.theory.rounding import Rounded
 from mesascope.theory.running.reading import (
     Change,
     Measured,
@@ -40,13 +41,11 @@ from mesascope.theory.running.reading import (
     subjects,
 )
 
-LAYERS, EXAMPLES, PROMPTS = 4, 4, 48
+LAYERS, EXAMPLES, PROMPTS = 4, 4, 64
 STARTS = (0, 1)
 """Layers from which steps are looked at: three follow each."""
 MIRRORED = torch.tensor([2.0, 2.0, 0.0, 0.0], dtype=torch.float64)
 """Inputs whose curvature makes the step product 2; inputs of size 1 make it 1, which is Newton's."""
-CLEAR = 1 / 16
-"""A squared error that is less than this share of the first one is close enough to rounding to say nothing of a ratio."""
 GAIN = 2.0
 """How a step is split: a factor of this in the keys, and out of what is written."""
 
@@ -96,13 +95,13 @@ def _read(seen: Ran, gains: Mapping[str, float], exact: bool) -> Iterator[Readin
     n, x, y = seen.examples, *(seen.held[0][name][:, : seen.examples, 0] for name in ("x", "label"))
     weight = [-held["label"][:, n, 0] for held in seen.held]
     residual = [held["label"][:, :n, 0] for held in seen.held]
-    curvature, moment, squares, size = (x * x).sum(1), (x * y).sum(1), (y * y).sum(1), number(1 / n)
+    curvature, moment, squares, size = (x * x).sum(1), Rounded.total(x * y), (y * y).sum(1), number(1 / n)
 
     def at(values: list[Numbers], later: int = 0) -> Numbers:
         return along([values[start + later] for start in STARTS])
 
     a_, b_, c_ = (along([values] * len(STARTS)) for values in (curvature, moment, squares))
-    slope = [-(x * r).sum(1) for r in residual]
+    slope = [-Rounded.total(x * r) for r in residual]
     lost = [(r * r).sum(1) for r in residual]
     star = moment / curvature
     off = [(each - star) ** 2 for each in weight]
@@ -121,7 +120,7 @@ def _read(seen: Ran, gains: Mapping[str, float], exact: bool) -> Iterator[Readin
     yield Reading(key="A2_unique", values={**base, "w": at(weight, 1)}, measured={w: at(weight, 1)})
     yield from _sizes(at, lost, off, slope, size * a_, size)
     yield from _gains(base, measured, {name: number(value) for name, value in gains.items()}, size)
-    first = moment != 0  # where the first weight, 0, is not w* already, an error can be divided by it
+    first = moment.value != 0  # where the first weight, 0, is not w* already, an error can be divided by it
     left = [values[first] / off[0][first] for values in off]
     yield from _contractions(left, (weight[1] - star)[first], (weight[0] - star)[first], curvature[first], size)
     yield from _paths(weight, curvature, moment, star, off[0], size)
@@ -134,11 +133,9 @@ def _sizes(
     before, after = at(lost), at(lost, 1)
     values = {"before": before, "after": after, "factor": size * (2 - u_), "energy": at(slope) ** 2}
     yield Reading(key="A5", values=values, laws=(0,))
-    once, first = (1 - u_) ** 2, along([off[0]] * len(STARTS))
+    once = (1 - Rounded.of(u_)) ** 2
     for key, name, layers, rate_ in (("A7", "after", 1, once), ("C3", "later", 2, once**2)):
-        clear = at(off, layers) > CLEAR * first
-        errors = {"before": at(off)[clear], name: at(off, layers)[clear]}
-        yield Reading(key=key, values={**errors, "rate": rate_[clear]}, laws=(0,))
+        yield Reading(key=key, values={"before": at(off), name: at(off, layers), "rate": rate_}, laws=(0,))
     yield Reading(key="C4", values={"before": at(lost), "later": at(lost, 2), "last": at(lost, 3)})
 
 
@@ -149,7 +146,7 @@ def _gains(base: Mapping[str, Numbers], measured: Measured, gains: Mapping[str, 
     yield Reading(key="V1", values=values, measured={GAINS * (b - a_p * w): moved})
     yield Reading(key="V3", values=values, measured={w + GAINS * (b - a_p * w): after})
     slope = values["b"] - values["a_p"] * values["w"]
-    moving = slope != 0
+    moving = slope.value != 0
     yield Reading(key="V2", values=gains, measured={GAINS: moved[moving] / slope[moving]})
 
 
@@ -158,15 +155,13 @@ def _contractions(
 ) -> Iterator[Reading]:
     """What a layer leaves of the squared error, as a share of it."""
     once, product = left[1], size * curvature
-    other, others = (along([values[1:], values[:1]]) for values in (once, product))
     yield Reading(key="A6", values={"eta": size, "a": curvature}, measured={(1 - eta * a) ** 2: once})
     yield Reading(key="B7", values={"v": product}, measured={(1 - v) ** 2: once})
-    pair: Measured = {(1 - u) ** 2: once, (1 - v) ** 2: other}
-    yield Reading(key="B3", values={"u": product, "v": others}, measured=pair)
-    yield Reading(key="B4", values={"u": product, "v": others}, measured=pair)
-    clear = left[2] > CLEAR**2
+    pair: Measured = {(1 - u) ** 2: once[:, None], (1 - v) ** 2: once[None]}  # every two prompts
+    for key in ("B3", "B4"):
+        yield Reading(key=key, values={"u": product[:, None], "v": product[None]}, measured=pair)
     for key in ("C1", "C2"):
-        yield Reading(key=key, values={"rate": once[clear]}, measured={rate**2: left[2][clear]})
+        yield Reading(key=key, values={"rate": once}, measured={rate**2: left[2]})
     planned = {"a": 1 / size, "kappa": size, "delta": curvature - 1 / size}
     yield Reading(key="perturbed_curvature", values=planned, measured={(1 - kappa * (a + shift)) ** 2: once})
     for regime in ("short", "newton", "across", "mirror", "apart"):

@@ -54,13 +54,19 @@ def conjugate_gradient(change: Change, exact: bool, seed: int) -> Iterator[Readi
 
 
 def _conjugate(change: Change, seed: int) -> Iterator[Reading]:
-    """Inputs on the axes, so that coordinates are channels: what the query holds after each layer, and its coefficients."""
+    """Inputs on the axes, so that coordinates are channels: what the query holds after each layer, and its coefficients.
+
+    Along each axis the targets pull the weight one way, each with a size from 1 to 2. So every channel has its share in what
+    is to be done, and before the last step the residual has shrunk by less than 14 (`numeric.AMPLIFIED`). With a weight near 0
+    it could shrink to rounding.
+    """
     construction = change(primal_conjugate_gradient(iterations=DIM))
     signs = draw((PROMPTS, EXAMPLES), seed, "conjugate/signs", False).sign()
     xs = torch.zeros(PROMPTS, EXAMPLES, DIM, dtype=torch.float64)
     for axis, curvature in enumerate(CURVATURES):  # each a third of the examples
         xs[:, axis::DIM, axis] = signs[:, axis::DIM] * (DIM * curvature) ** 0.5
-    ys = draw((PROMPTS, EXAMPLES), seed, "conjugate/targets", False)
+    along = draw((PROMPTS, DIM), seed, "conjugate/weights", False).sign().repeat(1, EXAMPLES // DIM)
+    ys = signs * along * (1 + draw((PROMPTS, EXAMPLES), seed, "conjugate/targets", False).sigmoid())
     seen = ran(construction, construction.channels(DIM), prompts_of(xs, ys), False)
     mean = [(xs[..., axis] ** 2).mean(1) for axis in range(DIM)]
     solved = [(xs[..., axis] * ys).mean(1) / mean[axis] for axis in range(DIM)]

@@ -16,10 +16,12 @@ from mesascope.models.constructions.ordinary import as_transformer
 from mesascope.models.subject import TransformerSubject
 from mesascope.seeds import generator
 from mesascope.theory.expressions import Expression
+from mesascope.theory.rounding import Rounded
 from mesascope.types import Prompts, Site, Subject
 
 Numbers = Any
-"""One number a point: a tensor in float64, or a NumPy array of fractions, which are what the float64 numbers are."""
+"""One number a point: a tensor in float64, or a NumPy array of fractions, which are what the float64 numbers are; where terms
+cancelled, with its size (`Rounded`)."""
 
 Measured = Mapping[Expression, Any]
 """By expression, what a network computed in its place; within a quantifier a list, over its index."""
@@ -140,4 +142,6 @@ def subjects(construction: Construction, dim: int, examples: int, exact: bool) -
 def along(parts: list[Numbers]) -> Numbers:
     """Points of several prompts or layers as one row of points."""
     first = parts[0]
+    if isinstance(first, Rounded):
+        return Rounded(along([part.value for part in parts]), along([part.size for part in parts]))
     return torch.cat(parts) if isinstance(first, Tensor) else np.concatenate(parts)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mesascope.models.constructions import Construction, Network, gradient_descent, several_outputs
 from mesascope.theory.quantities import a_1, a_2, curvatures, eta, k, kappa, step_per_channel, u, v
+from mesascope.theory.rounding import Rounded
 from mesascope.theory.running.reading import (
     Change,
     Measured,
@@ -63,7 +64,7 @@ def several_targets(change: Change, exact: bool, seed: int) -> Iterator[Reading]
     seen = ran(construction, construction.channels(DIM), prompts_of(xs, ys), exact)
     n, x, names = seen.examples, seen.held[0]["x"][:, : seen.examples], ("label", "label 2")
     curvature = [(x[..., axis] ** 2).sum(1) for axis in range(DIM)]
-    products = [[(x[..., axis] * seen.held[0][name][:, :n, 0]).sum(1) for axis in range(DIM)] for name in names]
+    products = [[Rounded.total(x[..., axis] * seen.held[0][name][:, :n, 0]) for axis in range(DIM)] for name in names]
     before, after = ([[-h[name][:, n + axis, 0] for axis in range(DIM)] for name in names] for h in seen.held[:2])
     solved = [[moment / a for moment, a in zip(row, curvature, strict=True)] for row in products]
     values = {"m": OUTPUTS, "d": DIM, "a": curvature, "B": products, "S": solved, "W": before, "V": after}
@@ -104,12 +105,12 @@ def _channels(
     """
     n, axes = seen.examples, range(DIM)
     x = seen.held[0]["x"][:, :n]
-    moments = [(x[..., axis] * seen.held[0]["label"][:, :n, 0]).sum(1) for axis in axes]
-    keep = (moments[0] != 0) & (moments[1] != 0) & (moments[2] != 0)
+    moments = [Rounded.total(x[..., axis] * seen.held[0]["label"][:, :n, 0]) for axis in axes]
+    keep = (moments[0].value != 0) & (moments[1].value != 0) & (moments[2].value != 0)
     curvature = [(x[..., axis] ** 2).sum(1)[keep] for axis in axes]
     star = [moment[keep] / a for moment, a in zip(moments, curvature, strict=True)]
     errors = [[-h["label"][keep][:, n + axis, 0] - star[axis] for axis in axes] for h in seen.held[:2]]
-    slopes = [[-(x[..., axis] * h["label"][:, :n, 0]).sum(1)[keep] for axis in axes] for h in seen.held[:2]]
+    slopes = [[-Rounded.total(x[..., axis] * h["label"][:, :n, 0])[keep] for axis in axes] for h in seen.held[:2]]
     left = [(after / before) ** 2 for before, after in zip(*errors, strict=True)]
     return curvature, left, slopes, errors, [-seen.added[0]["label"][keep][:, n + axis, 0] for axis in axes]
 
@@ -156,6 +157,6 @@ def _two(
     yield Reading(key="M2", values={**gradients, "u_1": next_slope[0], "u_2": next_slope[1]})
 
 
-def _larger(one: Numbers, other: Numbers) -> Numbers:
-    """The larger of each two, exactly."""
-    return other + (one - other) * (one > other)
+def _larger(one: Rounded, other: Rounded) -> Rounded:
+    """The larger of each two, without rounding in fractions."""
+    return (one + other + abs(one - other)) / 2
