@@ -33,7 +33,7 @@ from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
 
 NAME = "stress"
 RIDGE = 0.01
-"""λ where labels have no noise; with noise, the Bayes-optimal one."""
+"""λ where labels have no noise, in units of the inputs' mean eigenvalue; with noise, the Bayes-optimal one."""
 
 REFERENCE = 128  # prompts that the untrained network is run on
 
@@ -67,12 +67,17 @@ class Distribution:
         name: what it is called in reports.
         task: where its prompts come from.
         label_scale: labels and targets are multiplied by it.
+        unit: the mean eigenvalue in training.
+        size: inputs are multiplied by its root, and labels with them: that unit, where a row puts other inputs in the place of
+            those in training.
         seen: each query is one of the context's inputs.
     """
 
     name: str
     task: LinearRegression
     label_scale: float = 1.0
+    unit: float = 1.0
+    size: float = 1.0
     seen: bool = False
 
     def sample(self, n: int, *, seed: int, stream: str) -> Prompts:
@@ -81,7 +86,17 @@ class Distribution:
         Raises:
             NotApplicable: queries are to be seen ones, and the task has no latent weights.
         """
-        p = self.task.sample(n, seed=seed, stream=stream)
+        factor = self.size**0.5
+        p = dataclasses.replace(self.task, noise=self.task.noise / factor).sample(n, seed=seed, stream=stream)
+        if factor != 1.0:
+            p = dataclasses.replace(
+                p,
+                xs=p.xs * factor,
+                ys=p.ys * factor,
+                queries=p.queries * factor,
+                targets=p.targets * factor,
+                target_variance=p.target_variance * self.size,
+            )
         if self.seen:
             w = latent_weights(p)
             queries = p.xs[:, torch.arange(p.queries.shape[1]) % p.examples]
@@ -102,18 +117,25 @@ class Distribution:
     @property
     def ridge(self) -> float:
         """λ of the reference."""
-        return self.task.noise**2 / self.task.weight_variance if self.task.noise else RIDGE
+        if self.task.noise:
+            return self.task.noise**2 / self.task.weight_variance
+        return RIDGE * self.unit
 
 
 def distributions(task: LinearRegression) -> tuple[Distribution, ...]:
     """The table: variations of the training task that leave dimension and number of examples alone.
 
     Eigenvalues of ``Diagonal`` are log-spaced. Each row changes one thing about the training task's inputs, labels or
-    queries; where the inputs are changed they are Gaussian unless the row says otherwise.
+    queries; where the inputs are changed they are Gaussian unless the row says otherwise, and in the units of training: what is
+    called 1 there is training's mean eigenvalue, and the labels' noise is a share of the labels' size.
     """
+    unit = task.inputs.covariance.mean_eigenvalue(task.dim)
+    label = (unit * task.dim * task.weight_variance) ** 0.5
 
     def inputs(name: str, distribution: Inputs) -> Distribution:
-        return Distribution(name=name, task=dataclasses.replace(task, inputs=distribution, query_inputs=None))
+        return Distribution(
+            name=name, task=dataclasses.replace(task, inputs=distribution, query_inputs=None), unit=unit, size=unit
+        )
 
     def scaled(factor: float) -> Gaussian:
         return Gaussian(covariance=Eigenvalues(values=(factor**2,) * task.dim))
@@ -127,7 +149,7 @@ def distributions(task: LinearRegression) -> tuple[Distribution, ...]:
         inputs("correlated (Toeplitz 0.75)", Gaussian(covariance=Toeplitz())),
     ]
     return (
-        Distribution(name="training", task=task),
+        Distribution(name="training", task=task, unit=unit),
         *([identity] if identity.task != task else []),
         *(conditioned if task.dim > 1 else []),  # one dimension has one eigenvalue
         inputs("uniform", Uniform()),
@@ -136,10 +158,10 @@ def distributions(task: LinearRegression) -> tuple[Distribution, ...]:
         inputs("skewed (exponential)", Skewed()),
         inputs("x halved", scaled(0.5)),
         inputs("x doubled", scaled(2.0)),
-        Distribution(name="labels halved", task=task, label_scale=0.5),
-        Distribution(name="labels doubled", task=task, label_scale=2.0),
-        Distribution(name="label noise 0.5", task=dataclasses.replace(task, noise=0.5)),
-        Distribution(name="queries from the context", task=task, seen=True),
+        Distribution(name="labels halved", task=task, unit=unit, label_scale=0.5),
+        Distribution(name="labels doubled", task=task, unit=unit, label_scale=2.0),
+        Distribution(name="label noise 0.5", task=dataclasses.replace(task, noise=0.5 * label), unit=unit),
+        Distribution(name="queries from the context", task=task, unit=unit, seen=True),
     )
 
 

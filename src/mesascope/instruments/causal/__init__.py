@@ -15,7 +15,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, residual_sites
 from mesascope.instruments.causal import declared, probed
-from mesascope.instruments.causal.changes import Claim, Pair, answered, fitted_claims
+from mesascope.instruments.causal.changes import Claim, Pair, answered, fitted_claims, of_size_one, rescaled
 from mesascope.instruments.causal.claims import overwritten, predicted_change, states, variables
 from mesascope.instruments.causal.declared import Declaring, declared_changes, declared_claim, declaring
 from mesascope.instruments.causal.effects import (
@@ -181,6 +181,7 @@ def _by_channels(
 
 
 def _known_by_channels(variable: str, pairs: Sequence[Pair], seed: int) -> dict[str, Effect]:
+    pairs = of_size_one(pairs, float(pairs[0].recipients.xs.square().mean()))
     shown = pairs[0].recipients
     network, claim = declared.known_network(variable, shown.dim, shown.examples)
     found = effects_of(network, declared_changes(network, (variable,), claim, (), seed=seed), pairs)
@@ -201,13 +202,13 @@ def _by_probes(
     by_channels = {iterate: _known_by_channels(iterate, pairs, seed) for iterate in ("position", "solution")}
     known: Known = {}
     sure: dict[str, Tensor] = {}
+    size = float(fitting.xs.square().mean())
+    there, asked, others = rescaled(fitting, size), rescaled(recipients, size), of_size_one(pairs, size)
     for variable in (WEIGHTS, ANSWER):
         network, claim = probed.known_network(variable, recipients.dim)
-        probes = {
-            k: v for k, v in fit_probes(network, [claim], tuple(claim.steps), fitting).items() if k[0] == variable
-        }
-        [(sure[variable], _)] = readings(network, [claim], probes, recipients).values()
-        by_probe = effects_of(network, probed_changes([claim], probes, network, seed=seed), pairs)
+        probes = {k: v for k, v in fit_probes(network, [claim], tuple(claim.steps), there).items() if k[0] == variable}
+        [(sure[variable], _)] = readings(network, [claim], probes, asked).values()
+        by_probe = effects_of(network, probed_changes([claim], probes, network, seed=seed), others)
         for (_, _, overwrite, _), effect in by_probe.items():
             for tested in claims:
                 iterate = "position" if tested.name == claim.name else "solution"  # it is gradient descent's

@@ -1,7 +1,7 @@
 """A change of a subject's state, and what algorithms predict of it."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +55,27 @@ class Pair:
     donors: Prompts
     recipients: Prompts
     first: int = 0
+
+
+def of_size_one(pairs: Sequence[Pair], size: float) -> list[Pair]:
+    """The pairs in units in which inputs of this mean eigenvalue have 1, for networks whose step size is made for that."""
+    return [
+        dataclasses.replace(pair, donors=rescaled(pair.donors, size), recipients=rescaled(pair.recipients, size))
+        for pair in pairs
+    ]
+
+
+def rescaled(prompts: Prompts, size: float) -> Prompts:
+    """The prompts with inputs, and labels with them, over the root of a mean eigenvalue; the weights stay."""
+    unit = size**0.5
+    return dataclasses.replace(
+        prompts,
+        xs=prompts.xs / unit,
+        ys=prompts.ys / unit,
+        queries=prompts.queries / unit,
+        targets=prompts.targets / unit,
+        target_variance=prompts.target_variance / size,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

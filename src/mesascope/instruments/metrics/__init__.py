@@ -28,10 +28,11 @@ STEPS = (1, 2, 3)
 
 
 def references(task: LinearRegression, *, seed: int = 0) -> tuple[Reference, ...]:
-    """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 where labels have no noise), the best single gradient step
+    """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 mean eigenvalues without label noise), the best single gradient step
     (tuned on other prompts of the task), and conjugate gradient after a few steps."""
     optimal = BayesOptimal(prior_variance=task.weight_variance, noise=task.noise)
-    ridge = Reference(algorithm=Ridge(ridge=RIDGE), label=f"ridge, λ={RIDGE:g}")
+    size = task.inputs.covariance.mean_eigenvalue(task.dim)
+    ridge = Reference(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}")
     several = dataclasses.replace(task, queries=8).sample(TUNING, seed=seed, stream=f"{NAME}/tuning")
     return (
         Reference(algorithm=LeastSquares()),
