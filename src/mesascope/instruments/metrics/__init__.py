@@ -28,8 +28,8 @@ STEPS = (1, 2, 3)
 
 
 def references(task: LinearRegression, *, seed: int = 0) -> tuple[Reference, ...]:
-    """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 mean eigenvalues without label noise), the best single gradient step
-    (tuned on other prompts of the task), and conjugate gradient after a few steps."""
+    """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 mean eigenvalues without label noise), the best single gradient
+    step (tuned on other prompts of the task), and conjugate gradient after a few steps."""
     optimal = BayesOptimal(prior_variance=task.weight_variance, noise=task.noise)
     size = task.inputs.covariance.mean_eigenvalue(task.dim)
     ridge = Reference(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}")
