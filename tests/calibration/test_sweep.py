@@ -57,7 +57,7 @@ def test_all_run_a_candidate_and_are_exact():
     }
     for index in (0, 70, 199):
         subject = planted(panel, index)
-        assert (subject.task.noise, subject.settings["prediction noise"]) == (0.0, 0.0)
+        assert (subject.task.noise, subject.settings.get("prediction noise", 0.0)) == (0.0, 0.0)
         assert subject.distribution is None
 
 
