@@ -28,6 +28,8 @@ SKETCH, ROUGH, FINE, SLOW_FINE = (2, 8), (8, 2), (40, 1), (10, 1)
 """Iterations of a refinement, and how many of the results go on to the next (the last is shorter where families run slowly).
 Between two grid points the right number of steps easily looks worse than a wrong one, since a step size and a number of steps
 nearly trade off: so two iterations rank better."""
+NEAR, LITTLE = 2, 1e-3
+"""How far a neighbour in the number of steps may be, and by what share it must be better."""
 Start = tuple[tuple[int, ...], Sequence[float]]
 """Steps of each layer, and coefficients."""
 CHUNK = 4
@@ -147,7 +149,19 @@ def fit_function(
 ) -> Fit:
     """The member that describes the last layer best, over coefficients and the number of steps."""
     options = [(k,) for k in range(1, (most_steps if family.iterative else 1) + 1)]
-    return _fit(family, Aim.of(runner, subject, gains=False), options, smaller)
+    aim = Aim.of(runner, subject, gains=False)
+    best = _fit(family, aim, options, smaller)
+    while (
+        family.coefficients and family.iterative
+    ):  # from there to its neighbours in the number of steps, as long as that helps
+        around = [(k,) for k in range(best.steps[0] - NEAR, best.steps[0] + NEAR + 1) if (k,) in options]
+        rough = _refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
+        near = min(rough, key=lambda fit: fit.loss)
+        [near] = _refined(family, aim, [(near.steps, near.values)], FINE[0])
+        if not near.loss < best.loss * (1 - LITTLE):
+            break
+        best = near
+    return best
 
 
 def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:

@@ -87,7 +87,7 @@ def judge(
             "A path of ridge solutions with a λ for each layer, which iterates nothing, describes it significantly better than "
             f"the best candidate, {best} (score {score:.3f}): iterations that are stopped early resemble such a path."
         )
-    if undecidable:
+    if undecidable and len(names) > 1:
         return "indistinguishable", (
             "All candidates agree within 1 % on these prompts: they say how well, not how. More ill-conditioned prompts "
             "would decide."
