@@ -136,7 +136,8 @@ def undeclared(construction):
 
 
 def test_probes_find_what_a_network_holds_and_overwrite_it():
-    size = {"n": 24, "fit": 128, "queries": 3}
+    # The way back is exact but for chance correlations between channels, which fall as one over the prompts of the fit.
+    size = {"n": 96, "fit": 1024, "queries": 3}
     primal = causal.causal(undeclared(primal_gradient_descent(layers=4)), TASK, **size)
     dual = causal.causal(undeclared(gradient_descent(layers=4)), TASK, **size)
     for found, variable in ((primal, probed.WEIGHTS), (dual, probed.ANSWER)):

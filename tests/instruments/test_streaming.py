@@ -12,7 +12,7 @@ from mesascope.models.constructions.primal_gradient_descent import primal_gradie
 from mesascope.report.figures import draw
 
 PRE, MID = "blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid"
-SIZE = {"fit": 256, "score": 96, "examples": (1, 2, 6)}
+SIZE = {"fit": 1024, "score": 512, "examples": (1, 2, 6)}
 MOMENT, WEIGHTS = "Xₖᵀyₖ/k", "wₖ"
 
 

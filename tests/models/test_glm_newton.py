@@ -11,8 +11,9 @@ import mesascope as ms
 from mesascope.algorithms import GLMNewton
 from mesascope.algorithms.glm import Family, mean, variance
 from mesascope.models.constructions import Construction, answer_outputs, glm_newton, several_outputs
+from mesascope.seeds import generator
 from mesascope.tasks import GeneralisedLinearRegression
-from mesascope.types import Prompts, Status
+from mesascope.types import Iterates, Prompts, Status
 
 families = pytest.mark.parametrize("family", ["logistic", "poisson"])
 
@@ -39,15 +40,29 @@ def every_step(construction: Construction, p: Prompts) -> Tensor:
 @pytest.mark.parametrize("examples", [12, 40])
 def test_every_step_is_newtons(family: Family, inner: int, ridge: float, examples: int) -> None:
     p, steps = draw(family, examples=examples), 4
-    found = ms.run(GLMNewton(family=family, inner=inner), p, steps=steps, ridge=ridge)
+    algorithm = GLMNewton(family=family, inner=inner)
+    found = ms.run(algorithm, p, steps=steps, ridge=ridge)
     fine = found.status == Status.OK
-    if examples == 12 and ridge == 0:  # separable prompts have no solution, and the steps lose digits on the way
-        fine &= found.predictions.abs().amax((0, 2)) < 10
     assert int(fine.sum()) >= 8
     answers = every_step(glm_newton(steps=steps, inner=inner, ridge=ridge, family=family), p)
-    tolerance = 1e-8 if examples == 12 and ridge == 0 else 1e-11
-    torch.testing.assert_close(answers[:, fine], found.predictions[1:, fine], rtol=0, atol=tolerance)
+    lost = rounding(algorithm, p, found, ridge)[fine]
+    error = (answers - found.predictions[1:]).abs().amax((0, 2))[fine]
+    assert bool((error <= 30 * lost + 1e-14).all()), (error, lost)
+    assert float(lost.median()) < 1e-12
     assert float(found.predictions[1].abs().max()) > 0.3
+
+
+def rounding(algorithm: GLMNewton, p: Prompts, found: Iterates, ridge: float) -> Tensor:
+    """By prompt, how far the algorithm's answers move when the inputs are given in another basis: that is rounding only.
+
+    Few examples make ill-conditioned systems, on which the last steps of conjugate gradient lose many digits; separable
+    labels, which have no solution, more with every step.
+    """
+    bases = torch.linalg.qr(torch.randn(4, p.dim, p.dim, generator=generator(0, "bases"), dtype=torch.float64))[0]
+    turned = (dataclasses.replace(p, xs=p.xs @ basis, queries=p.queries @ basis) for basis in bases)
+    steps = len(found.predictions) - 1
+    moved = [ms.run(algorithm, other, steps=steps, ridge=ridge).predictions - found.predictions for other in turned]
+    return torch.stack(moved).abs().amax((0, 1, 3))
 
 
 @families

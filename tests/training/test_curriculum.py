@@ -21,12 +21,16 @@ from mesascope.training.batches import Batch, batches, zero_error
 from mesascope.training.curriculum import Course, restrict
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
+ALTERED = 14
+"""The step before which a course's state is altered."""
 
 
-def stages(spec: TrainingSpec, where: Path) -> tuple[list[int], loop._Run]:
-    """The steps after which a dimension joined, and the run that took them."""
+def stages(spec: TrainingSpec, where: Path, **altered: Any) -> tuple[list[int], loop._Run]:
+    """The steps after which a dimension joined, and the run that took them; in it parts of the course's state are altered."""
     run, joined = loop._Run(spec, where, "cpu"), []
     for batch in batches(spec, 0, "cpu"):
+        if run.step == ALTERED:
+            run.course.restore({**run.course.state(), **altered})
         before = run.course.active
         run.update(batch)
         joined += [run.step] * (run.course.active - before)
@@ -105,15 +109,19 @@ def test_learning_advances_it(tmp_path: Path) -> None:
         name="learns",
         task=LinearRegression(dim=2, examples=8),
         model=TransformerConfig(dim=2, examples=8, width=32, heads=2, feedforward=64, answers="everywhere"),
-        supervision="everywhere", steps=160, batch=64, learning_rate=1e-2, optimiser="adamw", seed=1,
+        supervision="everywhere", steps=400, batch=64, learning_rate=1e-2, optimiser="adamw", seed=1,
         curriculum=Curriculum(below=0.6, window=20),
     )  # fmt: skip
-    joined, run = stages(spec, tmp_path)
-    assert len(joined) == 1
-    assert joined[0] % 20 == 0
+    run = loop._Run(spec, tmp_path, "cpu")
+    for batch in batches(spec, 0, "cpu"):
+        run.update(batch)
+        if run.course.complete:
+            break
+    assert run.course.complete
+    assert run.step % 20 == 0
     losses = torch.stack(run.losses)
     assert losses[:20].mean() > 0.6
-    assert losses[joined[0] - 20 : joined[0]].mean() < 0.65
+    assert losses[-20:].mean() < 0.65
     frozen, _ = stages(replace(spec, steps=40, learning_rate=1e-9), tmp_path)  # who does not learn stays
     assert frozen == []
 
@@ -168,18 +176,34 @@ def test_stopped_around_its_advances_it_resumes_to_the_same_bits(
     assert metrics(out) == metrics(climbed)
 
 
-@pytest.mark.parametrize("forgotten", ["active", "taken", "errors"])
+@pytest.mark.parametrize(
+    ("forgotten", "last"), [({"active": 1}, 36), ({"taken": 0}, 28), ({"errors": []}, 26)], ids=str
+)
 def test_what_a_stopped_run_forgets_would_show(
-    climbed: Path, climbing: TrainingSpec, joined: list[int], metrics: Metrics, tmp_path: Path, forgotten: str
+    climbing: TrainingSpec, tmp_path: Path, forgotten: dict[str, Any], last: int
 ) -> None:
-    stop = joined[0] + 2  # in the second stage, in the middle of a window
-    run = loop._Run(climbing, tmp_path, "cpu")
-    for step, batch in enumerate(batches(climbing, 0, "cpu")):
-        if step == stop:
-            run.course.restore({**run.course.state(), forgotten: {"active": 1, "taken": 0, "errors": []}[forgotten]})
-        run.update(batch)
-    final = checkpoints.read(climbed / "model").weights
+    """Patience ends these stages, whatever is learnt: at their twelfth step, after three windows of four."""
+    assert climbing.curriculum is not None
+    spec = replace(climbing, curriculum=replace(climbing.curriculum, below=1e-6))
+    (joined, whole), (late, run) = stages(spec, tmp_path), stages(spec, tmp_path, **forgotten)
+    assert joined == [12, 24]  # so the state is altered in the second stage, in the middle of a window
+    assert late[-1] == last
+    final = whole.model.state_dict()
     assert not all(torch.equal(v, final[k]) for k, v in run.model.state_dict().items())
+
+
+def test_what_is_noted_in_the_middle_of_a_window_is_taken_up_again(climbing: TrainingSpec) -> None:
+    course, again = Course(climbing, "cpu"), Course(climbing, "cpu")
+    for error in (0.9, 1.1, 1.05, 1.2, 0.1, 0.3):
+        course.record(torch.tensor(error), torch.tensor(1.0))
+    noted = json.loads(json.dumps(course.state()))
+    again.restore(noted)
+    assert again.state() == noted
+    assert len(noted["errors"]) == 2
+    for one in (course, again):  # with these two the window is low enough
+        one.record(torch.tensor(1.7), torch.tensor(1.0))
+        one.record(torch.tensor(1.7), torch.tensor(1.0))
+    assert course.active == again.active == 2
 
 
 # ------------------------------------------------------------------------------------------- the spec
