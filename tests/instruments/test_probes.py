@@ -10,6 +10,7 @@ from mesascope.instruments import probes
 from mesascope.instruments.applicability import NotApplicable
 from mesascope.models.constructions.network import Layer, Network
 from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
+from mesascope.tasks import LinearRegression
 
 PRE, MID = "blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid"
 SIZE = {"fit": 128, "score": 128, "queries": 2}
@@ -214,3 +215,52 @@ def test_beyond_the_moment_nothing_of_it_is_left(task):
     share = 1 - float(left.square().sum() / p.weights.square().sum())
     assert share == pytest.approx(task.examples / (task.examples + task.dim + 1), abs=0.05)
     assert share > 0.5
+
+
+def decomposed(monkeypatch) -> list[int]:
+    """The sizes of all matrices whose eigenvectors are computed from here on."""
+    sizes, eigh = [], torch.linalg.eigh
+
+    def noted(matrix):
+        sizes.append(matrix.shape[-1])
+        return eigh(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", noted)
+    return sizes
+
+
+@pytest.mark.parametrize(("dim", "examples"), [(50, 20), (30, 60), (5, 20)])
+def test_what_grows_with_the_task_is_bounded_and_said(dim, examples, look, monkeypatch):
+    """XᵀX has 1275 numbers in 50 dimensions, and 60 examples in 30 are a prompt of 1890."""
+    _, control = look
+    sizes = decomposed(monkeypatch)
+    subject, task = primal_gradient_descent(layers=1), LinearRegression(dim=dim, examples=examples)
+    found = probes.linear_probes(subject, task, fit=32, score=16, queries=2)
+    assert max(sizes) <= 2 * 32
+    entries = dim * (dim + 1) // 2
+    kept = {m.coordinates["target"]: m.coordinates["entries"] for m in found}
+    assert kept == {"w": f"{dim} of {dim}", "Xᵀy/n": f"{dim} of {dim}", "XᵀX/n": f"{min(entries, 256)} of {entries}"}
+    assert all(control(m, "raw prompt") is not None for m in found)
+    assert (" Of XᵀX/n 256 of" in probes.figure(found).caption) == (entries > 256)
+
+
+def test_a_wide_prompt_is_read_as_mixtures_and_the_control_says_so(planted, task, look, monkeypatch):
+    monkeypatch.setattr(probes, "WIDEST", 24)
+    value, control = look
+    targets = {"w": probes.TARGETS["w"], "α": probes.kernel_weights(RBF(bandwidth=2.0))}
+    found = probes.linear_probes(planted, task, **SIZE, targets=targets)
+    mixed = "raw prompt, 24 random mixtures of its 43 numbers"
+    assert all(mixed in {c.name for c in m.controls} for m in found)
+    assert abs(control(value(found, "cosine", site=MID, target="w"), mixed)) < 0.25
+    assert all(control(m, "query alone") for m in found if m.coordinates["target"] == "α")  # 12 numbers, as they are
+
+
+def test_a_sample_of_a_matrix_is_found_where_the_matrix_is(planted, task, look, monkeypatch):
+    """The memory holds w, of which some coordinates are as well found as all."""
+    value, _ = look
+    monkeypatch.setattr(probes, "ENTRIES", 2)
+    found = probes.linear_probes(planted, task, **SIZE)
+    m = value(found, "R²", site=MID, target="w")
+    assert m.coordinates["entries"] == "2 of 3"
+    assert m.value == pytest.approx(1, abs=1e-9)
+    assert value(found, "R²", site=MID, target="XᵀX/n").coordinates["entries"] == "2 of 6"

@@ -128,3 +128,22 @@ def test_three_prompts_are_too_few(data):
     features, matrix, _ = data
     with pytest.raises(ValueError, match="features must hold at least 4 prompts to fit and validate on; got 3"):
         ridge_fits(features[:3], {"t": (features @ matrix)[:3]})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_more_features_than_rows_are_fitted_the_same_way(weighted):
+    """By the rows' Gram matrix: against scikit-learn, and against the features' with as many idle rows as it takes."""
+    rng = torch.Generator().manual_seed(1)
+    features = torch.randn(12, 2, 40, generator=rng, dtype=torch.float64)
+    targets = features[..., :2] + 0.3 * torch.randn(12, 2, 2, generator=rng, dtype=torch.float64)
+    weights = torch.rand(12, generator=rng, dtype=torch.float64) + 0.5 if weighted else None
+    fit = ridge_fits(features, {"t": targets}, weights)["t"]
+    rows, weight = features.flatten(0, 1), torch.ones(24, dtype=torch.float64)
+    if weights is not None:
+        weight = weights.repeat_interleave(2)
+    mean = weight @ rows / weight.sum()
+    standard = (rows - mean) / (weight @ (rows - mean).square() / weight.sum()).sqrt()
+    model = Ridge(alpha=fit.penalty * float(weight.sum()), solver="svd")
+    model.fit(standard.numpy(), targets.flatten(0, 1).numpy(), sample_weight=weight.numpy())
+    expected = torch.from_numpy(model.predict(standard.numpy()))
+    torch.testing.assert_close(fit.predict(features).flatten(0, 1), expected, rtol=0, atol=1e-9)

@@ -30,6 +30,11 @@ COSINE = Quantity(name="cosine")
 R2 = Quantity(name="R²", combine=explained)
 UNCENTRED = Quantity(name="cosine, uncentred")
 CONSTANT = "constant guess"
+ENTRIES = 256
+"""Most numbers of a target that are probed for. XᵀX has d(d + 1)/2, and a probe's cost grows with the cube of them, for beside
+it the target is written into as many channels; a sample of them tells as well whether the matrix is there."""
+WIDEST = 2048
+"""Most numbers of a prompt that a control reads one by one; of more it reads as many random mixtures."""
 
 Target = Callable[[Prompts], Tensor]
 """What to probe for: (batch, output), or (batch, query, output) where it depends on the query."""
@@ -123,6 +128,9 @@ def linear_probes(
     scoring; the flattened prompt (xs, ys, the query if that is where it is read); Xᵀy alone; for a target that
     depends on the query, the query alone (to second degree, and its length to the fourth).
 
+    What grows with the task is bounded, and the result says so: of a target of more than 256 numbers as many are probed for,
+    drawn at random (the coordinate ``entries``), and a prompt of more than 2048 is mixed into as many (the control's name).
+
     Args:
         subject: what to examine.
         task: where the prompts come from.
@@ -146,14 +154,18 @@ def linear_probes(
         if reading != "query" and target(splits[1][:1]).ndim == 3:
             raise NotApplicable(f"{name} depends on the query, which is not seen at the {reading}. Read at the query.")
     reads = {"query": queries, "labels": task.examples}.get(reading, 1)
-    wanted = [{name: _at_each(target(p), reads) for name, target in targets.items()} for p in splits]
+    wanted = [{name: _at_each(_some(target(p), name, seed), reads) for name, target in targets.items()} for p in splits]
+    whole = {name: target(splits[1][:1]).shape[-1] for name, target in targets.items()}
     others = [{name: t[partners(p)] for name, t in w.items()} for w, p in zip(wanted, splits, strict=True)]
 
-    fixed = {"raw prompt": probe([_raw(p, reading, reads) for p in splits], wanted)}
+    raw, plain = _mixed("raw prompt", [_raw(p, reading, reads) for p in splits], seed)
+    fixed = {raw: probe(plain, wanted)}
     fixed["Xᵀy alone"] = probe([_at_each(moment(p), reads) for p in splits], wanted)
     by_query = [name for name, target in targets.items() if target(splits[0][:1]).ndim == 3]
     asked = [{name: w[name] for name in by_query} for w in wanted]
-    fixed["query alone"] = probe([_query(p) for p in splits], asked) if by_query else {}
+    if by_query:
+        alone, plain = _mixed("query alone", [_query(p) for p in splits], seed)
+        fixed[alone] = probe(plain, asked)
     fixed[CONSTANT] = probe([torch.zeros(len(p), reads, 1) for p in splits], wanted) if uncentred else {}
     traced = [at_positions(subject, p, sites, reading)[1] for p in splits]
     fresh = untrained(subject, seed)
@@ -186,7 +198,12 @@ def linear_probes(
                         quantity,
                         result[name][quantity],
                         draws,
-                        coordinates={"site": str(site), "target": name, "read at": reading},
+                        coordinates={
+                            "site": str(site),
+                            "target": name,
+                            "entries": f"{wanted[0][name].shape[-1]} of {whole[name]}",
+                            "read at": reading,
+                        },
                         positive={"target written in": planted[name][quantity]},
                         negative=negative,
                     )
@@ -205,11 +222,16 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
             *((c.name, c.value, c.interval) for c in m.controls),
         ]:
             rows.append({**m.coordinates, "probe of": name, "cosine": value, **bounds(interval)})
+    entries = {row["target"]: str(row["entries"]).split(" of ") for row in rows}
+    sampled = [
+        f" Of {name} {few} of {whole} numbers are probed for." for name, (few, whole) in entries.items() if few != whole
+    ]
     return Figure(
         name="probes",
         section="Probes",
         title="What is linearly decodable after each sub-layer",
-        caption="Cosine between a ridge probe's prediction and the target, both centred, on held-out prompts.",
+        caption="Cosine between a ridge probe's prediction and the target, both centred, on held-out prompts."
+        + "".join(sampled),
         kind="lines",
         rows=tuple(rows),
         x="site",
@@ -267,6 +289,25 @@ def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
 def _at_each(target: Tensor, reads: int) -> Tensor:
     """A target for every place that is read: one that does not depend on the query is repeated."""
     return target if target.ndim == 3 else target[:, None].expand(-1, reads, -1)
+
+
+def _some(target: Tensor, name: str, seed: int) -> Tensor:
+    """The target, or a random choice of `ENTRIES` of its numbers: the same ones for all prompts."""
+    if target.shape[-1] <= ENTRIES:
+        return target
+    order = torch.randperm(target.shape[-1], generator=generator(seed, f"{NAME}/entries/{name}"))
+    return target[..., order[:ENTRIES].sort().values]
+
+
+def _mixed(name: str, features: list[Tensor], seed: int) -> tuple[str, list[Tensor]]:
+    """The features under their name, or random mixtures of them under one that says so."""
+    numbers = features[0].shape[-1]
+    if numbers <= WIDEST:
+        return name, features
+    matrix = torch.randn(numbers, WIDEST, generator=generator(seed, f"{NAME}/mixed/{name}"), dtype=torch.float64)
+    centre, spread = _moments(features[0])
+    mixtures = [((f.double().cpu() - centre) / spread) @ matrix for f in features]
+    return f"{name}, {WIDEST} random mixtures of its {numbers} numbers", mixtures
 
 
 def _raw(prompts: Prompts, reading: Reading, reads: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Ridge regression on activations: closed form, many targets at once, the penalty chosen on prompts held out.
 
-All targets share one Gram matrix and one eigendecomposition, so the cost is per site, not per target.
+All targets share one Gram matrix and one eigendecomposition, so the cost is per site, not per target. The matrix is that of the
+features or, where these are more than the rows, that of the rows, which gives the same fit.
 """
 
 from collections.abc import Mapping
@@ -102,14 +103,23 @@ def ridge_fits(
 
 
 class _Solver:
-    """Ridge solutions of one weighted problem for any penalty, from one eigendecomposition."""
+    """Ridge solutions of one weighted problem for any penalty, from one eigendecomposition.
+
+    With A the weighted rows, they are (AᵀA + λI)⁻¹AᵀB = Aᵀ(AAᵀ + λI)⁻¹B: whichever matrix is the smaller is decomposed.
+    """
 
     def __init__(self, rows: Tensor, outputs: Tensor, weight: Tensor) -> None:
-        total = weight.sum().clamp(min=torch.finfo(torch.float64).tiny)
-        weighted = rows * (weight / total)[:, None]
-        values, self.vectors = torch.linalg.eigh(weighted.T @ rows)
+        share = weight / weight.sum().clamp(min=torch.finfo(torch.float64).tiny)
+        if rows.shape[1] > rows.shape[0]:
+            root = share.sqrt()[:, None]
+            scaled = rows * root
+            values, basis = torch.linalg.eigh(scaled @ scaled.T)
+            self.vectors, self.moments = scaled.T @ basis, basis.T @ (root * outputs)
+        else:
+            weighted = rows * share[:, None]
+            values, self.vectors = torch.linalg.eigh(weighted.T @ rows)
+            self.moments = self.vectors.T @ (weighted.T @ outputs)
         self.values = values.clamp(min=0)
-        self.moments = self.vectors.T @ (weighted.T @ outputs)
 
     def __call__(self, penalty: Tensor, columns: slice = slice(None)) -> Tensor:
         return self.vectors @ (self.moments[:, columns] / (self.values + penalty)[:, None])
