@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.examine import Part
+from mesascope.examination import Part
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, to_json

@@ -1,9 +1,9 @@
 """The command line where `test_commands` does not go: damaged input, interruptions, full disks, real processes."""
 
 import errno
-import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import mesascope as ms
+import mesascope.examination as examining
 from mesascope.cli import main
+from mesascope.training import Interrupted, loop
 
-examining = importlib.import_module("mesascope.examine")  # the façade has a function of this name
 SPEC = {
     "name": "tiny",
     "task": {"dim": 2, "examples": 4},
@@ -143,7 +144,7 @@ def test_output_goes_nowhere_that_is_not_ours(out, command):
 
 def test_a_device_that_cannot_compute(command):
     for device in ("nonsense", "meta", "cuda:99"):
-        assert f"--device must be one that torch can use here; got '{device}'" in refused(
+        assert f"--device must be one that this machine has; got '{device}'" in refused(
             command, "identify", GD, "--device", device
         )
 
@@ -266,6 +267,53 @@ def test_an_examination_stopped_with_ctrl_c_goes_on(cheap, command, monkeypatch)
     assert Path("out/report.html").is_file()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sigterm_counts_as_ctrl_c_and_handlers_are_put_back(number, cheap, command):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    cheap["last"] = lambda: os.kill(os.getpid(), number)
+    status, _, err = command("examine", GD, *SMOKE, "--out", "out")
+    assert (status, err.splitlines()[-1]) == (130, "mesascope: stopped")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def stopping_at(step: int, seed: int, monkeypatch) -> None:
+    """Ctrl-C at a step of the training from one of the seeds."""
+    real = loop._Run.update
+
+    def update(self, batch) -> None:
+        real(self, batch)
+        if (self.step, self.spec.seed) == (step, seed):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loop._Run, "update", update)
+
+
+@pytest.mark.parametrize(("step", "seed"), [(2, 3), (4, 3), (1, 5), (3, 5)])
+def test_the_advice_for_several_seeds_can_be_followed(step, seed, command, monkeypatch):
+    arguments = ("train", write("spec.json", SPEC), "--seeds", "3,5", "--out", "runs")
+    with monkeypatch.context() as patch:
+        stopping_at(step, seed, patch)
+        status, out, err = command(*arguments)
+    assert (status, out) == (130, "")
+    advice = re.fullmatch(r"mesascope: stopped after step \d; go on with (.*)", err.splitlines()[-1])
+    assert advice is not None
+    assert command(*arguments[:-2], *advice[1].split())[:2] == (0, "runs/seed-3\nruns/seed-5\n")
+    command(*arguments[:-1], "whole")
+    for seed in (3, 5):
+        first, second = (Path(folder, f"seed-{seed}", "model.safetensors").read_bytes() for folder in ("runs", "whole"))
+        assert first == second
+
+
+def test_a_network_that_a_study_trains_is_not_stopped_with_advice_for_train(command, monkeypatch):
+    def stopped(*_: object, **__: object) -> None:
+        raise Interrupted(3, Path("networks/a"))
+
+    monkeypatch.setattr(ms, "run_study", stopped)
+    status, _, err = command("study", "run", "depth-loss", "--out", "out")
+    assert (status, err) == (130, "mesascope: stopped while training a network; the same command goes on there\n")
+    assert not Path("out").exists()
+
+
 def full_from(monkeypatch, name: str) -> None:
     """A disk without room for files of this name."""
     real = os.fsync
@@ -307,6 +355,78 @@ def test_a_real_process_refuses_with_a_line_and_status_2():
     assert "Did you mean 'two-layer'" in err
     assert "Traceback" not in err
     assert not list(Path().iterdir())
+
+
+DOOR = """
+import os, sys
+
+class Bell:
+    def find_spec(self, name, *rest):
+        if name == BELL:
+            os.kill(os.getpid(), NUMBER)
+
+sys.meta_path.insert(0, Bell())
+from mesascope.cli import main
+sys.exit(main(["list", "tasks"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("bell", "number"),
+    [("mesascope.commands", signal.SIGTERM), ("torch", signal.SIGINT), ("mesascope.studies", signal.SIGINT)],
+)
+def test_a_signal_while_the_package_loads_ends_in_a_line(bell, number):
+    script = DOOR.replace("BELL", repr(bell)).replace("NUMBER", str(int(number)))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mesascope: stopped\n")
+
+
+TWICE = """
+import os, signal, sys
+import mesascope.commands.listing as listing
+from mesascope.cli import main
+
+def stubborn():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+    print("still here")
+
+listing.THINGS["tasks"] = stubborn
+sys.exit(main(["list", "tasks"]))
+"""
+
+
+def test_the_second_signal_ends_at_once():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mesascope: stopped\n")
+
+
+def test_where_stdout_cannot_be_written_to_it_is_said_once():
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", "import sys; from mesascope.cli import main; sys.exit(main())", "list", "tasks"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_two_trainings_of_one_directory(command):
+    spec = write("spec.json", SPEC | {"steps": 1_000_000, "checkpoint_every": 5})
+    with start("train", spec, "--out", "run") as process:
+        for _ in range(3000):
+            if list(Path("run").glob("checkpoints/*.json")) or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        for resume in ((), ("--resume",)):
+            status, _, err = command("train", spec, "--out", "run", *resume)
+            assert status == 2
+        assert f"out must be free; run is being written to by process {process.pid} on " in err
+        process.kill()
+        process.communicate(timeout=300)
+    lines = [json.loads(line)["step"] for line in Path("run/metrics.jsonl").read_text().splitlines()[:-1]]
+    assert lines == list(range(1, len(lines) + 1))
 
 
 def test_ctrl_c_ends_a_training_process_with_130_and_it_can_be_resumed(command):

@@ -14,82 +14,27 @@
     ms.save(record, "out/")
 """
 
-import shutil
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from mesascope import algorithms, instruments, models, report, studies, tasks, training, zoo
-from mesascope.algorithms import run
-from mesascope.calibration import calibrate
-from mesascope.examine import examine
-from mesascope.instruments.identification import identify
-from mesascope.records.codec import to_json
-from mesascope.records.store import claim, write_json, write_text
-from mesascope.studies import run_study
-from mesascope.types import (
-    Domain,
-    Findings,
-    Intervention,
-    Iterates,
-    Measurement,
-    Prompts,
-    Record,
-    Site,
-    StudyResult,
-    Subject,
-    Trace,
-    Verdict,
-)
-from mesascope.zoo import load
+if TYPE_CHECKING:
+    from mesascope.facade import *  # noqa: F403
 
 
-def save(record: Record | Findings | StudyResult, directory: Path | str) -> Path:
-    """Write ``record.json`` and ``report.html``.
+def __getattr__(name: str) -> Any:
+    """Load the façade when the first of its names is asked for.
 
-    Args:
-        record: what `examine`, `calibrate` or `run_study` returned.
-        directory: new, empty, or made by mesascope before.
-
-    Returns:
-        The directory.
-
-    Raises:
-        ValueError: the directory holds other files.
-        OSError: the disk is full or not writable; nothing is left half written.
+    Whoever imports one room, and the command line above all, is spared the seconds that the whole takes to load.
     """
-    document, page = to_json(record), report.page(record)
-    out = claim(directory)
-    write_json(out / "record.json", document)
-    write_text(out / "report.html", page)
-    shutil.rmtree(out / "parts", ignore_errors=True)  # what a run kept to go on after an interruption
-    return out
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module 'mesascope' has no attribute {name!r}")
+    facade = importlib.import_module("mesascope.facade")
+    offered = getattr(facade, "__all__", ())  # empty while the façade itself is being loaded
+    globals().update({each: getattr(facade, each) for each in offered}, **({"__all__": offered} if offered else {}))
+    if name not in globals():
+        raise AttributeError(f"module 'mesascope' has no attribute {name!r}")
+    return globals()[name]
 
 
-__all__ = (
-    "Domain",
-    "Findings",
-    "Intervention",
-    "Iterates",
-    "Measurement",
-    "Prompts",
-    "Record",
-    "Site",
-    "StudyResult",
-    "Subject",
-    "Trace",
-    "Verdict",
-    "algorithms",
-    "calibrate",
-    "examine",
-    "identify",
-    "instruments",
-    "load",
-    "models",
-    "report",
-    "run",
-    "run_study",
-    "save",
-    "studies",
-    "tasks",
-    "training",
-    "zoo",
-)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module("mesascope.facade").__all__})

@@ -16,6 +16,7 @@ from mesascope.calibration.stability import stability
 from mesascope.calibration.summary import NONE, OWN, WITHHELD
 from mesascope.cli import main
 from mesascope.records.codec import from_json, to_json
+from mesascope.records.directories import claim
 from mesascope.types import Findings
 
 # By name: the package holds the function where the module would be.
@@ -41,7 +42,7 @@ def tiny() -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture(scope="module")
 def verdicts(tiny) -> list[Verdicts]:
     """What the subjects are truly judged as, in two processes."""
-    return list(calibrate._panel(SEED, BUDGET, True, None, 2))
+    return list(calibrate._panel(SEED, BUDGET, True, calibrate.Journal(None, "nothing is kept"), 2))
 
 
 @pytest.fixture
@@ -115,10 +116,9 @@ def test_two_processes_find_what_one_does(verdicts):
 
 def test_another_panel_is_not_taken_for_this_one(whole, verdicts, monkeypatch, tmp_path):
     """A journal that holds one panel's subjects gives none of them to another."""
-    kept = calibrate.Journal(
-        tmp_path / "out", {"panel": SEED, "profile": "smoke", "withheld": True, "code": calibrate.provenance()}
-    )
-    kept.put("subject 0", verdicts[0])
+    key = {"panel": SEED, "profile": "smoke", "withheld": True, "code": calibrate.provenance()}
+    with claim(tmp_path / "out", "findings") as directory:
+        calibrate.Journal(directory, key).put("subject 0", verdicts[0])
     judged = []
 
     def judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, in directories that are ours."""
+"""Files: written whole or not at all."""
 
 import errno
 import json
@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,12 @@ import torch
 
 from mesascope.records import provenance as origin
 from mesascope.records import store
+from mesascope.records.directories import sweep
 from mesascope.records.parsing import Damaged
 from mesascope.records.store import (
-    claim,
     read_json,
     read_sealed,
     read_tensors,
-    sweep,
     write_json,
     write_tensors,
     write_text,
@@ -74,6 +74,7 @@ FAULT = """
 import os, resource, signal, sys
 from pathlib import Path
 from mesascope.records import store
+from mesascope.records.directories import sweep
 
 path, how = Path(sys.argv[1]), sys.argv[2]
 if how == "limit":
@@ -99,14 +100,13 @@ def test_a_write_that_the_system_refuses_leaves_what_was_there(tmp_path: Path) -
 
 
 def test_a_kill_in_the_middle_leaves_what_was_there_and_sweeping_removes_the_rest(tmp_path: Path) -> None:
-    directory = claim(tmp_path / "out")
-    write_text(directory / "a.txt", "before")
-    assert in_another_process(directory / "a.txt", "kill").returncode == -signal.SIGKILL
-    assert (directory / "a.txt").read_text() == "before"
-    assert len(everything(directory)) == 3  # the temporary file of the dead
-    (directory / ".hidden").write_text("mine")
-    sweep(directory)
-    assert everything(directory) == [".hidden", "a.txt", store.MARKER]
+    write_text(tmp_path / "a.txt", "before")
+    assert in_another_process(tmp_path / "a.txt", "kill").returncode == -signal.SIGKILL
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert len(everything(tmp_path)) == 2  # the temporary file of the dead
+    (tmp_path / ".hidden").write_text("mine")
+    sweep(tmp_path)
+    assert everything(tmp_path) == [".hidden", "a.txt"]
 
 
 def test_an_interruption_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,31 +126,6 @@ def test_a_log_grows_and_a_full_disk_names_it(tmp_path: Path) -> None:
     (tmp_path / "full").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"cannot write .*full: No space left on device"):
         store.append_text(tmp_path / "full", "1\n")
-
-
-def test_claiming(tmp_path: Path) -> None:
-    ours = claim(tmp_path / "new" / "deep")
-    assert everything(ours) == [store.MARKER]
-    (ours / "more").write_text("")
-    assert claim(str(ours)) == ours
-    (tmp_path / "empty").mkdir()
-    claim(tmp_path / "empty")
-    killed = tmp_path / "killed"  # while the marker was being written
-    killed.mkdir()
-    (killed / f".{store.MARKER}.abc{store.TEMPORARY}").write_text("")
-    claim(killed)
-
-
-def test_foreign_directories_are_refused_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("")
-    with pytest.raises(ValueError, match=r"out must be empty or made by mesascope; .* Choose another directory"):
-        claim(tmp_path)
-    for path in (tmp_path / "thesis.tex", tmp_path / "thesis.tex" / "below" / "it"):
-        with pytest.raises(
-            ValueError, match=r"out must be a directory; .*thesis\.tex is a file\. Choose another name\."
-        ):
-            claim(path)
-    assert everything(tmp_path) == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
@@ -178,6 +153,13 @@ def test_damaged_tensors(tmp_path: Path) -> None:
     path.write_bytes(whole[:-1])
     with pytest.raises(Damaged, match="is not a readable safetensors file"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_tensors_in_what_is_no_file(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "a.safetensors")  # a pipe would be waited for
+    with pytest.raises(Damaged, match=r"a\.safetensors is no file"):
+        read_tensors(tmp_path / "a.safetensors", "0" * 64)
 
 
 def test_provenance_says_what_ran_where() -> None:

@@ -147,6 +147,17 @@ def test_one_page_for_all_results(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert f"1 of {len(STUDIES)} studies: 3 not decidable" in capsys.readouterr().out
     page = (tmp_path / "studies.html").read_text()
     assert STUDIES["two-layer-patching"].title in page and "All measurements" in page
+    assert main(["study", "report", str(tmp_path)]) == 0  # over its own
+    for theirs in ("text", "link"):
+        (tmp_path / "studies.html").unlink()
+        (tmp_path / "thesis.html").write_text("chapter 1")
+        if theirs == "text":
+            (tmp_path / "studies.html").write_text("chapter 1")
+        else:
+            (tmp_path / "studies.html").symlink_to("thesis.html")
+        assert main(["study", "report", str(tmp_path)]) == 2
+        assert "DIR must have no studies.html but one that" in capsys.readouterr().err
+        assert (tmp_path / "studies.html").read_text() == (tmp_path / "thesis.html").read_text() == "chapter 1"
     (empty := tmp_path / "empty").mkdir()
     assert main(["study", "report", str(empty)]) == 2
     assert "DIR must hold results of studies; there are none" in capsys.readouterr().err

@@ -21,7 +21,7 @@ import torch
 
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import to_json
-from mesascope.training import Diverged, Interrupted, TrainingSpec, loop, train
+from mesascope.training import Diverged, Interrupted, TrainingSpec, loop, train, train_many
 
 Check = Callable[[Path], None]
 ANOTHER_PROCESS = """
@@ -159,13 +159,13 @@ def test_a_signal_saves_and_says_how_to_go_on(
 def test_a_signal_before_the_first_step_is_caught_too(
     tiny: TrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop._open
+    real = loop._Run.restore
 
-    def opening(*arguments: Any) -> Path:
+    def restore(self: Any, found: Any) -> int:
         os.kill(os.getpid(), signal.SIGINT)
-        return real(*arguments)
+        return real(self, found)
 
-    monkeypatch.setattr(loop, "_open", opening)
+    monkeypatch.setattr(loop._Run, "restore", restore)
     with pytest.raises(Interrupted) as stopped:
         train(tiny, tmp_path / "run", progress=False)
     assert stopped.value.step == 1
@@ -180,6 +180,15 @@ def test_a_second_signal_stops_at_once_and_handlers_are_put_back(
     with pytest.raises(KeyboardInterrupt):
         train(tiny, tmp_path / "run", progress=False)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_signal_that_comes_too_late_is_passed_on(
+    tiny: TrainingSpec, tmp_path: Path, ends_alike: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(tiny.steps, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, tmp_path / "run", progress=False)
+    ends_alike(tmp_path / "run")
 
 
 def test_outside_the_main_thread_it_trains_without_handlers(
@@ -405,6 +414,26 @@ def test_a_foreign_directory_and_an_unknown_device_are_refused_and_nothing_is_wr
         ):
             train(tiny, tmp_path / "run", device=device, progress=False)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_without_a_checkpoint_yields_to_another_spec_and_its_lines_go(
+    tiny: TrainingSpec, tmp_path: Path, ends_alike: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "save", lambda self: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train(replace(tiny, log_every=1), out, progress=False)
+    assert {p.name for p in out.iterdir()} >= {"spec.json", "metrics.jsonl"}
+    train(tiny, out, progress=False)
+    ends_alike(out)
+
+
+def test_of_several_seeds_all_directories_are_looked_at_before_one_trains(tiny: TrainingSpec, tmp_path: Path) -> None:
+    train(replace(tiny, seed=2), tmp_path / "runs" / "seed-2", progress=False)
+    with pytest.raises(ValueError, match=r"seed-2 holds this very run"):
+        train_many(tiny, [1, 2], tmp_path / "runs", progress=False)
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["seed-2"]
 
 
 def test_another_number_of_threads_is_noted(

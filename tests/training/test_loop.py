@@ -260,7 +260,7 @@ LARGE: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_this_machine_cannot_hold_is_refused_before_anything_is_made(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesascope.records.memory.memory", lambda: 16 * 2**30)
+    monkeypatch.setattr("mesascope.machine.memory.memory", lambda: 16 * 2**30)
     options, message = LARGE[case]
     spec = TrainingSpec(**{"name": "x", **options})
     for begin in (lambda: train(spec, tmp_path / "run"), lambda: train_many(spec, (1, 2), tmp_path / "runs")):
@@ -271,7 +271,7 @@ def test_what_this_machine_cannot_hold_is_refused_before_anything_is_made(
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_named_specs_fit_a_small_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesascope.records.memory.memory", lambda: 2 * 2**30)
+    monkeypatch.setattr("mesascope.machine.memory.memory", lambda: 2 * 2**30)
     check_fits(SPECS[name])
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mesascope as ms
-from mesascope.records.store import claim, sha256
+from mesascope.records.directories import claim
+from mesascope.records.store import sha256
 from mesascope.zoo.convert import convert
 
 SIZES = {"paper's tiny": (3, 64, 2), "flat": (1, 24, 3), "deep": (5, 16, 4)}
@@ -372,9 +373,19 @@ def test_only_a_directory_of_ours_is_written_to(tmp_path: Path) -> None:
         convert(path, tmp_path)
     with pytest.raises(ValueError, match=r"out must be a directory; .*state\.pt is a file"):
         convert(path, path / "out")
-    trained = claim(tmp_path / "run")
-    (trained / "log.jsonl").write_text("")
-    with pytest.raises(ValueError, match=r"earlier conversion; .*run also holds log\.jsonl\. Choose"):
+    with claim(tmp_path / "run", "a training run") as trained:
+        (trained / "log.jsonl").write_text("")
+    with pytest.raises(ValueError, match=r"or hold a conversion; .*run holds a training run\. Choose"):
         convert(path, trained)
     assert sorted(entry.name for entry in trained.iterdir()) == ["log.jsonl", "mesascope.json"]
     assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["state.pt"]
+
+
+def test_a_file_whose_weights_were_damaged_on_the_way_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "state.pt", model := original())
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(model._read_in.weight.detach().numpy().tobytes()) + 3] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"checkpoint must be whole; in .*state\.pt, '.*/data/\d+' is damaged\. Fetch"):
+        convert(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,16 +1,12 @@
 """The identifier against subjects whose answer is known: confusion matrix, coverage and power."""
 
+import contextlib
 import functools
-import multiprocessing
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from tqdm import tqdm
@@ -21,12 +17,13 @@ from mesascope.calibration.judging import Judged, judge
 from mesascope.calibration.masking import causal_mask
 from mesascope.calibration.panel import SHIPPED, panel, panel_name, planted
 from mesascope.calibration.stability import stability
+from mesascope.machine.processes import in_processes
+from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.types import Figure, Findings, Measurement
 
 Profile = Literal["smoke", "laptop", "full"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +85,12 @@ def calibrate(
         raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. {SHIPPED} is the panel that ships.")
     budget, began = BUDGETS[profile], time.perf_counter()
     key = {"panel": panel_seed, "profile": profile, "withheld": withheld, "code": provenance()}
-    done = None if journal is None else Journal(journal, key)
     parts = _parts(panel_seed, budget)
-    with tqdm(total=budget.subjects + len(parts), disable=not progress, unit="subject", dynamic_ncols=True) as bar:
+    with (
+        contextlib.nullcontext() if journal is None else claim(journal, "findings"),
+        tqdm(total=budget.subjects + len(parts), disable=not progress, unit="subject", dynamic_ncols=True) as bar,
+    ):
+        done = Journal(journal, key)
         panel: list[Verdicts] = []
         for verdicts in _panel(panel_seed, budget, withheld, done, workers or torch.get_num_threads()):
             panel.append(verdicts)
@@ -98,7 +98,7 @@ def calibrate(
         found: dict[str, Part] = {}
         for name, make in parts.items():
             bar.set_description(name)
-            found[name] = _kept(done, name, Part, make)
+            found[name] = done.keep(name, Part, make)
             bar.update()
     judged = summary.by_readout([verdicts.judged for verdicts in panel])
     shares = summary.measurements(judged)
@@ -142,52 +142,19 @@ def _parts(seed: int, budget: Budget) -> dict[str, Callable[[], Part]]:
     }
 
 
-def _panel(seed: int, budget: Budget, withheld: bool, done: Journal | None, workers: int) -> Iterator[Verdicts]:
+def _panel(seed: int, budget: Budget, withheld: bool, done: Journal, workers: int) -> Iterator[Verdicts]:
     """Every subject's verdicts, in order; those that a journal holds are not judged again."""
-    held = [None if done is None else done.get(f"subject {i}", Verdicts) for i in range(budget.subjects)]
+    held = [done.get(f"subject {i}", Verdicts) for i in range(budget.subjects)]
     missing = [i for i, verdicts in enumerate(held) if verdicts is None]
     work = functools.partial(_judge, seed, budget, withheld)
     fresh = in_processes(work, missing, workers) if workers > 1 and len(missing) > 1 else map(work, missing)
     for index, verdicts in enumerate(held):
         if verdicts is None:
             verdicts = next(fresh)
-            if done is not None:
-                done.put(f"subject {index}", verdicts)
+            done.put(f"subject {index}", verdicts)
         yield verdicts
 
 
 def _judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
     subject = planted(panel(seed), index, budget.subjects)
     return Verdicts(judged=judge(subject, seed=1000 * seed + index, prompts=budget.prompts, withheld=withheld))
-
-
-def in_processes(work: Callable[[int], T], items: Sequence[int], workers: int) -> Iterator[T]:
-    """Results in order. Ctrl-C stops what has not begun; what was finished has been handed on."""
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
-    try:
-        yield from pool.map(work, items)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _alone() -> None:
-    """In a worker: one thread; Ctrl-C is for the parent; and an end when the parent was killed, for nobody else ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _kept(done: Journal | None, name: str, expected: type[T], make: Callable[[], T]) -> T:
-    held = None if done is None else done.get(name, expected)
-    if held is None:
-        held = make()
-        if done is not None:
-            done.put(name, held)
-    return held

@@ -7,11 +7,11 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from mesascope.calibration.calibrate import in_processes
 from mesascope.calibration.judging import Judged, judge
 from mesascope.calibration.panel import exact, planted
 from mesascope.calibration.summary import by_readout, distinguishable
 from mesascope.instruments.identification import PROMPTS
+from mesascope.machine.processes import in_processes
 
 COLUMNS = ("subjects", "wrong", "none", "undecided", "identified", "distinguishable", "of them identified")
 

@@ -224,7 +224,8 @@ class Transformer(nn.Module):
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
             self.final_norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
             self.unembed = nn.Linear(config.width, 1)
-        self.initialise(seed)
+        if not self.unembed.weight.is_meta:  # there, shapes are all that is wanted
+            self.initialise(seed)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:

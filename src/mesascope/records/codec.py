@@ -6,6 +6,7 @@ import enum
 import functools
 import inspect
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ def from_file(expected: type[T], path: Path, where: str = "") -> T:
     Raises:
         ValueError: as `from_json`, naming the file; or no such file, or not JSON.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # also of a name that is too long to be one
         raise ValueError(f"{where or expected.__name__} must be a JSON file; {shown(path)} is none.")
     data = read_json(path)
     try:

@@ -1,4 +1,4 @@
-"""Writing to disk: atomically, with a manifest that knows each file's hash, and only into directories that are ours."""
+"""Writing to disk: atomically, with a manifest that knows each file's hash."""
 
 import contextlib
 import hashlib
@@ -15,38 +15,11 @@ from torch import Tensor
 from mesascope.records.parsing import Damaged, parse, sealed, unsealed
 from mesascope.records.shown import said, shown
 
-MARKER = "mesascope.json"
 TEMPORARY = ".mesascope-tmp"
 
 
-def claim(directory: Path | str) -> Path:
-    """Make the directory, or accept one that is empty or was claimed before.
-
-    Raises:
-        ValueError: it holds files that are not ours, or it or something above it is a file.
-    """
-    path = Path(directory)
-    for part in (path, *path.parents):
-        if part.exists() and not part.is_dir():
-            raise ValueError(f"out must be a directory; {shown(part)} is a file. Choose another name.")
-    if path.exists() and not (path / MARKER).exists() and any(not _is_temporary(entry) for entry in path.iterdir()):
-        raise ValueError(
-            f"out must be empty or made by mesascope; {shown(path)} holds other files. Choose another directory, or empty it."
-        )
-    path.mkdir(parents=True, exist_ok=True)
-    if not (path / MARKER).exists():
-        write_json(path / MARKER, {"made_by": "mesascope", "schema_version": 1})
-    return path
-
-
-def sweep(directory: Path) -> None:
-    """Remove what killed writers left half-written. For directories that no other process is writing to."""
-    for entry in directory.iterdir():
-        if _is_temporary(entry):
-            entry.unlink(missing_ok=True)
-
-
-def _is_temporary(path: Path) -> bool:
+def is_temporary(path: Path) -> bool:
+    """Whether a writer that was killed may have left this behind."""
     return path.name.startswith(".") and path.name.endswith(TEMPORARY)
 
 

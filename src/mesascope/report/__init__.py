@@ -7,7 +7,7 @@ from markupsafe import Markup as trusted  # noqa: N813  (HTML that is put on the
 
 from mesascope.report.figures import draw
 from mesascope.report.page import failures, page, sentences
-from mesascope.report.shell import Section, document
+from mesascope.report.shell import Section, document, is_page
 from mesascope.report.studies import judged, study_page
 from mesascope.report.tables import Table, measurement_tables, tabulate
 
@@ -16,6 +16,7 @@ __all__ = [
     "study_page",
     "judged",
     "document",
+    "is_page",
     "Section",
     "draw",
     "sentences",

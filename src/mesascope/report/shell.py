@@ -21,6 +21,7 @@ from mesascope.types import Figure
 LARGEST = 5_500_000
 """Bytes that a page may have. Figures that would go beyond are left out, and the page says so."""
 
+_GENERATOR = '<meta name="generator" content="mesascope">'
 _HERE = Path(__file__).parent
 Block = str | Figure | tables.Table
 
@@ -83,6 +84,7 @@ def document(
                 lead=parts[0],
                 sections=[(name, section, blocks) for (name, section), blocks in zip(placed, parts[1:], strict=True)],
                 policy=policy,
+                generator=Markup(_GENERATOR),
                 css=Markup(css),
                 bundle=Markup(bundle),
                 script=Markup(script),
@@ -92,6 +94,12 @@ def document(
     html = render(_within(LARGEST - len(render(_within(0, parts)).encode("utf-8", "replace")), parts))
     # A lone surrogate in a text from outside could not be written to a file.
     return html.encode("utf-8", "replace").decode("utf-8")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that was made here, as its head says."""
+    with path.open("rb") as file:
+        return _GENERATOR.encode() in file.read(2000)
 
 
 def anchor(text: str) -> str:

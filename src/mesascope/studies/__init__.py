@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mesascope.records.codec import nearest
+from mesascope.records.directories import claim
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies import (
@@ -102,11 +103,12 @@ def run_study(
         finally:
             session.close()
 
-    try:
-        session, found = run(profile)
-    except NotShipped as missing:
-        session, found = run("smoke")
-        notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
+    with claim(out, "a study"):
+        try:
+            session, found = run(profile)
+        except NotShipped as missing:
+            session, found = run("smoke")
+            notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(
         study=name,
         title=study.title,

@@ -126,10 +126,7 @@ class Session:
     def keep_part(self, name: str, make: Callable[[], Part]) -> Part:
         """As `keep`, with figures."""
         self._bar.set_description(f"{self.study}: {name}")
-        found = self._journal.get(name.replace("/", "-"), Part)
-        if found is None:
-            found = make()
-            self._journal.put(name.replace("/", "-"), found)
+        found = self._journal.keep(name.replace("/", "-"), Part, make)
         self._bar.update()
         return found
 

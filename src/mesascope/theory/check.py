@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from mesascope.machine.processes import run_beside
 from mesascope.theory import expressions, lean, numeric, rocq, running, smt
 from mesascope.theory.mathematics import mathematics, written
 from mesascope.theory.outcome import Need, Outcome, Verdict
@@ -64,6 +65,19 @@ def check(statements: Sequence[Statement], seed: int = 0, lean_project: Path | N
     )
 
 
+class ProverFailed(RuntimeError):
+    """A prover that judged nothing: it stopped elsewhere than at a statement, or took too long."""
+
+
+def _run(command: list[str], folder: Path | str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return run_beside(command, folder, TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise ProverFailed(
+            f"{Path(command[0]).name} took more than {TIMEOUT} s. Try again on a machine less busy."
+        ) from error
+
+
 def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[str, ...]]:
     """Rocq's verdicts, and the axioms that the proofs rest on together.
 
@@ -79,20 +93,13 @@ def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[s
         text = rocq.module(kept, axioms_of_each=False)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "statements.v").write_text(text, encoding="utf-8")
-            done = subprocess.run(
-                [compiler, "-time", "statements.v"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT,
-                check=False,
-            )
+            done = _run([compiler, "-time", "statements.v"], folder)
         if done.returncode == 0:
             break
         line = re.search(r"line (\d+)", done.stderr)
         culprit = None if line is None else _theorem_at(text, int(line[1]))
         if culprit is None:
-            raise RuntimeError(f"coqc failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
+            raise ProverFailed(f"coqc failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
         failed[culprit] = Verdict(status="unproved", detail=done.stderr.strip().splitlines()[-1])
     times = _times(done.stdout)
     verdicts = (failed.get(s.key) or Verdict(status="proved", seconds=times[s.key]) for s in statements)
@@ -103,7 +110,7 @@ def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tupl
     """Lean's verdicts. Its tactics are generic, without hints: ``unproved`` says that they fail, and nothing of the statement.
 
     Raises:
-        RuntimeError: Lean failed, but at no statement; the project lacks Mathlib, say.
+        ProverFailed: Lean failed, but at no statement; the project lacks Mathlib, say.
     """
     lake = shutil.which("lake")
     if project is None or lake is None:
@@ -113,13 +120,11 @@ def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tupl
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "Statements.lean"
         path.write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            [lake, "env", "lean", str(path)], cwd=project, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
+        done = _run([lake, "env", "lean", str(path)], project)
     said = re.findall(r":(\d+):\d+: error: (.*)", done.stdout + done.stderr)
     failed = {_theorem_at(text, int(line)): message for line, message in reversed(said)}
     if None in failed or (done.returncode and not failed):
-        raise RuntimeError(f"lean failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
+        raise ProverFailed(f"lean failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
     return tuple(
         Verdict(status="unproved", detail=failed[s.key]) if s.key in failed else Verdict(status="proved")
         for s in statements

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mesascope.records.store import claim, write_text
+from mesascope.records.directories import claim
+from mesascope.records.store import write_text
 from mesascope.theory import lean, page, rocq, smt
 from mesascope.theory.statement import Statement
 
@@ -33,7 +34,7 @@ def export(statements: Sequence[Statement], to: str, directory: Path | str) -> t
         ValueError: an unknown language, or a directory that holds other files.
     """
     texts = files(statements, to)
-    folder = claim(directory)
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    with claim(directory, "statements") as folder:
+        for name, text in texts.items():
+            write_text(folder / name, text)
     return tuple(folder / name for name in texts)

@@ -16,15 +16,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mesascope.machine.devices import check_device
 from mesascope.models.transformer import Transformer
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import to_json
+from mesascope.records.directories import Holds, check, claim
 from mesascope.records.lines import append_line, keep_lines
 from mesascope.records.parsing import Damaged
 from mesascope.records.provenance import provenance
-from mesascope.records.shown import said, shown
-from mesascope.records.store import claim, read_sealed, sweep, write_json
+from mesascope.records.shown import shown
+from mesascope.records.store import read_sealed, write_json
 from mesascope.tasks import LinearRegression
 from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
 from mesascope.training.curriculum import Course
@@ -33,6 +35,7 @@ from mesascope.training.size import EVALUATED, check_fits
 from mesascope.training.spec import TrainingSpec, difference
 
 log = logging.getLogger("mesascope")
+HOLDS: Holds = "a training run"
 EVALUATION_PROMPTS = 8192
 
 
@@ -73,34 +76,17 @@ def train(
         The run directory.
 
     Raises:
-        ValueError: the directory is not usable for this spec, the spec needs more memory than there is, or there is no
-            such device.
+        ValueError: the directory is not usable for this spec, or somebody else trains there; the spec needs more memory
+            than there is; there is no such device.
         Diverged: a loss or a weight that is not finite.
         Interrupted: SIGINT or SIGTERM arrived; the state was saved. (A second one does not wait for that.)
         OSError: the disk is full, say. The last checkpoint is intact, and resuming goes on from there.
     """
-    _check_device(device)
-    check_fits(spec)
     with _stop_requested() as stop:
-        ended, last = _found(spec, Path(out), resume)
-        directory = _open(spec, Path(out))
-        if ended:
-            return directory
-        run = _Run(spec, directory, device)
-        start = run.restore(last)
-        bar = tqdm(total=spec.steps, initial=start, disable=not progress, unit="step", dynamic_ncols=True)
-        with bar:
-            for batch in batches(spec, start, device):
-                run.update(batch)
-                bar.update()
-                if run.step % spec.log_every == 0 or run.step == spec.steps:
-                    bar.set_postfix_str(f"loss {run.log():.4g}")
-                if _on_grid(run.step, spec) or stop.is_set():
-                    run.save()
-                if stop.is_set() and run.step < spec.steps:
-                    raise Interrupted(run.step, directory)
-        run.finish()
-    return directory
+        check_device(device)
+        check_fits(spec)
+        _check_run(spec, Path(out), resume)
+        return _train(spec, Path(out), stop, resume, device, progress)
 
 
 def train_many(
@@ -124,13 +110,48 @@ def train_many(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be one or more different numbers; got {shown(list(seeds))}. Name each seed once.")
-    specs = [dataclasses.replace(spec, seed=seed) for seed in seeds]  # all checked before the first one trains
-    for each in specs:
-        check_fits(each)
-    directory = claim(out)
-    return tuple(
-        train(each, directory / f"seed-{each.seed}", resume=resume, device=device, progress=progress) for each in specs
-    )
+    runs = {Path(out) / f"seed-{seed}": dataclasses.replace(spec, seed=seed) for seed in seeds}
+    with _stop_requested() as stop:
+        check_device(device)
+        check_fits(spec)
+        for directory, each in runs.items():  # all before the first one trains
+            _check_run(each, directory, resume)
+        with claim(out, "training runs, one a seed"):
+            try:
+                return tuple(_train(each, where, stop, resume, device, progress) for where, each in runs.items())
+            except Interrupted as stopped:
+                raise Interrupted(stopped.step, Path(out)) from stopped
+
+
+def _train(
+    spec: TrainingSpec, directory: Path, stop: threading.Event, resume: bool, device: str, progress: bool
+) -> Path:
+    """One run. Everything that can be refused is, before the directory is claimed."""
+    if resume and _has_ended(spec, directory):
+        return directory
+    run = _Run(spec, directory, device)
+    spec.task.sample(1, seed=spec.seed, stream="train", dtype=torch.float32)
+    with claim(directory, HOLDS):
+        _check_run(spec, directory, resume)  # again: somebody may have trained here in between
+        last = checkpoints.latest(directory / "checkpoints", resumable=True) if resume else None
+        if last is not None:
+            _check_same(spec, last.spec, directory / "checkpoints")
+        (directory / "checkpoints").mkdir(exist_ok=True)
+        write_json(directory / "spec.json", to_json(spec))
+        start = run.restore(last)
+        bar = tqdm(total=spec.steps, initial=start, disable=not progress, unit="step", dynamic_ncols=True)
+        with bar:
+            for batch in batches(spec, start, device):
+                run.update(batch)
+                bar.update()
+                if run.step % spec.log_every == 0 or run.step == spec.steps:
+                    bar.set_postfix_str(f"loss {run.log():.4g}")
+                if _on_grid(run.step, spec) or stop.is_set():
+                    run.save()
+                if stop.is_set() and run.step < spec.steps:
+                    raise Interrupted(run.step, directory)
+        run.finish()
+    return directory
 
 
 class _Run:
@@ -256,10 +277,12 @@ def evaluate(model: Transformer, task: LinearRegression, *, seed: int, device: s
     return total / EVALUATION_PROMPTS
 
 
-def _found(spec: TrainingSpec, out: Path, resume: bool) -> tuple[bool, Checkpoint | None]:
-    """Whether the directory's run has ended, and where to go on; all of it must be of this very spec. Writes nothing."""
-    known = out / "spec.json"
-    if known.exists():
+def _check_run(spec: TrainingSpec, out: Path, resume: bool) -> None:
+    """Raise unless this spec may be trained there. Nothing is written; a run without a checkpoint has nothing to lose."""
+    check(out, HOLDS)
+    if not checkpoints.steps(out / "checkpoints") and not (out / "model.json").exists():
+        return
+    if (known := out / "spec.json").exists():
         try:
             held = read_sealed(known)
         except Damaged as error:
@@ -268,16 +291,9 @@ def _found(spec: TrainingSpec, out: Path, resume: bool) -> tuple[bool, Checkpoin
             ) from error
         _check_same(spec, held, known)
     if not resume:
-        if checkpoints.steps(out / "checkpoints") or (out / "model.json").exists():
-            raise ValueError(
-                f"out must be new; {shown(out)} holds this very run. Pass --resume to go on, or choose another."
-            )
-        return False, None
-    ended = _ended(out)
-    last = ended or checkpoints.latest(out / "checkpoints", resumable=True)
-    if last is not None:
-        _check_same(spec, last.spec, out / ("checkpoints" if ended is None else "model.json"))
-    return ended is not None, last
+        raise ValueError(
+            f"out must be new; {shown(out)} holds this very run. Pass --resume to go on, or choose another."
+        )
 
 
 def _check_same(spec: TrainingSpec, held: Mapping[str, Any], where: Path) -> None:
@@ -287,34 +303,17 @@ def _check_same(spec: TrainingSpec, held: Mapping[str, Any], where: Path) -> Non
         )
 
 
-def _ended(directory: Path) -> Checkpoint | None:
-    """The finished weights; those that are damaged are made again from the last checkpoint."""
+def _has_ended(spec: TrainingSpec, directory: Path) -> bool:
+    """Whether there are finished weights; those that are damaged are made again from the last checkpoint."""
     if not (directory / "model.json").exists():
-        return None
+        return False
     try:
-        return checkpoints.read(directory / "model")
+        done = checkpoints.read(directory / "model")
     except Damaged as error:
         log.warning("%s Making it again.", error)
-        return None
-
-
-def _open(spec: TrainingSpec, out: Path) -> Path:
-    """The run directory, ours and tidy, with the spec in it."""
-    directory = claim(out)
-    (directory / "checkpoints").mkdir(exist_ok=True)
-    sweep(directory)
-    sweep(directory / "checkpoints")
-    write_json(directory / "spec.json", to_json(spec))
-    return directory
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # what torch raises differs by what is missing
-        raise ValueError(
-            f"device must be one that this machine has; got {shown(device)} ({said(error)}). Pass 'cpu'."
-        ) from error
+        return False
+    _check_same(spec, done.spec, directory / "model.json")
+    return True
 
 
 def _on_grid(step: int, spec: TrainingSpec) -> bool:
@@ -323,13 +322,18 @@ def _on_grid(step: int, spec: TrainingSpec) -> bool:
 
 @contextmanager
 def _stop_requested() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that a step is never torn. The second signal stops at once."""
+    """An event that SIGINT and SIGTERM set, so that a step is never torn. The second signal stops at once.
+
+    A signal that comes too late to stop anything here is passed on to whoever handles signals around it.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    came: list[int] = []
 
     def request(signum: int, frame: FrameType | None) -> None:
+        came.append(signum)
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
@@ -340,3 +344,5 @@ def _stop_requested() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[-1])

@@ -1,7 +1,7 @@
 """What training a spec takes, before anything is made for it."""
 
+from mesascope.machine.memory import check_memory
 from mesascope.models.transformer import count_parameters
-from mesascope.records.memory import check_memory
 from mesascope.training.batches import AHEAD
 from mesascope.training.spec import TrainingSpec
 

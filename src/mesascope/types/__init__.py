@@ -38,15 +38,18 @@ from mesascope.types.studies import (
     StudyResult,
 )
 from mesascope.types.subjects import (
+    BrokenSubject,
     Domain,
     Intervention,
     Site,
     Subject,
     Trace,
+    check_description,
 )
 
 __all__ = (
     "Answer",
+    "BrokenSubject",
     "CandidateScore",
     "Control",
     "DistributionVerdict",
@@ -72,5 +75,6 @@ __all__ = (
     "Trace",
     "Verdict",
     "bounds",
+    "check_description",
     "table",
 )

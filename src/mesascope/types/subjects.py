@@ -127,6 +127,10 @@ class Domain:
                 )
 
 
+class BrokenSubject(ValueError):
+    """Somebody's own subject whose code raised, or that is no subject after all; the message names it."""
+
+
 @runtime_checkable
 class Subject(Protocol):
     """Anything that can be examined: a trained transformer, a hand-built network, a researcher's own model.
@@ -167,3 +171,20 @@ class Subject(Protocol):
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
         """The answers that the model's own readout gives from a residual-stream activation at the query positions."""
         ...
+
+
+def check_description(subject: Subject) -> None:
+    """Check what a subject says of itself: that its name is text, its domain a `Domain`, its sites `Site`s.
+
+    Raises:
+        BrokenSubject: naming the attribute.
+    """
+    wanted = {"name": (str, "text"), "domain": (Domain, "a Domain"), "sites": (Sequence, "a tuple of sites")}
+    who = f"{type(subject).__name__} must be a subject, as mesascope.types.Subject describes it"
+    for name, (kind, words) in (wanted | {"path": wanted["sites"]}).items():
+        if not isinstance(found := getattr(subject, name), kind):
+            raise BrokenSubject(f"{who}: its {name} must be {words}; got a {type(found).__name__}.")
+    if not subject.name.isprintable():
+        raise BrokenSubject(f"{who}: its name must be of characters that can be printed.")
+    if not all(isinstance(site, Site) for site in (*subject.sites, *subject.path)):
+        raise BrokenSubject(f"{who}: its sites and its path must be of mesascope.types.Site.")

@@ -5,9 +5,11 @@ plain values is refused, and nothing in it runs.
 """
 
 import logging
+import os
 import re
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ from mesascope.models import TransformerConfig
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, to_json
+from mesascope.records.directories import Holds, check, claim
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
-from mesascope.records.store import MARKER, claim, read_json, sha256
+from mesascope.records.store import read_json, sha256
 from mesascope.tasks import LinearRegression
 
 log = logging.getLogger("mesascope")
 
+HOLDS: Holds = "a conversion"
 HEADS = {(3, 64): 2, (6, 128): 4, (12, 256): 8}
 """Garg et al.'s sizes: heads by (layers, width)."""
 
@@ -81,6 +85,7 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
 
     Source: Garg et al. 2022, section 3; the released code's ``models.py`` and ``train.py``.
     """
+    check(out, HOLDS)
     whole = _load(checkpoint)
     given = _state_dict(whole, checkpoint)
     read = _read_off(given, checkpoint)
@@ -88,7 +93,6 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
     wanted = {} if like is None else _wanted(Path(like))
     config = _config(read | {"examples": min(trained or most, most)}, wanted, most, checkpoint)
     tensors = _translate(given, config, checkpoint)
-    _refuse_other_results(out)
     step = whole.get("train_step") if given is not whole else None
     task = LinearRegression(dim=config.dim, examples=config.examples, weights="standard")
     converted = Checkpoint(
@@ -107,7 +111,8 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
             "provenance": provenance(),
         },
     )
-    checkpoints.write(claim(out) / "model", converted)
+    with claim(out, HOLDS) as directory:
+        checkpoints.write(directory / "model", converted)
     if trained is None and "examples" not in wanted:
         log.warning(
             "%s does not say how many examples its model was trained on: the %d that it has positions for are taken. "
@@ -120,12 +125,13 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
 
 def _load(path: Path) -> dict[str, Any]:
     """What the file holds, tensors and plain values only."""
-    if not path.is_file():
-        raise ValueError(f"checkpoint must be a .pt file; there is no file {str(path)!r}.")
+    if not os.path.isfile(path):  # also of a name that is too long to be one
+        raise ValueError(f"checkpoint must be a .pt file; there is no file {shown(str(path))}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about formats that are on the way out: they are read, or raise below
             found = torch.load(path, map_location="cpu", weights_only=True)
+            damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
     except (OSError, MemoryError):
         raise
     except Exception as error:  # pickle, zipfile and torch raise half a dozen classes, by the kind of damage
@@ -145,7 +151,28 @@ def _load(path: Path) -> dict[str, Any]:
             f"checkpoint must hold a state dict; {path} holds a {type(found).__name__}. "
             "Save torch.save(model.state_dict(), 'weights.pt')."
         )
+    if damaged is not None:  # torch does not look at the checksums
+        raise ValueError(
+            f"checkpoint must be whole; in {shown(path)}, {shown(damaged)} is damaged. Fetch the file again."
+        )
+    if any(tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized for tensor in _tensors(found)):
+        raise ValueError(
+            f"checkpoint must hold dense tensors, with their numbers; {path} holds sparse or quantised ones, or shapes "
+            "alone. Save those of the model as it was trained."
+        )
     return found
+
+
+def _tensors(whole: object) -> Iterator[Tensor]:
+    """Every tensor in what a file holds, however deep; what holds itself is passed once."""
+    waiting, passed = [whole], set()
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, Tensor):
+            yield held
+        elif isinstance(held, Mapping | list | tuple) and id(held) not in passed:
+            passed.add(id(held))
+            waiting += held.values() if isinstance(held, Mapping) else held
 
 
 def _state_dict(whole: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -205,8 +232,8 @@ def _examples_trained(whole: Mapping[str, Any], given: Mapping[str, Any]) -> int
 
 def _wanted(like: Path) -> dict[str, Any]:
     """The fields that the user sets."""
-    if not like.is_file():
-        raise ValueError(f"like must be a JSON file with a TransformerConfig; there is no file {str(like)!r}.")
+    if not os.path.isfile(like):
+        raise ValueError(f"like must be a JSON file with a TransformerConfig; there is no file {shown(str(like))}.")
     wanted = read_json(like)
     if not isinstance(wanted, dict):
         raise ValueError(
@@ -294,16 +321,3 @@ def _translate(given: Mapping[str, Any], config: TransformerConfig, path: Path) 
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _refuse_other_results(out: Path) -> None:
-    """A directory of ours may hold a trained model: only what an earlier conversion wrote is overwritten."""
-    if not out.is_dir() or not (out / MARKER).exists():
-        return  # `claim` says whether it will do
-    others = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-    others = [name for name in others if name not in (MARKER, "model.json", "model.safetensors")]
-    if others:
-        raise ValueError(
-            f"out must be new, empty, or hold an earlier conversion; {out} also holds {_few(others)}. "
-            "Choose another directory."
-        )

@@ -1,13 +1,10 @@
 """From a model reference to a subject: ``two-layer``, ``construction:…``, ``runs/…``, ``python:…``."""
 
-import importlib
 import inspect
 import re
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
@@ -24,9 +21,9 @@ from mesascope.records.shown import plain, said, shown
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.types import Subject
+from mesascope.zoo.own import load_own
 
 HERE = Path(__file__).parent
-VERBS = ("name", "domain", "sites", "path", "trace", "readout")
 _CHECKPOINT = re.compile(r"-step-(\d+)$")
 FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
@@ -76,8 +73,8 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
         device: where a trained model computes.
 
     Raises:
-        ValueError: nothing answers to the reference (with the nearest names), or its options, checkpoint or factory are
-            no good.
+        ValueError: nothing answers to the reference (with the nearest names), or its options or checkpoint are no good.
+        BrokenSubject: the code of a ``python:`` reference raised, or returned what is no subject.
     """
     if not reference:
         raise ValueError(f"model must be a model reference; got an empty one. The zoo has {', '.join(names())}.")
@@ -85,7 +82,7 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     if kind == "construction":
         return _construction(rest)
     if kind == "python":
-        return _factory(rest)
+        return load_own(rest)
     if kind in ("hf", "gguf"):
         raise ValueError(
             f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
@@ -155,52 +152,6 @@ def _construction(text: str) -> Subject:
                 f"Write {key}={parameters[key].default}, say."
             ) from None
     return make(**options)
-
-
-def _factory(text: str) -> Subject:
-    module, _, attribute = text.partition(":")
-    if not module or not attribute or module.startswith("."):
-        raise ValueError(f"a python reference must read python:package.module:factory; got {shown(f'python:{text}')}.")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # modules in the working directory, as `python -m` finds them
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"module {shown(module)} must be importable from here; {said(error)}. Run where Python can import it."
-        ) from error
-    except Exception as error:  # it is the user's code, and may raise anything
-        raise ValueError(f"module {shown(module)} must be importable; it raised {_raised(error)}") from error
-    factory = getattr(found, attribute, None)
-    if not callable(factory):
-        known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("_")]
-        what = "a callable without arguments" if hasattr(found, attribute) else f"defined in {module}"
-        raise ValueError(
-            f"{shown(attribute)} of {shown(f'python:{text}')} must be {what}; it is not.{nearest(attribute, known)}"
-        )
-    try:
-        subject = factory()
-        missing = [verb for verb in VERBS if not hasattr(subject, verb)]  # a property is computed, and may raise
-    except Exception as error:
-        raise ValueError(f"{shown(f'python:{text}')} must return a subject; it raised {_raised(error)}") from error
-    if isinstance(subject, type):
-        raise ValueError(
-            f"{shown(f'python:{text}')} must return a subject; got the class {subject.__name__} itself. Return an instance of it."
-        )
-    if missing:
-        raise ValueError(
-            f"{shown(f'python:{text}')} must return a subject; got a {type(subject).__name__} without {', '.join(missing)}. "
-            "See mesascope.types.Subject."
-        )
-    return cast(Subject, subject)
-
-
-def _raised(error: Exception) -> str:
-    """A user's exception in one line: class, message, place."""
-    frames = traceback.extract_tb(error.__traceback__)
-    words = said(error)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' + words if words else ''}{place}."
 
 
 def _find(path: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """One subject through all the instruments, into a record."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -26,8 +27,10 @@ from mesascope.instruments.applicability import check_task
 from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
 from mesascope.instruments.interventions import inert_sites
+from mesascope.instruments.rehearsal import rehearse
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.records.codec import to_json
+from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
@@ -141,18 +144,19 @@ def examine(
         raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
     budget, began = BUDGETS[profile], time.perf_counter()
     check_sizes(subject, task, budget.identify)
-    done = None if journal is None else Journal(journal, _fingerprint(subject, task, profile, seed))
+    rehearse(subject, task, seed=seed)
+    key = _fingerprint(subject, task, profile, seed)
     parts: dict[str, Part] = {}
     instruments = _instruments(subject, task, budget, seed)
-    with tqdm(total=len(instruments) + 2, disable=not progress, unit="instrument", dynamic_ncols=True) as bar:
+    with (
+        contextlib.nullcontext() if journal is None else claim(journal, "an examination"),
+        tqdm(total=len(instruments) + 2, disable=not progress, unit="instrument", dynamic_ncols=True) as bar,
+    ):
+        done = Journal(journal, key)
 
         def keep(name: str, expected: type[T], make: Callable[[], T]) -> T:
             bar.set_description(name)
-            found = None if done is None else done.get(name, expected)
-            if found is None:
-                found = make()
-                if done is not None:
-                    done.put(name, found)
+            found = done.keep(name, expected, make)
             bar.update()
             return found
 

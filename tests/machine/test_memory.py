@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.records import memory as room
-from mesascope.records.memory import check_memory, memory
+from mesascope.machine import memory as room
+from mesascope.machine.memory import check_memory, memory
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """One subject through all the instruments, into a record, onto a page; also in two sittings."""
 
 import dataclasses
-import importlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 import mesascope as ms
+import mesascope.examination as module
 from mesascope.algorithms import GradientDescent, run
-from mesascope.examine import BUDGETS, Budget, examine
+from mesascope.examination import BUDGETS, Budget, examine
 from mesascope.instruments import INSTRUMENTS, NotApplicable, causal, spectrum
 from mesascope.instruments.invariance import invariances
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
@@ -23,7 +23,6 @@ from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
 from mesascope.types import Control, Domain, Figure, Intervention, Prompts, Site, Trace
 
-module = importlib.import_module("mesascope.examine")  # the façade has a function of this name
 TASK = LinearRegression(dim=3, examples=8)
 TINY = Budget(
     identify=20, readout=24, probes=40, patching=6, ablation=6, attention=6, stress=8, spectrum=30, metrics=6, causal=8

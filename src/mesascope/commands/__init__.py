@@ -1,0 +1,77 @@
+"""The commands, a file each: their arguments, and what they do."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from mesascope.commands import calibrate, convert, examine, identify, listing, study, theory, train
+from mesascope.commands.arguments import Parser, check_words
+from mesascope.commands.ending import ending
+from mesascope.machine.devices import check_device, set_threads
+from mesascope.records.shown import plain
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; return the exit status, with a line on stderr where it is not 0.
+
+    Faults of our own are raised: they deserve their traceback.
+    """
+    model = None
+    try:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Plain())
+        logging.basicConfig(handlers=[handler], level=logging.WARNING)
+        check_words(arguments)
+        try:
+            options = parser().parse_args(arguments or ["--help"])
+        except SystemExit as stop:  # argparse has printed its help
+            return int(stop.code or 0)
+        model = getattr(options, "model", None)
+        check_device(options.device, "--device")
+        if options.threads is not None:
+            set_threads(options.threads, "--threads")
+        options.run(options)
+        sys.stdout.flush()
+    except BaseException as error:
+        found = ending(error, model)
+        if found is None:
+            raise
+        status, words = found
+        with contextlib.suppress(OSError):  # nobody reads stderr
+            print(f"mesascope: {plain(words)}", file=sys.stderr)
+        if isinstance(error, OSError):
+            _forget_stdout()
+        return status
+    return 0
+
+
+def parser() -> Any:
+    """Every command with its arguments."""
+    found = Parser(
+        prog="mesascope", description="Which learning algorithm does a sequence model run in its forward pass?"
+    )
+    commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (examine, identify, calibrate, study, theory, train, convert, listing):
+        command.add(commands)
+    return found
+
+
+class _Plain(logging.Formatter):
+    """Messages as they are, but for what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+def _forget_stdout() -> None:
+    """Where stdout cannot be written to (a full disk, a pipe that nobody reads), Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+__all__ = ("parser", "run")

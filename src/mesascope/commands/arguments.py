@@ -1,0 +1,119 @@
+"""What the commands' arguments share: their types, and how they become directories, models and tasks."""
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import mesascope as ms
+from mesascope.records.codec import from_file, to_json
+from mesascope.records.directories import Holds, check
+from mesascope.records.parsing import sealed
+from mesascope.records.shown import plain, shown
+from mesascope.tasks import LinearRegression
+from mesascope.zoo import default_task, load
+
+
+class UsageError(ValueError):
+    """Arguments that cannot be used."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in a line or two, like every other message of ours."""
+
+    def error(self, message: str) -> Any:
+        words = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]}…", message)  # argparse quotes whatever was given
+        raise UsageError(f"{words}. See `{self.prog} --help`.")
+
+
+def check_words(given: Sequence[str]) -> None:
+    """Refuse what argparse stumbles over: it takes the value away from ``--option=--``."""
+    for word in given:
+        if word.startswith("--") and word.endswith("=--"):
+            raise UsageError(f"{word.removesuffix('=--')} must have a value; got '--'.")
+
+
+def command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], words: str) -> argparse.ArgumentParser:
+    """A command, with the options that all have."""
+    added = commands.add_parser(name, help=words, description=words)
+    added.set_defaults(run=run)
+    added.add_argument("--device", type=text, default="cpu", help="where to compute: cpu (default), cuda, cuda:1, mps")
+    added.add_argument("--threads", type=natural, help="CPU threads; default: all cores")
+    return added
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+
+def add_subject(parser: argparse.ArgumentParser) -> None:
+    """What `subject_and_task` reads."""
+    parser.add_argument("model", help="two-layer, construction:NAME, runs/…, python:module:factory (runs its code)")
+    parser.add_argument(
+        "--task",
+        type=text,
+        help="a JSON file with the model's training distribution; default: the one it was trained on",
+    )
+
+
+def text(given: str) -> str:
+    """A type: anything but nothing."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError(f"must not be empty; got {shown(given)}")
+    return given
+
+
+def natural(given: str) -> int:
+    """A type: a whole number of 0 or more."""
+    if not re.fullmatch(r"\s*\d{1,18}\s*", given):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; got {shown(given)}")
+    return int(given)
+
+
+def candidates(given: str) -> list[str]:
+    """A type: names, separated by commas."""
+    return [text(name.strip()) for name in given.split(",")]
+
+
+def out_directory(options: argparse.Namespace, name: str, holds: Holds) -> Path:
+    """The output directory, ``out/COMMAND-NAME`` by default; refused here, before any work, if it is not ours."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-.") or "model"
+    return check(Path("out") / f"{options.command}-{safe}" if options.out is None else options.out, holds)
+
+
+def subject_and_task(options: argparse.Namespace) -> tuple[ms.Subject, LinearRegression]:
+    """The model, and the task that it is examined on."""
+    subject = load(options.model, device=options.device)
+    if options.task is None:
+        return subject, default_task(subject)
+    return subject, from_file(LinearRegression, Path(options.task), "task")
+
+
+def say(words: object) -> None:
+    """Print for people: names in it may be anybody's."""
+    print("\n".join(map(plain, str(words).split("\n"))))
+
+
+def print_json(value: object) -> None:
+    """One document on stdout."""
+    print(json.dumps(to_json(value), allow_nan=False))
+
+
+def print_document(record: ms.Record | ms.Findings | ms.StudyResult) -> None:
+    """What `record.json` holds."""
+    print(json.dumps(sealed(to_json(record))))
+
+
+def print_verdict(verdict: ms.Verdict) -> None:
+    """A verdict in sentences."""
+    say(verdict)
+    for sentence in ms.report.sentences(verdict):
+        say(f"  {sentence}")
+
+
+def print_places(out: Path) -> None:
+    """Where the results lie."""
+    say(f"{out / 'report.html'}\n{out / 'record.json'}")

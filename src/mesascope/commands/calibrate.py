@@ -1,0 +1,63 @@
+"""``mesascope calibrate``: subjects whose answer is known."""
+
+import argparse
+from typing import Any
+
+import mesascope as ms
+from mesascope.calibration.calibrate import BUDGETS
+from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
+from mesascope.commands.arguments import (
+    add_json,
+    command,
+    natural,
+    out_directory,
+    print_document,
+    print_places,
+    say,
+    text,
+)
+from mesascope.records.directories import Holds, claim
+
+HOLDS: Holds = "findings"
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    words = "judge subjects whose algorithm is known, and write the confusion matrix"
+    sub = command(commands, "calibrate", _run, words)
+    sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/calibrate-PANEL")
+    sub.add_argument(
+        "--panel-seed",
+        type=natural,
+        default=SHIPPED,
+        help=f"{THRESHOLDS} is T (thresholds), {SHIPPED} is S (default), {HELD_OUT} is H; or your own",
+    )
+    sub.add_argument(
+        "--profile",
+        choices=list(BUDGETS),
+        default="laptop",
+        help="how many subjects and prompts (default: laptop, a quarter of an hour)",
+    )
+    sub.add_argument(
+        "--own-readout-only", action="store_true", help="do not judge a second time with own readouts withheld"
+    )
+    add_json(sub)
+
+
+def _run(options: argparse.Namespace) -> None:
+    out = out_directory(options, panel_name(options.panel_seed), HOLDS)
+    with claim(out, HOLDS):
+        found = ms.calibrate(
+            panel_seed=options.panel_seed,
+            profile=options.profile,
+            withheld=not options.own_readout_only,
+            journal=out,
+            progress=not options.json,
+        )
+        ms.save(found, out)
+    if options.json:
+        print_document(found)
+        return
+    for sentence in found.sentences:
+        say(sentence)
+    print_places(out)

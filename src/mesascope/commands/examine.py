@@ -1,0 +1,51 @@
+"""``mesascope examine``: one model, every instrument, a page."""
+
+import argparse
+from typing import Any
+
+import mesascope as ms
+from mesascope.commands.arguments import (
+    add_json,
+    add_subject,
+    command,
+    natural,
+    out_directory,
+    print_document,
+    print_places,
+    print_verdict,
+    say,
+    subject_and_task,
+    text,
+)
+from mesascope.examination import BUDGETS
+from mesascope.instruments.rehearsal import rehearse
+from mesascope.records.directories import Holds, claim
+
+HOLDS: Holds = "an examination"
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    sub = command(commands, "examine", _run, "examine one model with every instrument and write a page and a record")
+    add_subject(sub)
+    sub.add_argument("--profile", choices=list(BUDGETS), default="laptop", help="how many prompts (default: laptop)")
+    sub.add_argument("--seed", type=natural, default=0)
+    sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL")
+    add_json(sub)
+
+
+def _run(options: argparse.Namespace) -> None:
+    out = out_directory(options, options.model, HOLDS)
+    subject, task = subject_and_task(options)
+    rehearse(subject, task, seed=options.seed)
+    given = {"profile": options.profile, "seed": options.seed, "journal": out, "progress": not options.json}
+    with claim(out, HOLDS):
+        record = ms.examine(subject, task, **given)
+        ms.save(record, out)
+    if options.json:
+        print_document(record)
+        return
+    print_verdict(record.verdict)
+    for sentence in ms.report.failures(record):
+        say(f"  {sentence}")
+    print_places(out)

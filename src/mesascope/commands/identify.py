@@ -1,0 +1,103 @@
+"""``mesascope identify``: the verdict alone; or, before anything is measured, what it would take to tell candidates apart."""
+
+import argparse
+import dataclasses
+import itertools
+from typing import Any
+
+import mesascope as ms
+from mesascope.commands.arguments import (
+    UsageError,
+    add_json,
+    add_subject,
+    candidates,
+    command,
+    natural,
+    print_json,
+    print_verdict,
+    say,
+    subject_and_task,
+)
+from mesascope.examination import BUDGETS
+from mesascope.instruments.identification.design import Design, design_prompts, settings
+from mesascope.instruments.identification.power import prompts_needed
+from mesascope.instruments.rehearsal import rehearse
+from mesascope.records.shown import shown
+from mesascope.tasks import LinearRegression
+
+
+def add(commands: Any) -> None:
+    """Its arguments."""
+    words = "name the algorithm that a model follows, or say that the evidence does not"
+    sub = command(commands, "identify", _run, words)
+    add_subject(sub)
+    sub.add_argument("--profile", choices=list(BUDGETS), default="laptop", help="how many prompts (default: laptop)")
+    sub.add_argument("--seed", type=natural, default=0)
+    sub.add_argument("--algorithms", type=candidates, help="candidates, separated by commas; default: all")
+    sub.add_argument(
+        "--compare", type=candidates, help="two candidates, as in cg,pcg: how many prompts would tell them apart"
+    )
+    sub.add_argument(
+        "--design", action="store_true", help="for --compare, of two or more: choose prompts that tell them apart"
+    )
+    sub.add_argument(
+        "--distance", type=float, help="for --design: how far from training (default: as far as the standard prompts)"
+    )
+    sub.add_argument("--noise", type=float, default=0.05, help="for --compare: share of prediction noise (0.05)")
+    add_json(sub)
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.design and options.compare is None:
+        raise UsageError("--design must know which candidates to tell apart; name them, as in --compare cg,pcg.")
+    if options.distance is not None and not options.design:
+        raise UsageError("--distance is how far designed prompts may lie from training; add --design.")
+    subject, task = subject_and_task(options)
+    rehearse(subject, task, seed=options.seed)
+    if options.compare is not None:
+        _compare(options, subject, task)
+        return
+    given = {"algorithms": options.algorithms, "prompts": BUDGETS[options.profile].identify}
+    verdict = ms.identify(subject, task, seed=options.seed, **given)
+    if options.json:
+        print_json(dataclasses.replace(verdict, figures=()))
+    else:
+        print_verdict(verdict)
+
+
+def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegression) -> None:
+    """How many prompts tell two candidates apart, where the subject's domain allows them."""
+    names = options.compare
+    if len(names) < 2 or (len(names) > 2 and not options.design):
+        raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {shown(','.join(names))}.")
+    given = {"noise": options.noise, "seed": options.seed}
+    found = {pair: prompts_needed(*pair, task, subject.domain, **given) for pair in itertools.combinations(names, 2)}
+    design = None
+    if options.design:
+        design = design_prompts(names, task, subject.domain, limit=options.distance, **given)
+    if options.json:
+        rows = [m for measurements in found.values() for m in measurements]
+        print_json(rows if design is None else {"conditions": rows, "design": design})
+        return
+    for (first, second), measurements in found.items():
+        say(
+            f"prompts needed to tell {second} from {first}, for a subject that follows {first} with {options.noise:g} of the"
+        )
+        say("target's variance as prediction noise (power 0.9 at level 0.95):")
+        for m in measurements:
+            say(f"  κ = {m.coordinates['condition']:<6g} {_number(m)}")
+    if design is not None:
+        _print_design(design)
+
+
+def _print_design(design: Design) -> None:
+    say(f"prompts designed to tell {', '.join(design.candidates)} apart, at most {design.limit:.2f} from training:")
+    say(f"  {settings(design.task)}")
+    say("prompts needed for the pair that is hardest, whichever the subject follows:")
+    for name, m in zip(("training", "standard", "designed"), (*design.before, design.after), strict=True):
+        who = f"({m.coordinates['against']} from {m.coordinates['subject']})"
+        say(f"  {name:<9} at distance {m.coordinates['distance']:.2f}  {_number(m)}  {who}")
+
+
+def _number(needed: ms.Measurement) -> str:
+    return "no number is enough" if needed.value == float("inf") else f"{needed.value:.0f}"

@@ -1,0 +1,109 @@
+"""``mesascope study``: published results, put to the test."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import mesascope as ms
+from mesascope.commands.arguments import (
+    UsageError,
+    add_json,
+    command,
+    natural,
+    out_directory,
+    print_document,
+    print_json,
+    print_places,
+    say,
+    text,
+)
+from mesascope.records.codec import from_json, nearest
+from mesascope.records.directories import Holds, claim
+from mesascope.records.shown import shown
+from mesascope.records.store import read_sealed, write_text
+from mesascope.studies import PROFILES, STUDIES
+from mesascope.training import Interrupted
+
+HOLDS: Holds = "a study"
+
+
+def add(commands: Any) -> None:
+    """Its verbs and their arguments."""
+    study = commands.add_parser("study", help="published results, put to the test")
+    verbs = study.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add_json(command(verbs, "list", _list, "every study and its question"))
+    running = command(verbs, "run", _run, "run a study and judge its claims")
+    running.add_argument("name", help="see `mesascope study list`")
+    running.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/study-NAME")
+    running.add_argument(
+        "--profile",
+        choices=list(PROFILES),
+        default="laptop",
+        help="smoke (seconds, decides nothing), laptop (networks that ship; default), full (trains them first, for hours)",
+    )
+    running.add_argument(
+        "--networks",
+        type=text,
+        help="for profile full: where networks are trained, and found again; default: networks/ beside --out",
+    )
+    running.add_argument("--seed", type=natural, default=0)
+    add_json(running)
+    reporting = command(verbs, "report", _report, "one page of all results below a directory")
+    reporting.add_argument("directory", metavar="DIR", type=text, help="where results of `study run` lie, as in out/")
+
+
+def _list(options: argparse.Namespace) -> None:
+    if options.json:
+        print_json({name: study.title for name, study in STUDIES.items()})
+        return
+    width = max(map(len, STUDIES))
+    for name, study in STUDIES.items():
+        say(f"{name:<{width}}  {study.title}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.name not in STUDIES:
+        raise UsageError(
+            f"study must be one of {', '.join(STUDIES)}; got {shown(options.name)}.{nearest(options.name, list(STUDIES))}"
+        )
+    out = out_directory(options, options.name, HOLDS)
+    networks = out.parent / "networks" if options.networks is None else Path(options.networks)
+    given = {"profile": options.profile, "seed": options.seed, "device": options.device, "networks": networks}
+    with claim(out, HOLDS):
+        try:
+            result = ms.run_study(options.name, out, **given, progress=not options.json)
+        except Interrupted as stopped:  # in the training of a network; its own advice is for `mesascope train`
+            raise KeyboardInterrupt("stopped while training a network; the same command goes on there") from stopped
+        ms.save(result, out)
+    if options.json:
+        print_document(result)
+        return
+    for outcome in result.outcomes:
+        say(f"{outcome.judgement}: {outcome.claim} ({outcome.reason})")
+    for note in result.notes:
+        say(f"  {note}")
+    print_places(out)
+
+
+def _report(options: argparse.Namespace) -> None:
+    directory = Path(options.directory)
+    if not os.path.isdir(directory):
+        raise UsageError(
+            f"DIR must be a directory with results of studies below it; there is no {shown(str(directory))}."
+        )
+    page = directory / "studies.html"
+    if os.path.lexists(page) and not (page.is_file() and not page.is_symlink() and ms.report.is_page(page)):
+        raise UsageError(f"DIR must have no {page.name} but one that `study report` wrote; move {shown(page)} away.")
+    records = {path: read_sealed(path) for path in sorted(directory.rglob("record.json"))}
+    held = {path: record for path, record in records.items() if record.get("type") == ms.StudyResult.__name__}
+    found = [from_json(ms.StudyResult, record, shown(path), ours=True) for path, record in held.items()]
+    results = {result.study: result for result in found}
+    if not results:
+        raise UsageError(
+            f"DIR must hold results of studies; there are none below {shown(str(directory))}. Run some first."
+        )
+    ordered = [results[name] for name in STUDIES if name in results]
+    write_text(page, ms.report.study_page(ordered))
+    outcomes = [outcome for result in ordered for outcome in result.outcomes]
+    say(f"{len(ordered)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{page}")

@@ -1,0 +1,55 @@
+"""``mesascope theory``: the mathematics, checked or written out."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from mesascope.commands.arguments import UsageError, add_json, command, print_json, say, text
+from mesascope.commands.ending import BrokenTheory
+from mesascope.records.shown import shown
+from mesascope.theory import STATEMENTS, check, export, rests_on
+
+
+def add(commands: Any) -> None:
+    """Its verbs and their arguments."""
+    theory = commands.add_parser("theory", help="the mathematics: check it, or write it out for provers")
+    verbs = theory.add_subparsers(dest="verb", required=True, metavar="VERB")
+    checking = command(verbs, "check", _check, "put every statement to every prover that is installed")
+    checking.add_argument(
+        "statements", nargs="*", metavar="STATEMENT", help="its short name, to see it whole; default: all, a line each"
+    )
+    add_json(checking)
+    checking.add_argument(
+        "--lean", metavar="PROJECT", type=text, help="a Lake project with Mathlib, to compile the Lean text in"
+    )
+    exporting = command(verbs, "export", _export, "write the statements for a prover or a reader")
+    exporting.add_argument("--to", choices=["rocq", "lean", "smt", "markdown"], required=True)
+    exporting.add_argument("directory", type=text, help="new, empty, or made by mesascope")
+
+
+def _check(options: argparse.Namespace) -> None:
+    known = {statement.key: statement for statement in STATEMENTS}
+    if unknown := [key for key in options.statements if key not in known]:
+        raise UsageError(
+            f"statement must be one of {', '.join(known)}; got {shown(unknown[0])}. Leave it out for all of them."
+        )
+    project = None if options.lean is None else Path(options.lean)
+    if project is not None and not os.path.isdir(project):
+        raise UsageError(f"--lean must be a folder, a Lake project that depends on Mathlib; got {shown(project)}.")
+    outcomes = check([known[key] for key in dict.fromkeys(options.statements)] or STATEMENTS, lean_project=project)
+    if options.json:
+        print_json(outcomes)
+    else:
+        for outcome in outcomes:
+            say(outcome)
+            if options.statements:
+                say(outcome.details)
+        say(rests_on(outcomes))
+    if broken := [outcome.key for outcome in outcomes if outcome.broken]:
+        raise BrokenTheory(f"{len(broken)} of {len(outcomes)} statements are broken: {', '.join(broken)}.")
+
+
+def _export(options: argparse.Namespace) -> None:
+    for path in export(STATEMENTS, options.to, options.directory):
+        say(path)

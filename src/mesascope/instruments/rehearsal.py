@@ -1,0 +1,40 @@
+"""One prompt through a subject, before anything is measured or written: what is wrong at once shows here."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mesascope.records.shown import shown
+from mesascope.tasks import LinearRegression
+from mesascope.types import BrokenSubject, Subject, check_description
+
+
+def rehearse(subject: Subject, task: LinearRegression, *, seed: int = 0) -> None:
+    """Check that a subject describes itself as it must, takes the task, and shows what it is asked for.
+
+    `mesascope.testing.check_subject` looks closer.
+
+    Raises:
+        ValueError: the task lies outside its domain, or makes no prompts.
+        BrokenSubject: it is no subject.
+    """
+    check_description(subject)
+    if not subject.path:
+        raise BrokenSubject(
+            f"{type(subject).__name__} must name the residual stream after each layer as its path; it is empty."
+        )
+    subject.domain.check(task)
+    prompts = task.sample(1, seed=seed)
+    who = f"{type(subject).__name__}.trace must return a Trace, as mesascope.types.Subject describes it"
+    trace = subject.trace(prompts, capture=subject.path)
+    answers, wanted = getattr(trace, "predictions", None), tuple(prompts.targets.shape)
+    if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
+        held = tuple(answers.shape) if isinstance(answers, Tensor) else answers
+        raise BrokenSubject(f"{who}: its predictions must have shape (batch, query), {wanted} here; got {shown(held)}.")
+    captured = getattr(trace, "activations", None)
+    for site in subject.path:
+        if not isinstance(captured, Mapping) or not isinstance(captured.get(site), Tensor):
+            raise BrokenSubject(f"{who}: what was asked for must be captured; {site} was not.")
+
+
+__all__ = ("rehearse",)
