@@ -8,6 +8,7 @@ One layer an iteration cannot do: what linear attention adds to a token is a sum
 and p·Kp is not.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 
@@ -20,6 +21,8 @@ from mesascope.models.constructions.holding import VECTORS, Holding, Values, dat
 from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
 
 GATES = "two divisions, and products of a broadcast scalar with a token's own channels"
+ROUNDING = 1e-13
+"""A residual this far below the first has nothing left but rounding: in data space no further step is taken along it."""
 
 
 def conjugate_gradient(*, iterations: int = 6) -> Construction:
@@ -48,9 +51,9 @@ def data_space_conjugate_gradient(*, iterations: int = 6, ridge: float = 0.0) ->
     """Conjugate gradient on the kernel system (XXᵀ + λI)α = y (data space).
 
     Channels: ``x``; ``example`` (flag); ``one``; ``1/n``; ``residual`` r; ``pushed`` u = (K + λ/n)r; ``direction`` p;
-    ``image`` q = (K + λ/n)p; ``answer``; the broadcast scalars ``rr``, ``ru``, ``rq``, ``pq``; and ``rr_last``. Since
-    q = u + βq, one kernel product an iteration is enough, and p·q follows from ru, rq, pq without a third layer. Query
-    rows keep p = r = 0.
+    ``image`` q = (K + λ/n)p; ``answer``; the broadcast scalars ``rr``, ``ru``, ``rq``, ``pq``; ``rr_last``, and
+    ``first``, the first rr. Since q = u + βq, one kernel product an iteration is enough, and p·q follows from ru, rq, pq
+    without a third layer. Query rows keep p = r = 0.
 
     Args:
         iterations: two layers each.
@@ -61,15 +64,18 @@ def data_space_conjugate_gradient(*, iterations: int = 6, ridge: float = 0.0) ->
 
     Source: the construction of source A's first post, with the layers an iteration made explicit.
     Departs from source: β is the quotient of two residuals' squared lengths, each summed over the tokens. Taking the
-    new one from rr − 2a·rq + a²·qq cancels where the iteration has converged, and the errors grow from there.
+    new one from rr − 2a·rq + a²·qq cancels where the iteration has converged, and the errors grow from there. And it
+    ends where the residual is 1e-13 of the first: with more examples than dimensions and no ridge the kernel is
+    singular, and along what rounding leaves where it has no curvature a step has no bound.
     """
     check_depth("iterations", iterations)
     check_ridge(ridge)
     build = functools.partial(_build_data, iterations=iterations, ridge=ridge)
     algorithm = DataSpaceConjugateGradient(ridge=ridge)
-    return _construction(
+    made = _construction(
         "data-space-conjugate-gradient", iterations, build, {"ridge": ridge}, algorithm, data_space(ridge)
     )
+    return dataclasses.replace(made, not_attention=f"{GATES}, and an end")
 
 
 def _construction(
@@ -146,7 +152,7 @@ def _feature_step(c: Named) -> Named:
 
 def _build_data(dim: int, *, iterations: int, ridge: float) -> Network:
     sizes = {"x": dim, "example": 1, "one": 1, "1/n": 1, "residual": 1, "pushed": 1, "direction": 1, "image": 1}
-    channels = Channels(sizes={**sizes, "answer": 1, "rr": 1, "ru": 1, "rq": 1, "pq": 1, "rr_last": 1})
+    channels = Channels(sizes={**sizes, "answer": 1, "rr": 1, "ru": 1, "rq": 1, "pq": 1, "rr_last": 1, "first": 1})
 
     def damp(c: Named) -> Named:  # the local part of (K + λ/n)r
         return {"pushed": c["pushed"] + ridge * c["1/n"] * c["residual"]}
@@ -167,12 +173,14 @@ def _data_step(c: Named) -> Named:
     beta = _momentum(c["rr"], c["rr_last"])
     direction, image = c["residual"] + beta * c["direction"], c["pushed"] + beta * c["image"]
     curvature = c["ru"] + 2 * beta * c["rq"] + beta.square() * c["pq"]
-    step = _length(c["rr"], curvature)
+    first = torch.where(c["first"] > 0, c["first"], c["rr"])
+    step = _length(c["rr"], curvature) * (c["rr"] > ROUNDING**2 * first)
     return {
         "direction": direction,
         "image": image,
         "answer": c["answer"] + step * image,
         "residual": (c["residual"] - step * image * c["example"]) * (step > 0),  # no step: none from here on
         "rr_last": c["rr"],
+        "first": first,
         **dict.fromkeys(("pushed", "rr", "ru", "rq", "pq"), torch.zeros_like(step)),
     }
