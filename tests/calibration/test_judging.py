@@ -83,9 +83,15 @@ def test_what_runs_none_is_called_none(kind, steps):
 
 
 def test_where_all_agree_the_truth_is_among_them():
-    for found in judged("conjugate gradient, κ = 1", steps=2):
+    for found in judged("gradient descent, κ = 1", steps=2):
         assert found.outcome in ("undecided", "identified")
         assert found.power is not None and found.power < 0.05
+
+
+def test_what_is_done_after_a_step_may_be_called_none():
+    own, _ = judged("conjugate gradient, κ = 1", steps=2)
+    assert (own.outcome, own.algorithms, own.power) == ("none", (), None)
+    assert "Of its 4 layers only 1 changes" in own.reason
 
 
 def test_the_second_verdict_can_be_left_out():

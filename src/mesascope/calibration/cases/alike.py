@@ -3,7 +3,7 @@
 from mesascope.algorithms import GradientDescent, PreconditionedConjugateGradient
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw, designs
-from mesascope.calibration.planted import Case
+from mesascope.calibration.planted import UNDESCRIBED, Case
 from mesascope.calibration.scripted import followed
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
@@ -37,21 +37,11 @@ def _early_stopped(draw: Draw) -> Subject:
     return gradient_descent(layers=steps, **numbers(member(draw, GradientDescent(), steps)))
 
 
+# Conjugate gradient is done after a step, or as good as done: what one layer does is no path, and none is right too.
+CONJUGATE, PRECONDITIONED = ("conjugate-gradient", UNDESCRIBED), ("preconditioned-conjugate-gradient", UNDESCRIBED)
 CASES = (
-    Case(name="conjugate gradient, κ = 1", truth=("conjugate-gradient",), make=_conjugate, share=2, on=_isotropic),
-    Case(
-        name="conjugate gradient, κ ≈ 1",
-        truth=("conjugate-gradient",),
-        make=_conjugate,
-        share=2,
-        on=_nearly_isotropic,
-    ),
-    Case(
-        name="conjugate gradient, Jacobi, κ ≈ 1",
-        truth=("preconditioned-conjugate-gradient",),
-        make=_jacobi,
-        share=2,
-        on=_nearly_isotropic,
-    ),
+    Case(name="conjugate gradient, κ = 1", truth=CONJUGATE, make=_conjugate, share=2, on=_isotropic),
+    Case(name="conjugate gradient, κ ≈ 1", truth=CONJUGATE, make=_conjugate, share=2, on=_nearly_isotropic),
+    Case(name="conjugate gradient, Jacobi, κ ≈ 1", truth=PRECONDITIONED, make=_jacobi, share=2, on=_nearly_isotropic),
     Case(name="gradient descent, κ = 1", truth=("gradient-descent",), make=_early_stopped, share=2, on=_isotropic),
 )
