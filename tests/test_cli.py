@@ -155,7 +155,8 @@ LARGE = {"dim": {"dim": 10**9}, "examples": {"examples": 10**17}, "queries": {"q
 @pytest.mark.parametrize("case", LARGE)
 def test_more_memory_than_there_is_is_refused_with_what_would_be_needed(case, command):
     task = write("task.json", LARGE[case])
-    for arguments in (("identify", GD, "--task", task, *SMOKE), ("examine", GD, "--task", task, "--out", "out")):
+    identify = ("identify", GD, "--task", task)
+    for arguments in (identify, (*identify, "--compare", "cg,gd"), ("examine", GD, "--task", task, "--out", "out")):
         assert "GiB of memory, and this machine has" in refused(command, *arguments)
 
 
@@ -265,6 +266,43 @@ def test_an_examination_stopped_with_ctrl_c_goes_on(cheap, command, monkeypatch)
     monkeypatch.setattr(examining, "identify", stop)  # that was done before
     assert command("examine", GD, *SMOKE, "--out", "out")[0] == 0
     assert Path("out/report.html").is_file()
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody handles it, and nothing is cleaned up."""
+
+
+def test_an_examination_killed_at_any_write_ends_in_the_same_record(cheap, command, monkeypatch):
+    cheap["last"] = lambda: ((), ())
+    arguments = ("examine", GD, *SMOKE, "--out")
+    assert command(*arguments, "whole")[0] == 0
+    real_sync, real_unlink, left, kills = os.fsync, Path.unlink, 0, 0
+
+    def fsync(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+        real_sync(handle)
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        if left > 0:  # the dead do not tidy up
+            real_unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    while True:  # each attempt gets a little further than the one before
+        left = 2 + kills // 2
+        try:
+            assert command(*arguments, "out")[0] == 0
+            break
+        except Killed:
+            kills += 1
+    assert kills > 5
+    assert {p.name for p in Path("out").iterdir()} == {p.name for p in Path("whole").iterdir()}
+    first, second = (json.loads(Path(folder, "record.json").read_text()) for folder in ("whole", "out"))
+    for name in ("verdict", "measurements", "controls", "figures", "skipped", "subject"):
+        assert first[name] == second[name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -91,6 +91,10 @@ UNUSABLE = {
     "no seeds": (["train", "spec.json", "--seeds", ""], "seeds must be whole numbers"),
     "no task": (["identify", GD, "--task", " "], "--task: must not be empty"),
     "no networks": (["study", "run", "depth-loss", "--networks", ""], "--networks: must not be empty"),
+    "a file for networks": (
+        ["study", "run", "depth-loss", "--networks", "spec.json"],
+        "--networks must be a directory",
+    ),
     "no candidates": (["identify", GD, "--algorithms", "gd,"], "--algorithms: must not be empty"),
     "dashes for a number": (["identify", GD, "--threads=--"], "--threads must have a value; got '--'"),
     "dashes for a name": (["examine", GD, "--out=--"], "--out must have a value; got '--'"),

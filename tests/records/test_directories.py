@@ -15,7 +15,7 @@ import pytest
 
 from mesascope.records import directories
 from mesascope.records.directories import LOCK, MARKER, Holds, check, claim
-from mesascope.records.store import TEMPORARY
+from mesascope.records.store import TEMPORARY, write_json
 
 RUN: Holds = "a training run"
 
@@ -97,8 +97,7 @@ def test_one_kind_of_result_is_not_written_over_another(tmp_path: Path) -> None:
     with claim(tmp_path / "out", "an examination"):
         pass
     refused(tmp_path / "out", r"out must be new, empty, or hold a training run; .*out holds an examination\.")
-    marker = tmp_path / "out" / MARKER
-    marker.write_text(marker.read_text().replace("an examination", "\\u001b[31mred"))
+    write_json(tmp_path / "out" / MARKER, {"made_by": "mesascope", "schema_version": 2, "holds": "\x1b[31mred"})
     refused(tmp_path / "out", r"out holds something else\.")
 
 

@@ -69,6 +69,8 @@ def _run(options: argparse.Namespace) -> None:
         )
     out = out_directory(options, options.name, HOLDS)
     networks = out.parent / "networks" if options.networks is None else Path(options.networks)
+    if os.path.lexists(networks) and not os.path.isdir(networks):
+        raise UsageError(f"--networks must be a directory; {shown(networks)} is none. Choose another name.")
     given = {"profile": options.profile, "seed": options.seed, "device": options.device, "networks": networks}
     with claim(out, HOLDS):
         try:

@@ -187,9 +187,12 @@ def varied(task: LinearRegression, domain: Domain | None) -> Distribution:
     """The standard discriminating prompts.
 
     Raises:
-        ValueError: there are none in one dimension.
+        ValueError: there are none in one dimension; or a task outside the domain, or larger than this machine's memory.
     """
-    found = discriminating(task, domain or Domain())
+    domain = domain or Domain()
+    domain.check(task)
+    task.check_memory(1)
+    found = discriminating(task, domain)
     if found is None:
         raise ValueError(
             "dim must be 2 or more to vary the conditioning; got 1. In one dimension nothing tells them apart."
