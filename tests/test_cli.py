@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import mesascope as ms
 import mesascope.examination as examining
@@ -493,3 +494,39 @@ def test_a_failed_control_is_said_in_the_terminal_too(cheap, command, monkeypatc
     assert status == 0
     assert "controls did not come out as they must (probes). What rests on them should not be relied on" in out
     assert "probes, a planted target: must be at least 0.9; observed 0.2." in out
+
+
+def weights_of_theirs(layers: int = 3, width: int = 64, dim: int = 5, points: int = 8) -> dict[str, torch.Tensor]:
+    """A state dict as Garg et al.'s code saves it."""
+    inner = 4 * width
+    block = {"ln_1": (width,), "ln_2": (width,), "attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
+    block |= {"mlp.c_fc": (width, inner), "mlp.c_proj": (inner, width)}
+    parts = {"_read_in": (width, dim), "_read_out": (1, width), "_backbone.ln_f": (width,)}
+    parts |= {f"_backbone.h.{i}.{name}": shape for i in range(layers) for name, shape in block.items()}
+    bias = {name: shape[:1] if name.startswith("_read") else shape[-1:] for name, shape in parts.items()}
+    shapes = {f"{name}.weight": shape for name, shape in parts.items()} | {
+        f"{n}.bias": shape for n, shape in bias.items()
+    }
+    return {name: torch.zeros(shape) for name, shape in {"_backbone.wpe.weight": (2 * points, width), **shapes}.items()}
+
+
+def test_convert_prints_what_it_took_from_where_and_warns_of_what_it_assumed(command, caplog):
+    torch.save({"state_dict": {f"model.{k}": v for k, v in weights_of_theirs().items()}}, "weights.pt")
+    status, out, _ = command("convert", "weights.pt", "--out", "runs/theirs")
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            "  taken from 'state_dict'",
+            "  model. taken off the names",
+            "  heads: 2, from the paper's model of this size",
+            "  examples: 7, from its positions",
+            "  task: linear regression with w ~ N(0, I), from the paper",
+            "runs/theirs",
+        ],
+    )
+    assert "heads are not in the weights" in caplog.text
+    assert "does not say how many examples" in caplog.text
+    torch.save(weights_of_theirs(layers=2), "small.pt")
+    words = refused(command, "convert", "small.pt", "--out", "runs/small")
+    assert "heads cannot be read off the weights" in words
+    assert "--like" in words

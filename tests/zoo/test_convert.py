@@ -3,7 +3,9 @@
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch.nn import functional as F
 import mesascope as ms
 from mesascope.records.directories import claim
 from mesascope.records.store import sha256
-from mesascope.zoo.convert import convert
+from mesascope.zoo.convert import convert, told
 
 SIZES = {"paper's tiny": (3, 64, 2), "flat": (1, 24, 3), "deep": (5, 16, 4)}
 
@@ -175,9 +177,11 @@ def test_the_optimiser_shows_how_many_examples_training_reached(tmp_path: Path, 
     optimiser = torch.optim.Adam(model.parameters())
     model(torch.randn(3, points, 5), torch.randn(3, points)).square().mean().backward()
     optimiser.step()
-    path = save(tmp_path / "state.pt", model, optimizer_state_dict=optimiser.state_dict())
-    assert ms.load(str(convert(path, tmp_path / "out"))).domain.examples == range(1, points)
+    path = save(tmp_path / "state.pt", model, optimizer_state_dict=optimiser.state_dict(), train_step=0)
+    given = like(tmp_path / "like.json", heads=2)
+    assert ms.load(str(convert(path, tmp_path / "out", like=given))).domain.examples == range(1, points)
     assert caplog.text == ""
+    assert f"examples: {points - 1}, from its optimiser's state" in told(tmp_path / "out")
     model.eval()
     assert_same_answers(model, str(tmp_path / "out"), points - 1)
 
@@ -187,7 +191,7 @@ def test_where_nothing_shows_how_many_it_says_so_and_the_user_can(tmp_path: Path
     assert ms.load(str(convert(path, tmp_path / "all"))).domain.examples == range(1, 8)
     assert "does not say how many examples" in caplog.text
     caplog.clear()
-    convert(path, tmp_path / "few", like=like(tmp_path / "like.json", examples=3))
+    convert(path, tmp_path / "few", like=like(tmp_path / "like.json", examples=3, heads=2))
     assert ms.load(str(tmp_path / "few")).domain.examples == range(1, 4)
     assert caplog.text == ""
 
@@ -205,10 +209,15 @@ def test_a_whole_configuration_will_do_and_conversion_can_be_repeated(tmp_path: 
 
 
 @pytest.mark.parametrize(("layers", "width", "heads"), [(12, 256, 8), (6, 128, 4), (3, 64, 2)])
-def test_heads_of_the_papers_sizes(tmp_path: Path, layers: int, width: int, heads: int) -> None:
+def test_heads_of_the_papers_sizes_are_assumed_aloud(
+    tmp_path: Path, layers: int, width: int, heads: int, caplog
+) -> None:
     model = Original(3, width, Backbone(layers, width, heads, 6))
     convert(save(tmp_path / "state.pt", model), tmp_path / "out")
     assert ms.load(str(tmp_path / "out")).model.config.heads == heads
+    assert f"heads are not in the weights: {heads} are taken, as in the paper's model" in caplog.text
+    assert f'{{"heads": {2 * heads}}}' in caplog.text
+    assert f"heads: {heads}, from the paper's model of this size" in told(tmp_path / "out")
 
 
 class Bomb:
@@ -310,7 +319,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         broken(lambda w: [w.__delitem__(k) for k in list(w) if ".h.1." in k] and None),
         r"none of the paper's sizes .* but 2 layers of width 64",
     ),
-    "one more": (broken(lambda w: w.update({"extra.weight": torch.ones(1)})), r"also has extra\.weight\. Bring"),
+    "one more": (broken(lambda w: w.update({"extra.weight": torch.ones(1)})), r"also has extra\.weight\. Save the state dict w"),
     "many more": (broken(lambda w: w.update({f"e{i}": torch.ones(1) for i in range(5)})),
         r"also has e0, e1, e2 and 2 more"),
     "transposed": (
@@ -389,3 +398,286 @@ def test_a_file_whose_weights_were_damaged_on_the_way_is_refused(tmp_path: Path)
     with pytest.raises(ValueError, match=r"checkpoint must be whole; in .*state\.pt, '.*/data/\d+' is damaged\. Fetch"):
         convert(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------------- as others wrap them
+
+
+def renamed(names: Callable[[str], str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda weights: {names(name): value for name, value in weights.items()}
+
+
+def within(part: str, wrapper: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return renamed(lambda name: re.sub(rf"^({part})\.", rf"\1.{wrapper}.", name))
+
+
+HEAD = torch.ones(7, 64)
+WRAPPED: dict[str, tuple[Callable[[dict[str, Any]], Any], tuple[str, ...]]] = {
+    "DataParallel": (renamed(lambda n: f"module.{n}"), ("module. taken off the names",)),
+    "torch.compile": (renamed(lambda n: f"_orig_mod.{n}"), ("_orig_mod. taken off the names",)),
+    "both, one way": (renamed(lambda n: f"module._orig_mod.{n}"), ("module., _orig_mod. taken off the names",)),
+    "both, the other": (renamed(lambda n: f"_orig_mod.module.{n}"), ("module., _orig_mod. taken off the names",)),
+    "twice": (renamed(lambda n: f"module.module.{n}"), ("module. taken off the names",)),
+    "a part compiled": (within("_backbone", "_orig_mod"), ("_orig_mod. taken off the names",)),
+    "blocks compiled": (within(r"_backbone\.h\.\d", "_orig_mod"), ("_orig_mod. taken off the names",)),
+    "Lightning": (
+        lambda w: {"state_dict": renamed(lambda n: f"model.{n}")(w), "epoch": 3, "global_step": 9},
+        ("taken from 'state_dict'", "model. taken off the names"),
+    ),
+    "Lightning, compiled": (
+        lambda w: {"state_dict": renamed(lambda n: f"model._orig_mod.{n}")(w)},
+        ("taken from 'state_dict'", "_orig_mod., model. taken off the names"),
+    ),
+    "under model": (lambda w: {"model": w, "optimizer": {}}, ("taken from 'model'",)),
+    "under two": (lambda w: {"state_dict": {"model": w}}, ("taken from 'state_dict.model'",)),
+    "a configuration beside it": (
+        lambda w: {"model": {"n_head": 2}, "model_state_dict": w}, ("taken from 'model_state_dict'",)),
+    "with a head for words": (
+        lambda w: w | {"lm_head.weight": HEAD}, ("lm_head.weight left out, which is for words",)),
+    "a GPT-2 for language": (
+        lambda w: within("_backbone", "transformer")(w) | {"_backbone.lm_head.weight": HEAD},
+        ("transformer. taken off the names", "_backbone.lm_head.weight left out, which is for words"),
+    ),
+    "as it should be": (lambda w: w, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_is_wrapped_around_the_weights_is_taken_off_and_said(tmp_path: Path, name: str) -> None:
+    wrap, said = WRAPPED[name]
+    model, path = original(), tmp_path / "weights.pt"
+    torch.save(wrap(dict(model.state_dict())), path)
+    assert_same_answers(model, str(convert(path, tmp_path / "out")), 7)
+    *taken, heads, examples, task = told(tmp_path / "out")
+    assert tuple(taken) == said
+    assert (heads.split(":")[0], examples.split(":")[0], task.split(":")[0]) == ("heads", "examples", "task")
+
+
+UNKNOWN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a prefix": (
+        renamed(lambda n: f"net.{n}"),
+        r"the names begin with 'net\.', which is not known here\. Save them without it: .*removeprefix\('net\.'\)",
+    ),
+    "a prefix inside": (
+        lambda w: {"state_dict": renamed(lambda n: f"student.model.{n}")(w)}, r"begin with 'student\.model\.'"),
+    "a holder": (lambda w: {"ema": w, "step": 3}, r"has one under 'ema'\. Save torch\.save\(checkpoint\['ema'\], 'wei"),
+    "two models": (
+        lambda w: {"model": w, "state_dict": w},
+        r"has one under each of state_dict, model\. .*torch\.save\(checkpoint\['model'\], 'weights\.pt'\)",
+    ),
+    "two of one name": (
+        lambda w: w | renamed(lambda n: f"module.{n}")(w),
+        r"holds _read_in\.weight and module\._read_in\.weight, which are both _read_in\.weight",
+    ),
+    "another model beside it": (
+        lambda w: w | renamed(lambda n: f"ema.{n}")(w), r"also has ema\._read_in\.weight, .* more\. Save the state dict w"),
+    "itself": (lambda w: (whole := {"a": 1}, whole.update(model=whole))[0], r"holds a, model\. Bring"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_known_is_refused_with_what_to_do(tmp_path: Path, name: str) -> None:
+    wrap, message = UNKNOWN[name]
+    torch.save(wrap(dict(original().state_dict())), tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=message) as e:
+        convert(tmp_path / "state.pt", tmp_path / "out")
+    assert "\n" not in str(e.value)
+    assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------------- a run of theirs
+
+
+SCHEDULE = "{start: 5, end: 5, inc: 1, interval: 2000}"
+CONFIG = """
+model: {{family: gpt2, n_dims: 5, n_positions: 8, n_embd: 64, n_layer: 3, n_head: {heads}}}
+out_dir: ../models/0dd2
+test_run: false
+training:
+  batch_size: 64
+  curriculum:
+    dims: {dims}
+    points: {{start: 3, end: 7, inc: 2, interval: 200}}
+  data: {data}
+  num_tasks: {pool}
+  num_training_examples: null
+  task: {task}
+  task_kwargs: {options}
+  train_steps: 5001
+wandb: {{entity: null, name: toy}}
+"""
+
+
+def run_of_theirs(folder: Path, model: nn.Module, changes: dict[str, Any] | None = None, **more: Any) -> Path:
+    """A directory as their training leaves it: ``state.pt`` and the ``config.yaml`` that it was made with."""
+    said = {
+        "heads": 4,
+        "dims": SCHEDULE,
+        "data": "gaussian",
+        "pool": "null",
+        "task": "linear_regression",
+        "options": "{}",
+    }
+    folder.mkdir()
+    (folder / "config.yaml").write_text(CONFIG.format(**said | (changes or {})))
+    save(folder / "state.pt", model, **more)
+    return folder
+
+
+@pytest.mark.parametrize("as_directory", [True, False])
+def test_a_run_says_its_own_heads_examples_and_task(tmp_path: Path, as_directory: bool, caplog) -> None:
+    """Three layers of width 64 with four heads, where the paper's model of this size has two."""
+    model = Original(5, 64, Backbone(3, 64, 4, 16))
+    folder = run_of_theirs(tmp_path / "run", model)
+    convert(folder if as_directory else folder / "state.pt", tmp_path / "out")
+    subject = ms.load(str(tmp_path / "out"))
+    assert subject.model.config.heads == 4
+    assert subject.domain == ms.Domain(dims=(5,), examples=range(1, 7))
+    assert_same_answers(model, str(tmp_path / "out"), 6)
+    assert ms.zoo.default_task(subject) == ms.tasks.LinearRegression(dim=5, examples=6, weights="standard")
+    assert caplog.text == ""
+    assert told(tmp_path / "out") == [
+        "taken from 'model_state_dict'",
+        "heads: 4, from config.yaml",
+        "examples: 6, from the curriculum in config.yaml",
+        "task: linear regression with w ~ N(0, I), from config.yaml",
+    ]
+
+
+@pytest.mark.parametrize(("step", "examples"), [(0, 2), (199, 2), (200, 4), (399, 4), (400, 6), (10**6, 6)])
+def test_the_curriculum_is_read_as_far_as_training_went(tmp_path: Path, step: int, examples: int) -> None:
+    folder = run_of_theirs(tmp_path / "run", original(), train_step=step)
+    assert ms.load(str(convert(folder, tmp_path / "out"))).domain.examples == range(1, examples + 1)
+
+
+TASKS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "noisy": ({"task": "noisy_linear_regression", "options": "{noise_std: 0.5}"}, {"noise": 0.5}),
+    "unit": ({"options": "{scale: 0.4472136}"}, {"weights": "unit"}),
+    "no options": ({"options": "null"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_that_are_ours_too(tmp_path: Path, name: str) -> None:
+    changes, fields = TASKS[name]
+    convert(run_of_theirs(tmp_path / "run", original(), changes), tmp_path / "out")
+    expected = ms.tasks.LinearRegression(**{"dim": 5, "examples": 6, "weights": "standard", **fields})
+    assert ms.zoo.default_task(ms.load(str(tmp_path / "out"))) == expected
+
+
+OTHER_TASKS: dict[str, dict[str, str]] = {
+    "sparse": {"task": "sparse_linear_regression", "options": "{sparsity: 3}"},
+    "a tree": {"task": "decision_tree"},
+    "scaled": {"options": "{scale: 3}"},
+    "renormalised": {"task": "noisy_linear_regression", "options": "{renormalize_ys: true}"},
+    "other inputs": {"data": "uniform"},
+    "an unknown option": {"options": "{when: 2020-01-01}"},
+    "options that are none": {"options": "[1, 2]"},
+    "a scale that is none": {"options": "{scale: .nan}"},
+    "no task": {"task": "null"},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_TASKS)
+def test_a_model_of_another_task_is_converted_and_examined_on_a_task_that_is_given(tmp_path, name, caplog) -> None:
+    model = Original(5, 64, Backbone(3, 64, 4, 16))
+    out = convert(run_of_theirs(tmp_path / "run", model, OTHER_TASKS[name]), tmp_path / "out")
+    assert "which is no linear regression of ours. Say on which one to examine it, with --task" in caplog.text
+    assert_same_answers(model, str(out), 6)
+    with pytest.raises(
+        ValueError, match=r"was trained on .*, which is no linear regression of ours\. Say on which one"
+    ):
+        ms.zoo.default_task(ms.load(str(out)))
+
+
+def test_what_an_examination_cannot_take_into_account_is_said(tmp_path: Path, caplog) -> None:
+    changes = {"pool": "100", "dims": "{start: 2, end: 5, inc: 1, interval: 400}"}
+    convert(run_of_theirs(tmp_path / "run", original(), changes), tmp_path / "out")
+    assert "training reached 3 of 5 dimensions, the others were 0; here all are used" in caplog.text
+    assert "it was trained with num_tasks = 100; here every prompt is new" in caplog.text
+
+
+def test_like_comes_before_the_configuration_and_that_is_said(tmp_path: Path, caplog) -> None:
+    given = like(tmp_path / "like.json", heads=8, examples=2)
+    convert(run_of_theirs(tmp_path / "run", original()), tmp_path / "out", like=given)
+    config = ms.load(str(tmp_path / "out")).model.config
+    assert (config.heads, config.examples) == (8, 2)
+    said = told(tmp_path / "out")
+    assert "heads: 8, from --like instead of 4 from config.yaml" in said
+    assert "examples: 2, from --like instead of 6 from the curriculum in config.yaml" in said
+    assert caplog.text == ""
+
+
+BILLIONS = (
+    "[&a [1], " + ", ".join(f"&{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in pairwise("abcdefghijkl")) + "]"
+)
+CONFIGS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
+    "of other weights": (
+        lambda c: c.replace("n_layer: 3", "n_layer: 12"), r"says layers 12, and they have 3\. Put the right one there"),
+    "of another length": (lambda c: c.replace("n_positions: 8", "n_positions: 101"), r"says positions 101, and they have 8"),
+    "of another kind": (lambda c: c.replace("gpt2", "relu_attn"), r"family must be gpt2 .*says 'relu_attn'\. Bring it"),
+    "without heads": (lambda c: c.replace("n_head: 4", "n_heads: 4"), r"n_head in .* must be a whole number .*got None"),
+    "heads that are none": (lambda c: c.replace("n_head: 4", "n_head: four"), r"n_head in .*config\.yaml must .*got 'four'"),
+    "heads that do not divide": (lambda c: c.replace("n_head: 4", "n_head: 5"), r"width must be a multiple of heads"),
+    "no curriculum": (lambda c: c.replace("curriculum:", "curricula:"), r"must have a mapping 'curriculum'; got None"),
+    "no model": (lambda c: c.replace("model:", "net:"), r"must have a mapping 'model'; got None"),
+    "a list": (lambda c: "[1]", r"must hold a mapping with model and training; it holds a list"),
+    "nothing": (lambda c: "", r"must hold a mapping with model and training; it holds a NoneType"),
+    "no YAML": (lambda c: c + "  - {", r"config\.yaml, line \d+, must be YAML of plain values; .*Mend it, or move it away"),
+    "code": (
+        lambda c: c + "evil: !!python/object/apply:os.system ['touch ran']\n",
+        r"config\.yaml, line \d+, must be YAML of plain values; could not determine a constructor",
+    ),
+    "no text": (lambda c: b"\xff\xfe\x00\xd8\x00", r"must be YAML of plain values"),
+    "a number without end": (lambda c: c.replace("n_head: 4", "n_head: " + "9" * 5000), r"must be YAML of plain values"),
+    "nested without end": (lambda c: "[" * 5000, r"must be YAML of plain values"),
+    "a few bytes that stand for billions of values": (
+        lambda c: c.replace("n_head: 4", f"n_head: {BILLIONS}"), r"plain values; it holds more than 1000 values\. Mend it"),
+    "a book": (lambda c: c + "#" * 200_000, r"plain values; it has more than 100000 bytes\. Mend it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_configuration_that_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str, monkeypatch) -> None:
+    change, message = CONFIGS[name]
+    folder = run_of_theirs(tmp_path / "run", original())
+    changed = change((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_bytes(changed if isinstance(changed, bytes) else changed.encode())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message) as e:
+        convert(folder, tmp_path / "out")
+    assert "\n" not in str(e.value)
+    assert "config.yaml" in str(e.value) or name == "heads that do not divide"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_directory_without_a_state_names_what_it_has(tmp_path: Path) -> None:
+    folder = run_of_theirs(tmp_path / "run", original())
+    (folder / "state.pt").rename(folder / "model_500.pt")
+    with pytest.raises(ValueError, match=r"there is no file '.*run/state\.pt'\. Name the file .*: model_500\.pt"):
+        convert(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("counted", "said"), [(501, False), (503, True), (500, True), (12, True), (None, False)])
+@pytest.mark.parametrize("kept", [float, torch.tensor])
+def test_an_optimiser_that_counts_other_steps_is_said(tmp_path: Path, counted, said: bool, kept, caplog) -> None:
+    """Their code saves after the step whose number it writes down, and repeats that step when it is resumed."""
+    state = {} if counted is None else {0: {"step": kept(float(counted))}, 1: {"step": kept(float(counted))}}
+    folder = run_of_theirs(tmp_path / "run", original(), optimizer_state_dict={"state": state})
+    convert(folder, tmp_path / "out")
+    words = f"its optimiser has counted {counted} steps, and train_step 500 makes 501"
+    assert (words in caplog.text) == said
+    assert (caplog.text == "") == (not said)
+
+
+def test_an_optimiser_and_a_curriculum_that_disagree_are_said(tmp_path: Path, caplog) -> None:
+    model = original(points=8)
+    optimiser = torch.optim.Adam(model.parameters())
+    model(torch.randn(3, 4, 5), torch.randn(3, 4)).square().mean().backward()
+    optimiser.step()
+    folder = run_of_theirs(tmp_path / "run", model, optimizer_state_dict=optimiser.state_dict(), train_step=0)
+    convert(folder, tmp_path / "out")
+    assert (
+        "its optimiser has seen prompts of 3 examples, and the curriculum in its config.yaml gives 2: 3" in caplog.text
+    )
+    assert ms.load(str(tmp_path / "out")).domain.examples == range(1, 4)

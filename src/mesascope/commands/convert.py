@@ -5,19 +5,26 @@ from pathlib import Path
 from typing import Any
 
 from mesascope.commands.arguments import command, out_directory, say, text
-from mesascope.zoo.convert import HOLDS, convert
+from mesascope.zoo.convert import HOLDS, convert, told
 
 
 def add(commands: Any) -> None:
     """Its arguments."""
     sub = command(commands, "convert", _run, "convert another project's .pt checkpoint (weights-only loading)")
     sub.add_argument(
-        "checkpoint", type=text, help="a .pt file with a state dict of GPT-2 blocks, as Garg et al.'s code saves it"
+        "checkpoint",
+        type=text,
+        help="a .pt file with the weights of a GPT-2 of Garg et al.'s code, or a directory of its run",
     )
     sub.add_argument("--out", type=text, help="directory for the converted checkpoint; default: out/convert-NAME")
-    sub.add_argument("--like", type=text, help="a JSON file with the TransformerConfig; default: read off the weights")
+    sub.add_argument(
+        "--like", type=text, help="a JSON file with fields of the TransformerConfig, before all else that says them"
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
     checkpoint = Path(options.checkpoint)
-    say(convert(checkpoint, out_directory(options, checkpoint.stem, HOLDS), like=options.like))
+    out = convert(checkpoint, out_directory(options, checkpoint.stem, HOLDS), like=options.like)
+    for taken in told(out):
+        say(f"  {taken}")
+    say(out)

@@ -104,7 +104,7 @@ def default_task(subject: Subject) -> LinearRegression:
     """The task a subject was trained on, or one that fits its domain.
 
     Raises:
-        ValueError: it was made for another task than linear regression.
+        ValueError: it was made for another task than linear regression, or trained on another by somebody else's code.
     """
     spec = getattr(subject, "spec", None)
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
@@ -113,6 +113,11 @@ def default_task(subject: Subject) -> LinearRegression:
                 f"model {shown(subject.name)} must be made for linear regression, which all candidates solve; it is made for "
                 f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
                 "with run(GLMNewton(…), prompts)."
+            )
+        if "converted_from" in spec.get("extra", {}) and spec["task"].get("type") != LinearRegression.__name__:
+            raise ValueError(
+                f"model {subject.name!r} was trained on {spec['task'].get('type')}, which is no linear regression of ours. Say "
+                "on which one to examine it: --task with a JSON file of one, or an argument."
             )
         return from_json(LinearRegression, spec["task"], "spec.task")
     domain, plain = subject.domain, LinearRegression()
@@ -219,7 +224,12 @@ def _config(spec: Mapping[str, Any]) -> TransformerConfig:
         raise ValueError(
             f"spec has a field {shown(unknown[0])}, and only that of a training run has more than name, task, model."
         )
-    from_json(LinearRegression, spec.get("task"), "spec.task", ours=True)
+    task = spec.get("task")
+    if not isinstance(task, Mapping) or task.get("type") in (
+        None,
+        LinearRegression.__name__,
+    ):  # else it is somebody else's
+        from_json(LinearRegression, task, "spec.task", ours=True)
     return from_json(TransformerConfig, spec.get("model"), "spec.model", ours=True)
 
 

@@ -1,0 +1,141 @@
+"""What the weights of Garg et al.'s models do not show: where it is taken from, and what speaks against it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mesascope.tasks import LinearRegression
+from mesascope.zoo.run_config import NAME, Run, reached
+
+POSITIONS = "_backbone.wpe.weight"
+HEADS = {(3, 64): 2, (6, 128): 4, (12, 256): 8}
+"""Garg et al.'s sizes: heads by (layers, width)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A number that the weights do not show.
+
+    Attributes:
+        value: the number; None where it must be asked for.
+        source: where it comes from, in words.
+        doubt: what speaks against it; empty where nothing does.
+    """
+
+    value: int | None
+    source: str
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Training:
+    """What a file tells of its training besides the weights.
+
+    Attributes:
+        step: what ``train_step`` says; None where nothing does.
+        taken: the steps that the optimiser has counted.
+        examples: how many examples training showed before a query, as far as the optimiser's state shows it.
+    """
+
+    step: int | None
+    taken: int | None
+    examples: int | None
+
+    @classmethod
+    def of(cls, beside: Mapping[str, Any], weights: Mapping[str, Any]) -> "Training":
+        """From what lies beside the weights.
+
+        A position that no prompt reached never had a gradient, so Adam's second moments are 0 there. Nor had the last
+        label of the longest prompt, which no answer sees.
+        """
+        optimiser = beside.get("optimizer_state_dict")
+        state = optimiser.get("state") if isinstance(optimiser, Mapping) else None
+        entries = {k: v for k, v in state.items() if isinstance(v, Mapping)} if isinstance(state, Mapping) else {}
+        counts = [_count(entry.get("step")) for entry in entries.values()]
+        names = [name for name in weights if not re.search(r"\.attn\.(bias|masked_bias)$", name)]
+        number = names.index(POSITIONS)  # parameters are numbered as the state dict lists them
+        moments = entries.get(number, {}).get("exp_avg_sq")
+        seen = isinstance(moments, Tensor) and moments.shape == weights[POSITIONS].shape
+        return cls(
+            step=_count(beside.get("train_step")),
+            taken=max((count for count in counts if count is not None), default=None),
+            examples=((int((moments != 0).any(1).sum()) - 1) // 2 or None) if seen else None,
+        )
+
+
+def heads(run: Run | None, layers: int, width: int) -> Choice:
+    """From the configuration, or else those of the paper's model of this size."""
+    if run is not None:
+        return Choice(value=run.sizes["heads"], source=run.path.name)
+    known = HEADS.get((layers, width))
+    if known is None:
+        return Choice(value=None, source="nowhere")
+    doubt = (
+        f"heads are not in the weights: {known} are taken, as in the paper's model of {layers} layers and width {width}. If it "
+        f'was trained with others, put its {NAME} beside it, or pass --like with a JSON file of {{"heads": {2 * known}}}, say.'
+    )
+    return Choice(value=known, source="the paper's model of this size", doubt=doubt)
+
+
+def examples(run: Run | None, training: Training, most: int) -> Choice:
+    """From the optimiser's state, or the configuration's curriculum, or else as many as there are positions for."""
+    planned = None if run is None else max(1, min(reached(run.points, training.step) - 1, most))
+    if training.examples is not None:
+        seen, doubt = min(training.examples, most), ""
+        if planned not in (None, seen):
+            doubt = (
+                f"its optimiser has seen prompts of {seen} examples, and the curriculum in its {NAME} gives {planned}: {seen} "
+                f'are taken. Pass --like with a JSON file of {{"examples": {planned}}} if that is right.'
+            )
+        return Choice(value=seen, source="its optimiser's state", doubt=doubt)
+    if planned is not None:
+        return Choice(value=planned, source=f"the curriculum in {NAME}")
+    doubt = (
+        f"it does not say how many examples it was trained on: the {most} that it has positions for are taken. If it saw "
+        'fewer, convert it with --like and a JSON file of {"examples": 40}, say.'
+    )
+    return Choice(value=most, source="its positions", doubt=doubt)
+
+
+def in_words(task: Mapping[str, Any]) -> str:
+    """A task of `run_config.task`, for people."""
+    if task["type"] != LinearRegression.__name__:
+        return f"{task['type']} ({task['data']} inputs, {task['task_kwargs']})"
+    noise = f" and noise {task['noise']:g}" if task["noise"] else ""
+    return f"linear regression with w ~ N(0, {'I' if task['weights'] == 'standard' else 'I/dim'}){noise}"
+
+
+def doubts(run: Run | None, training: Training, task: Mapping[str, Any]) -> list[str]:
+    """What does not fit together, and what an examination cannot take into account."""
+    found: list[str] = []
+    step, taken = training.step, training.taken
+    if step is not None and taken not in (None, step + 1):  # it is saved after the step of this number
+        found.append(
+            f"its optimiser has counted {taken} steps, and train_step {step} makes {step + 1} (one more each time that training "
+            "was resumed). If it was not, its parts are from different times: take another checkpoint."
+        )
+    if task["type"] != LinearRegression.__name__:
+        found.append(
+            f"it was trained on {in_words(task)}, which is no linear regression of ours. Say on which one to examine it, "
+            "with --task."
+        )
+    if run is None:
+        return found
+    if (dims := reached(run.dims, step)) < run.sizes["dim"]:
+        found.append(f"training reached {dims} of {run.sizes['dim']} dimensions, the others were 0; here all are used.")
+    for name in ("num_tasks", "num_training_examples"):
+        if run.training.get(name) is not None:
+            found.append(f"it was trained with {name} = {run.training[name]}; here every prompt is new.")
+    return found
+
+
+def _count(value: object) -> int | None:
+    """A number of steps, however it is kept; None for anything else."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
