@@ -83,15 +83,18 @@ def test_what_runs_none_is_called_none(kind, steps):
 
 
 def test_where_all_agree_the_truth_is_among_them():
-    for found in judged("gradient descent, κ = 1", steps=2):
-        assert found.outcome in ("undecided", "identified")
-        assert found.power is not None and found.power < 0.05
+    own, withheld = judged("gradient descent, κ = 1", steps=2)
+    assert own.outcome == "undecided"
+    assert own.power is not None and own.power < 0.05
+    # One step is any other times a number there: a fitted readout, which may rescale, sees the second layer do nothing.
+    assert (withheld.outcome, withheld.label) == ("missed", "none")
+    assert "Of its 2 layers only 1 changes" in withheld.reason
 
 
-def test_what_is_done_after_a_step_may_be_called_none():
+def test_what_is_done_after_a_step_may_be_called_none_and_is_told_from_nothing():
     own, _ = judged("conjugate gradient, κ = 1", steps=2)
-    assert (own.outcome, own.algorithms, own.power) == ("none", (), None)
-    assert "Of its 4 layers only 1 changes" in own.reason
+    assert (own.outcome, own.power) == ("undecided", None)
+    assert "conjugate-gradient" in own.algorithms
 
 
 def test_the_second_verdict_can_be_left_out():

@@ -73,7 +73,7 @@ def test_foreign_directories_are_refused_and_left_alone(tmp_path: Path) -> None:
             check(path, RUN)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     refused(tmp_path / "dangling", r"out must be a directory; .*dangling is a link to nothing")
-    refused(tmp_path / ("x" * 300), r"out must be a name that can be; .*'… is too long")
+    refused(tmp_path / ("x" * 300), r"out must be a name that can be; .*x…x+ is too long")
     with pytest.raises(ValueError, match="too long"), claim(tmp_path / "new" / ("x" * 300), RUN):
         pass
     assert everything(tmp_path) == ["dangling", "theirs", "theirs/thesis.tex"]

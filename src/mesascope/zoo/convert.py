@@ -150,7 +150,7 @@ def _taken(name: str, value: int, choice: Choice, wanted: Mapping[str, Any]) -> 
 
 def _file(checkpoint: Path) -> Path:
     """The file itself, or the ``state.pt`` of a run's directory."""
-    if not checkpoint.is_dir():
+    if not os.path.isdir(checkpoint):  # also of a name that is too long to be one
         return checkpoint
     if (checkpoint / STATE).is_file():
         return checkpoint / STATE
