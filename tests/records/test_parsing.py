@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "more than one": (b"1 2", r"x\.json is not JSON \(Extra data"),
     "another encoding": ('{"a": "é"}'.encode("latin-1"), r"x\.json is not JSON: its byte 7 is not UTF-8\. Save it as UTF-8"),
     "a mark": (b"\xef\xbb\xbf{}", r"x\.json is not JSON \(Unexpected UTF-8 BOM"),
-    "without end": (b"[" * 10**5, r"x\.json is not JSON: it is nested without end"),
+    "without end": (b"[" * 10**5, r"x\.json cannot be used: its values are nested more than 64 deep"),
     "deep": (b"[" * 900 + b"]" * 900, r"x\.json cannot be used: its values are nested more than 64 deep"),
     "deep in an object": (b'{"a":' * 65 + b"1" + b"}" * 65, r"nested more than 64 deep"),
     "a name twice": (b'{"dim": 3, "n": 1, "dim": 4}', r"the name 'dim' stands twice in one object\. Keep one"),
@@ -59,6 +60,17 @@ def test_a_file_of_any_size_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(parsing, "LARGEST", 2**20)
     with pytest.raises(Damaged, match=r"x\.json must be at most 1 MiB; it has 3\."):
         parse(b" " * (3 * 2**20), "x.json")
+
+
+def test_nesting_is_refused_whatever_pythons_own_limit() -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)  # as some libraries do: the parser would run out of the C stack
+    try:
+        with pytest.raises(Damaged, match="nested more than 64 deep"):
+            parse(b"[" * 10**6, "x.json")
+    finally:
+        sys.setrecursionlimit(before)
+    assert parse(b'["' + b"[" * 100 + b'"]', "x.json") == ["[" * 100]  # brackets in a string are none
 
 
 def test_what_is_deep_enough_is_read() -> None:

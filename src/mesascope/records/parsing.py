@@ -15,6 +15,7 @@ LARGEST = 64 * 2**20  # bytes; the largest record of a study has 2 MiB
 DEEPEST = 64  # objects and lists inside one another; a record has a dozen
 DIGITS = 18  # of a whole number: what is larger fits no size, and no float says it exactly
 _HALF = re.compile("[\ud800-\udfff]")
+_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)  # strings too, so that none is found inside them
 
 
 class Damaged(ValueError):
@@ -39,17 +40,31 @@ def parse(content: bytes, where: str) -> Any:
     if len(content) > LARGEST:
         raise Damaged(f"{where} must be at most {LARGEST // 2**20} MiB; it has {len(content) / 2**20:.0f}.")
     try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_int=_whole)
-        _check(value, DEEPEST)
+        text = content.decode("utf-8")
+        _check_depth(text)
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+        _check(value)
     except UnicodeDecodeError as error:
         raise Damaged(f"{where} is not JSON: its byte {error.start} is not UTF-8. Save it as UTF-8.") from error
     except _Refused as error:
         raise Damaged(f"{where} cannot be used: {error}") from error
-    except RecursionError as error:
-        raise Damaged(f"{where} is not JSON: it is nested without end.") from error
     except ValueError as error:
         raise Damaged(f"{where} is not JSON ({error}).") from error
     return value
+
+
+def _check_depth(text: str) -> None:
+    """Before parsing, which takes a piece of the C stack for every level: where somebody raised Python's own limit, as some
+    libraries do, a file that is nested deeply would end the process.
+    """
+    depth = 0
+    for bracket in _BRACKET.finditer(text):
+        if bracket[0] in ("[", "{"):
+            depth += 1
+            if depth > DEEPEST:
+                raise _Refused(f"its values are nested more than {DEEPEST} deep.")
+        elif bracket[0] in ("]", "}"):
+            depth -= 1
 
 
 def sealed(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,12 +124,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _check(value: Any, deeper: int) -> None:
+def _check(value: Any) -> None:
     if isinstance(value, str):
         if (half := _HALF.search(value)) is not None:
             raise _Refused(f"it holds {shown(half[0])}, which is half a character. Write both halves, or leave it out.")
     elif isinstance(value, dict | list):
-        if deeper == 0:
-            raise _Refused(f"its values are nested more than {DEEPEST} deep.")
         for item in [*value, *value.values()] if isinstance(value, dict) else value:
-            _check(item, deeper - 1)
+            _check(item)
