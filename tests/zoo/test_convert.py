@@ -575,6 +575,7 @@ OTHER_TASKS: dict[str, dict[str, str]] = {
     "options that are none": {"options": "[1, 2]"},
     "a scale that is none": {"options": "{scale: .nan}"},
     "no task": {"task": "null"},
+    "a task that is a list": {"task": "[linear_regression]"},
 }
 
 

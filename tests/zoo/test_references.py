@@ -345,6 +345,10 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut JSON": (lambda d: (d / "model.json").write_text('{"a": '), r"model\.json is not JSON"),
     "no model": (lambda d: write(d / "model", spec={"task": to_json(TASK)}), r"spec\.model must be an object .* got None"),
     "no task": (lambda d: write(d / "model", spec={"model": to_json(TINY)}), r"spec\.task must be an object .* got None"),
+    "another's task": (
+        lambda d: write(d / "model", spec={"task": {"type": "decision_tree"}, "model": to_json(TINY)}),
+        r"spec\.task\.type must be one of .*LinearRegression.*; got 'decision_tree'",
+    ),
     "another field": (
         lambda d: write(d / "model", spec={"uask": to_json(TASK), "model": to_json(TINY)}),
         r"spec has a field 'uask', and only that of a training run has more",

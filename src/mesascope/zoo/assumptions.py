@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mesascope.records.shown import shown
 from mesascope.tasks import LinearRegression
 from mesascope.zoo.run_config import NAME, Run, reached
 
@@ -100,15 +101,17 @@ def examples(run: Run | None, training: Training, most: int) -> Choice:
     return Choice(value=most, source="its positions", doubt=doubt)
 
 
-def in_words(task: Mapping[str, Any]) -> str:
-    """A task of `run_config.task`, for people."""
-    if task["type"] != LinearRegression.__name__:
-        return f"{task['type']} ({task['data']} inputs, {task['task_kwargs']})"
-    noise = f" and noise {task['noise']:g}" if task["noise"] else ""
-    return f"linear regression with w ~ N(0, {'I' if task['weights'] == 'standard' else 'I/dim'}){noise}"
+def in_words(run: Run | None, task: LinearRegression | None) -> str:
+    """What it was trained on, for people: a task of ours, or what the run says."""
+    if task is None:
+        said = {} if run is None else run.training
+        kind, data, options = (shown(said.get(name)) for name in ("task", "data", "task_kwargs"))
+        return f"{kind} ({data} inputs, {options})"
+    noise = f" and noise {task.noise:g}" if task.noise else ""
+    return f"linear regression with w ~ N(0, {'I' if task.weights == 'standard' else 'I/dim'}){noise}"
 
 
-def doubts(run: Run | None, training: Training, task: Mapping[str, Any]) -> list[str]:
+def doubts(run: Run | None, training: Training, task: LinearRegression | None) -> list[str]:
     """What does not fit together, and what an examination cannot take into account."""
     found: list[str] = []
     step, taken = training.step, training.taken
@@ -117,9 +120,9 @@ def doubts(run: Run | None, training: Training, task: Mapping[str, Any]) -> list
             f"its optimiser has counted {taken} steps, and train_step {step} makes {step + 1} (one more each time that training "
             "was resumed). If it was not, its parts are from different times: take another checkpoint."
         )
-    if task["type"] != LinearRegression.__name__:
+    if task is None:
         found.append(
-            f"it was trained on {in_words(task)}, which is no linear regression of ours. Say on which one to examine it, "
+            f"it was trained on {in_words(run, task)}, which is no linear regression of ours. Say on which one to examine it, "
             "with --task."
         )
     if run is None:
@@ -128,7 +131,7 @@ def doubts(run: Run | None, training: Training, task: Mapping[str, Any]) -> list
         found.append(f"training reached {dims} of {run.sizes['dim']} dimensions, the others were 0; here all are used.")
     for name in ("num_tasks", "num_training_examples"):
         if run.training.get(name) is not None:
-            found.append(f"it was trained with {name} = {run.training[name]}; here every prompt is new.")
+            found.append(f"it was trained with {name} = {shown(run.training[name])}; here every prompt is new.")
     return found
 
 

@@ -24,7 +24,6 @@ from mesascope.zoo.run_config import Run
 from mesascope.zoo.unwrapping import few, read
 
 log = logging.getLogger("mesascope")
-
 HOLDS: Holds = "a conversion"
 STATE = "state.pt"
 """What their training loop calls its checkpoint."""
@@ -105,10 +104,10 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
     tensors = _translate(given, config, checkpoint)
     task = run_config.task(run, dim=config.dim, examples=config.examples)
     said = [c.doubt for name, c in choices.items() if c.doubt and name not in wanted] + doubts(run, training, task)
-    origin = "the paper" if run is None else run.path.name
+    trained_on = in_words(run, task)
     converted = Checkpoint(
         step=training.step or 0,
-        spec={"name": checkpoint.stem, "task": task, "model": to_json(config)},
+        spec={"name": checkpoint.stem, "task": None if task is None else to_json(task), "model": to_json(config)},
         tensors={f"model.{name}": value for name, value in tensors.items()},
         extra={
             "converted_from": {
@@ -119,10 +118,11 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
                 "format": "Garg et al. 2022, dtsip/in-context-learning",
                 "positions": given[POSITIONS].shape[0],
                 "examples_trained": training.examples,
+                "trained_on": trained_on,
                 "taken": [
                     *unwrapped.stripped,
                     *(_taken(name, getattr(config, name), choice, wanted) for name, choice in choices.items()),
-                    f"task: {in_words(task)}, from {origin}",
+                    f"task: {trained_on}, from {'the paper' if run is None else run.path.name}",
                 ],
                 "doubts": said,
             },
@@ -132,7 +132,7 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
     with claim(out, HOLDS) as directory:
         checkpoints.write(directory / "model", converted)
     for doubt in said:
-        log.warning("%s: %s", checkpoint, doubt)
+        log.warning("%s: %s", shown(checkpoint), doubt)
     return out
 
 
@@ -276,7 +276,7 @@ def _translate(given: Mapping[str, Any], config: TransformerConfig, path: Path) 
     for theirs, (ours, shape, transposed) in table.items():
         value = given[theirs]
         if not isinstance(value, Tensor) or tuple(value.shape) != shape or not value.is_floating_point():
-            held = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            held = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
             raise ValueError(
                 f"{theirs} must hold numbers of shape {shape} to go with the other weights; {path} has {held}."
             )

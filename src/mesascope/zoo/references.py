@@ -107,17 +107,17 @@ def default_task(subject: Subject) -> LinearRegression:
         ValueError: it was made for another task than linear regression, or trained on another by somebody else's code.
     """
     spec = getattr(subject, "spec", None)
+    if isinstance(subject, TransformerSubject) and isinstance(spec, Mapping) and spec.get("task", spec) is None:
+        raise ValueError(
+            f"model {shown(subject.name)} was trained on {_origin(spec)}, which is no linear regression of ours. Say on which "
+            "one to examine it: --task with a JSON file of one, or an argument."
+        )
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
         if spec["task"].get("type") == GeneralisedLinearRegression.__name__:
             raise ValueError(
                 f"model {shown(subject.name)} must be made for linear regression, which all candidates solve; it is made for "
                 f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
                 "with run(GLMNewton(…), prompts)."
-            )
-        if "converted_from" in spec.get("extra", {}) and spec["task"].get("type") != LinearRegression.__name__:
-            raise ValueError(
-                f"model {subject.name!r} was trained on {spec['task'].get('type')}, which is no linear regression of ours. Say "
-                "on which one to examine it: --task with a JSON file of one, or an argument."
             )
         return from_json(LinearRegression, spec["task"], "spec.task")
     domain, plain = subject.domain, LinearRegression()
@@ -127,6 +127,13 @@ def default_task(subject: Subject) -> LinearRegression:
         if domain.examples is None or plain.examples in domain.examples
         else max(domain.examples),
     )
+
+
+def _origin(spec: Mapping[str, Any]) -> str:
+    """What a converted model was trained on, as its record has it."""
+    extra = spec.get("extra")
+    origin = extra.get("converted_from") if isinstance(extra, Mapping) else None
+    return str(origin.get("trained_on")) if isinstance(origin, Mapping) else "another task"
 
 
 def _construction(text: str) -> Subject:
@@ -224,12 +231,8 @@ def _config(spec: Mapping[str, Any]) -> TransformerConfig:
         raise ValueError(
             f"spec has a field {shown(unknown[0])}, and only that of a training run has more than name, task, model."
         )
-    task = spec.get("task")
-    if not isinstance(task, Mapping) or task.get("type") in (
-        None,
-        LinearRegression.__name__,
-    ):  # else it is somebody else's
-        from_json(LinearRegression, task, "spec.task", ours=True)
+    if spec.get("task", spec) is not None:  # null: converted from somebody else's run, on a task that is not ours
+        from_json(LinearRegression, spec.get("task"), "spec.task", ours=True)
     return from_json(TransformerConfig, spec.get("model"), "spec.model", ours=True)
 
 

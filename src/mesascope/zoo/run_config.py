@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mesascope.records.codec import check_count, to_json
+from mesascope.records.codec import check_count
+from mesascope.records.shown import plain, said, shown
 from mesascope.tasks import LinearRegression
 
 NAME = "config.yaml"
@@ -51,7 +52,7 @@ def beside(checkpoint: Path) -> Run | None:
     model, training = _part(held, "model", path), _part(held, "training", path)
     if (family := model.get("family", "gpt2")) != "gpt2":
         raise ValueError(
-            f"family must be gpt2 to be converted; {path} says {family!r}. Bring it as python:module:factory."
+            f"family must be gpt2 to be converted; {path} says {shown(family)}. Bring it as python:module:factory."
         )
     fields = {"dim": "n_dims", "positions": "n_positions", "width": "n_embd", "layers": "n_layer", "heads": "n_head"}
     curriculum = _part(training, "curriculum", path)
@@ -70,27 +71,23 @@ def reached(schedule: tuple[int, int, int, int], steps: int | None) -> int:
     return end if steps is None else min(end, start + steps // interval * added)
 
 
-def task(run: Run | None, *, dim: int, examples: int) -> dict[str, Any]:
-    """The task as JSON: a `LinearRegression` where it is one, else what the run says of it, which is no task of ours.
-
-    Without a run it is the paper's.
-    """
+def task(run: Run | None, *, dim: int, examples: int) -> LinearRegression | None:
+    """What it was trained on, without a run what the paper's were; None where that is no `LinearRegression`."""
     if run is None:
-        return to_json(LinearRegression(dim=dim, examples=examples, weights="standard"))
+        return LinearRegression(dim=dim, examples=examples, weights="standard")
     kind, data, options = (run.training.get(name) for name in ("task", "data", "task_kwargs"))
-    other = {"type": str(kind), "data": str(data), "task_kwargs": str(options)}
     options = {} if options is None else options
-    if kind not in PLAIN or data != "gaussian" or not isinstance(options, Mapping):
-        return other
+    if not isinstance(kind, str) or kind not in PLAIN or data != "gaussian" or not isinstance(options, Mapping):
+        return None
     given = {"scale": 1.0, "noise_std": 0.0, "renormalize_ys": False, **options}
     scale, noise = given["scale"], given["noise_std"]
     if set(options) - {"scale", *PLAIN[kind]} or given["renormalize_ys"] or not (_number(scale) and _number(noise)):
-        return other
+        return None
     standard, unit = (math.isclose(scale, size, rel_tol=1e-6) for size in (1.0, dim**-0.5))
     if noise < 0 or not (standard or unit):
-        return other
+        return None
     weights: Literal["unit", "standard"] = "standard" if standard else "unit"
-    return to_json(LinearRegression(dim=dim, examples=examples, noise=float(noise), weights=weights))
+    return LinearRegression(dim=dim, examples=examples, noise=float(noise), weights=weights)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -104,7 +101,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a number too long to read, nested without end
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        reason = plain(getattr(error, "problem", None) or said(error))
         raise ValueError(
             f"{path}{line}, must be YAML of plain values; {reason}. Mend it, or move it away and say what it says with --like."
         ) from error
@@ -125,7 +122,9 @@ def _count_values(held: object) -> None:
 def _part(held: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
     part = held.get(name)
     if not isinstance(part, Mapping):
-        raise ValueError(f"{path} must have a mapping {name!r}; got {part!r}. Move the file away if it is another's.")
+        raise ValueError(
+            f"{path} must have a mapping {name!r}; got {shown(part)}. Move the file away if it is another's."
+        )
     return part
 
 

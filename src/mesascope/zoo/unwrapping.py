@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mesascope.records.shown import shown
+from mesascope.records.shown import plain, shown
 
 SIGN = "_read_in.weight"
 """A tensor that every model of Garg et al.'s code has."""
@@ -82,7 +82,7 @@ def read(path: Path) -> Unwrapped:
 
 def few(names: list[str]) -> str:
     """The first three names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return ", ".join(map(plain, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -165,15 +165,17 @@ def _remedy(whole: Mapping[Any, Any], path: Path) -> str:
     )
     for key, value in whole.items():
         if isinstance(value, Mapping) and any(_own_name(str(name)) == SIGN for name in value):
-            return f"{rule}; {path} has one under {key!r}. Save torch.save(checkpoint[{key!r}], 'weights.pt')."
+            return (
+                f"{rule}; {path} has one under {shown(key)}. Save torch.save(checkpoint[{shown(key)}], 'weights.pt')."
+            )
     for holder in (whole, *(whole[name] for name in HOLDERS if isinstance(whole.get(name), Mapping))):
         for name in map(str, holder):
             if name.endswith(f".{SIGN}"):
                 before = name.removesuffix(SIGN)
                 return (
-                    f"{rule}; in {path} the names begin with {before!r}, which is not known here. Save them without it: "
-                    f"{{name.removeprefix({before!r}): value for name, value in state_dict.items()}}."
+                    f"{rule}; in {path} the names begin with {shown(before)}, which is not known here. Save them without it: "
+                    f"{{name.removeprefix({shown(before)}): value for name, value in state_dict.items()}}."
                 )
     inner = next((whole[name] for name in HOLDERS if name in whole), whole)
-    holds = few([str(name) for name in inner]) if isinstance(inner, Mapping) else repr(inner)
+    holds = few([str(name) for name in inner]) if isinstance(inner, Mapping) else shown(inner)
     return f"{rule}; {path} holds {holds or 'nothing'}. Bring another model as python:module:factory."
