@@ -45,9 +45,8 @@ from mesascope.training import Curriculum, TrainingSpec, loop
 from mesascope.types import Evidence, Measurement, Outcome, PublishedFigure
 
 INPUTS = int(os.environ.get("MESASCOPE_HOSTILE_INPUTS", "260"))
-MEMORY = (
-    12 * 10**9
-)  # more is refused by the system, so that a runaway shows as an error and not as a machine that is gone
+MEMORY = 12 * 10**9
+"""Bytes that the inputs may claim together; the system refuses more, so that a runaway ends as an error here."""
 SECONDS = 20  # for one input
 
 SPEC = TrainingSpec(
@@ -505,11 +504,16 @@ def shortened(arguments: list[str]) -> str:
     return " ".join(repr(word)[:60] for word in arguments)
 
 
+def claimed() -> int:
+    """Bytes of address space that this process has now: much, where other tests ran before in it."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
 def trials(folder: Path, inputs: int, seed: int, patch: pytest.MonkeyPatch) -> tuple[Counter, list[str]]:
     """How many ended how, and what was wrong."""
     house, ends, wrong = House(folder, patch), Counter(), []
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (claimed() + MEMORY, before[1]))
     try:
         for number in range(inputs):
             kind = KINDS[number % len(KINDS)]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from mesascope.records import provenance as origin
@@ -153,6 +154,16 @@ def test_damaged_tensors(tmp_path: Path) -> None:
     path.write_bytes(whole[:-1])
     with pytest.raises(Damaged, match="is not a readable safetensors file"):
         read_tensors(path)
+
+
+def test_tensors_that_do_not_fit_are_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError("Cannot allocate memory (os error 12)")  # what safetensors says
+
+    write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(100)})
+    monkeypatch.setattr(safetensors.torch, "load_file", full)
+    with pytest.raises(MemoryError, match=r"a\.safetensors cannot be read \(Cannot allocate memory"):
+        read_tensors(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

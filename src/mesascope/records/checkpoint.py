@@ -79,7 +79,7 @@ def read(stem: Path) -> Checkpoint:
         Damaged: a file missing, foreign, truncated, altered, or under another's name.
     """
     path = _beside(stem, ".json")
-    meta = _meta(path)
+    meta = read_meta(stem)
     named = _STEP.fullmatch(stem.name)
     if named is not None and int(named[1]) != meta["step"]:
         raise Damaged(
@@ -95,8 +95,13 @@ def read(stem: Path) -> Checkpoint:
     return Checkpoint(step=meta["step"], spec=meta["spec"], tensors=tensors, extra=meta["extra"])
 
 
-def _meta(path: Path) -> dict[str, Any]:
-    """The JSON, whole and as it was written."""
+def read_meta(stem: Path) -> dict[str, Any]:
+    """The JSON alone, whole and as it was written; the tensors are not looked at.
+
+    Raises:
+        Damaged: missing, foreign, or altered.
+    """
+    path = _beside(stem, ".json")
     document = read_unchecked(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise Damaged(f"{shown(path)} is not a mesascope checkpoint. Convert a foreign one with `mesascope convert`.")

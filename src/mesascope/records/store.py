@@ -1,6 +1,7 @@
 """Writing to disk: atomically, with a manifest that knows each file's hash."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -121,6 +122,7 @@ def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Te
 
     Raises:
         Damaged: not readable as safetensors, or another hash.
+        MemoryError: they do not fit, which says nothing about the file.
     """
     _check_file(path)
     if expected_sha256 is not None and sha256(path) != expected_sha256:
@@ -128,6 +130,8 @@ def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Te
     try:
         return safetensors.torch.load_file(path)
     except Exception as error:  # safetensors raises its own class, OSError or ValueError, by the kind of damage
+        if f"os error {errno.ENOMEM}" in str(error):
+            raise MemoryError(f"{shown(path)} cannot be read ({said(error)}).") from error
         raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error
 
 

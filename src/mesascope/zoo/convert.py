@@ -138,7 +138,7 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
 
 def told(out: Path) -> list[str]:
     """What a conversion took off, and what it took from where, as it is recorded beside the weights."""
-    return list(checkpoints.read(out / "model").extra["converted_from"]["taken"])
+    return list(checkpoints.read_meta(out / "model")["extra"]["converted_from"]["taken"])
 
 
 def _taken(name: str, value: int, choice: Choice, wanted: Mapping[str, Any]) -> str:
