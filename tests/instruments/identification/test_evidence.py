@@ -77,6 +77,18 @@ def test_a_single_layer_is_no_path(script, readout, plant_path):
         assert "a function, and no path" in found.reason
 
 
+def _hardly_anything(p):
+    """A thousandth of the variance that is a function of the query alone, then eight steps of gradient descent at once."""
+    query = 0.03 * p.queries[..., 0] * p.target_variance.sqrt()[:, None] / p.queries.square().mean().sqrt()
+    return torch.stack([query, -query, run(GradientDescent(step_size=0.2), p, 8).predictions[8]])
+
+
+def test_layers_that_hardly_change_the_answer_are_no_evidence_for_a_path(plant_path):
+    found = identify_path(plant_path(path_of=_hardly_anything, layers=3), TASK, prompts=100, readouts=("own",))[0]
+    assert found.label == "none"
+    assert "a function, and no path" in found.reason
+
+
 @pytest.mark.parametrize("steps", [(0, 0, 1, 2, 3, 4), (1, 2, 3, 4, 4, 4), (1, 1, 1, 2, 2, 3)])
 def test_idle_layers_are_passed_over(steps, plant):
     found = path_of(plant(HeavyBall(step_size=0.3, momentum=0.4), steps=steps))

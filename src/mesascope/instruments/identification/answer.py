@@ -150,7 +150,11 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     ridges, outdone = None, False
     if found.question == "path":
         ridges, outdone = rivals.ridges(fitted.scoring[best], paths, halves, table.units, table.informative)
-    repeated = _repeated(table, paths, halves)
+    there = predict(fitted.fits[best], halves.again, paths, halves.fitting)
+    repeated = _repeated(table, paths, there, halves)
+    elsewhere = None
+    if len(subject) > 1:
+        elsewhere = remainder.beside_the_largest(subject, paths.again, fitted.scoring[best], there, table.units)
     order = [i for i in table.order if i in table.eligible]
     multiple = rivals.multiplied(fitted, [best, *order], paths, halves, table.units, table.informative, repeated[0])
     regressed = _regressed(table, paths, halves)
@@ -170,6 +174,7 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
         lost=(int((~subject.isfinite()).sum()), subject.numel()),
         progress=(advance, advance_interval[0]),
         evidence=None if found.evidence is None else (found.evidence, len(subject)),
+        elsewhere=elsewhere,
         repeated=repeated,
         regressed=regressed,
         switching=(gain, left, " and ".join(fitted.families[table.eligible[i]].name for i in pair)),
@@ -214,8 +219,9 @@ def _controls(
     return controls
 
 
-def _repeated(table: _Table, paths: Paths, halves: Halves) -> tuple[float, tuple[float, float]]:
-    there = predict(table.fitted.fits[table.best], halves.again, paths, halves.fitting)
+def _repeated(
+    table: _Table, paths: Paths, there: Float[Tensor, "layer batch query"], halves: Halves
+) -> tuple[float, tuple[float, float]]:
     return remainder.repeated_share(
         paths.scoring - table.fitted.scoring[table.best],
         paths.again - there,

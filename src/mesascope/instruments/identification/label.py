@@ -12,6 +12,9 @@ NO_PATH = (
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 MOST = 1 / 3
 """Share of what the best candidate leaves that two candidates by turns must explain, or they are no explanation either."""
+ELSEWHERE = 0.8
+"""Share of what the layers do, besides the one that does most, that a candidate for the path must explain. A path that goes
+back and forth, of which the candidate has nothing, comes to 0.75: each change is twice what is there."""
 OVERSHOOT = 0.5
 """Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
 
@@ -28,6 +31,7 @@ def judge(
     lost: tuple[int, int],
     progress: tuple[float, float],
     evidence: tuple[int, int] | None,
+    elsewhere: float | None,
     repeated: tuple[float, tuple[float, float]],
     regressed: float,
     switching: tuple[float, float, str],
@@ -45,6 +49,8 @@ def judge(
         lost: how many of its answers, over all layers, are not finite, and of how many.
         progress: share of the zero predictor's error that the subject removes, and the lower end of its interval.
         evidence: how many layers change the answer, and of how many; None where only the last layer is asked about.
+        elsewhere: how much of the layers' changes the best explains, the layer that changes the answer most left out; None
+            where there is one layer.
         repeated: share of the subject's variance that the best leaves and that comes back, with its interval.
         regressed: the part of it that a regression explains.
         switching: what letting each prompt choose between two candidates gains, what the best alone leaves, and which two.
@@ -96,6 +102,12 @@ def judge(
         return "none", (
             f"Of its {evidence[1]} layers only {evidence[0]} changes what can be read of the answer: a function, and no path. "
             "The question of the function says what the last layer computes."
+        )
+    if elsewhere is not None and not elsewhere >= ELSEWHERE:
+        return "none", (
+            f"Beside the layer that changes the answer most, the nearest candidate, {best} (score {score:.3f}), explains "
+            f"{max(elsewhere, 0):.0%} of what the layers do: a function, and no path. The question of the function says what the "
+            "last layer computes."
         )
     if len(names) > 1:
         named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"

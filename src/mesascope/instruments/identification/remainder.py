@@ -1,4 +1,4 @@
-"""What the best candidate leaves: noise, or something that the problem explains?
+"""What the best candidate leaves: noise, or something that the problem explains? And what it has besides the largest step.
 
 Two measures, both shares of the subject's variance. *Repeated*: ask again with slightly moved queries, in another
 order; what is left of the subject both times is a function of the problem, noise is not. It needs no guess at the
@@ -46,6 +46,34 @@ def repeated_share(
     size = discrepancy(subject, torch.zeros_like(subject), units)
     sums = torch.stack([(product * informative).sum(0), (size * informative).sum(0)], -1)
     return bootstrap.estimate(sums, lambda m: torch.where(m[:, 1] > 0, m[:, 0] / m[:, 1], 0.0), draws)
+
+
+def beside_the_largest(
+    subject: Float[Tensor, "layer batch query"],
+    again: Float[Tensor, "layer batch query"],
+    candidate: Float[Tensor, "layer batch query"],
+    candidate_again: Float[Tensor, "layer batch query"],
+    units: Float[Tensor, "layer batch"],
+) -> float:
+    """How much of the layers' changes the candidate explains, the layer that changes the answers most left out.
+
+    1 less what it leaves of the answers after the other layers, over what these layers change; of both, only what comes back
+    at the moved queries counts, so that noise takes no part. Below 0 it errs by more than it is to explain. NaN where the
+    other layers change nothing. A method that does all its steps in one layer, and whose first iterates are small, would
+    otherwise match a subject whose first layers say next to nothing.
+
+    Args:
+        subject, candidate: answers at the queries.
+        again, candidate_again: at the moved queries.
+        units: what squared errors are divided by.
+    """
+
+    def size(first: Float[Tensor, "layer batch query"], second: Float[Tensor, "layer batch query"]) -> Tensor:
+        return torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP).mean(-1)
+
+    changes = size(torch.diff(subject, dim=0, prepend=subject[:1] * 0), torch.diff(again, dim=0, prepend=again[:1] * 0))
+    others = torch.arange(len(subject)) != changes.argmax()
+    return 1 - float(size(subject - candidate, again - candidate_again)[others].sum() / changes[others].sum())
 
 
 def explained_share(
