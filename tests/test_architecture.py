@@ -20,6 +20,7 @@ LEVELS = (
     {"tasks", "algorithms"},
     {"models"},
     {"zoo", "training", "instruments"},
+    {"plans"},
     {"calibration"},
     {"examination"},
     {"studies", "theory", "testing"},

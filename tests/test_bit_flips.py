@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.examination import Part
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, to_json
-from mesascope.records.journal import Journal
+from mesascope.records.journal import Journal, digest
 from mesascope.records.lines import append_line, read_lines
 from mesascope.records.store import read_sealed, write_json
+from mesascope.types import Measured
 from mesascope.zoo.references import HERE
 
 FLIPS = 150
@@ -77,8 +77,9 @@ def a_curve(folder: Path) -> tuple[Path, Callable[[], Any]]:
 
 
 def a_journal(folder: Path) -> tuple[Path, Callable[[], Any]]:
-    Journal(folder, "key").put("probes", Part(measurements=(measurement(0.25), measurement(0.5)), seconds=1.5))
-    return folder / "parts" / "probes.json", lambda: Journal(folder, "key").get("probes", Part)
+    kept = Measured(measurements=(measurement(0.25), measurement(0.5)), seconds=1.5)
+    Journal(folder).put("probes", kept)
+    return folder / "parts" / f"{digest('probes')}.json", lambda: Journal(folder).get("probes", Measured)
 
 
 def a_checkpoint(folder: Path) -> tuple[Path, Callable[[], Any]]:

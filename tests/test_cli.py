@@ -17,6 +17,7 @@ import torch
 import mesascope as ms
 import mesascope.examination as examining
 from mesascope.cli import main
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.training import Interrupted, loop
 
 SPEC = {
@@ -50,12 +51,17 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def cheap(monkeypatch) -> dict[str, Callable]:
-    """Examinations of one second: two candidates, one instrument of ``name: what it does`` each."""
+    """Examinations of one second: two candidates, and one instrument, which does what is put under ``last``."""
     real, instruments = ms.identify, {}
     few = {"algorithms": ["gd", "cg"], "prompts": 12}
     monkeypatch.setattr(examining, "identify", lambda *a, **k: real(*a, **k | few))
-    monkeypatch.setattr(examining, "_instruments", lambda *_: instruments)
-    monkeypatch.setattr(examining, "_known_subjects", lambda seed: examining.Part())
+
+    def measure(*_: object, **__: object) -> tuple:
+        return instruments.get("last", tuple)() or ()
+
+    last = Instrument(name="last", question="?", measure=measure, sizes=sizes())
+    monkeypatch.setattr(examining, "EXAMINED", (last,))
+    monkeypatch.setattr(examining, "_known_subjects", lambda seed, say: examining.Checked(rows=(), seconds=0.0))
     return instruments
 
 
@@ -263,7 +269,7 @@ def test_an_examination_stopped_with_ctrl_c_goes_on(cheap, command, monkeypatch)
     status, _, err = command("examine", GD, *SMOKE, "--out", "out")
     assert (status, err.splitlines()[-1]) == (130, "mesascope: stopped")
     assert not Path("out/record.json").exists()
-    cheap["last"] = lambda: ((), ())
+    cheap["last"] = tuple
     monkeypatch.setattr(examining, "identify", stop)  # that was done before
     assert command("examine", GD, *SMOKE, "--out", "out")[0] == 0
     assert Path("out/report.html").is_file()
@@ -274,7 +280,7 @@ class Killed(BaseException):
 
 
 def test_an_examination_killed_at_any_write_ends_in_the_same_record(cheap, command, monkeypatch):
-    cheap["last"] = lambda: ((), ())
+    cheap["last"] = tuple
     arguments = ("examine", GD, *SMOKE, "--out")
     assert command(*arguments, "whole")[0] == 0
     real_sync, real_unlink, left, kills = os.fsync, Path.unlink, 0, 0
@@ -488,8 +494,8 @@ def test_a_failed_control_is_said_in_the_terminal_too(cheap, command, monkeypatc
     assert status == 0
     assert "did not come out" not in out
     broken = {"instrument": "probes", "control": "a planted target", "expected": "at least 0.9", "observed": "0.2"}
-    part = examining.Part(controls=({**broken, "kind": "positive", "holds": False},))
-    monkeypatch.setattr(examining, "_known_subjects", lambda seed: part)
+    checked = examining.Checked(rows=({**broken, "kind": "positive", "holds": False},), seconds=0.0)
+    monkeypatch.setattr(examining, "_known_subjects", lambda seed, say: checked)
     status, out, _ = command("examine", GD, *SMOKE, "--out", "broken")
     assert status == 0
     assert "controls did not come out as they must (probes). What rests on them should not be relied on" in out

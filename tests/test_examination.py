@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -12,21 +12,22 @@ from torch import Tensor
 import mesascope as ms
 import mesascope.examination as module
 from mesascope.algorithms import GradientDescent, run
-from mesascope.examination import BUDGETS, Budget, examine
-from mesascope.instruments import INSTRUMENTS, NotApplicable, causal, spectrum
+from mesascope.examination import Checked, examine
+from mesascope.instruments import NotApplicable, causal, spectrum
+from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.invariance import invariances
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
-from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
 from mesascope.types import Control, Domain, Figure, Intervention, Prompts, Site, Trace
 
 TASK = LinearRegression(dim=3, examples=8)
-TINY = Budget(
-    identify=20, readout=24, probes=40, patching=6, ablation=6, attention=6, stress=8, spectrum=30, metrics=6, causal=8
-)
+TINY = {"spectrum": 30, "readout": 24, "probes": 40, "stress": 8, "causal": 8}
+"""Prompts of each instrument; six of those that are not named."""
+NOTHING_CHECKED = Checked(rows=(), seconds=0.0)
 
 
 def transformer(seed: int = 0) -> TransformerSubject:
@@ -45,9 +46,13 @@ def content(record: ms.Record) -> dict:
 def small(monkeypatch) -> None:
     """Profile ``smoke`` with two candidates and few prompts: what is examined is the house, not the subject."""
     real = module.identify
-    monkeypatch.setitem(BUDGETS, "smoke", TINY)
+    for instrument in EXAMINED:
+        n = TINY.get(instrument.name, 6)
+        few = {name: 2 * n if (instrument.name, name) == ("causal", "fit") else n for name in instrument.sizes["smoke"]}
+        monkeypatch.setitem(instrument.sizes, "smoke", few)
+    monkeypatch.setitem(module.IDENTIFIED, "smoke", 20)
     monkeypatch.setattr(module, "identify", lambda *a, **k: real(*a, **k, algorithms=["gd", "cg"]))
-    monkeypatch.setattr(module, "_known_subjects", lambda seed: module.Part())
+    monkeypatch.setattr(module, "_known_subjects", lambda seed, say: NOTHING_CHECKED)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def record() -> ms.Record:
 def test_every_instrument_measured_and_every_measurement_has_its_controls(record):
     assert record.skipped == {}
     measured = {m.instrument.split(":")[0] for m in record.measurements}
-    assert measured == set(INSTRUMENTS) - {"identification"}
+    assert measured == {"invariance", *(instrument.name for instrument in EXAMINED)}
     for m in record.measurements:
         assert m.controls, (m.instrument, m.quantity)
         assert m.n > 0
@@ -81,7 +86,8 @@ def test_the_known_cases_came_out_as_they_must(record):
     assert rows["identification", "construction:conjugate-gradient"]["holds"]
     # Of an untrained network no state is found, so none is overwritten.
     idle = (causal.NAME, causal.KNOWN_NETWORK)
-    assert {key[::2] for key in module.EXPECTED} - rows.keys() == {idle}, "a check that nothing is put to"
+    expected = {(instrument.name, each.control) for instrument in INSTRUMENTS for each in instrument.expected}
+    assert expected - rows.keys() == {idle}, "a check that nothing is put to"
     for key, row in rows.items():
         if key[0] != "spectrum":  # whose tolerances are for more prompts than these
             assert row["holds"], row
@@ -233,7 +239,7 @@ def sittings(verdict, monkeypatch) -> list[str]:
             raise KeyboardInterrupt
         ran.append(name)
 
-    def instrument(name: str) -> Callable:
+    def instrument(name: str) -> Instrument:
         found = ms.Measurement(
             instrument=name,
             quantity="q",
@@ -243,23 +249,25 @@ def sittings(verdict, monkeypatch) -> list[str]:
             coordinates={"layer": 1, "site": None},
         )
 
-        def measure() -> tuple:
+        def measure(*_: object, **__: object) -> tuple:
             interrupted(name)
             if name == "second":
                 raise NotApplicable("it has none.")
-            return (found,), (Figure(name=name, section="s", title="t", caption="c", kind="table", rows=({"a": 0.5},)),)
+            return (found,)
 
-        return measure
+        def figure(_: object) -> Figure:
+            return Figure(name=name, section="s", title="t", caption="c", kind="table", rows=({"a": 0.5},))
+
+        return Instrument(name=name, question="?", measure=measure, sizes=sizes(), figure=figure)
 
     def identified(*_: object, **__: object) -> ms.Verdict:
         interrupted("identify")
         return verdict
 
     monkeypatch.setattr(module, "identify", identified)
-    monkeypatch.setattr(module, "_instruments", lambda *_: {name: instrument(name) for name in NAMES})
-    monkeypatch.setattr(
-        module, "_known_subjects", lambda seed: module.Part(controls=({"instrument": "x", "holds": True},))
-    )
+    monkeypatch.setattr(module, "EXAMINED", tuple(instrument(name) for name in NAMES))
+    checked = Checked(rows=({"instrument": "x", "holds": True},), seconds=0.1)
+    monkeypatch.setattr(module, "_known_subjects", lambda seed, say: checked)
     return ran
 
 
@@ -282,18 +290,21 @@ def test_an_interrupted_examination_goes_on_where_it_stopped(stop_at, sittings, 
     [{"seed": 1}, {"task": dataclasses.replace(TASK, noise=0.1)}, {"subject": transformer(seed=1)}],
     ids=["seed", "task", "weights"],
 )
-def test_another_examination_does_not_take_these_parts_for_its_own(other, sittings, tmp_path):
+def test_parts_of_another_examination_are_left_alone(other, sittings, tmp_path):
     given = {"subject": transformer(), "task": TASK, "seed": 0}
-    for wanted in (given, given | other):
-        examine(**wanted, profile="smoke", journal=tmp_path)
-    assert sittings == ["identify", *NAMES] * 2
+    examine(**given, profile="smoke", journal=tmp_path)
+    with pytest.raises(
+        ValueError, match="it holds those of another, which was not finished: 'examine tiny, profile smoke"
+    ):
+        examine(**given | other, profile="smoke", journal=tmp_path)
+    assert sittings == ["identify", *NAMES]
 
 
 def test_a_damaged_part_is_made_again(sittings, tmp_path):
     examine(transformer(), TASK, profile="smoke", journal=tmp_path)
-    part = tmp_path / "parts/third.json"
-    part.write_text(part.read_text()[:-40])
-    (tmp_path / "parts/first.json").write_text('{"key": 3}')
+    parts = {json.loads(path.read_text()).get("name"): path for path in (tmp_path / "parts").glob("*.json")}
+    parts["third"].write_text(parts["third"].read_text()[:-40])
+    parts["first"].write_text('{"key": 3}')
     examine(transformer(), TASK, profile="smoke", journal=tmp_path)
     assert sittings == ["identify", *NAMES, "first", "third"]
 
@@ -312,8 +323,8 @@ def test_a_verdict_survives_its_journal(verdict, tmp_path):
     lost = dataclasses.replace(answer.scores[0], score=-math.inf)
     path = dataclasses.replace(answer, scores=(lost, *answer.scores[1:]))
     verdict = dataclasses.replace(verdict, training=dataclasses.replace(verdict.training, path=path))
-    journal = Journal(tmp_path, provenance())
+    journal = Journal(tmp_path)
     journal.put("identify", verdict)
     again = journal.get("identify", ms.Verdict)
     assert to_json(again) == to_json(verdict)
-    assert Journal(tmp_path, {"another": "key"}).get("identify", ms.Verdict) is None
+    assert journal.get({"another": "key"}, ms.Verdict) is None

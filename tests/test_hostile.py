@@ -39,7 +39,7 @@ from mesascope.commands import identify as identifying
 from mesascope.commands import theory as proving
 from mesascope.models import TransformerConfig
 from mesascope.records.codec import to_json
-from mesascope.records.journal import Journal
+from mesascope.records.journal import Journal, digest
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.training import Curriculum, TrainingSpec, loop
 from mesascope.types import Evidence, Measurement, Outcome, PublishedFigure
@@ -268,7 +268,7 @@ class House:
         shutil.copytree("run", "stopped", ignore=shutil.ignore_patterns("model.*"))
         ms.save(self.study, "studies/one")
         assert main(["study", "report", "studies"]) == 0
-        Journal("kept", "key").put("part", self.study)
+        Journal("kept").put("part", self.study)
         Path("heads.json").write_text('{"heads": 2}')
         assert main(["convert", "state.pt", "--like", "heads.json", "--out", "converted"]) == 0
         self.converted = Path("converted/model.safetensors").read_bytes()
@@ -433,10 +433,10 @@ def a_damaged_result(house: House, rng: random.Random) -> Run:
 
 
 def a_damaged_part(house: House, rng: random.Random) -> Run:
-    how = damage(Path("kept/parts/part.json"), rng)
+    how = damage(Path(f"kept/parts/{digest('part')}.json"), rng)
 
     def other() -> str:
-        found = Journal("kept", "key").get("part", ms.StudyResult)
+        found = Journal("kept").get("part", ms.StudyResult)
         return "" if found is None or found == house.study else f"another part was taken up after: {how}"
 
     return ["list", "tasks"], other

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.calibration.calibrate import Budget, Verdicts
+from mesascope.calibration.calibrate import Budget
+from mesascope.calibration.judging import Verdicts
 from mesascope.calibration.masking import causal_mask
 from mesascope.calibration.stability import stability
 from mesascope.calibration.summary import NONE, OWN, WITHHELD
 from mesascope.cli import main
+from mesascope.plans import Here, Processes, execute
 from mesascope.records.codec import from_json, to_json
-from mesascope.records.directories import claim
+from mesascope.records.journal import Journal
 from mesascope.types import Findings
 
 # By name: the package holds the function where the module would be.
@@ -42,7 +44,9 @@ def tiny() -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture(scope="module")
 def verdicts(tiny) -> list[Verdicts]:
     """What the subjects are truly judged as, in two processes."""
-    return list(calibrate._panel(SEED, BUDGET, True, calibrate.Journal(None, "nothing is kept"), 2))
+    plan = calibrate.calibration(SEED, "smoke", True)
+    subjects = dataclasses.replace(plan, works=plan.works[:SUBJECTS])
+    return list(execute(subjects, Journal(None), engine=Processes(workers=2)).values())
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def asked(verdicts, monkeypatch) -> list[int]:
     """Who is judged, in order; verdicts that are known already are handed out."""
     order: list[int] = []
 
-    def judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
+    def judge(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
         assert (seed, budget, withheld) == (SEED, BUDGET, True)
         order.append(index)
         return verdicts[index]
@@ -60,14 +64,14 @@ def asked(verdicts, monkeypatch) -> list[int]:
 
 
 def found_by(**options) -> Findings:
-    return ms.calibrate(panel_seed=SEED, profile="smoke", **{"workers": 1, **options})
+    return ms.calibrate(panel_seed=SEED, profile="smoke", **{"engine": Here(), **options})
 
 
 @pytest.fixture(scope="module")
 def whole(tiny, verdicts) -> Findings:
     """What a calibration that nothing interrupts finds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrate, "_judge", lambda seed, budget, withheld, index: verdicts[index])
+        patch.setattr(calibrate, "_judge", lambda seed, budget, withheld, index, say: verdicts[index])
         return found_by()
 
 
@@ -79,10 +83,10 @@ def told(found: Findings) -> object:
 def test_what_was_cut_off_goes_on_and_finds_the_same(whole, asked, monkeypatch, tmp_path):
     known = calibrate._judge
 
-    def cut_off(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
+    def cut_off(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
         if index == 1:
             raise KeyboardInterrupt
-        return known(seed, budget, withheld, index)
+        return known(seed, budget, withheld, index, say)
 
     with monkeypatch.context() as patch:
         patch.setattr(calibrate, "_judge", cut_off)
@@ -108,7 +112,7 @@ def test_two_processes_find_what_one_does(verdicts):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes have it: sums over more threads differ in their last bits
     try:
-        assert calibrate._judge(SEED, BUDGET, True, 3) == verdicts[3]
+        assert calibrate._judge(SEED, BUDGET, True, 3, print) == verdicts[3]
     finally:
         torch.set_num_threads(threads)
     assert len({v.judged[0].case for v in verdicts}) == len(verdicts) == SUBJECTS
@@ -116,20 +120,17 @@ def test_two_processes_find_what_one_does(verdicts):
 
 def test_another_panel_is_not_taken_for_this_one(whole, verdicts, monkeypatch, tmp_path):
     """A journal that holds one panel's subjects gives none of them to another."""
-    key = {"panel": SEED, "profile": "smoke", "withheld": True, "code": calibrate.provenance()}
-    with claim(tmp_path / "out", "findings") as directory:
-        calibrate.Journal(directory, key).put("subject 0", verdicts[0])
-    judged = []
 
-    def judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
-        judged.append((seed, index))
-        raise KeyboardInterrupt
+    def judge(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
+        if index:
+            raise KeyboardInterrupt
+        return verdicts[0]
 
     monkeypatch.setattr(calibrate, "_judge", judge)
-    for seed in (SEED, SEED + 1):
-        with pytest.raises(KeyboardInterrupt):
-            ms.calibrate(panel_seed=seed, profile="smoke", journal=tmp_path / "out", workers=1)
-    assert judged == [(SEED, 1), (SEED + 1, 0)]
+    with pytest.raises(KeyboardInterrupt):
+        found_by(journal=tmp_path / "out")
+    with pytest.raises(ValueError, match=r"it holds those of another, .*: 'calibrate, panel seed 10, profile smoke'"):
+        ms.calibrate(panel_seed=SEED + 1, profile="smoke", journal=tmp_path / "out", engine=Here())
 
 
 def test_a_verdict_survives_the_disk(verdicts):
@@ -155,7 +156,7 @@ def test_findings_hold_every_part(whole):
 
 
 def test_subjects_may_be_judged_as_they_are_alone(verdicts, tiny, monkeypatch, tmp_path):
-    def judge(seed: int, budget: Budget, withheld: bool, index: int) -> Verdicts:
+    def judge(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
         assert not withheld
         return Verdicts(judged=verdicts[index].judged[:1])
 

@@ -1,5 +1,6 @@
 """Workers: results in order, and nobody left when the parent is gone, whoever ended whom."""
 
+import functools
 import math
 import multiprocessing
 import os
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.machine.processes import in_processes, run_beside
+from mesascope.machine.processes import Died, in_processes, run_beside
 
 PARENT = """
-import multiprocessing, sys, threading, time
+import functools, multiprocessing, sys, threading, time
 from mesascope.machine.processes import in_processes, run_beside
 
 def tell():
@@ -26,7 +27,7 @@ def tell():
 
 if __name__ == "__main__":
     threading.Thread(target=tell).start()
-    list(in_processes(time.sleep, [60, 60], 2))
+    list(in_processes([functools.partial(time.sleep, 60)] * 2, 2))
 """
 
 
@@ -53,28 +54,33 @@ def gone(processes: Sequence[int]) -> bool:
     return not any(map(alive, processes))
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
-    assert list(in_processes(math.sqrt, [9.0, 4.0, 1.0], 2)) == [3.0, 2.0, 1.0]
+def calls(function, *values):
+    return [functools.partial(function, value) for value in values]
+
+
+def test_every_result_comes_with_its_number() -> None:
+    assert dict(in_processes(calls(math.sqrt, 9.0, 4.0, 1.0), 2)) == {0: 3.0, 1: 2.0, 2: 1.0}
+    assert list(in_processes([], 2)) == []
 
 
 def test_an_error_in_a_worker_is_raised_here_and_ends_the_others() -> None:
     with pytest.raises(ValueError, match="math domain"):
-        list(in_processes(math.sqrt, [4.0, -1.0], 2))
+        list(in_processes(calls(math.sqrt, 4.0, -1.0), 2))
     assert gone([child.pid or 0 for child in multiprocessing.active_children()])
 
 
 def test_workers_end_with_whoever_stops_listening() -> None:
-    results = in_processes(time.sleep, [0, 60, 60], 2)
-    next(results)
+    results = in_processes(calls(time.sleep, 0, 60, 60), 2)
+    assert next(results) == (0, None)
     working = [child.pid or 0 for child in multiprocessing.active_children()]
     assert len(working) == 2
     results.close()  # type: ignore[attr-defined]
     assert gone(working)
 
 
-def test_a_worker_that_somebody_ends_is_said_to_want_memory() -> None:
-    with pytest.raises(MemoryError, match=r"ended from outside, .*Use fewer threads"):
-        list(in_processes(os._exit, [1, 1], 2))
+def test_a_call_that_ends_every_worker_is_given_up_and_the_others_go_on() -> None:
+    found = dict(in_processes([*calls(os._exit, 1), *calls(math.sqrt, 9.0, 4.0)], 2))
+    assert found == {0: Died(workers=3), 1: 3.0, 2: 2.0}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -44,6 +44,13 @@ class Judged:
     hardest: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """What was said of one subject, as it is kept on disk: as it is, and with its own readout withheld."""
+
+    judged: tuple[Judged, ...]
+
+
 def judge(planted: Planted, *, seed: int, prompts: int = PROMPTS, withheld: bool = True) -> tuple[Judged, ...]:
     """The verdict by the subject's own readout, and the one with that readout withheld.
 

@@ -7,11 +7,13 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from mesascope.calibration.judging import Judged, judge
+from mesascope.calibration.judging import Judged, Verdicts, judge
 from mesascope.calibration.panel import exact, planted
 from mesascope.calibration.summary import by_readout, distinguishable
 from mesascope.instruments.identification import PROMPTS
-from mesascope.machine.processes import in_processes
+from mesascope.plans import Here, Plan, Processes, Work, execute
+from mesascope.plans.work import Say
+from mesascope.records.journal import Journal
 
 COLUMNS = ("subjects", "wrong", "none", "undecided", "identified", "distinguishable", "of them identified")
 
@@ -41,17 +43,25 @@ def sweep(
         For each subject, the verdict by its own readout and, if asked for, the one without it.
     """
     numbers = range(subjects) if chosen is None else chosen
-    work = functools.partial(_judge, seed, subjects, prompts, withheld)
-    found = []
-    done = in_processes(work, numbers, workers) if workers > 1 else map(work, numbers)
-    for number, verdicts in zip(numbers, done, strict=True):
-        found.append(verdicts)
+    works = tuple(
+        Work(
+            name=str(number),
+            key=number,
+            result=Verdicts,
+            run=functools.partial(_judge, seed, subjects, prompts, withheld, number),
+        )
+        for number in numbers
+    )
+    engine = Processes(workers=workers) if workers > 1 else Here()
+    done = execute(Plan(words=f"sweep {seed}", works=works), Journal(None), engine=engine, progress=True)
+    found = {int(name): each.judged for name, each in done.items()}
+    for number, verdicts in found.items():
         for j in verdicts:
             if j.outcome != "identified":
                 say(_line(number, j))
-    for readout, judged in by_readout(found).items():
+    for readout, judged in by_readout(list(found.values())).items():
         say(f"\n{readout}\n{table(judged)}")
-    return tuple(found)
+    return tuple(found.values())
 
 
 def table(judged: Sequence[Judged]) -> str:
@@ -68,9 +78,9 @@ def table(judged: Sequence[Judged]) -> str:
     return "\n".join([head, *lines])
 
 
-def _judge(seed: int, size: int, prompts: int, withheld: bool, index: int) -> tuple[Judged, ...]:
+def _judge(seed: int, size: int, prompts: int, withheld: bool, index: int, say: Say) -> Verdicts:
     subject = planted(exact(seed), index, size)
-    return judge(subject, seed=1000 * seed + index, prompts=prompts, withheld=withheld)
+    return Verdicts(judged=judge(subject, seed=1000 * seed + index, prompts=prompts, withheld=withheld))
 
 
 def _counts(judged: Sequence[Judged]) -> Counter[str]:

@@ -17,7 +17,7 @@ from mesascope.commands.arguments import (
     subject_and_task,
     text,
 )
-from mesascope.examination import BUDGETS
+from mesascope.instruments.instrument import PROFILES
 from mesascope.instruments.rehearsal import rehearse
 from mesascope.records.directories import Holds, claim
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     """Its arguments."""
     sub = command(commands, "examine", _run, "examine one model with every instrument and write a page and a record")
     add_subject(sub)
-    sub.add_argument("--profile", choices=list(BUDGETS), default="laptop", help="how many prompts (default: laptop)")
+    sub.add_argument("--profile", choices=PROFILES, default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL")
     add_json(sub)

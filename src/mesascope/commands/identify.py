@@ -18,7 +18,7 @@ from mesascope.commands.arguments import (
     say,
     subject_and_task,
 )
-from mesascope.examination import BUDGETS
+from mesascope.examination import IDENTIFIED
 from mesascope.instruments.identification.design import Design, design_prompts, settings
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.instruments.rehearsal import rehearse
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     words = "name the algorithm that a model follows, or say that the evidence does not"
     sub = command(commands, "identify", _run, words)
     add_subject(sub)
-    sub.add_argument("--profile", choices=list(BUDGETS), default="laptop", help="how many prompts (default: laptop)")
+    sub.add_argument("--profile", choices=list(IDENTIFIED), default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument("--algorithms", type=candidates, help="candidates, separated by commas; default: all")
     sub.add_argument(
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.compare is not None:
         _compare(options, subject, task)
         return
-    given = {"algorithms": options.algorithms, "prompts": BUDGETS[options.profile].identify}
+    given = {"algorithms": options.algorithms, "prompts": IDENTIFIED[options.profile]}
     verdict = ms.identify(subject, task, seed=options.seed, **given)
     if options.json:
         print_json(dataclasses.replace(verdict, figures=()))

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import mesascope as ms
 from mesascope.algorithms import ALL
 from mesascope.commands.arguments import command
+from mesascope.instruments.catalogue import INSTRUMENTS
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.studies import STUDIES
 from mesascope.tasks import LinearRegression
@@ -18,7 +18,7 @@ THINGS: dict[str, Callable[[], list[str]]] = {
     "models": lambda: [*names(), *(f"construction:{name}" for name in CONSTRUCTIONS)],
     "tasks": lambda: [LinearRegression.__name__],
     "algorithms": lambda: [algorithm.name for algorithm in ALL],
-    "instruments": lambda: [*ms.instruments.INSTRUMENTS, *ms.instruments.FURTHER],
+    "instruments": lambda: ["identification", *(each.name for each in INSTRUMENTS)],
     "specs": lambda: list(SPECS),
     "studies": lambda: list(STUDIES),
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.interventions import replace, replace_head
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
 from mesascope.tasks import LinearRegression
@@ -202,3 +203,13 @@ def _ablated(
         for method in methods:
             out[part, method] = run(part.replaced(values[method]()))
     return out
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Which sub-layers and heads does the answer need?",
+    measure=ablations,
+    needs="sub-layers or heads that can be edited",
+    sizes=sizes(n=(24, 128, 512)),
+    figure=figure,
+)

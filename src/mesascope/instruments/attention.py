@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure
 from mesascope.instruments.tokens import Layout, layout
 from mesascope.instruments.uniform_attention import UNIFORM, flattened, uniform
@@ -286,3 +287,14 @@ def _token_names(prompts: Prompts, positions: int) -> list[str]:
     else:
         shown = [f"{i + 1}" for i in range(context)]
     return shown + (["xq"] if queries == 1 else [f"xq{i + 1}" for i in range(queries)])
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Which tokens does each head attend to?",
+    measure=attention,
+    needs="attention patterns that are distributions",
+    sizes=sizes(n=(24, 128, 512)),
+    figure=figure,
+    shown=maps,
+)

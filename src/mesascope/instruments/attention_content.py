@@ -19,6 +19,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.example_features import FORMS, example_features, general_forms
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners, squared_error
 from mesascope.instruments.tokens import layout
@@ -357,7 +358,16 @@ def _put(site: Site, kinds: Mapping[str, Tensor], logs: Mapping[str, Log] | None
     return Intervention(site=site, edit=edit)
 
 
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="What does the deviation of its attention from uniform encode, and does the answer live on it?",
+    measure=attention_content,
+    needs="attention patterns that are distributions",
+    sizes=sizes(fit=(64, 512, 1024), score=(32, 256, 1024)),
+    figure=figure,
+)
+
 __all__ = (
-    "ALL", "EVERY", "FEW", "FLAT", "ITSELF", "LOST", "MSE", "NAME", "OTHERS", "R2", "SPREAD", "UNDONE", "UNIFORM",
+"INSTRUMENT",     "ALL", "EVERY", "FEW", "FLAT", "ITSELF", "LOST", "MSE", "NAME", "OTHERS", "R2", "SPREAD", "UNDONE", "UNIFORM",
     "attention_content", "damage_figure", "few", "figure",
 )  # fmt: skip

@@ -19,6 +19,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.ablation import Part
 from mesascope.instruments.applicability import NotApplicable, untrained
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, explained, measure
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
@@ -259,3 +260,13 @@ def _shares(seen: _Seen, blank: _Seen | None, draws: Tensor, site: Site) -> list
                 )
             )
     return found
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Does a head copy each input to its label's position, and by which map?",
+    measure=copying,
+    needs="one token per input and one per label, and attention patterns",
+    sizes=sizes(n=(32, 512, 1024)),
+    figure=figure,
+)

@@ -24,6 +24,7 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.channels import SpectralChannels
 from mesascope.instruments.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
@@ -181,3 +182,13 @@ def _split(
     parts = (e[..., None] * gains.flip(1) * c).sum((1, 2))
     whole = e.square().sum((1, 2))[:, None]
     return torch.cat([parts, whole - parts.sum(-1, keepdim=True), whole], -1)
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Along which eigen-directions of XᵀX does its error lie?",
+    measure=directions,
+    needs="Gaussian inputs",
+    sizes=sizes(n=(32, 192, 1024)),
+    figure=figure,
+)

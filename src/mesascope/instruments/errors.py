@@ -12,6 +12,7 @@ from mesascope.algorithms import LeastSquares, run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import untrained
 from mesascope.instruments.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, ratio, squared_error
 from mesascope.tasks import LinearRegression
 from mesascope.types import Measurement, Prompts, Subject
@@ -81,3 +82,11 @@ def from_one_example(prompts: Prompts) -> Float[Tensor, "batch query"]:
     """
     alone = dataclasses.replace(prompts, xs=prompts.xs[:, :1], ys=prompts.ys[:, :1])
     return run(LeastSquares(), alone).predictions[1]
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="How large is its error, beside those of simple learners?",
+    measure=errors,
+    sizes=sizes(n=(32, 512, 2048)),
+)

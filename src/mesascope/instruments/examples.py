@@ -22,6 +22,7 @@ from mesascope.algorithms import LeastSquares, Ridge, run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import untrained
 from mesascope.instruments.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, normalised_error, partners, ratio
 from mesascope.instruments.stress import REFERENCE, RIDGE
 from mesascope.tasks import LinearRegression
@@ -40,7 +41,7 @@ def by_examples(
     subject: Subject,
     task: LinearRegression,
     *,
-    counts: Sequence[int],
+    counts: Sequence[int] = (),
     seed: int = 0,
     n: int = 256,
     queries: int = 8,
@@ -57,7 +58,7 @@ def by_examples(
     Args:
         subject: what to examine.
         task: where the prompts come from; its number of examples is replaced.
-        counts: numbers of (different) examples.
+        counts: numbers of (different) examples; by default the task's own.
         seed: of the prompts, the untrained weights and the resampling.
         n: prompts a count.
         queries: queries a prompt.
@@ -66,6 +67,7 @@ def by_examples(
     Raises:
         ValueError: more examples than they are to be repeated to, or a number that the subject cannot take.
     """
+    counts = counts or (task.examples,)
     if repeat_to is not None and max(counts) > repeat_to:
         raise ValueError(
             f"counts must be at most repeat_to={repeat_to}; got {max(counts)}. Examples are repeated, not left out."
@@ -155,3 +157,12 @@ def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, multiple: Tens
         return torch.stack([normalised_error(predictions, some), normalised_error(multiple, some)], -1)
     reference = ridge if quantity is TO_RIDGE else multiple
     return (predictions - reference).square().mean(-1) / some.target_variance
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="How does its error fall with the number of examples?",
+    measure=by_examples,
+    sizes=sizes(n=(32, 256, 1024)),
+    figure=figure,
+)

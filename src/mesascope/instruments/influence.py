@@ -15,6 +15,7 @@ from mesascope.algorithms import LeastSquares, run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.collect import answers
 from mesascope.instruments.errors import from_one_example
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
@@ -116,3 +117,12 @@ def _moves(predict: Answers, prompts: Prompts) -> Float[Tensor, "batch example"]
             (predict(dataclasses.replace(prompts, ys=ys)) - before).double().cpu().square().mean(-1) / variance
         )
     return torch.stack(moves, -1)
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Which examples does the answer depend on?",
+    measure=influence,
+    sizes=sizes(n=(32, 256, 1024)),
+    figure=figure,
+)

@@ -4,7 +4,7 @@ Each test compares two predictions that are equal for every algorithm that impli
 ``homogeneous`` keep prompts inside an isotropic Gaussian training distribution.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from mesascope.algorithms import GradientDescent, LastLabel, run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.collect import answers
+from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
 from mesascope.tasks.covariance import rotations
@@ -88,7 +89,7 @@ def invariances(
     return tuple(found)
 
 
-def figure(measurements: tuple[Measurement, ...]) -> Figure:
+def figure(measurements: Sequence[Measurement]) -> Figure:
     """Violations as a table."""
     rows = tuple(
         {
@@ -164,3 +165,20 @@ def _cases(task: LinearRegression, seed: int, count: int) -> dict[str, _Case]:
             breaks=lambda p: run(LastLabel(), p).predictions[1],
         ),
     }
+
+
+INSTRUMENT = Instrument(
+    name="invariance",
+    question="Does its answer stay as it is when the problem is rotated, reordered or rescaled?",
+    measure=invariances,
+    sizes=sizes(prompts=(60, 300, 1200)),
+    figure=figure,
+    expected=(
+        Expected(
+            quantity="violation", control="gradient descent", words="0 within 1e-9", holds=lambda v: abs(v) < 1e-9
+        ),
+        Expected(
+            quantity="violation", control="a learner that breaks it", words="above 0.05", holds=lambda v: v > 0.05
+        ),
+    ),
+)

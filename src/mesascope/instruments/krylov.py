@@ -19,6 +19,7 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import untrained
 from mesascope.instruments.channels import SpectralChannels, features, knots
 from mesascope.instruments.collect import at_queries
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.tasks import LinearRegression
@@ -183,4 +184,24 @@ def _sums(answers: Sequence[Tensor], basis: Sequence[Tensor], scope: str) -> Ten
     return torch.stack([(truth - guess).square().mean(-1), (truth - mean).square().mean(-1)], -1)
 
 
-__all__ = ("ANSWERS", "FILTER", "FIXED", "LINEAR", "NAME", "OWN", "R2", "figure", "krylov", "krylov_terms")
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Do its answers lie in the Krylov space of XᵀX and Xᵀy, and of which order?",
+    measure=krylov,
+    sizes=sizes(fit=(64, 512, 1024), score=(32, 256, 1024)),
+    figure=figure,
+)
+
+__all__ = (
+    "INSTRUMENT",
+    "ANSWERS",
+    "FILTER",
+    "FIXED",
+    "LINEAR",
+    "NAME",
+    "OWN",
+    "R2",
+    "figure",
+    "krylov",
+    "krylov_terms",
+)

@@ -20,6 +20,7 @@ from mesascope.algorithms import LeastSquares, Ridge, run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, latent_weights, untrained
 from mesascope.instruments.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
 from mesascope.instruments.stress import REFERENCE, RIDGE
 from mesascope.seeds import generator
@@ -193,3 +194,12 @@ def _sums(predictions: Tensor, prompts: Prompts, where: Tensor) -> Tensor:
     zero = torch.zeros_like(some.targets)
     wrong = torch.where(chosen, predictions.double() - some.targets, zero)
     return torch.stack([wrong.square().mean(-1), torch.where(chosen, some.targets, zero).square().mean(-1)], -1)
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Does it look answers up where the query was shown before?",
+    measure=memorisation,
+    sizes=sizes(n=(32, 256, 1024)),
+    figure=figure,
+)

@@ -17,6 +17,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import residual_sites, untrained
 from mesascope.instruments.collect import label_positions
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, ratio
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
@@ -135,3 +136,13 @@ def _moved(
                 gap = (trace[site][:, place].double() - intact[site][:, place].double()).square().sum(-1).cpu()
                 out[site, what] = out.get((site, what), torch.zeros_like(gap)) + gap
     return out
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Whose tokens does a label's stream depend on?",
+    measure=mixing,
+    needs="one token per input and one per label",
+    sizes=sizes(n=(32, 256, 1024)),
+    figure=figure,
+)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import latent_weights, residual_sites
+from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.interventions import Positions, replace
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
 from mesascope.tasks import LinearRegression
@@ -168,3 +169,17 @@ def _sums(
         TO_RECIPIENT_NORMALISED: normalised_error(patched, recipients),
         TRANSFER: torch.stack([(moved * apart).mean(-1), apart.square().mean(-1)], -1),
     }
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Where does the answer arrive: whose comes out if one prompt's stream is put into another?",
+    measure=patching,
+    needs="a residual stream",
+    sizes=sizes(n=(24, 200, 800)),
+    figure=figure,
+    expected=(
+        Expected(quantity=TRANSFER.name, control=SELF, words="0 exactly", holds=lambda v: v == 0),
+        Expected(quantity=TRANSFER.name, control=EVERYTHING, words="1 within 0.001", holds=lambda v: abs(v - 1) < 1e-3),
+    ),
+)

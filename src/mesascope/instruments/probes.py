@@ -19,6 +19,7 @@ from mesascope.algorithms.run import run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, latent_weights, residual_sites, untrained
 from mesascope.instruments.collect import Reading, at_positions
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.seeds import generator
@@ -325,3 +326,13 @@ def _query(prompts: Prompts) -> Float[Tensor, "batch query feature"]:
 def _upper(matrix: Float[Tensor, "batch dim dim"]) -> Float[Tensor, "batch entry"]:
     row, column = torch.triu_indices(matrix.shape[-1], matrix.shape[-1])
     return matrix[:, row, column]
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Which quantities can be read linearly from the residual stream, and after which sub-layer?",
+    measure=linear_probes,
+    needs="a residual stream",
+    sizes=sizes(fit=(128, 512, 2048), score=(128, 512, 2048)),
+    figure=figure,
+)

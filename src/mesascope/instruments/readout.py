@@ -14,6 +14,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import residual_sites, untrained
 from mesascope.instruments.collect import at_queries
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import LinearFit, ridge_fits
 from mesascope.instruments.scores import Quantity, measure, partners, r_squared
 from mesascope.seeds import generator
@@ -202,3 +203,12 @@ def _sums(quantity: Quantity, answers: Tensor, prompts: Prompts, truth: Tensor |
     if quantity is ERROR:
         return error / prompts.target_variance.double().cpu()
     return torch.stack([error, truth.mean(-1), truth.square().mean(-1)], -1)
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="How much of the answer is there after each layer, by its own readout and by a fitted one?",
+    measure=readouts,
+    sizes=sizes(fit=(64, 512, 2048), score=(64, 512, 2048)),
+    figure=figure,
+)

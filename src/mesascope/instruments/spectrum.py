@@ -20,6 +20,7 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.channels import SpectralChannels, features, knots, response
 from mesascope.instruments.identification.paths import Splits, paths
+from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.scores import explained, partners
 from mesascope.tasks import Gaussian, LinearRegression, LogUniform
 from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, bounds
@@ -247,3 +248,32 @@ def _r_squared(
     scaled = half.scaled(answers)
     left = (scaled - half.basis @ f).square().mean(-1)
     return bootstrap.estimate(torch.stack([left, scaled.square().mean(-1)], -1), explained, draws)
+
+
+INSTRUMENT = Instrument(
+    name="spectrum",
+    question="How much of each eigenvalue of XᵀX does each layer resolve, and do such filters explain the answers?",
+    measure=spectral_response,
+    needs="at least as many examples as dimensions, and inputs whose spectrum can be prescribed",
+    sizes=sizes(prompts=(80, 400, 1600)),
+    expected=(
+        Expected(
+            quantity="R² of a spectral form",
+            control="planted gradient descent",
+            words="at least 0.99",
+            holds=lambda v: v >= 0.99,
+        ),
+        Expected(
+            quantity="R² of a spectral form",
+            control="another prompt's channels",
+            words="at most 0.3",
+            holds=lambda v: v <= 0.3,
+        ),
+        Expected(
+            quantity="response",
+            control="largest error on planted gradient descent",
+            words="at most 0.1",
+            holds=lambda v: v <= 0.1,
+        ),
+    ),
+)

@@ -18,6 +18,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import residual_sites, untrained
 from mesascope.instruments.collect import at_positions
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.probes import COSINE, Target, moment, plant, probe
 from mesascope.instruments.scores import Quantity, measure, partners
 from mesascope.tasks import LinearRegression
@@ -157,3 +158,13 @@ def _own(prompts: Prompts) -> Float[Tensor, "batch 1 feature"]:
     """What the last example alone says of w and of Xᵀy."""
     x, y = prompts.xs[:, -1], prompts.ys[:, -1:]
     return torch.cat([x, y, y * x, y * x / x.square().sum(-1, keepdim=True)], -1)[:, None]
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Does each label's stream hold what its prefix amounts to?",
+    measure=streaming,
+    needs="a causal mask, and labels with positions of their own",
+    sizes=sizes(fit=(64, 512, 1024), score=(64, 512, 1024)),
+    figure=figure,
+)

@@ -17,6 +17,7 @@ from mesascope.algorithms import LeastSquares, Ridge, run
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import latent_weights, untrained
 from mesascope.instruments.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, normalised_error, partners, ratio, squared_error
 from mesascope.tasks import (
     Diagonal,
@@ -261,3 +262,12 @@ def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, prompts: Promp
         return torch.stack([squared_error(predictions, prompts), squared_error(ridge, prompts)], -1)
     a, b = ranks(predictions), ranks(ridge)
     return torch.stack([a.mean(-1), b.mean(-1), a.square().mean(-1), b.square().mean(-1), (a * b).mean(-1)], -1)
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Does it still solve the problem on other inputs, sizes and noise than those it was trained on?",
+    measure=stress,
+    sizes=sizes(n=(32, 256, 2048)),
+    figure=figure,
+)

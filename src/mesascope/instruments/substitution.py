@@ -21,6 +21,7 @@ from torch import Tensor
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.collect import at_queries
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.krylov import krylov_terms
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
@@ -290,7 +291,16 @@ def _hats(s: Tensor, fitting: Tensor) -> Tensor:
     return torch.cat([s, (s - knots).clamp(min=0)], -1)
 
 
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="What can a layer's MLP be replaced with, so that the answers stay?",
+    measure=substitution,
+    needs="MLPs that can be edited",
+    sizes=sizes(fit=(64, 512, 1024), score=(32, 256, 1024)),
+    figure=figure,
+)
+
 __all__ = (
-    "ACTUAL", "ALPHA", "CLOSED", "CORRELATION", "MODEL", "MSE", "NAME", "SCALAR", "SKIPPED", "TRUTH", "Skipped",
+"INSTRUMENT",     "ACTUAL", "ALPHA", "CLOSED", "CORRELATION", "MODEL", "MSE", "NAME", "SCALAR", "SKIPPED", "TRUTH", "Skipped",
     "figure", "skip", "substitutes", "substitution",
 )  # fmt: skip

@@ -3,61 +3,91 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.directories import MARKER, check, is_marked, mark
+from mesascope.records.parsing import Damaged
 from mesascope.records.shown import shown
 from mesascope.records.store import is_temporary, read_sealed, write_json
 
 log = logging.getLogger("mesascope")
 T = TypeVar("T")
 HOLDS = "parts of a run"
+PLAN = "plan.json"
 
 
 class Journal:
-    """Parts of one run in ``directory/parts``; parts of another run (another key) are never taken for its own.
+    """Parts of one plan in ``directory/parts``, each in a file that is named by what it is a result of.
 
     Args:
         directory: one that the caller has claimed; None keeps nothing.
-        key: what makes two runs the same.
 
     Raises:
         ValueError: there is a directory ``parts`` which is not ours.
     """
 
-    def __init__(self, directory: Path | str | None, key: object) -> None:
+    def __init__(self, directory: Path | str | None) -> None:
         self._parts = None if directory is None else check(Path(directory) / "parts", HOLDS)
-        self._key = hashlib.sha256(json.dumps(to_json(key), sort_keys=True).encode()).hexdigest()
 
-    def get(self, name: str, expected: type[T]) -> T | None:
-        """A finished part of this very run, or None; a damaged one is passed over with a message."""
-        if self._parts is None or not (path := self._parts / f"{name}.json").exists():
+    def open(self, words: str, keys: Sequence[object]) -> None:
+        """Say which plan the parts are of.
+
+        Args:
+            words: the plan, for people.
+            keys: what makes each of its parts the same as another.
+
+        Raises:
+            ValueError: there are parts of another plan, which somebody may want to finish.
+        """
+        if self._parts is None:
+            return
+        ours = {"words": words, "works": digest(sorted(digest(key) for key in keys))}
+        if (there := self._plan()) is not None and there.get("works") != ours["works"]:
+            raise ValueError(
+                f"{shown(self._parts)} must hold parts of this run ({words}) or none; it holds those of another, which was not "
+                f"finished: {shown(there.get('words'))}. Finish that one, choose another --out, or delete the folder."
+            )
+        if there is None:
+            mark(self._parts, HOLDS)
+            write_json(self._parts / PLAN, ours)
+
+    def get(self, key: object, expected: type[T]) -> T | None:
+        """The finished part with this key, or None; a damaged one is passed over with a message."""
+        if self._parts is None or not (path := self._parts / f"{digest(key)}.json").exists():
             return None
         try:
             held = read_sealed(path)
-            if (held.get("key"), held.get("name")) != (self._key, name):
+            if held.get("key") != digest(key):
                 return None
             return from_json(expected, held.get("value"), shown(path), ours=True)
         except ValueError as error:  # damaged, or of a version whose parts had other fields
             log.warning("%s It is made again.", error)
             return None
 
-    def put(self, name: str, value: object) -> None:
-        """Keep a finished part."""
+    def put(self, key: object, value: object, name: str = "") -> None:
+        """Keep a finished part; the name is for people who look into the file."""
         if self._parts is not None:
             mark(self._parts, HOLDS)
-            write_json(self._parts / f"{name}.json", {"key": self._key, "name": name, "value": to_json(value)})
+            path = self._parts / f"{digest(key)}.json"
+            write_json(path, {"key": digest(key), "name": name, "value": to_json(value)})
 
-    def keep(self, name: str, expected: type[T], make: Callable[[], T]) -> T:
-        """A part of this run, made now unless it was finished before."""
-        found = self.get(name, expected)
-        if found is None:
-            found = make()
-            self.put(name, found)
-        return found
+    def _plan(self) -> dict[str, Any] | None:
+        assert self._parts is not None
+        if not (path := self._parts / PLAN).exists():
+            return None
+        try:
+            return read_sealed(path)
+        except Damaged as error:
+            log.warning("%s It is written again.", error)
+            return None
+
+
+def digest(key: object) -> str:
+    """What a key is known by: the SHA-256 of its JSON."""
+    return hashlib.sha256(json.dumps(to_json(key), sort_keys=True).encode()).hexdigest()
 
 
 def discard(directory: Path) -> None:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from mesascope.records.codec import nearest
 from mesascope.records.directories import claim
+from mesascope.records.journal import discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies import (
@@ -107,6 +108,7 @@ def run_study(
         try:
             session, found = run(profile)
         except NotShipped as missing:
+            discard(Path(out))  # parts of a run that cannot be finished
             session, found = run("smoke")
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
 
@@ -13,7 +12,7 @@ from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.studies.networks import Network
 from mesascope.training import train
-from mesascope.types import Figure, Measurement, Subject
+from mesascope.types import Measured, Measurement, Subject
 from mesascope.zoo import checkpoints_of, curve, load, names
 
 Profile = Literal["smoke", "laptop", "full"]
@@ -25,14 +24,6 @@ _BRIEF = 4  # optimiser steps of a network that stands in for one that does not 
 
 class NotShipped(Exception):
     """A network that the zoo does not have, so that only ``smoke`` and ``full`` can be run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What one step of a study found."""
-
-    measurements: tuple[Measurement, ...] = ()
-    figures: tuple[Figure, ...] = ()
 
 
 @final
@@ -61,8 +52,9 @@ class Session:
     ) -> None:
         self.study, self.profile, self.seed, self.directory, self.device = study, profile, seed, directory, device
         self.networks = directory / "networks" if networks is None else networks
-        key = {"study": study, "profile": profile, "seed": seed, "code": provenance()}
-        self._journal = Journal(directory, key)
+        self._key = {"study": study, "profile": profile, "seed": seed}
+        self._journal = Journal(directory)
+        self._journal.open(f"study {study}, profile {profile}, seed {seed}", [self._key])
         self._bar = tqdm(disable=not progress, unit="part", dynamic_ncols=True)
         self._subjects: dict[str, Subject] = {}
 
@@ -121,12 +113,16 @@ class Session:
 
     def keep(self, name: str, measure: Callable[[], Sequence[Measurement]]) -> tuple[Measurement, ...]:
         """What ``measure`` returns; taken from disk where a run that was cut off had got so far."""
-        return self.keep_part(name, lambda: Part(measurements=tuple(measure()))).measurements
+        return self.keep_part(name, lambda: Measured(measurements=tuple(measure()))).measurements
 
-    def keep_part(self, name: str, make: Callable[[], Part]) -> Part:
+    def keep_part(self, name: str, make: Callable[[], Measured]) -> Measured:
         """As `keep`, with figures."""
         self._bar.set_description(f"{self.study}: {name}")
-        found = self._journal.keep(name.replace("/", "-"), Part, make)
+        key = {**self._key, "part": name, "code": provenance()}
+        found = self._journal.get(key, Measured)
+        if found is None:
+            found = make()
+            self._journal.put(key, found, name)
         self._bar.update()
         return found
 
@@ -162,4 +158,4 @@ class Session:
         return train(spec, folder, resume=folder.exists(), device=self.device)
 
 
-__all__ = ("PROFILES", "NotShipped", "Part", "Profile", "Session")
+__all__ = ("PROFILES", "NotShipped", "Profile", "Session")

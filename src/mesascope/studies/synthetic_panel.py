@@ -8,10 +8,10 @@ from torch import Tensor
 
 from mesascope.algorithms import GradientDescent, run
 from mesascope.models.constructions import Construction, gradient_descent
-from mesascope.studies.session import Part, Session
+from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study
 from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
-from mesascope.types import Control, Figure, Measurement, Prompts, Scalar
+from mesascope.types import Control, Figure, Measured, Measurement, Prompts, Scalar
 
 EXAMPLES, DIM, STEPS = 20, 5, 20
 CURVATURES = (0.3, 0.6, 1.0, 1.5)
@@ -56,7 +56,7 @@ def remaining(
     return ((path - asked.targets) / asked.targets).square()
 
 
-def _descent(seed: int, n: int) -> Part:
+def _descent(seed: int, n: int) -> Measured:
     measured: list[Measurement] = []
     rows: list[dict[str, Scalar]] = []
     for a in CURVATURES:
@@ -65,7 +65,7 @@ def _descent(seed: int, n: int) -> Part:
         expected = (1 - a) ** (2 * steps)
         measured.append(_distance("loss descent", left, expected, (1 - WRONG * a) ** (2 * steps), {"curvature a": a}))
         rows += _rows(left, expected, {"curvature": f"a = {a:g}"})
-    return Part(
+    return Measured(
         measurements=tuple(measured),
         figures=(
             _figure("loss-descent", "Loss descent of one channel", "layer", rows, "L_k/L_0 = (1 − ηa)²ᵏ at η = 1"),
@@ -73,7 +73,7 @@ def _descent(seed: int, n: int) -> Part:
     )
 
 
-def _directions(seed: int, n: int) -> Part:
+def _directions(seed: int, n: int) -> Measured:
     task = LinearRegression(
         dim=DIM, examples=EXAMPLES, inputs=Gaussian(covariance=Eigenvalues(values=SPECTRUM, rotate=True), exact=True)
     )
@@ -92,13 +92,13 @@ def _directions(seed: int, n: int) -> Part:
         )
         rows += _rows(left[..., i], law, {"curvature": f"λ = {value * EXAMPLES:.3g}"})
     caption = "(1 − η*λᵢ)²ᵏ at η* = 2/(λ₁ + λ₅); the legend has eigenvalues of XᵀX"
-    return Part(
+    return Measured(
         measurements=tuple(found),
         figures=(_figure("eigen-directions", "Each eigen-direction", "layer", rows, caption),),
     )
 
 
-def _compounding(seed: int, n: int) -> Part:
+def _compounding(seed: int, n: int) -> Measured:
     left = {
         rate: remaining(gradient_descent(layers=max(DEPTHS), step_size=1.0), *_one_dimension(1 - rate**0.5, seed, n))
         for rate in RATES
@@ -126,7 +126,7 @@ def _compounding(seed: int, n: int) -> Part:
         series="layers",
         titles={"one layer": "one layer leaves, ρ²", "all layers": "k layers leave, (ρ²)ᵏ"},
     )
-    return Part(measurements=tuple(found), figures=(figure,))
+    return Measured(measurements=tuple(found), figures=(figure,))
 
 
 def _one_dimension(curvature: float, seed: int, n: int) -> tuple[Prompts, Float[Tensor, "batch query dim"]]:

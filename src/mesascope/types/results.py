@@ -88,6 +88,23 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one instrument brought back from one subject.
+
+    Attributes:
+        measurements: the numbers, each with its controls.
+        figures: the pictures of them, as data.
+        skipped: why it does not apply; empty where it does.
+        seconds: how long it took.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    skipped: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateScore:
     """How well one candidate describes a subject.
 

@@ -32,6 +32,7 @@ from mesascope.instruments.causal.effects import (
     effects_of,
 )
 from mesascope.instruments.causal.probed import ANSWER, WEIGHTS, Probe, Where, fit_probes, probed_changes, readings
+from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.scores import Quantity, explained, measure
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
@@ -227,7 +228,26 @@ def _by_probes(
     return (*read, *compared(found, known, recipients, seed=seed))
 
 
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Is the answer made from the state that is declared, or read by a probe: does it follow when that is changed?",
+    measure=causal,
+    needs="a residual stream",
+    sizes=sizes(n=(24, 128, 512), fit=(48, 256, 1024)),
+    figure=figure,
+    expected=(
+        Expected(
+            quantity=AGREEMENT.name,
+            control=KNOWN_NETWORK,
+            words=f"1 within {EXACT:g}",
+            holds=lambda v: abs(v - 1) <= EXACT,
+        ),
+        Expected(quantity=READ.name, control=PROBED_NETWORK, words="at least 0.99", holds=lambda v: v >= 0.99),
+    ),
+)
+
 __all__ = (
+    "INSTRUMENT",
     "AGREEMENT",
     "EXACT",
     "KNOWN_NETWORK",

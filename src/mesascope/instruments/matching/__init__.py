@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mesascope.algorithms import Algorithm
 from mesascope.instruments import bootstrap
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.matching.bench import (
     AT_BEST,
     BEST,
@@ -207,7 +208,16 @@ def _slope(predicted: Sequence[float], fits: Sequence[Fit]) -> tuple[float, tupl
     return float(value), bootstrap.interval(slope([fit.replicates for fit in fits]))
 
 
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Which member of each family of learners do its answers come nearest to?",
+    measure=matching,
+    sizes=sizes(n=(32, 256, 1024)),
+    figure=figure,
+)
+
 __all__ = (
+    "INSTRUMENT",
     "AT_BEST",
     "BEST",
     "CURVE",

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from mesascope.algorithms import BayesOptimal, ConjugateGradient, LeastSquares, Ridge
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.metrics import akyurek, fu, von_oswald
 from mesascope.instruments.metrics.akyurek import prediction_differences
 from mesascope.instruments.metrics.fu import similarity_of_errors, similarity_of_weights
@@ -125,7 +126,16 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     )
 
 
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="What do the metrics of the literature say of it, and what do they say of subjects that are known?",
+    measure=literature,
+    sizes=sizes(n=(24, 128, 512)),
+    figure=figure,
+)
+
 __all__ = (
+    "INSTRUMENT",
     "LinearAttention",
     "Reference",
     "alignment",

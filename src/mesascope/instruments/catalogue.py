@@ -1,0 +1,58 @@
+"""All instruments, in the order in which they are best read. An instrument is a file of its own and a line here."""
+
+from mesascope.instruments import (
+    ablation,
+    attention,
+    attention_content,
+    causal,
+    copying,
+    directions,
+    errors,
+    examples,
+    influence,
+    invariance,
+    krylov,
+    matching,
+    memorisation,
+    metrics,
+    mixing,
+    patching,
+    probes,
+    readout,
+    spectrum,
+    streaming,
+    stress,
+    substitution,
+)
+from mesascope.instruments.instrument import Instrument
+
+EXAMINED: tuple[Instrument, ...] = (
+    spectrum.INSTRUMENT,
+    readout.INSTRUMENT,
+    probes.INSTRUMENT,
+    patching.INSTRUMENT,
+    causal.INSTRUMENT,
+    ablation.INSTRUMENT,
+    attention.INSTRUMENT,
+    stress.INSTRUMENT,
+    metrics.INSTRUMENT,
+)
+"""What an examination runs, after identification, which measures the invariances too."""
+
+INSTRUMENTS: tuple[Instrument, ...] = (
+    invariance.INSTRUMENT,
+    *EXAMINED,
+    errors.INSTRUMENT,
+    examples.INSTRUMENT,
+    matching.INSTRUMENT,
+    directions.INSTRUMENT,
+    krylov.INSTRUMENT,
+    substitution.INSTRUMENT,
+    attention_content.INSTRUMENT,
+    copying.INSTRUMENT,
+    mixing.INSTRUMENT,
+    influence.INSTRUMENT,
+    streaming.INSTRUMENT,
+    memorisation.INSTRUMENT,
+)
+"""Every instrument that measures one subject on one task. Those that no examination runs answer a narrower question."""
