@@ -1,0 +1,40 @@
+"""Writes the file that `mesascope.commands.index` reads: ``python -m mesascope.commands.reindex``, after a change of names."""
+
+import json
+
+from mesascope import examination
+from mesascope.algorithms import ALL
+from mesascope.calibration.calibrate import BUDGETS
+from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
+from mesascope.commands.index import FILE, Index
+from mesascope.instruments import FURTHER, INSTRUMENTS
+from mesascope.models.constructions import CONSTRUCTIONS
+from mesascope.records.store import write_text
+from mesascope.studies import PROFILES, STUDIES
+from mesascope.tasks import LinearRegression
+from mesascope.theory import STATEMENTS
+from mesascope.training import SPECS
+
+
+def present() -> Index:
+    """What the rooms say."""
+    return {
+        "constructions": list(CONSTRUCTIONS),
+        "tasks": [LinearRegression.__name__],
+        "algorithms": [algorithm.name for algorithm in ALL],
+        "instruments": [*INSTRUMENTS, *FURTHER],
+        "specs": list(SPECS),
+        "studies": {name: study.title for name, study in STUDIES.items()},
+        "statements": [statement.key for statement in STATEMENTS],
+        "panels": {panel_name(seed): seed for seed in (THRESHOLDS, SHIPPED, HELD_OUT)},
+        "profiles": {"examine": list(examination.BUDGETS), "calibrate": list(BUDGETS), "study": list(PROFILES)},
+    }
+
+
+def text() -> str:
+    """The file."""
+    return json.dumps(present(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    write_text(FILE, text())
