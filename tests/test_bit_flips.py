@@ -17,7 +17,7 @@ from mesascope.records.journal import Journal, digest
 from mesascope.records.lines import append_line, read_lines
 from mesascope.records.store import read_sealed, write_json
 from mesascope.types import Measured
-from mesascope.zoo.references import HERE
+from mesascope.zoo.shipped import HERE
 
 FLIPS = 150
 """Of each file. Thousands give the same; these take a second."""

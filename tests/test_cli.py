@@ -412,7 +412,7 @@ class Bell:
 
 sys.meta_path.insert(0, Bell())
 from mesascope.cli import main
-sys.exit(main(["list", "tasks"]))
+sys.exit(main(["identify", "two-layer"]))
 """
 
 

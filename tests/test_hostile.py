@@ -34,9 +34,9 @@ import pytest
 import torch
 
 import mesascope as ms
+import mesascope.instruments.identification.power as comparing
+import mesascope.theory as proving
 from mesascope.cli import main
-from mesascope.commands import identify as identifying
-from mesascope.commands import theory as proving
 from mesascope.models import TransformerConfig
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal, digest
@@ -295,7 +295,7 @@ class House:
 
         self.patch.setattr(loop, "batches", lambda *given: itertools.islice(batches(*given), 2))
         self.patch.setattr(loop, "EVALUATION_PROMPTS", 8)
-        for holder, name in ((ms, "calibrate"), (ms, "run_study"), (proving, "check"), (identifying, "prompts_needed")):
+        for holder, name in ((ms, "calibrate"), (ms, "run_study"), (proving, "check"), (comparing, "prompts_needed")):
             self.patch.setattr(holder, name, measured)
         for name in ("identify", "examine"):
             self.patch.setattr(ms, name, listen)

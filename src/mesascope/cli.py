@@ -29,11 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     ours = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)} if ours else {}
-    try:
-        from mesascope.commands import run  # noqa: PLC0415 (this is what takes seconds)
 
+    def begin() -> None:
+        nonlocal phase
         phase = "running"
-        return run(sys.argv[1:] if arguments is None else list(arguments))
+
+    try:
+        from mesascope.commands import run  # noqa: PLC0415 (not before signals are heard)
+
+        return run(sys.argv[1:] if arguments is None else list(arguments), begin)
     finally:
         for number, handler in before.items():  # the command is about to end anyway, and with the status that it has
             signal.signal(number, signal.SIG_IGN if arguments is None else handler)

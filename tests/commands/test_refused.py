@@ -155,7 +155,7 @@ def test_a_prover_that_judges_nothing_is_quoted_in_a_line(refused, monkeypatch: 
     def fail(*_: object, **__: object) -> None:
         raise ProverFailed("lean failed outside the statements: unknown package Mathlib\nand more")
 
-    monkeypatch.setattr("mesascope.commands.theory.check", fail)
+    monkeypatch.setattr("mesascope.theory.check", fail)
     assert refused("theory", "check", status=1).endswith("outside the statements: unknown package Mathlib\n")
 
 

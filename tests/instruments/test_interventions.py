@@ -87,7 +87,9 @@ class Deaf:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("deaf", [(), (0,), (1, 3)])
-@pytest.mark.parametrize("subject", [gradient_descent(layers=4), conjugate_gradient(iterations=2)], ids=str)
+@pytest.mark.parametrize(
+    "subject", [gradient_descent(layers=4), conjugate_gradient(iterations=2)], ids=lambda subject: subject.name
+)
 def test_sites_at_which_a_large_edit_does_nothing_are_found_in_any_unit(subject, deaf, scale):
     inputs = Gaussian(covariance=Eigenvalues(values=(scale,) * 3))
     prompts = LinearRegression(dim=3, examples=8, inputs=inputs).sample(6, seed=0)

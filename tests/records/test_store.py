@@ -20,11 +20,10 @@ from mesascope.records.parsing import Damaged
 from mesascope.records.store import (
     read_json,
     read_sealed,
-    read_tensors,
     write_json,
-    write_tensors,
     write_text,
 )
+from mesascope.records.tensors import read_tensors, write_tensors
 
 
 def everything(directory: Path) -> list[str]:

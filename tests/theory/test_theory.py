@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mesascope.cli import main
+from mesascope.commands.index import index
 from mesascope.theory import STATEMENTS, check, numeric, smt
 from mesascope.theory.check import decide, needs, prove, prove_in_lean, satisfiable, try_floats, try_fractions
 from mesascope.theory.export import export, files
@@ -231,9 +232,15 @@ def test_exports_refuse_what_they_do_not_know(tmp_path):
     assert len(export(STATEMENTS, "smt", tmp_path / "smt")) == len(STATEMENTS)
 
 
+def state(monkeypatch, *statements):
+    """Has the command know these alone."""
+    monkeypatch.setattr("mesascope.theory.STATEMENTS", statements)
+    monkeypatch.setitem(index(), "statements", [statement.key for statement in statements])
+
+
 def test_the_command_prints_a_line_a_statement_and_fails_on_a_broken_one(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    monkeypatch.setattr("mesascope.commands.theory.STATEMENTS", (BY_KEY["A1"], BY_KEY["A6"]))
+    state(monkeypatch, BY_KEY["A1"], BY_KEY["A6"])
     assert main(["theory", "check"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said[:2]] == ["A1", "A6"] and "rocq not checked" in said[0]
@@ -242,7 +249,7 @@ def test_the_command_prints_a_line_a_statement_and_fails_on_a_broken_one(monkeyp
     assert line.startswith("A6 ") and "    without 0 ≤ η·a: false at" in "\n".join(details)
     assert main(["theory", "check", "--json"]) == 0
     assert [outcome["key"] for outcome in json.loads(capsys.readouterr().out)] == ["A1", "A6"]
-    monkeypatch.setattr("mesascope.commands.theory.STATEMENTS", (BY_KEY["A1"], FALSE[0]))
+    state(monkeypatch, BY_KEY["A1"], FALSE[0])
     assert main(["theory", "check"]) == 1
     assert "1 of 2 statements are broken: false_sign" in capsys.readouterr().err
     assert main(["theory", "check", "A6"]) == 2

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -16,14 +15,13 @@ from mesascope.calibration.judging import Verdicts, judge
 from mesascope.calibration.masking import causal_mask
 from mesascope.calibration.panel import SHIPPED, panel, panel_name, planted
 from mesascope.calibration.stability import stability
+from mesascope.instruments.instrument import Profile
 from mesascope.plans import Engine, Here, Plan, Processes, Work, execute
 from mesascope.plans.work import Say
 from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.types import Findings, Measured
-
-Profile = Literal["smoke", "laptop", "full"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,29 @@
 """The commands, a file each: their arguments, and what they do."""
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mesascope.commands import calibrate, convert, examine, identify, listing, study, theory, train
 from mesascope.commands.arguments import Parser, check_words
 from mesascope.commands.ending import ending
-from mesascope.machine.devices import check_device, set_threads
+from mesascope.machine.devices import check_device, check_threads, set_threads
 from mesascope.records.shown import plain
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> int:
     """Run a command; return the exit status, with a line on stderr where it is not 0.
 
-    Faults of our own are raised: they deserve their traceback.
+    What can be refused by its arguments is refused before anything is loaded that takes seconds. Faults of our own are
+    raised: they deserve their traceback.
+
+    Args:
+        arguments: the command and its options.
+        begin: called when all is loaded, before the command begins its work.
     """
     model = None
     try:
@@ -30,9 +36,15 @@ def run(arguments: Sequence[str]) -> int:
         except SystemExit as stop:  # argparse has printed its help
             return int(stop.code or 0)
         model = getattr(options, "model", None)
+        if options.threads is not None:
+            check_threads(options.threads, "--threads")
+        options.check(options)
+        for module in options.loads:
+            importlib.import_module(module)
         check_device(options.device, "--device")
         if options.threads is not None:
             set_threads(options.threads, "--threads")
+        begin()
         options.run(options)
         sys.stdout.flush()
     except BaseException as error:

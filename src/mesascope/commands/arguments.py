@@ -1,19 +1,25 @@
-"""What the commands' arguments share: their types, and how they become directories, models and tasks."""
+"""What the commands' arguments share: their types, and how they become directories, models and tasks.
+
+Light to import, as every command is: what computes is imported by the functions that run (see `command`).
+"""
 
 import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mesascope as ms
+from mesascope.commands.index import index
 from mesascope.records.codec import from_file, to_json
 from mesascope.records.directories import Holds, check
 from mesascope.records.parsing import sealed
 from mesascope.records.shown import plain, shown
-from mesascope.tasks import LinearRegression
-from mesascope.zoo import default_task, load
+from mesascope.zoo.shipped import place
+
+if TYPE_CHECKING:
+    from mesascope.tasks import LinearRegression
 
 
 class UsageError(ValueError):
@@ -35,10 +41,28 @@ def check_words(given: Sequence[str]) -> None:
             raise UsageError(f"{word.removesuffix('=--')} must have a value; got '--'.")
 
 
-def command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], words: str) -> argparse.ArgumentParser:
-    """A command, with the options that all have."""
+def command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    words: str,
+    *,
+    check: Callable[[argparse.Namespace], object] = lambda options: None,
+    loads: tuple[str, ...] = ("mesascope.facade",),
+) -> argparse.ArgumentParser:
+    """A command, with the options that all have.
+
+    Args:
+        commands: where it is added.
+        name: what it is called.
+        run: does it.
+        words: what it does.
+        check: raises where the options cannot be used, as far as that shows before anything is loaded.
+        loads: the modules that ``run`` needs and that take seconds to load; Ctrl-C ends the process at once until they are
+            there.
+    """
     added = commands.add_parser(name, help=words, description=words)
-    added.set_defaults(run=run)
+    added.set_defaults(check=check, loads=loads, run=run)
     added.add_argument("--device", type=text, default="cpu", help="where to compute: cpu (default), cuda, cuda:1, mps")
     added.add_argument("--threads", type=natural, help="CPU threads; default: all cores")
     return added
@@ -84,8 +108,16 @@ def out_directory(options: argparse.Namespace, name: str, holds: Holds) -> Path:
     return check(Path("out") / f"{options.command}-{safe}" if options.out is None else options.out, holds)
 
 
-def subject_and_task(options: argparse.Namespace) -> tuple[ms.Subject, LinearRegression]:
+def check_model(options: argparse.Namespace) -> None:
+    """Raise where no model has the name; what it holds is not looked at."""
+    place(options.model, index()["constructions"])
+
+
+def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, LinearRegression]":
     """The model, and the task that it is examined on."""
+    from mesascope.tasks import LinearRegression
+    from mesascope.zoo import default_task, load
+
     subject = load(options.model, device=options.device)
     if options.task is None:
         return subject, default_task(subject)
@@ -102,12 +134,12 @@ def print_json(value: object) -> None:
     print(json.dumps(to_json(value), allow_nan=False))
 
 
-def print_document(record: ms.Record | ms.Findings | ms.StudyResult) -> None:
+def print_document(record: "ms.Record | ms.Findings | ms.StudyResult") -> None:
     """What `record.json` holds."""
     print(json.dumps(sealed(to_json(record))))
 
 
-def print_verdict(verdict: ms.Verdict) -> None:
+def print_verdict(verdict: "ms.Verdict") -> None:
     """A verdict in sentences."""
     say(verdict)
     for sentence in ms.report.sentences(verdict):

@@ -1,11 +1,10 @@
 """``mesascope calibrate``: subjects whose answer is known."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import mesascope as ms
-from mesascope.calibration.calibrate import BUDGETS
-from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
 from mesascope.commands.arguments import (
     add_json,
     command,
@@ -16,6 +15,7 @@ from mesascope.commands.arguments import (
     say,
     text,
 )
+from mesascope.commands.index import index, panel_name
 from mesascope.records.directories import Holds, claim
 
 HOLDS: Holds = "findings"
@@ -24,17 +24,18 @@ HOLDS: Holds = "findings"
 def add(commands: Any) -> None:
     """Its arguments."""
     words = "judge subjects whose algorithm is known, and write the confusion matrix"
-    sub = command(commands, "calibrate", _run, words)
+    sub = command(commands, "calibrate", _run, words, check=_out)
+    panels = index()["panels"]
     sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/calibrate-PANEL")
     sub.add_argument(
         "--panel-seed",
         type=natural,
-        default=SHIPPED,
-        help=f"{THRESHOLDS} is T (thresholds), {SHIPPED} is S (default), {HELD_OUT} is H; or your own",
+        default=panels["S"],
+        help=f"{panels['T']} is T (thresholds), {panels['S']} is S (default), {panels['H']} is H; or your own",
     )
     sub.add_argument(
         "--profile",
-        choices=list(BUDGETS),
+        choices=index()["profiles"]["calibrate"],
         default="laptop",
         help="how many subjects and prompts (default: laptop, a quarter of an hour)",
     )
@@ -44,8 +45,12 @@ def add(commands: Any) -> None:
     add_json(sub)
 
 
+def _out(options: argparse.Namespace) -> Path:
+    return out_directory(options, panel_name(options.panel_seed), HOLDS)
+
+
 def _run(options: argparse.Namespace) -> None:
-    out = out_directory(options, panel_name(options.panel_seed), HOLDS)
+    out = _out(options)
     with claim(out, HOLDS):
         found = ms.calibrate(
             panel_seed=options.panel_seed,

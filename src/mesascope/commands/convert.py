@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from mesascope.commands.arguments import command, out_directory, say, text
-from mesascope.zoo.convert import HOLDS, convert, told
+from mesascope.records.directories import Holds
+
+HOLDS: Holds = "a conversion"
 
 
 def add(commands: Any) -> None:
     """Its arguments."""
-    sub = command(commands, "convert", _run, "convert another project's .pt checkpoint (weights-only loading)")
+    words = "convert another project's .pt checkpoint (weights-only loading)"
+    sub = command(commands, "convert", _run, words, check=_out, loads=("mesascope.zoo.convert",))
     sub.add_argument(
         "checkpoint",
         type=text,
@@ -22,9 +25,14 @@ def add(commands: Any) -> None:
     )
 
 
+def _out(options: argparse.Namespace) -> Path:
+    return out_directory(options, Path(options.checkpoint).stem, HOLDS)
+
+
 def _run(options: argparse.Namespace) -> None:
-    checkpoint = Path(options.checkpoint)
-    out = convert(checkpoint, out_directory(options, checkpoint.stem, HOLDS), like=options.like)
+    from mesascope.zoo.convert import convert, told
+
+    out = convert(Path(options.checkpoint), _out(options), like=options.like)
     for taken in told(out):
         say(f"  {taken}")
     say(out)

@@ -2,16 +2,13 @@
 
 import errno
 import re
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
 
 import mesascope
 from mesascope.records.shown import said, shown
-from mesascope.theory import ProverFailed
-from mesascope.training import Diverged, Interrupted
-from mesascope.types import BrokenSubject
-from mesascope.zoo.own import raised
 
 HERE = str(Path(mesascope.__file__).parent)
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -28,27 +25,40 @@ def ending(error: BaseException, model: str | None) -> tuple[int, str] | None:
         error: what ended the command.
         model: the reference of the model that it worked on.
     """
+    if isinstance(error, (KeyboardInterrupt, *_loaded("mesascope.training", "Interrupted"))):
+        return 130, str(error) or "stopped"
     match error:
-        case Interrupted() | KeyboardInterrupt():
-            return 130, str(error) or "stopped"
         case MemoryError():
             return 1, f"not enough memory: {said(error) or 'it ran out'}"
         case RuntimeError() if re.search("allocate memory|out of memory", str(error)):
             return 1, f"not enough memory: {said(error)}"
-        case BrokenSubject():
-            return 1, str(error)
+    if isinstance(error, _loaded("mesascope.types", "BrokenSubject")):
+        return 1, str(error)
     if model is not None and model.startswith("python:") and _raised_by(error, model):
+        from mesascope.zoo.own import raised
+
         return 1, f"the code of {shown(model)} must answer; it raised {raised(error)}"
+    failures = (
+        BrokenTheory,
+        *_loaded("mesascope.plans", "PlanFailed"),
+        *_loaded("mesascope.theory", "ProverFailed"),
+        *_loaded("mesascope.training", "Diverged"),
+    )
+    if isinstance(error, failures):
+        return 1, next(iter(str(error).splitlines()), "")
     match error:
         case ValueError():
             return 2, str(error)
-        case Diverged() | BrokenTheory() | ProverFailed():
-            return 1, next(iter(str(error).splitlines()), "")
         case OSError(errno=errno.ENOSPC):
             return 1, f"the disk is full: {error}. Nothing is left half written; free some space and run again."
         case OSError():
             return 1, str(error)
     return None
+
+
+def _loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """A class of a module that is there; none where it was not loaded, since then nothing can have raised it."""
+    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def _raised_by(error: BaseException, model: str) -> bool:

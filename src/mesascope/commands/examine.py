@@ -7,6 +7,7 @@ import mesascope as ms
 from mesascope.commands.arguments import (
     add_json,
     add_subject,
+    check_model,
     command,
     natural,
     out_directory,
@@ -17,8 +18,7 @@ from mesascope.commands.arguments import (
     subject_and_task,
     text,
 )
-from mesascope.instruments.instrument import PROFILES
-from mesascope.instruments.rehearsal import rehearse
+from mesascope.commands.index import index
 from mesascope.records.directories import Holds, claim
 
 HOLDS: Holds = "an examination"
@@ -26,15 +26,24 @@ HOLDS: Holds = "an examination"
 
 def add(commands: Any) -> None:
     """Its arguments."""
-    sub = command(commands, "examine", _run, "examine one model with every instrument and write a page and a record")
+    words = "examine one model with every instrument and write a page and a record"
+    sub = command(commands, "examine", _run, words, check=_check)
     add_subject(sub)
-    sub.add_argument("--profile", choices=PROFILES, default="laptop", help="how many prompts (default: laptop)")
+    profiles = index()["profiles"]["examine"]
+    sub.add_argument("--profile", choices=profiles, default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL")
     add_json(sub)
 
 
+def _check(options: argparse.Namespace) -> None:
+    out_directory(options, options.model, HOLDS)
+    check_model(options)
+
+
 def _run(options: argparse.Namespace) -> None:
+    from mesascope.instruments.rehearsal import rehearse
+
     out = out_directory(options, options.model, HOLDS)
     subject, task = subject_and_task(options)
     rehearse(subject, task, seed=options.seed)

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mesascope as ms
 from mesascope.commands.arguments import (
@@ -11,6 +11,7 @@ from mesascope.commands.arguments import (
     add_json,
     add_subject,
     candidates,
+    check_model,
     command,
     natural,
     print_json,
@@ -18,20 +19,23 @@ from mesascope.commands.arguments import (
     say,
     subject_and_task,
 )
-from mesascope.examination import IDENTIFIED
-from mesascope.instruments.identification.design import Design, design_prompts, settings
-from mesascope.instruments.identification.power import prompts_needed
-from mesascope.instruments.rehearsal import rehearse
+from mesascope.commands.index import index
 from mesascope.records.shown import shown
-from mesascope.tasks import LinearRegression
+
+if TYPE_CHECKING:
+    from mesascope.instruments.identification.design import Design
+    from mesascope.tasks import LinearRegression
+
+COMPARING = ("mesascope.facade", "mesascope.instruments.identification.design")
 
 
 def add(commands: Any) -> None:
     """Its arguments."""
     words = "name the algorithm that a model follows, or say that the evidence does not"
-    sub = command(commands, "identify", _run, words)
+    sub = command(commands, "identify", _run, words, check=_check, loads=COMPARING)
     add_subject(sub)
-    sub.add_argument("--profile", choices=list(IDENTIFIED), default="laptop", help="how many prompts (default: laptop)")
+    profiles = index()["profiles"]["examine"]
+    sub.add_argument("--profile", choices=profiles, default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument("--algorithms", type=candidates, help="candidates, separated by commas; default: all")
     sub.add_argument(
@@ -47,11 +51,21 @@ def add(commands: Any) -> None:
     add_json(sub)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace) -> None:
     if options.design and options.compare is None:
         raise UsageError("--design must know which candidates to tell apart; name them, as in --compare cg,pcg.")
     if options.distance is not None and not options.design:
         raise UsageError("--distance is how far designed prompts may lie from training; add --design.")
+    names = options.compare
+    if names is not None and (len(names) < 2 or (len(names) > 2 and not options.design)):
+        raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {shown(','.join(names))}.")
+    check_model(options)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from mesascope.examination import IDENTIFIED
+    from mesascope.instruments.rehearsal import rehearse
+
     subject, task = subject_and_task(options)
     rehearse(subject, task, seed=options.seed)
     if options.compare is not None:
@@ -65,11 +79,12 @@ def _run(options: argparse.Namespace) -> None:
         print_verdict(verdict)
 
 
-def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegression) -> None:
+def _compare(options: argparse.Namespace, subject: "ms.Subject", task: "LinearRegression") -> None:
     """How many prompts tell two candidates apart, where the subject's domain allows them."""
+    from mesascope.instruments.identification.design import design_prompts
+    from mesascope.instruments.identification.power import prompts_needed
+
     names = options.compare
-    if len(names) < 2 or (len(names) > 2 and not options.design):
-        raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {shown(','.join(names))}.")
     given = {"noise": options.noise, "seed": options.seed}
     found = {pair: prompts_needed(*pair, task, subject.domain, **given) for pair in itertools.combinations(names, 2)}
     design = None
@@ -90,7 +105,9 @@ def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegre
         _print_design(design)
 
 
-def _print_design(design: Design) -> None:
+def _print_design(design: "Design") -> None:
+    from mesascope.instruments.identification.design import settings
+
     say(f"prompts designed to tell {', '.join(design.candidates)} apart, at most {design.limit:.2f} from training:")
     say(f"  {settings(design.task)}")
     say("prompts needed for the pair that is hardest, whichever the subject follows:")
@@ -99,5 +116,5 @@ def _print_design(design: Design) -> None:
         say(f"  {name:<9} at distance {m.coordinates['distance']:.2f}  {_number(m)}  {who}")
 
 
-def _number(needed: ms.Measurement) -> str:
+def _number(needed: "ms.Measurement") -> str:
     return "no number is enough" if needed.value == float("inf") else f"{needed.value:.0f}"

@@ -5,32 +5,32 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from mesascope.algorithms import ALL
 from mesascope.commands.arguments import command
-from mesascope.instruments.catalogue import INSTRUMENTS
-from mesascope.models.constructions import CONSTRUCTIONS
-from mesascope.studies import STUDIES
-from mesascope.tasks import LinearRegression
-from mesascope.training import SPECS
+from mesascope.commands.index import index
 from mesascope.zoo import names
 
 THINGS: dict[str, Callable[[], list[str]]] = {
-    "models": lambda: [*names(), *(f"construction:{name}" for name in CONSTRUCTIONS)],
-    "tasks": lambda: [LinearRegression.__name__],
-    "algorithms": lambda: [algorithm.name for algorithm in ALL],
-    "instruments": lambda: ["identification", *(each.name for each in INSTRUMENTS)],
-    "specs": lambda: list(SPECS),
-    "studies": lambda: list(STUDIES),
+    "models": lambda: [*names(), *(f"construction:{name}" for name in index()["constructions"])],
+    "tasks": lambda: index()["tasks"],
+    "algorithms": lambda: index()["algorithms"],
+    "instruments": lambda: list(index()["instruments"]),
+    "specs": lambda: index()["specs"],
+    "studies": lambda: list(index()["studies"]),
 }
 
 
 def add(commands: Any) -> None:
     """Its arguments."""
-    sub = command(commands, "list", _run, "list what there is")
+    sub = command(commands, "list", _run, "list what there is", loads=())
     sub.add_argument("what", choices=list(THINGS))
     sub.add_argument("--json", action="store_true", help="print a JSON list")
 
 
 def _run(options: argparse.Namespace) -> None:
     listed = THINGS[options.what]()
-    print(json.dumps(listed) if options.json else "\n".join(listed))
+    if options.json:
+        print(json.dumps(listed))
+        return
+    questions = {"instruments": index()["instruments"], "studies": index()["studies"]}.get(options.what, {})
+    width = max(map(len, listed))
+    print("\n".join(f"{name:<{width}}  {questions[name]}" if questions else name for name in listed))

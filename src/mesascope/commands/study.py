@@ -18,12 +18,11 @@ from mesascope.commands.arguments import (
     say,
     text,
 )
+from mesascope.commands.index import index
 from mesascope.records.codec import from_json, nearest
 from mesascope.records.directories import Holds, claim
 from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_text
-from mesascope.studies import PROFILES, STUDIES
-from mesascope.training import Interrupted
 
 HOLDS: Holds = "a study"
 
@@ -32,13 +31,13 @@ def add(commands: Any) -> None:
     """Its verbs and their arguments."""
     study = commands.add_parser("study", help="published results, put to the test")
     verbs = study.add_subparsers(dest="verb", required=True, metavar="VERB")
-    add_json(command(verbs, "list", _list, "every study and its question"))
-    running = command(verbs, "run", _run, "run a study and judge its claims")
+    add_json(command(verbs, "list", _list, "every study and its question", loads=()))
+    running = command(verbs, "run", _run, "run a study and judge its claims", check=_check)
     running.add_argument("name", help="see `mesascope study list`")
     running.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/study-NAME")
     running.add_argument(
         "--profile",
-        choices=list(PROFILES),
+        choices=index()["profiles"]["study"],
         default="laptop",
         help="smoke (seconds, decides nothing), laptop (networks that ship; default), full (trains them first, for hours)",
     )
@@ -49,28 +48,39 @@ def add(commands: Any) -> None:
     )
     running.add_argument("--seed", type=natural, default=0)
     add_json(running)
-    reporting = command(verbs, "report", _report, "one page of all results below a directory")
+    words = "one page of all results below a directory"
+    reporting = command(verbs, "report", _report, words, check=_check_report)
     reporting.add_argument("directory", metavar="DIR", type=text, help="where results of `study run` lie, as in out/")
 
 
 def _list(options: argparse.Namespace) -> None:
+    studies = index()["studies"]
     if options.json:
-        print_json({name: study.title for name, study in STUDIES.items()})
+        print_json(studies)
         return
-    width = max(map(len, STUDIES))
-    for name, study in STUDIES.items():
-        say(f"{name:<{width}}  {study.title}")
+    width = max(map(len, studies))
+    for name, title in studies.items():
+        say(f"{name:<{width}}  {title}")
 
 
-def _run(options: argparse.Namespace) -> None:
-    if options.name not in STUDIES:
+def _check(options: argparse.Namespace) -> tuple[Path, Path]:
+    """Where the results go, and where the networks are."""
+    studies = list(index()["studies"])
+    if options.name not in studies:
         raise UsageError(
-            f"study must be one of {', '.join(STUDIES)}; got {shown(options.name)}.{nearest(options.name, list(STUDIES))}"
+            f"study must be one of {', '.join(studies)}; got {shown(options.name)}.{nearest(options.name, studies)}"
         )
     out = out_directory(options, options.name, HOLDS)
     networks = out.parent / "networks" if options.networks is None else Path(options.networks)
     if os.path.lexists(networks) and not os.path.isdir(networks):
         raise UsageError(f"--networks must be a directory; {shown(networks)} is none. Choose another name.")
+    return out, networks
+
+
+def _run(options: argparse.Namespace) -> None:
+    from mesascope.training import Interrupted
+
+    out, networks = _check(options)
     given = {"profile": options.profile, "seed": options.seed, "device": options.device, "networks": networks}
     with claim(out, HOLDS):
         try:
@@ -88,12 +98,18 @@ def _run(options: argparse.Namespace) -> None:
     print_places(out)
 
 
-def _report(options: argparse.Namespace) -> None:
+def _check_report(options: argparse.Namespace) -> None:
     directory = Path(options.directory)
     if not os.path.isdir(directory):
         raise UsageError(
             f"DIR must be a directory with results of studies below it; there is no {shown(str(directory))}."
         )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from mesascope.studies import STUDIES
+
+    directory = Path(options.directory)
     page = directory / "studies.html"
     if os.path.lexists(page) and not (page.is_file() and not page.is_symlink() and ms.report.is_page(page)):
         raise UsageError(f"DIR must have no {page.name} but one that `study report` wrote; move {shown(page)} away.")

@@ -7,15 +7,19 @@ from typing import Any
 
 from mesascope.commands.arguments import UsageError, add_json, command, print_json, say, text
 from mesascope.commands.ending import BrokenTheory
+from mesascope.commands.index import index
+from mesascope.records import directories
 from mesascope.records.shown import shown
-from mesascope.theory import STATEMENTS, check, export, rests_on
+
+LOADS = ("mesascope.theory",)
 
 
 def add(commands: Any) -> None:
     """Its verbs and their arguments."""
     theory = commands.add_parser("theory", help="the mathematics: check it, or write it out for provers")
     verbs = theory.add_subparsers(dest="verb", required=True, metavar="VERB")
-    checking = command(verbs, "check", _check, "put every statement to every prover that is installed")
+    words = "put every statement to every prover that is installed"
+    checking = command(verbs, "check", _check, words, check=_known, loads=LOADS)
     checking.add_argument(
         "statements", nargs="*", metavar="STATEMENT", help="its short name, to see it whole; default: all, a line each"
     )
@@ -23,13 +27,14 @@ def add(commands: Any) -> None:
     checking.add_argument(
         "--lean", metavar="PROJECT", type=text, help="a Lake project with Mathlib, to compile the Lean text in"
     )
-    exporting = command(verbs, "export", _export, "write the statements for a prover or a reader")
+    words = "write the statements for a prover or a reader"
+    exporting = command(verbs, "export", _export, words, check=_check_directory, loads=LOADS)
     exporting.add_argument("--to", choices=["rocq", "lean", "smt", "markdown"], required=True)
     exporting.add_argument("directory", type=text, help="new, empty, or made by mesascope")
 
 
-def _check(options: argparse.Namespace) -> None:
-    known = {statement.key: statement for statement in STATEMENTS}
+def _known(options: argparse.Namespace) -> None:
+    known = index()["statements"]
     if unknown := [key for key in options.statements if key not in known]:
         raise UsageError(
             f"statement must be one of {', '.join(known)}; got {shown(unknown[0])}. Leave it out for all of them."
@@ -37,6 +42,13 @@ def _check(options: argparse.Namespace) -> None:
     project = None if options.lean is None else Path(options.lean)
     if project is not None and not os.path.isdir(project):
         raise UsageError(f"--lean must be a folder, a Lake project that depends on Mathlib; got {shown(project)}.")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from mesascope.theory import STATEMENTS, check, rests_on
+
+    known = {statement.key: statement for statement in STATEMENTS}
+    project = None if options.lean is None else Path(options.lean)
     outcomes = check([known[key] for key in dict.fromkeys(options.statements)] or STATEMENTS, lean_project=project)
     if options.json:
         print_json(outcomes)
@@ -50,6 +62,12 @@ def _check(options: argparse.Namespace) -> None:
         raise BrokenTheory(f"{len(broken)} of {len(outcomes)} statements are broken: {', '.join(broken)}.")
 
 
+def _check_directory(options: argparse.Namespace) -> None:
+    directories.check(options.directory, "statements")
+
+
 def _export(options: argparse.Namespace) -> None:
+    from mesascope.theory import STATEMENTS, export
+
     for path in export(STATEMENTS, options.to, options.directory):
         say(path)

@@ -4,18 +4,26 @@ import argparse
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mesascope.commands.arguments import UsageError, command, natural, out_directory, say, text
+from mesascope.commands.index import index
 from mesascope.records.codec import from_file, nearest
+from mesascope.records.directories import Holds
 from mesascope.records.shown import shown
-from mesascope.training import SPECS, TrainingSpec, train, train_many
+
+if TYPE_CHECKING:
+    from mesascope.training import TrainingSpec
+
+ONE: Holds = "a training run"
+SEVERAL: Holds = "training runs, one a seed"
 
 
 def add(commands: Any) -> None:
     """Its arguments."""
-    sub = command(commands, "train", _run, "train a model from a specification")
-    sub.add_argument("spec", type=text, help=f"a JSON file, or one of {', '.join(SPECS)}")
+    words = "train a model from a specification"
+    sub = command(commands, "train", _run, words, check=_check, loads=("mesascope.training",))
+    sub.add_argument("spec", type=text, help=f"a JSON file, or one of {', '.join(index()['specs'])}")
     sub.add_argument("--out", type=text, help="run directory; default: out/train-NAME")
     sub.add_argument(
         "--seeds",
@@ -24,27 +32,38 @@ def add(commands: Any) -> None:
     sub.add_argument("--resume", action="store_true", help="go on from the last intact checkpoint")
 
 
+def _check(options: argparse.Namespace) -> None:
+    specs = index()["specs"]
+    if options.spec not in specs and not os.path.exists(options.spec):
+        raise UsageError(
+            f"spec must be a JSON file or one of {', '.join(specs)}; got {shown(options.spec)}.{nearest(options.spec, specs)}"
+        )
+    several = options.seeds is not None and len(_seeds(options.seeds)) > 1
+    if options.out is not None:  # by default it has the name that the specification says
+        out_directory(options, options.spec, SEVERAL if several else ONE)
+
+
 def _run(options: argparse.Namespace) -> None:
+    from mesascope.training import train, train_many
+
     spec = _spec(options.spec)
     seeds = (spec.seed,) if options.seeds is None else _seeds(options.seeds)
     given = {"resume": options.resume, "device": options.device}
     if len(seeds) == 1:
-        out = out_directory(options, spec.name, "a training run")
+        out = out_directory(options, spec.name, ONE)
         done = [train(dataclasses.replace(spec, seed=seeds[0]), out, **given)]
     else:
-        out = out_directory(options, spec.name, "training runs, one a seed")
+        out = out_directory(options, spec.name, SEVERAL)
         done = train_many(spec, seeds, out, **given)
     for directory in done:
         say(directory)
 
 
-def _spec(given: str) -> TrainingSpec:
+def _spec(given: str) -> "TrainingSpec":
+    from mesascope.training import SPECS, TrainingSpec
+
     if given in SPECS:
         return SPECS[given]
-    if not os.path.exists(given):
-        raise UsageError(
-            f"spec must be a JSON file or one of {', '.join(SPECS)}; got {shown(given)}.{nearest(given, list(SPECS))}"
-        )
     return from_file(TrainingSpec, Path(given), "spec")
 
 

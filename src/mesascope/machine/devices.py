@@ -1,8 +1,6 @@
-"""Where tensors can be computed here, and with how many threads."""
+"""Where tensors can be computed here, and with how many threads. Light to import: torch is loaded by what needs it."""
 
 import os
-
-import torch
 
 from mesascope.records.shown import said, shown
 
@@ -20,6 +18,10 @@ def check_device(device: str, name: str = "device") -> None:
     Raises:
         ValueError: it cannot.
     """
+    if device == "cpu":  # every machine has one, and nothing need be loaded to say so
+        return
+    import torch  # noqa: PLC0415 (heavy)
+
     try:
         torch.ones(1, device=device).tolist()
     except Exception as error:  # torch raises half a dozen classes, by what is missing
@@ -29,8 +31,8 @@ def check_device(device: str, name: str = "device") -> None:
         ) from error
 
 
-def set_threads(threads: int, name: str = "threads") -> None:
-    """Compute with so many threads from now on.
+def check_threads(threads: int, name: str = "threads") -> None:
+    """Check that a machine can use so many threads.
 
     Raises:
         ValueError: less than one, or more than a machine can use.
@@ -40,7 +42,14 @@ def set_threads(threads: int, name: str = "threads") -> None:
         raise ValueError(
             f"{name} must be at least 1 and at most {most}; got {threads}. This machine has {os.cpu_count()} cores."
         )
+
+
+def set_threads(threads: int, name: str = "threads") -> None:
+    """Compute with so many threads from now on. `ValueError` as for `check_threads`."""
+    import torch  # noqa: PLC0415 (heavy)
+
+    check_threads(threads, name)
     torch.set_num_threads(threads)
 
 
-__all__ = ("check_device", "set_threads")
+__all__ = ("check_device", "check_threads", "set_threads")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mesascope.records.parsing import Damaged, unsealed
 from mesascope.records.shown import shown
-from mesascope.records.store import read_tensors, read_unchecked, write_json, write_tensors
+from mesascope.records.store import read_unchecked, write_json
+from mesascope.records.tensors import read_tensors, write_tensors
 
 log = logging.getLogger("mesascope")
 FORMAT = "mesascope-checkpoint"

@@ -1,7 +1,6 @@
-"""Writing to disk: atomically, with a manifest that knows each file's hash."""
+"""Writing to disk: atomically, with a hash of each file's content. Tensors are in `records.tensors`, which is heavy to import."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -10,11 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from torch import Tensor
-
 from mesascope.records.parsing import Damaged, parse, sealed, unsealed
-from mesascope.records.shown import said, shown
+from mesascope.records.shown import shown
 
 TEMPORARY = ".mesascope-tmp"
 
@@ -85,7 +81,7 @@ def read_unchecked(path: Path) -> Any:
     Raises:
         Damaged: no file, not JSON, or nothing that can be meant (see `parse`).
     """
-    _check_file(path)
+    check_file(path)
     return parse(path.read_bytes(), shown(path))
 
 
@@ -107,32 +103,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return unsealed(read_unchecked(path), shown(path), required=True)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise `Damaged` where there is no file."""
     if not path.is_file():
         raise Damaged(f"{shown(path)} {'is no file' if path.exists() else 'is missing'}.")
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write safetensors atomically; return the content's SHA-256. `OSError` as for `write_bytes`."""
-    return write_bytes(path, safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
-
-
-def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, checked against a hash.
-
-    Raises:
-        Damaged: not readable as safetensors, or another hash.
-        MemoryError: they do not fit, which says nothing about the file.
-    """
-    _check_file(path)
-    if expected_sha256 is not None and sha256(path) != expected_sha256:
-        raise Damaged(f"{shown(path)} is damaged: its hash is not the one recorded when it was written.")
-    try:
-        return safetensors.torch.load_file(path)
-    except Exception as error:  # safetensors raises its own class, OSError or ValueError, by the kind of damage
-        if f"os error {errno.ENOMEM}" in str(error):
-            raise MemoryError(f"{shown(path)} cannot be read ({said(error)}).") from error
-        raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error
 
 
 def sha256(path: Path) -> str:

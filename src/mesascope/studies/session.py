@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 from tqdm import tqdm
 
+from mesascope.instruments.instrument import PROFILES, Profile
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
@@ -15,8 +16,6 @@ from mesascope.training import train
 from mesascope.types import Measured, Measurement, Subject
 from mesascope.zoo import checkpoints_of, curve, load, names
 
-Profile = Literal["smoke", "laptop", "full"]
-PROFILES: tuple[Profile, ...] = ("smoke", "laptop", "full")
 _SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
 _LEAST = 24  # prompts: fewer cannot be fitted and scored
 _BRIEF = 4  # optimiser steps of a network that stands in for one that does not ship

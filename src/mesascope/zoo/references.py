@@ -1,7 +1,6 @@
 """From a model reference to a subject: ``two-layer``, ``construction:…``, ``runs/…``, ``python:…``."""
 
 import inspect
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,7 @@ from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.types import Subject
 from mesascope.zoo.own import load_own
-
-HERE = Path(__file__).parent
-_CHECKPOINT = re.compile(r"-step-(\d+)$")
-FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
-
-
-def names() -> list[str]:
-    """The trained models that ship."""
-    return sorted(name for name in _shipped() if not _CHECKPOINT.search(name))
-
-
-def checkpoints_of(name: str) -> tuple[int, ...]:
-    """The training steps at which a model ships besides its last, ascending; ``NAME-step-STEP`` is the reference."""
-    held = (_CHECKPOINT.search(each) for each in _shipped() if each.startswith(f"{name}-step-"))
-    return tuple(sorted(int(match[1]) for match in held if match))
+from mesascope.zoo.shipped import HERE, names, place
 
 
 def curve(reference: str) -> tuple[dict[str, float], ...]:
@@ -59,10 +44,6 @@ def curve(reference: str) -> tuple[dict[str, float], ...]:
     return read_lines(path)
 
 
-def _shipped() -> set[str]:
-    return {path.stem for path in HERE.glob("*.safetensors")}
-
-
 def load(reference: str, *, device: str = "cpu") -> Subject:
     """The subject that a model reference names.
 
@@ -76,28 +57,11 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
         ValueError: nothing answers to the reference (with the nearest names), or its options or checkpoint are no good.
         BrokenSubject: the code of a ``python:`` reference raised, or returned what is no subject.
     """
-    if not reference:
-        raise ValueError(f"model must be a model reference; got an empty one. The zoo has {', '.join(names())}.")
-    kind, _, rest = reference.partition(":")
-    if kind == "construction":
-        return _construction(rest)
-    if kind == "python":
-        return load_own(rest)
-    if kind in ("hf", "gguf"):
-        raise ValueError(
-            f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
-            "as python:module:factory."
-        )
-    if reference in _shipped():
-        return _trained(reference, HERE / reference, device)
-    where = _find(Path(reference))
+    where = place(reference, tuple(CONSTRUCTIONS))
     if where is not None:
         return _trained(reference, where, device)
-    known = [*names(), *(f"construction:{name}" for name in CONSTRUCTIONS)]
-    raise ValueError(
-        f"model must be a name in the zoo ({', '.join(names())}), construction:NAME, python:module:factory, or a run "
-        f"directory or checkpoint; nothing is called {shown(reference)}.{nearest(reference, known)}"
-    )
+    kind, _, rest = reference.partition(":")
+    return _construction(rest) if kind == "construction" else load_own(rest)
 
 
 def default_task(subject: Subject) -> LinearRegression:
@@ -138,10 +102,6 @@ def _origin(spec: Mapping[str, Any]) -> str:
 
 def _construction(text: str) -> Subject:
     name, _, query = text.partition("?")
-    if name not in CONSTRUCTIONS:
-        raise ValueError(
-            f"construction must be one of {', '.join(CONSTRUCTIONS)}; got {shown(name)}.{nearest(name, list(CONSTRUCTIONS))}"
-        )
     make = CONSTRUCTIONS[name]
     parameters = inspect.signature(make).parameters
     options: dict[str, int | float | str] = {}
@@ -164,28 +124,6 @@ def _construction(text: str) -> Subject:
                 f"Write {key}={parameters[key].default}, say."
             ) from None
     return make(**options)
-
-
-def _find(path: Path) -> Path | None:
-    """The stem of the checkpoint, or the run directory, that a path means: the directory, the stem, or either file."""
-    try:
-        if path.is_dir():
-            return path
-        if path.parent.is_dir() and (path.parent / f"{path.name}.json").is_file():
-            return path
-        if not path.exists():
-            return None
-    except OSError as error:  # too long for a name, say
-        raise ValueError(f"model must be a model reference; {shown(str(path))} is none ({error.strerror}).") from error
-    which = f"model {shown(str(path))} must be a run directory or a checkpoint"
-    if path.suffix in FOREIGN:
-        raise ValueError(
-            f"{which} of mesascope; a {path.suffix} file may hold code and is not opened here. Convert it with "
-            "`mesascope convert`."
-        )
-    if path.suffix not in (".json", ".safetensors"):
-        raise ValueError(f"{which} (.json with .safetensors beside it); it is another file.")
-    return path.with_name(path.name.removesuffix(path.suffix).removesuffix(".weights"))
 
 
 def _read(path: Path) -> Checkpoint:

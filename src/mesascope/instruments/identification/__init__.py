@@ -15,6 +15,9 @@ from mesascope.instruments.invariance import invariances
 from mesascope.tasks import LinearRegression
 from mesascope.types import Answer, DistributionVerdict, Figure, Measurement, Prompts, Subject, Verdict
 
+QUESTION = (
+    "Which function does it compute, and by which algorithm do its layers get there; or is it none of those tried?"
+)
 PROMPTS = 300
 """Prompts in each half: one to fit coefficients, steps per layer and gains; one to score."""
 Readouts = Literal["auto", "own", "fitted"]

@@ -1,0 +1,41 @@
+"""Writes the file that `mesascope.commands.index` reads: ``python -m mesascope.commands.reindex``, after a change of names."""
+
+import json
+
+from mesascope.algorithms import ALL
+from mesascope.calibration.calibrate import BUDGETS
+from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
+from mesascope.commands.index import FILE, Index
+from mesascope.examination import IDENTIFIED
+from mesascope.instruments.catalogue import INSTRUMENTS
+from mesascope.instruments.identification import QUESTION
+from mesascope.models.constructions import CONSTRUCTIONS
+from mesascope.records.store import write_text
+from mesascope.studies import PROFILES, STUDIES
+from mesascope.tasks import LinearRegression
+from mesascope.theory import STATEMENTS
+from mesascope.training import SPECS
+
+
+def present() -> Index:
+    """What the rooms say."""
+    return {
+        "constructions": list(CONSTRUCTIONS),
+        "tasks": [LinearRegression.__name__],
+        "algorithms": [algorithm.name for algorithm in ALL],
+        "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},
+        "specs": list(SPECS),
+        "studies": {name: study.title for name, study in STUDIES.items()},
+        "statements": [statement.key for statement in STATEMENTS],
+        "panels": {panel_name(seed): seed for seed in (THRESHOLDS, SHIPPED, HELD_OUT)},
+        "profiles": {"examine": list(IDENTIFIED), "calibrate": list(BUDGETS), "study": list(PROFILES)},
+    }
+
+
+def text() -> str:
+    """The file."""
+    return json.dumps(present(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    write_text(FILE, text())

@@ -1,0 +1,35 @@
+"""Tensors on disk: safetensors, written atomically and checked against a hash."""
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
+
+from mesascope.records.parsing import Damaged
+from mesascope.records.shown import said, shown
+from mesascope.records.store import check_file, sha256, write_bytes
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write safetensors atomically; return the content's SHA-256. `OSError` as for `write_bytes`."""
+    return write_bytes(path, safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+
+
+def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, checked against a hash.
+
+    Raises:
+        Damaged: not readable as safetensors, or another hash.
+        MemoryError: they do not fit, which says nothing about the file.
+    """
+    check_file(path)
+    if expected_sha256 is not None and sha256(path) != expected_sha256:
+        raise Damaged(f"{shown(path)} is damaged: its hash is not the one recorded when it was written.")
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # safetensors raises its own class, OSError or ValueError, by the kind of damage
+        if f"os error {errno.ENOMEM}" in str(error):
+            raise MemoryError(f"{shown(path)} cannot be read ({said(error)}).") from error
+        raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error

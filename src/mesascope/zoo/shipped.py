@@ -1,0 +1,86 @@
+"""What ships, and what a model reference names, as far as names of files tell. Light to import: nothing is loaded."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mesascope.records.codec import nearest
+from mesascope.records.shown import shown
+
+HERE = Path(__file__).parent
+_CHECKPOINT = re.compile(r"-step-(\d+)$")
+FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+
+
+def names() -> list[str]:
+    """The trained models that ship."""
+    return sorted(name for name in _shipped() if not _CHECKPOINT.search(name))
+
+
+def checkpoints_of(name: str) -> tuple[int, ...]:
+    """The training steps at which a model ships besides its last, ascending; ``NAME-step-STEP`` is the reference."""
+    held = (_CHECKPOINT.search(each) for each in _shipped() if each.startswith(f"{name}-step-"))
+    return tuple(sorted(int(match[1]) for match in held if match))
+
+
+def place(reference: str, constructions: Sequence[str]) -> Path | None:
+    """Where a trained model lies: the stem of a checkpoint, or a run directory. None for a construction or a user's own.
+
+    Args:
+        reference: see `mesascope.zoo.load`.
+        constructions: the names that ``construction:NAME`` can have.
+
+    Raises:
+        ValueError: nothing answers to the reference (with the nearest names).
+    """
+    if not reference:
+        raise ValueError(f"model must be a model reference; got an empty one. The zoo has {', '.join(names())}.")
+    kind, _, rest = reference.partition(":")
+    if kind == "construction":
+        name = rest.partition("?")[0]
+        if name not in constructions:
+            raise ValueError(
+                f"construction must be one of {', '.join(constructions)}; got {shown(name)}.{nearest(name, [*constructions])}"
+            )
+        return None
+    if kind == "python":
+        return None
+    if kind in ("hf", "gguf"):
+        raise ValueError(
+            f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
+            "as python:module:factory."
+        )
+    where = HERE / reference if reference in _shipped() else _find(Path(reference))
+    if where is None:
+        known = [*names(), *(f"construction:{name}" for name in constructions)]
+        raise ValueError(
+            f"model must be a name in the zoo ({', '.join(names())}), construction:NAME, python:module:factory, or a run "
+            f"directory or checkpoint; nothing is called {shown(reference)}.{nearest(reference, known)}"
+        )
+    return where
+
+
+def _shipped() -> set[str]:
+    return {path.stem for path in HERE.glob("*.safetensors")}
+
+
+def _find(path: Path) -> Path | None:
+    """The stem of the checkpoint, or the run directory, that a path means: the directory, the stem, or either file."""
+    try:
+        if path.is_dir():
+            return path
+        if path.parent.is_dir() and (path.parent / f"{path.name}.json").is_file():
+            return path
+        if not path.exists():
+            return None
+    except OSError as error:  # too long for a name, say
+        raise ValueError(f"model must be a model reference; {shown(str(path))} is none ({error.strerror}).") from error
+    which = f"model {shown(str(path))} must be a run directory or a checkpoint"
+    if path.suffix in FOREIGN:
+        raise ValueError(
+            f"{which} of mesascope; a {path.suffix} file may hold code and is not opened here. Convert it with "
+            "`mesascope convert`."
+        )
+    if path.suffix not in (".json", ".safetensors"):
+        raise ValueError(f"{which} (.json with .safetensors beside it); it is another file.")
+    return path.with_name(path.name.removesuffix(path.suffix).removesuffix(".weights"))
