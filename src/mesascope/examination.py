@@ -23,7 +23,6 @@ from mesascope.instruments import (
     spectrum,
     stress,
 )
-from mesascope.instruments.applicability import check_task
 from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
 from mesascope.instruments.interventions import inert_sites
@@ -34,7 +33,7 @@ from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
-from mesascope.types import Answer, Figure, Measurement, Record, Scalar, Subject, Verdict
+from mesascope.types import Answer, Figure, Measurement, Record, Scalar, Subject, Task, Verdict, check_keeps_task
 
 Profile = Literal["smoke", "laptop", "full"]
 
@@ -116,7 +115,7 @@ Instrument = Callable[[], tuple[tuple[Measurement, ...], tuple[Figure, ...]]]
 
 def examine(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     profile: Profile = "laptop",
     seed: int = 0,
@@ -136,10 +135,10 @@ def examine(
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: a task that is no linear regression, an unknown profile, a task outside the subject's domain, or a
+        ValueError: something that is no task, an unknown profile, a task outside the subject's domain, or a
             journal directory that is not ours.
     """
-    check_task(task)
+    check_keeps_task(task)
     if profile not in BUDGETS:
         raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
     budget, began = BUDGETS[profile], time.perf_counter()
@@ -213,7 +212,7 @@ def describe(subject: Subject) -> dict[str, object]:
     }
 
 
-def _instruments(subject: Subject, task: LinearRegression, budget: Budget, seed: int) -> dict[str, Instrument]:
+def _instruments(subject: Subject, task: Task, budget: Budget, seed: int) -> dict[str, Instrument]:
     def with_figure(
         found: tuple[Measurement, ...], *figures: Figure
     ) -> tuple[tuple[Measurement, ...], tuple[Figure, ...]]:
@@ -329,7 +328,7 @@ def _checks(measurements: list[Measurement]) -> list[dict[str, Scalar]]:
     return rows
 
 
-def _edits(subject: Subject, task: LinearRegression, seed: int) -> dict[str, Scalar]:
+def _edits(subject: Subject, task: Task, seed: int) -> dict[str, Scalar]:
     """Does the subject act on what is put into it? Patching, ablation and the causal test rest on that."""
     inert = inert_sites(subject, task.sample(EDITED, seed=seed, stream="edits"), seed=seed)
     return {
@@ -370,7 +369,7 @@ def _part(instrument: Instrument) -> Part:
     return Part(measurements=measurements, figures=figures, seconds=time.perf_counter() - before)
 
 
-def _fingerprint(subject: Subject, task: LinearRegression, profile: str, seed: int) -> dict[str, object]:
+def _fingerprint(subject: Subject, task: Task, profile: str, seed: int) -> dict[str, object]:
     """What makes two examinations the same: subject (also by what it answers), task, profile, seed and code."""
     answers = subject.trace(task.sample(16, seed=seed, stream="fingerprint")).predictions
     return {

@@ -23,7 +23,7 @@ from mesascope.instruments.identification.design import Design, design_prompts, 
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.instruments.rehearsal import rehearse
 from mesascope.records.shown import shown
-from mesascope.tasks import LinearRegression
+from mesascope.types import Task
 
 
 def add(commands: Any) -> None:
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> None:
         print_verdict(verdict)
 
 
-def _compare(options: argparse.Namespace, subject: ms.Subject, task: LinearRegression) -> None:
+def _compare(options: argparse.Namespace, subject: ms.Subject, task: Task) -> None:
     """How many prompts tell two candidates apart, where the subject's domain allows them."""
     names = options.compare
     if len(names) < 2 or (len(names) > 2 and not options.design):
