@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from mesascope.instruments import NotApplicable, spectrum
-from mesascope.instruments.applicability import check_task
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
 from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
@@ -27,7 +26,7 @@ from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
-from mesascope.types import Answer, Measured, Measurement, Record, Scalar, Subject, Verdict
+from mesascope.types import Answer, Measured, Measurement, Record, Scalar, Subject, Task, Verdict, check_keeps_task
 
 IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
 """Prompts in each half that the verdict rests on."""
@@ -55,7 +54,7 @@ class Checked:
 
 def examine(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     profile: Profile = "laptop",
     seed: int = 0,
@@ -77,10 +76,10 @@ def examine(
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: a task that is no linear regression, an unknown profile, a task outside the subject's domain, or a
+        ValueError: something that is no task, an unknown profile, a task outside the subject's domain, or a
             journal directory that is not ours or holds parts of another run.
     """
-    check_task(task)
+    check_keeps_task(task)
     if profile not in IDENTIFIED:
         raise ValueError(f"profile must be one of {', '.join(IDENTIFIED)}; got {profile!r}.")
     began = time.perf_counter()
@@ -118,7 +117,7 @@ def examine(
     )
 
 
-def examination(subject: Subject, task: LinearRegression, profile: Profile, seed: int) -> Plan:
+def examination(subject: Subject, task: Task, profile: Profile, seed: int) -> Plan:
     """The standard plan: the verdict, every instrument, and the identifier on networks whose algorithm is known."""
     answers = subject.trace(task.sample(16, seed=seed, stream="fingerprint")).predictions
     what = {
@@ -153,13 +152,13 @@ def describe(subject: Subject) -> dict[str, object]:
     }
 
 
-def _identify(subject: Subject, task: LinearRegression, profile: Profile, seed: int, say: Say) -> Identified:
+def _identify(subject: Subject, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
     began = time.perf_counter()
     verdict = identify(subject, task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
     return Identified(verdict=verdict, seconds=time.perf_counter() - began)
 
 
-def _measure(place: int, subject: Subject, task: LinearRegression, profile: Profile, seed: int, say: Say) -> Measured:
+def _measure(place: int, subject: Subject, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
     """One instrument of `EXAMINED`, by its place (its functions are no data that another process could be sent)."""
     instrument, began = EXAMINED[place], time.perf_counter()
     try:
@@ -216,7 +215,7 @@ def _checks(measurements: list[Measurement]) -> list[dict[str, Scalar]]:
     return rows
 
 
-def _edits(subject: Subject, task: LinearRegression, seed: int) -> dict[str, Scalar]:
+def _edits(subject: Subject, task: Task, seed: int) -> dict[str, Scalar]:
     """Does the subject act on what is put into it? Patching, ablation and the causal test rest on that."""
     inert = inert_sites(subject, task.sample(EDITED, seed=seed, stream="edits"), seed=seed)
     return {

@@ -23,6 +23,7 @@ from mesascope.types import (
     Site,
     StudyResult,
     Subject,
+    Task,
     Trace,
     Verdict,
 )
@@ -64,6 +65,7 @@ __all__ = (
     "Site",
     "StudyResult",
     "Subject",
+    "Task",
     "Trace",
     "Verdict",
     "algorithms",

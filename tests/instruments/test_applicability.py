@@ -7,19 +7,7 @@ import pytest
 import mesascope as ms
 from mesascope.instruments.identification import identify_path
 from mesascope.models.constructions import gradient_descent
-from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Own:
-    """A task of a user's own, as far as the README's words go."""
-
-    dim: int = 5
-    examples: int = 20
-    queries: int = 1
-
-    def sample(self, n, **options):
-        return LinearRegression(dim=self.dim, examples=self.examples).sample(n, **options)
+from mesascope.tasks import LinearRegression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,25 +17,37 @@ class Finer(LinearRegression):
     temperature: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute:
+    """A task without prompts."""
+
+    dim: int = 5
+    examples: int = 20
+
+
+class Plain:
+    """Not a dataclass."""
+
+    dim, examples, queries = 5, 20, 1
+
+    def sample(self, n, **options):
+        return LinearRegression().sample(n, **options)
+
+
 OTHERS = {
-    "generalised": (
-        GeneralisedLinearRegression(),
-        "got a GeneralisedLinearRegression without noise, weights, query_inp",
-    ),
-    "own": (Own(), "got a Own without noise, weights, inputs, query_inputs, weight_variance"),
-    "a class": (LinearRegression, "got the class LinearRegression itself"),
-    "nothing": (None, "got a NoneType without dim"),
-    "prompts": (LinearRegression().sample(4, seed=0), "got a Prompts without noise"),
+    "a part of one": (Mute(), "got a Mute without queries, sample"),
+    "no dataclass": (Plain(), "got a Plain that is no dataclass"),
+    "a class": (LinearRegression, "got the class LinearRegression in place of an object of it"),
+    "nothing": (None, "got a NoneType without dim, examples, queries, sample"),
+    "prompts": (LinearRegression().sample(4, seed=0), "got a Prompts without sample"),
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("verb", [ms.identify, ms.examine, identify_path], ids=lambda verb: verb.__name__)
-def test_a_task_that_is_no_linear_regression_is_refused_in_one_line(verb, name, unchecked):
+def test_what_keeps_no_protocol_is_refused_in_one_line(verb, name, unchecked):
     task, words = OTHERS[name]
-    with pytest.raises(
-        ValueError, match=f"^task must be a LinearRegression, .*{words}.* Pass mesascope.tasks.Lin"
-    ) as e:
+    with pytest.raises(ValueError, match=f"^task must keep the protocol mesascope.types.Task; {words}") as e:
         verb(gradient_descent(layers=2), task)
     assert "\n" not in str(e.value)
 

@@ -10,12 +10,11 @@ from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
 from mesascope.instruments.identification.families import BY_NAME
 from mesascope.instruments.identification.fitting import fit_path
-from mesascope.instruments.identification.prompts import discriminating
+from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import Losses, losses, noisy, telling_apart
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Domain, Measurement
+from mesascope.types import Control, Measurement
 
 POPULATION, LAYERS = 20_000, 5
 FITTING = 300
@@ -61,8 +60,7 @@ def coverage(*, seed: int = 0, repetitions: int = 500, prompts: int = 300) -> tu
         repetitions: how many.
         prompts: in each.
     """
-    distribution = discriminating(LinearRegression(), Domain())
-    assert distribution is not None
+    distribution = standard()
     population = Runner(distribution.task.sample(POPULATION, seed=seed, stream="coverage/population"))
     fitting = Runner(distribution.task.sample(FITTING, seed=seed, stream="coverage/fitting"))
     rng = generator(seed, "coverage/draws")

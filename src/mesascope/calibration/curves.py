@@ -6,12 +6,11 @@ from mesascope.calibration.counting import share
 from mesascope.instruments import bootstrap
 from mesascope.instruments.identification.families import BY_NAME, SHORT
 from mesascope.instruments.identification.fitting import fit_path
-from mesascope.instruments.identification.prompts import discriminating
+from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import confidence_set, losses, noisy, telling_apart
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Domain, Figure, Measurement
+from mesascope.types import Control, Figure, Measurement
 
 PAIRS = (
     ("conjugate-gradient", "preconditioned-conjugate-gradient"),
@@ -39,8 +38,7 @@ def power_curves(*, seed: int = 0, repetitions: int = 200) -> tuple[Measurement,
         seed: of the pool, the noise and the draws.
         repetitions: for every pair, noise and number of prompts.
     """
-    distribution = discriminating(LinearRegression(), Domain())
-    assert distribution is not None
+    distribution = standard()
     pool = Runner(distribution.task.sample(POOL, seed=seed, stream="power curves/pool"))
     fitting = Runner(distribution.task.sample(FITTING, seed=seed, stream="power curves/fitting"))
     draws = {count: bootstrap.weights(count, seed=seed) for count in COUNTS}

@@ -16,7 +16,7 @@ from mesascope.instruments.identification.prompts import discriminating, trainin
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy, units
 from mesascope.seeds import generator
-from mesascope.types import Prompts, Subject
+from mesascope.types import Prompts, Subject, label_noise
 
 LEVEL, ENOUGH = 0.95, 0.9
 FIT = 96
@@ -47,7 +47,7 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     Returns:
         None if no candidate describes it.
     """
-    families = [f for f in chosen(None, planted.task.noise) if f.iterative]
+    families = [f for f in chosen(None, label_noise(planted.task)) if f.iterative]
     own = {f.name for f in families if f.algorithm_name in planted.case.truth}
     if not planted.case.described or not own:
         return None

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from mesascope.calibration.drawing import Draw
 from mesascope.instruments.identification.prompts import Distribution
-from mesascope.tasks import LinearRegression
-from mesascope.types import Scalar, Subject
+from mesascope.types import Scalar, Subject, Task
 
 UNDESCRIBED = "none"
 """Beside an algorithm's name in the truth: no candidate reproduces the subject, so that none is right too."""
@@ -55,6 +54,6 @@ class Planted:
     case: Case
     clean: Subject
     subject: Subject
-    task: LinearRegression
+    task: Task
     distribution: Distribution | None
     settings: dict[str, Scalar]

@@ -24,7 +24,7 @@ from mesascope.records.shown import shown
 
 if TYPE_CHECKING:
     from mesascope.instruments.identification.design import Design
-    from mesascope.tasks import LinearRegression
+    from mesascope.types import Task
 
 COMPARING = ("mesascope.facade", "mesascope.instruments.identification.design")
 
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> None:
         print_verdict(verdict)
 
 
-def _compare(options: argparse.Namespace, subject: "ms.Subject", task: "LinearRegression") -> None:
+def _compare(options: argparse.Namespace, subject: "ms.Subject", task: "Task") -> None:
     """How many prompts tell two candidates apart, where the subject's domain allows them."""
     from mesascope.instruments.identification.design import design_prompts
     from mesascope.instruments.identification.power import prompts_needed

@@ -3,7 +3,6 @@
 Heads are taken out before the output projection (site ``z``), sub-layers at what they add to the residual stream.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,8 +15,19 @@ from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.interventions import replace, replace_head
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Trace, bounds
+from mesascope.types import (
+    Figure,
+    Intervention,
+    Measurement,
+    Prompts,
+    Scalar,
+    Site,
+    Subject,
+    Task,
+    Trace,
+    adjusted,
+    bounds,
+)
 
 NAME = "ablation"
 FACTOR = Quantity(name="MSE factor", combine=ratio)
@@ -46,7 +56,7 @@ class Part:
 
 def ablations(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 128,
@@ -79,7 +89,7 @@ def ablations(
     for method in methods:
         if method not in get_args(Method):
             raise ValueError(f"methods must be among {', '.join(get_args(Method))}; got {method!r}.")
-    many = dataclasses.replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     prompts = many.sample(n, seed=seed, stream=f"{NAME}/prompts")
     others = many.sample(n, seed=seed, stream=f"{NAME}/others")
     sites = _sites(subject)

@@ -1,34 +1,57 @@
 """What an instrument needs of a subject, and how it says that it finds it wanting."""
 
-import dataclasses
 from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.tasks import LinearRegression
-from mesascope.types import Prompts, Site, Subject
+from mesascope.types import LinearTask, PrescribableTask, Prompts, Site, Subject, Task, lacking
 
 
 class NotApplicable(ValueError):
     """An instrument that cannot be used on this subject, with the reason; an examination goes on without it."""
 
 
-def check_task(task: object) -> None:
-    """Check that a task is a linear regression, which is what all candidates solve.
+def linear(task: Task, needs: str) -> LinearTask:
+    """The task, where it is a linear regression whose noise and prior are known.
+
+    Args:
+        task: any.
+        needs: who needs it, as the subject of a sentence.
 
     Raises:
-        ValueError: it is something else; what it lacks is named.
+        NotApplicable: it does not say so of itself.
     """
-    if isinstance(task, LinearRegression):
-        return
-    what = f"the class {task.__name__} itself" if isinstance(task, type) else f"a {type(task).__name__}"
-    wanted = [*(field.name for field in dataclasses.fields(LinearRegression)), "weight_variance", "sample"]
-    lacks = ", ".join(name for name in wanted if not hasattr(task, name))
-    raise ValueError(
-        f"task must be a LinearRegression, which all candidates solve; got {what}{lacks and f' without {lacks}'}. "
-        "Pass mesascope.tasks.LinearRegression(dim=5, examples=20), say: other tasks cannot be examined yet."
+    if isinstance(task, LinearTask):
+        return task
+    raise NotApplicable(
+        f"{needs} a linear task, y = wᵀx + noise, whose noise and weight_variance are known; {_without(task, LINEAR)}."
     )
+
+
+def prescribable(task: Task, needs: str) -> PrescribableTask:
+    """The task, where it is a linear regression whose inputs can be given another spectrum.
+
+    Args:
+        task: any.
+        needs: who needs it, as the subject of a sentence.
+
+    Raises:
+        NotApplicable: it does not say so of itself.
+    """
+    if isinstance(task, PrescribableTask):
+        return task
+    raise NotApplicable(
+        f"{needs} a linear task whose inputs can be given another spectrum (fields inputs and query_inputs of "
+        f"mesascope.tasks.Inputs); {_without(task, (*LINEAR, 'inputs', 'query_inputs'))}."
+    )
+
+
+LINEAR = ("noise", "weight_variance")
+
+
+def _without(task: Task, names: tuple[str, ...]) -> str:
+    return f"{type(task).__name__} has no {', no '.join(lacking(task, names))}"
 
 
 def residual_sites(subject: Subject) -> tuple[Site, ...]:
@@ -62,5 +85,5 @@ def latent_weights(prompts: Prompts) -> Float[Tensor, "batch dim"]:
         NotApplicable: the task has none.
     """
     if prompts.weights is None:
-        raise NotApplicable("the task has no latent weights, so answers to other queries are not known.")
+        raise NotApplicable("the prompts have no latent weights, so the right answers to other queries are not known.")
     return prompts.weights

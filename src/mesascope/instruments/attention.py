@@ -4,7 +4,6 @@ Rows are grouped by who asks: the ``query`` tokens, the ``label`` and ``input`` 
 ``context`` tokens where examples are one token each (or anything else).
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -18,8 +17,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure
 from mesascope.instruments.tokens import Layout, layout
 from mesascope.instruments.uniform_attention import UNIFORM, flattened, uniform
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "attention"
 ENTROPY = Quantity(name="entropy share")
@@ -36,7 +34,7 @@ Visible = Bool[Tensor, "position position"]
 
 def attention(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 128,
@@ -69,7 +67,7 @@ def attention(
     Raises:
         NotApplicable: the subject shows no attention pattern, or none whose rows sum to 1 (linear attention).
     """
-    prompts = dataclasses.replace(task, queries=queries).sample(n, seed=seed, stream=NAME)
+    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     parts = [prompts[i : i + batch] for i in range(0, n, batch)]
     sites = _softmax_sites(subject, prompts[:2])
     visible = _visible(subject, prompts[:64], sites)
@@ -144,7 +142,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     )
 
 
-def maps(subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 64) -> Figure:
+def maps(subject: Subject, task: Task, *, seed: int = 0, n: int = 64) -> Figure:
     """Where each head looks from the query, and how much each token looks at the one before it, averaged over prompts.
 
     The untrained network stands beside the subject.
@@ -152,7 +150,7 @@ def maps(subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 64
     Raises:
         NotApplicable: as for `attention`.
     """
-    prompts = dataclasses.replace(task, queries=1).sample(n, seed=seed, stream=NAME)
+    prompts = adjusted(task, queries=1).sample(n, seed=seed, stream=NAME)
     sites = _softmax_sites(subject, prompts[:2])
     rows: list[dict[str, Scalar]] = []
     fresh = untrained(subject, seed)

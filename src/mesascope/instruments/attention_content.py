@@ -9,7 +9,6 @@ Source: the two-to-eight-layer study finds the second layer's attention nearly u
 exactly so, and leaves open what the difference encodes. The method is ours.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -23,8 +22,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners, squared_error
 from mesascope.instruments.tokens import layout
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, bounds
+from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "attention content"
 SPREAD = Quantity(name="spread of log attention", combine=lambda means: means[:, 0].sqrt(), unit="nat")
@@ -51,7 +49,7 @@ def few(count: int) -> str:
 
 def attention_content(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     site: Site | None = None,
     seed: int = 0,
@@ -83,7 +81,7 @@ def attention_content(
     Raises:
         NotApplicable: no such pattern, one that is no distribution, or a context of neither one nor two tokens an example.
     """
-    many = dataclasses.replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     prompts = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     site, kinds = _place(subject, prompts[0][:1], site)
     draws = bootstrap.weights(score, seed=seed, strata=prompts[1].strata)

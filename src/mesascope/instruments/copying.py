@@ -7,7 +7,6 @@ read off weights, so that norms and biases are in it and every subject can be as
 regressed on the own input.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +21,7 @@ from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, explained, measure
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "copying"
 ON_OWN = Quantity(name="attention on the own input")
@@ -51,7 +49,7 @@ class _Seen:
 
 def copying(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     layer: int = 0,
     seed: int = 0,
@@ -86,7 +84,7 @@ def copying(
         NotApplicable: the subject does not show the layer's input and what its attention adds, or its inputs and labels
             have no tokens of their own.
     """
-    task = dataclasses.replace(task, queries=1)  # a model whose context sees the query has a context for each
+    task = adjusted(task, queries=1)  # a model whose context sees the query has a context for each
     prompts = task.sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     xs = prompts.xs.double().cpu()

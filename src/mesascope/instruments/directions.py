@@ -12,7 +12,6 @@ Source: the two-to-eight-layer study asserts that a scalar cannot stand in for (
 Departs from source: it does not look at directions.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
@@ -26,8 +25,7 @@ from mesascope.instruments.channels import SpectralChannels
 from mesascope.instruments.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "directions"
 GAIN = "gain"
@@ -42,7 +40,7 @@ REFERENCE = 128  # prompts that the untrained network is run on
 
 
 def directions(
-    subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 256, queries: int = 32
+    subject: Subject, task: Task, *, seed: int = 0, n: int = 256, queries: int = 32
 ) -> tuple[Measurement, ...]:
     """Gain and share of the squared error by direction, from the largest eigenvalue (rank 1) to the smallest.
 
@@ -71,7 +69,7 @@ def directions(
         raise NotApplicable(f"every direction must be shown: examples >= dim; got {task.examples} and {task.dim}.")
     if queries < 2 * task.dim:
         raise ValueError(f"queries must be at least 2·dim = {2 * task.dim}; got {queries}. Ask more of each prompt.")
-    prompts = dataclasses.replace(task, queries=queries).sample(n, seed=seed, stream=NAME)
+    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     channels = SpectralChannels.of(prompts)
     shares = channels.shares.flip(-1)

@@ -14,8 +14,7 @@ from mesascope.instruments.applicability import untrained
 from mesascope.instruments.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, ratio, squared_error
-from mesascope.tasks import LinearRegression
-from mesascope.types import Measurement, Prompts, Subject
+from mesascope.types import Measurement, Prompts, Subject, Task, adjusted
 
 NAME = "error"
 MSE = Quantity(name="MSE", unit="y²")
@@ -25,7 +24,7 @@ NOBODY: Mapping[str, Subject] = MappingProxyType({})
 
 def errors(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 1024,
@@ -48,7 +47,7 @@ def errors(
         queries: queries a prompt.
         rivals: by name, whom to compare it with.
     """
-    prompts = dataclasses.replace(task, queries=queries).sample(n, seed=seed, stream=NAME)
+    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     own = squared_error(answers(subject, prompts), prompts)
     negative = {

@@ -25,8 +25,7 @@ from mesascope.instruments.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, normalised_error, partners, ratio
 from mesascope.instruments.stress import REFERENCE, RIDGE
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "examples"
 NORMALISED = Quantity(name="normalised error")
@@ -39,7 +38,7 @@ MULTIPLE = "best multiple of Xᵀy"
 
 def by_examples(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     counts: Sequence[int] = (),
     seed: int = 0,
@@ -75,7 +74,7 @@ def by_examples(
     fresh = untrained(subject, seed)
     found: list[Measurement] = []
     for count in counts:
-        row = dataclasses.replace(task, examples=count, queries=queries)
+        row = adjusted(task, examples=count, queries=queries)
         prompts = row.sample(n, seed=seed, stream=NAME)
         asked = prompts if repeat_to is None else repeated(prompts, repeat_to)
         draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)

@@ -17,8 +17,7 @@ from mesascope.instruments.collect import answers
 from mesascope.instruments.errors import from_one_example
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "influence"
 SHARE = "share of the influence"
@@ -27,7 +26,7 @@ Answers = Callable[[Prompts], Float[Tensor, "batch query"]]
 
 
 def influence(
-    subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 128, queries: int = 4
+    subject: Subject, task: Task, *, seed: int = 0, n: int = 128, queries: int = 4
 ) -> tuple[Measurement, ...]:
     """How far the answers move when one example's label is changed, by the example's place.
 
@@ -47,7 +46,7 @@ def influence(
         n: prompts.
         queries: queries a prompt.
     """
-    prompts = dataclasses.replace(task, queries=queries).sample(n, seed=seed, stream=NAME)
+    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     own = _moves(lambda p: answers(subject, p), prompts)
     everything = _moves(lambda p: run(LeastSquares(), p).predictions[1], prompts)

@@ -16,9 +16,8 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.collect import answers
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
 from mesascope.tasks.covariance import rotations
-from mesascope.types import Control, Figure, Measurement, Prompts, Subject
+from mesascope.types import Control, Figure, LinearTask, Measurement, Prompts, Subject, Task
 
 INVARIANCES = ("additive", "homogeneous", "rotation", "permutation")
 WORDS = {
@@ -43,15 +42,15 @@ class _Case:
     breaks: Predict
 
 
-def invariances(
-    subject: Subject, task: LinearRegression, *, seed: int = 0, prompts: int = 256
-) -> tuple[Measurement, ...]:
+def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 256) -> tuple[Measurement, ...]:
     """How far the subject breaks each invariance: mean over prompts of the mean squared violation over the queries,
     divided by V_p, clipped at 4. 0 is invariant.
 
     Controls: gradient descent (implies all four; must be 0 up to rounding) and a learner that breaks the invariance on
     purpose (the absolute values of Xᵀy for ``additive``, squared labels with their signs for ``homogeneous``, the query's first
     coordinate alone for ``rotation``, the last label for ``permutation``). A single example has no other order.
+
+    ``additive`` needs another function on the same inputs, and is left out of a task that is not known to be linear.
 
     Args:
         subject: what to examine.
@@ -123,15 +122,12 @@ def _violation(predict: Predict, case: _Case) -> Float[Tensor, " batch"]:
     return ((asked - case.expected(given)).square().mean(-1) / variance).clamp(max=4)
 
 
-def _cases(task: LinearRegression, seed: int, count: int) -> dict[str, _Case]:
+def _cases(task: Task, seed: int, count: int) -> dict[str, _Case]:
     base = task.sample(count, seed=seed, stream="invariance")
     rng = generator(seed, "invariance/transformations")
     turn = rotations(count, task.dim, rng)
     order = torch.rand(count, task.examples, generator=rng).argsort(-1)
-    second = torch.randn(count, task.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
-    noise = task.noise * torch.randn(base.ys.shape, generator=rng, dtype=torch.float64)
-    other = replace(base, ys=(base.xs @ second[..., None])[..., 0] + noise, weights=second)
-    both = replace(base, ys=(base.ys + other.ys) / 2**0.5)
+    other = _other_function(task, base, rng) if isinstance(task, LinearTask) else None
     doubled = replace(base, ys=2 * base.ys, target_variance=4 * base.target_variance)
     rotated = replace(base, xs=base.xs @ turn, queries=base.queries @ turn)
     shuffled = replace(base, xs=base.xs.gather(1, order[..., None].expand_as(base.xs)), ys=base.ys.gather(1, order))
@@ -143,12 +139,14 @@ def _cases(task: LinearRegression, seed: int, count: int) -> dict[str, _Case]:
     def answer(p: Prompts, weights: Tensor) -> Tensor:
         return (p.queries @ weights[..., None])[..., 0]
 
-    return {
-        "additive": _Case(
-            prompts=(base, other, both),
+    cases: dict[str, _Case] = {}
+    if other is not None:
+        cases["additive"] = _Case(
+            prompts=(base, other, replace(base, ys=(base.ys + other.ys) / 2**0.5)),
             expected=lambda given: (given[0] + given[1]) / 2**0.5,
             breaks=lambda p: answer(p, correlate(p, p.ys).abs()),
-        ),
+        )
+    return cases | {
         "homogeneous": _Case(
             prompts=(base, doubled),
             expected=lambda given: 2 * given[0],
@@ -165,6 +163,13 @@ def _cases(task: LinearRegression, seed: int, count: int) -> dict[str, _Case]:
             breaks=lambda p: run(LastLabel(), p).predictions[1],
         ),
     }
+
+
+def _other_function(task: LinearTask, prompts: Prompts, rng: torch.Generator) -> Prompts:
+    """Labels of other weights, drawn from the prior, on the same inputs."""
+    second = torch.randn(len(prompts), task.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
+    noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
+    return replace(prompts, ys=(prompts.xs @ second[..., None])[..., 0] + noise, weights=second)
 
 
 INSTRUMENT = Instrument(

@@ -22,8 +22,7 @@ from mesascope.instruments.collect import at_queries
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "krylov"
 R2 = Quantity(name="R² of the answers", combine=explained)
@@ -47,7 +46,7 @@ def krylov_terms(prompts: Prompts, count: int) -> Float[Tensor, "batch query ter
 
 def krylov(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     fit: int = 512,
@@ -82,7 +81,7 @@ def krylov(
             f"queries must be at least twice the coefficients ({max(degrees, task.dim)}); got {queries}. Half of them are "
             "fitted on."
         )
-    many = dataclasses.replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     splits = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
     found: list[Measurement] = []

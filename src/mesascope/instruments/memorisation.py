@@ -24,8 +24,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
 from mesascope.instruments.stress import REFERENCE, RIDGE
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.types import Figure, Measurement, PrescribableTask, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "memorisation"
 RELATIVE = Quantity(name="relative squared error", combine=ratio)
@@ -81,7 +80,7 @@ NOVEL, KNOWN = "as trained, not shown", "as trained, shown up to sign"
 
 
 def memorisation(
-    subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 256, queries: int = 8
+    subject: Subject, task: Task, *, seed: int = 0, n: int = 256, queries: int = 8
 ) -> tuple[Measurement, ...]:
     """Σ (ŷ − y)² / Σ y² for each kind of query, after the examples of the training task.
 
@@ -104,7 +103,9 @@ def memorisation(
     """
     if task.examples < 2:
         raise NotApplicable("midway between two shown inputs: examples must be at least 2; got 1.")
-    several = dataclasses.replace(task, queries=queries, query_inputs=None)
+    if isinstance(task, PrescribableTask):
+        task = adjusted(task, query_inputs=None)
+    several = adjusted(task, queries=queries)
     plain = several.sample(n, seed=seed, stream=NAME)
     weights = latent_weights(plain)
     draws = bootstrap.weights(n, seed=seed, strata=plain.strata)

@@ -19,8 +19,7 @@ from mesascope.instruments.applicability import residual_sites, untrained
 from mesascope.instruments.collect import label_positions
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, ratio
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "mixing"
 SHARE = Quantity(name="share of the variance", combine=ratio)
@@ -41,7 +40,7 @@ def exchanged(prompts: Prompts, donors: Prompts, example: int, what: str) -> Pro
 
 def mixing(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 192,
@@ -69,7 +68,7 @@ def mixing(
     """
     streams = residual_sites(subject)
     sites = tuple(site for site in subject.sites if site.kind == "attn_out" or site in streams)
-    task = dataclasses.replace(task, queries=1)  # a model whose context sees the query has a context for each
+    task = adjusted(task, queries=1)  # a model whose context sees the query has a context for each
     prompts = task.sample(n, seed=seed, stream=f"{NAME}/prompts")
     donors = task.sample(n, seed=seed, stream=f"{NAME}/donors")
     chosen = sorted({min(2, task.examples), (task.examples + 1) // 2, task.examples}) if examples is None else examples

@@ -19,8 +19,7 @@ from mesascope.instruments.applicability import latent_weights, residual_sites
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.interventions import Positions, replace
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "patching"
 TO_DONOR = Quantity(name="MSE to the donor's answers", unit="y²")
@@ -37,13 +36,13 @@ NOTHING = 1e-6
 ALIKE = "donor and recipient get the same answers, so that there is nothing to transfer"
 
 
-def pairs(task: LinearRegression, n: int, *, seed: int = 0, queries: int = 8) -> tuple[Prompts, Prompts]:
+def pairs(task: Task, n: int, *, seed: int = 0, queries: int = 8) -> tuple[Prompts, Prompts]:
     """Donors and recipients: different contexts, the donors' queries, the right answers to them on both sides.
 
     Raises:
         NotApplicable: the task has no latent weights, so the recipients' answers to the donors' queries are unknown.
     """
-    many = dataclasses.replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     donors = many.sample(n, seed=seed, stream=f"{NAME}/donor")
     recipients = many.sample(n, seed=seed, stream=f"{NAME}/recipient")
     answers = torch.einsum("bqd,bd->bq", donors.queries, latent_weights(recipients))
@@ -52,7 +51,7 @@ def pairs(task: LinearRegression, n: int, *, seed: int = 0, queries: int = 8) ->
 
 def patching(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 200,

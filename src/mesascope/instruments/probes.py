@@ -5,7 +5,6 @@ raw prompt, and on Xᵀy alone: with isotropic inputs Xᵀy points the way of w 
 shows more than Xᵀy only where it beats that.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -23,8 +22,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "probes"
 COSINE = Quantity(name="cosine")
@@ -105,13 +103,13 @@ TARGETS: Mapping[str, Target] = MappingProxyType({"w": latent_weights, "Xᵀy/n"
 
 def linear_probes(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     fit: int = 512,
     score: int = 512,
     queries: int = 4,
-    targets: Mapping[str, Target] = TARGETS,
+    targets: Mapping[str, Target] | None = None,
     reading: Reading = "query",
     sites: Sequence[Site] | None = None,
     uncentred: bool = False,
@@ -138,7 +136,7 @@ def linear_probes(
         seed: of the prompts, the random matrices and the resampling.
         fit, score: prompts to fit on and to score on.
         queries: queries a prompt; each gives one activation. Read elsewhere, a prompt has one.
-        targets: what to probe for, by name.
+        targets: what to probe for, by name; by default those of `TARGETS` that the prompts have.
         reading: at which tokens; one map is fitted for all of them.
         sites: where in the residual stream; by default as it enters the first layer and after every sub-layer.
         uncentred: the uncentred cosine too, as others report it.
@@ -148,9 +146,11 @@ def linear_probes(
             query, which the tokens that are read have not seen.
     """
     sites = residual_sites(subject) if sites is None else tuple(sites)
-    many = dataclasses.replace(task, queries=queries if reading == "query" else 1)
+    many = adjusted(task, queries=queries if reading == "query" else 1)
     splits = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
+    if targets is None:
+        targets = {n: t for n, t in TARGETS.items() if t is not latent_weights or splits[1].weights is not None}
     for name, target in targets.items():
         if reading != "query" and target(splits[1][:1]).ndim == 3:
             raise NotApplicable(f"{name} depends on the query, which is not seen at the {reading}. Read at the query.")

@@ -18,8 +18,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import LinearFit, ridge_fits
 from mesascope.instruments.scores import Quantity, measure, partners, r_squared
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "readout"
 ERROR = Quantity(name="normalised error")
@@ -64,7 +63,7 @@ def fit_readouts(
 
 def readouts(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     fit: int = 512,
@@ -91,7 +90,7 @@ def readouts(
         NotApplicable: the subject has no residual stream.
     """
     sites = residual_sites(subject)
-    many = replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     fitting = many.sample(fit, seed=seed, stream=f"{NAME}/fit")
     scoring = many.sample(score, seed=seed, stream=f"{NAME}/score")
     draws = bootstrap.weights(score, seed=seed, strata=scoring.strata)

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mesascope.records.shown import shown
-from mesascope.tasks import LinearRegression
-from mesascope.types import BrokenSubject, Subject, check_description
+from mesascope.types import BrokenSubject, Subject, Task, check_description
 
 
-def rehearse(subject: Subject, task: LinearRegression, *, seed: int = 0) -> None:
+def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> None:
     """Check that a subject describes itself as it must, takes the task, and shows what it is asked for.
 
     `mesascope.testing.check_subject` looks closer.

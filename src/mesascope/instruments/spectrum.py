@@ -8,7 +8,7 @@ adapts to each prompt (Krylov methods), and near 0 where there is no such filter
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,13 +17,24 @@ from torch import Tensor
 
 from mesascope.algorithms import GradientDescent, Problem, run
 from mesascope.instruments import bootstrap
-from mesascope.instruments.applicability import NotApplicable, untrained
+from mesascope.instruments.applicability import NotApplicable, prescribable, untrained
 from mesascope.instruments.channels import SpectralChannels, features, knots, response
 from mesascope.instruments.identification.paths import Splits, paths
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.scores import explained, partners
-from mesascope.tasks import Gaussian, LinearRegression, LogUniform
-from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.tasks import Gaussian, LogUniform
+from mesascope.types import (
+    Control,
+    Figure,
+    Measurement,
+    PrescribableTask,
+    Prompts,
+    Scalar,
+    Subject,
+    Task,
+    adjusted,
+    bounds,
+)
 
 LOW, HIGH, KNOTS = 0.02, 3.0, 14
 PLANTED = GradientDescent(step_size=0.3)
@@ -32,13 +43,13 @@ NOTHING = 1e-6
 """Answers below this share of the target's standard deviation (root mean squares) are none, and have no R²."""
 
 
-def balanced(task: LinearRegression) -> LinearRegression:
+def balanced(task: PrescribableTask) -> PrescribableTask:
     """The task with log-uniform eigenvalues, and isotropic queries and weights: equal energy at every scale.
 
     Where a direction carries no energy its response would be undetermined.
     """
     spectrum = Gaussian(covariance=LogUniform(low=LOW, high=HIGH, rotate=True), exact=True)
-    return replace(task, inputs=spectrum, query_inputs=Gaussian(), queries=8)
+    return adjusted(task, inputs=spectrum, query_inputs=Gaussian(), queries=8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +73,7 @@ def grid() -> Float[Tensor, " knot"]:
 
 def spectral_response(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     prompts: int = 400,
@@ -86,9 +97,9 @@ def spectral_response(
         readout: see `mesascope.instruments.identification.paths`.
 
     Raises:
-        NotApplicable: fewer examples than dimensions.
+        NotApplicable: fewer examples than dimensions, or a task whose inputs cannot be given another spectrum.
     """
-    task = balanced(task)
+    task = balanced(prescribable(task, "the spectral response needs"))
     if task.examples < task.dim:
         raise NotApplicable(f"exact spectra need examples >= dim; the task has {task.examples} and {task.dim}.")
     fit, score = (_Half.of(task.sample(prompts, seed=seed, stream=f"spectrum/{name}")) for name in ("fit", "score"))

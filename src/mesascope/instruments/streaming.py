@@ -21,8 +21,7 @@ from mesascope.instruments.collect import at_positions
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.probes import COSINE, Target, moment, plant, probe
 from mesascope.instruments.scores import Quantity, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "streaming"
 ABOVE = Quantity(name="cosine above the own example's")
@@ -45,7 +44,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType({"wₖ": least_squares, "Xₖ�
 
 def streaming(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     fit: int = 1024,
@@ -74,7 +73,7 @@ def streaming(
         NotApplicable: the subject has no residual stream.
     """
     sites = residual_sites(subject)
-    task = dataclasses.replace(task, queries=1)  # a model whose context sees the query has a context for each
+    task = adjusted(task, queries=1)  # a model whose context sees the query has a context for each
     splits = [task.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
     others = [partners(p) for p in splits]

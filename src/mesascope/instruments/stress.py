@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mesascope.algorithms import LeastSquares, Ridge, run
 from mesascope.instruments import bootstrap
-from mesascope.instruments.applicability import latent_weights, untrained
+from mesascope.instruments.applicability import latent_weights, prescribable, untrained
 from mesascope.instruments.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, normalised_error, partners, ratio, squared_error
@@ -25,12 +25,11 @@ from mesascope.tasks import (
     Gaussian,
     Inputs,
     Laplace,
-    LinearRegression,
     Rademacher,
     Toeplitz,
     Uniform,
 )
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Figure, Measurement, PrescribableTask, Prompts, Scalar, Subject, Task, adjusted
 
 NAME = "stress"
 RIDGE = 0.01
@@ -75,7 +74,7 @@ class Distribution:
     """
 
     name: str
-    task: LinearRegression
+    task: PrescribableTask
     label_scale: float = 1.0
     unit: float = 1.0
     size: float = 1.0
@@ -88,7 +87,7 @@ class Distribution:
             NotApplicable: queries are to be seen ones, and the task has no latent weights.
         """
         factor = self.size**0.5
-        p = dataclasses.replace(self.task, noise=self.task.noise / factor).sample(n, seed=seed, stream=stream)
+        p = adjusted(self.task, noise=self.task.noise / factor).sample(n, seed=seed, stream=stream)
         if factor != 1.0:
             p = dataclasses.replace(
                 p,
@@ -123,7 +122,7 @@ class Distribution:
         return RIDGE * self.unit
 
 
-def distributions(task: LinearRegression) -> tuple[Distribution, ...]:
+def distributions(task: PrescribableTask) -> tuple[Distribution, ...]:
     """The table: variations of the training task that leave dimension and number of examples alone.
 
     Eigenvalues of ``Diagonal`` are log-spaced. Each row changes one thing about the training task's inputs, labels or
@@ -135,7 +134,7 @@ def distributions(task: LinearRegression) -> tuple[Distribution, ...]:
 
     def inputs(name: str, distribution: Inputs) -> Distribution:
         return Distribution(
-            name=name, task=dataclasses.replace(task, inputs=distribution, query_inputs=None), unit=unit, size=unit
+            name=name, task=adjusted(task, inputs=distribution, query_inputs=None), unit=unit, size=unit
         )
 
     def scaled(factor: float) -> Gaussian:
@@ -161,14 +160,14 @@ def distributions(task: LinearRegression) -> tuple[Distribution, ...]:
         inputs("x doubled", scaled(2.0)),
         Distribution(name="labels halved", task=task, unit=unit, label_scale=0.5),
         Distribution(name="labels doubled", task=task, unit=unit, label_scale=2.0),
-        Distribution(name="label noise 0.5", task=dataclasses.replace(task, noise=0.5 * label), unit=unit),
+        Distribution(name="label noise 0.5", task=adjusted(task, noise=0.5 * label), unit=unit),
         Distribution(name="queries from the context", task=task, unit=unit, seen=True),
     )
 
 
 def stress(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 256,
@@ -192,11 +191,15 @@ def stress(
         n: prompts a distribution.
         queries: queries a prompt; errors at single queries are too heavy-tailed for ratios.
         table: the distributions; by default `distributions` of the task.
+
+    Raises:
+        NotApplicable: no table is given, and the task's inputs cannot be exchanged.
     """
-    several = dataclasses.replace(task, queries=queries)
+    if table is None:
+        table = distributions(adjusted(prescribable(task, "the table of other distributions needs"), queries=queries))
     fresh = untrained(subject, seed)
     found: list[Measurement] = []
-    for row in distributions(several) if table is None else table:
+    for row in table:
         prompts = row.sample(n, seed=seed, stream=NAME)
         draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
         ridge = run(Ridge(ridge=row.ridge), prompts).predictions[1]

@@ -10,7 +10,6 @@ Departs from source: substitutes are scored on prompts that they were not fitted
 too; the richer ones are ours.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,8 +24,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.krylov import krylov_terms
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "substitution"
 SKIPPED, SCALAR, ACTUAL = "MLP skipped", "scalar", "the MLP itself"
@@ -76,7 +74,7 @@ def skip(subject: Subject, prompts: Prompts, layer: int) -> Skipped:
 
 def substitution(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     layer: int | None = None,
     seed: int = 0,
@@ -114,7 +112,7 @@ def substitution(
         layer = max((site.layer for site in subject.sites), default=0)
     if Site(layer=layer, kind="resid_mid") not in subject.sites:
         raise NotApplicable(f"{subject.name} has no residual stream before an MLP in layer {layer} (resid_mid).")
-    many = dataclasses.replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     prompts = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=prompts[1].strata)
     seen = [skip(subject, p, layer) for p in prompts]

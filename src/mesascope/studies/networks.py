@@ -7,6 +7,7 @@ from typing import Literal
 from mesascope.models import TransformerConfig
 from mesascope.tasks import Gaussian, Inputs, Laplace, LinearRegression, Rademacher, Uniform
 from mesascope.training import TrainingSpec, query_only, query_only_laptop
+from mesascope.types import adjusted
 
 INPUTS: dict[str, Inputs] = {
     "gaussian": Gaussian(),
@@ -63,7 +64,9 @@ class Network:
     @property
     def task(self) -> LinearRegression:
         """What it is trained on, one query a prompt."""
-        return self.published.task
+        task = self.published.task
+        assert isinstance(task, LinearRegression), "the published recipes train on it"
+        return task
 
     def _name(self, training: str, last: str) -> str:
         parts = (
@@ -78,7 +81,7 @@ class Network:
         return "-".join(filter(None, parts))
 
     def _of(self, spec: TrainingSpec, name: str) -> TrainingSpec:
-        task = dataclasses.replace(spec.task, examples=self.examples, inputs=INPUTS[self.inputs])
+        task = adjusted(spec.task, examples=self.examples, inputs=INPUTS[self.inputs])
         model = TransformerConfig(
             layers=self.layers, width=self.width, feedforward=2 * self.width, examples=self.examples
         )

@@ -11,14 +11,13 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, Invariance, Problem, run
 from mesascope.algorithms.algorithm import INVARIANCES
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
 from mesascope.tasks.covariance import rotations
 from mesascope.testing.comparison import changed, copy, distance, rounding
 from mesascope.testing.faults import Inspection, describe
-from mesascope.types import Iterates, Prompts, Status
+from mesascope.testing.viewing import ORDINARY
+from mesascope.types import Iterates, Prompts, Status, Task, adjusted
 
 STEPS = 3
-ORDINARY = LinearRegression(dim=4, examples=12, queries=3, noise=0.5)
 SINGLE = 2e-3  # what single precision may differ by, as a share of the largest value, on well-conditioned prompts
 
 RUNS = "run(algorithm, prompts) works on ordinary prompts"
@@ -29,9 +28,7 @@ START = "iterate 0 is the zero predictor"
 STATUS = "the status tells the truth: it is a Status, and whatever is not DIVERGED has numbers"
 
 
-def check_algorithm(
-    algorithm: type[Algorithm] | Algorithm | object, task: LinearRegression = ORDINARY, *, seed: int = 0
-) -> None:
+def check_algorithm(algorithm: type[Algorithm] | Algorithm | object, task: Task = ORDINARY, *, seed: int = 0) -> None:
     """Check that a reference learner keeps the promises of `mesascope.algorithms.Algorithm`.
 
     Args:
@@ -53,7 +50,7 @@ def check_algorithm(
     report.close(early=True)
     learner = _Learner(
         algorithm=cast(Algorithm, algorithm),
-        prompts=dataclasses.replace(task, queries=max(task.queries, 3)).sample(6, seed=seed, stream="testing"),
+        prompts=adjusted(task, queries=max(task.queries, 3)).sample(6, seed=seed, stream="testing"),
         report=report,
     )
     with report.keeping(RUNS, "see the error itself, further up"):

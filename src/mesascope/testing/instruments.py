@@ -11,10 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.records.codec import to_json
-from mesascope.tasks import LinearRegression
 from mesascope.testing.comparison import altered, fingerprint, moved, state
 from mesascope.testing.faults import Inspection, describe
-from mesascope.types import Control, Domain, Intervention, Measurement, Prompts, Scalar, Site, Subject, Trace
+from mesascope.types import Control, Domain, Intervention, Measurement, Prompts, Scalar, Site, Subject, Task, Trace
 
 RETURNS = "it returns a tuple of Measurements that is not empty"
 NUMBERS = "every measurement is a finite number, inside its interval, on at least one prompt"
@@ -28,7 +27,7 @@ MEND = "remove hooks in a finally block, work on copies, and change the subject 
 Instrument = Callable[..., tuple[Measurement, ...]]
 
 
-def check_instrument(instrument: Instrument, subject: Subject, task: LinearRegression, *, seed: int = 0) -> None:
+def check_instrument(instrument: Instrument, subject: Subject, task: Task, *, seed: int = 0) -> None:
     """Check that an instrument measures what can be believed, and changes nothing.
 
     It is called as ``instrument(subject, task, seed=seed)``, several times. Fix other arguments, such as a small number of

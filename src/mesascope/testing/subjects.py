@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from mesascope.records.codec import to_json
-from mesascope.tasks import LinearRegression
 from mesascope.testing import interventions
 from mesascope.testing.comparison import altered, distance, fingerprint, moved, state
 from mesascope.testing.faults import Inspection, describe
 from mesascope.testing.viewing import PROMPTS, View, check_trace, fitting_task, several_queries
-from mesascope.types import Domain, Prompts, Site, Subject
+from mesascope.types import Domain, Prompts, Site, Subject, Task, adjusted
 
 NAMES = ("name", "domain", "sites", "path", "trace", "readout")
 RESIDUAL = ("resid_pre", "resid_mid", "resid_post")
@@ -23,7 +22,7 @@ FRESH = (1001, 1002)  # seeds of untrained controls; two, for the subject itself
 LARGEST = 64  # of a dimension or number of examples that is tried out
 
 
-def check_subject(subject: object, task: LinearRegression | None = None, *, seed: int = 0) -> None:
+def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -> None:
     """Check that a model keeps the promises of `mesascope.types.Subject`, on which every instrument relies.
 
     One line in a test of yours: ``check_subject(my_model.load())``. Equal means equal up to rounding: √ε of the
@@ -235,14 +234,14 @@ def _check_domain(view: View) -> None:
     for dim, count in itertools.product(_ends(dims), _ends(examples)):
         remedy = "narrow the domain to what the model can take"
         with report.keeping(promise, remedy, f"dim={dim}, examples={count}"):
-            p = dataclasses.replace(task, dim=dim, examples=count).sample(2, seed=0, stream="testing/domain")
+            p = adjusted(task, dim=dim, examples=count).sample(2, seed=0, stream="testing/domain")
             check_trace(view.trace(p), p, report, promise)
     promise = "a problem outside the domain raises ValueError"
     remedy = "begin trace with self.domain.check(prompts)"
     outside = [{"dim": _missing(dims, task.dim)}] if dims is not None else []
     outside += [{"examples": _missing(examples, task.examples)}] if examples is not None else []
     for change in outside:
-        p = dataclasses.replace(task, **change).sample(2, seed=0, stream="testing/domain")
+        p = adjusted(task, **change).sample(2, seed=0, stream="testing/domain")
         words = ", ".join(f"{name}={value}" for name, value in change.items())
         try:
             view.trace(p)

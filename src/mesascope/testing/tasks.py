@@ -1,9 +1,8 @@
 """`check_task`: whether prompts can be relied on."""
 
-import dataclasses
 import itertools
 import json
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from mesascope.records.codec import from_json, to_json
 from mesascope.testing.comparison import tensors
 from mesascope.testing.faults import Inspection
-from mesascope.types import Prompts
+from mesascope.types import LinearTask, Prompts, Task, adjusted
 
 COUNT, CUTS = 300, (0, 5, 130, 257, 300)  # past the 256 that our own tasks draw at a time, and cut anywhere
 LATER = 1024  # a multiple of any likely number of prompts drawn at a time
@@ -24,29 +23,15 @@ DIFFERS = "seeds, streams and prompts are independent of one another"
 PRECISION = "dtype= sets the precision, and rounds the same numbers"
 GLOBAL = "sampling leaves the global random generator alone"
 VARIANCE = "target_variance is the variance of a prompt's target over the query distribution"
+LATENT = "prompts with latent weights have the targets wᵀx, and so labels but for their noise, where the task is linear"
 JSON = "a task can be written as JSON and read back"
 
 
-@runtime_checkable
-class _Task(Protocol):
-    """What is asked of a task."""
-
-    @property
-    def dim(self) -> int: ...
-
-    @property
-    def examples(self) -> int: ...
-
-    @property
-    def queries(self) -> int: ...
-
-    def sample(
-        self, n: int, *, seed: int, stream: str = ..., start: int = ..., dtype: torch.dtype = ...
-    ) -> Prompts: ...
-
-
 def check_task(task: object, *, seed: int = 0) -> None:
-    """Check that a task keeps its promises: its sample depends on (seed, stream, prompt number) and nothing else.
+    """Check that a task keeps the promises of `mesascope.types.Task`, and of the parts that it has besides.
+
+    Its sample depends on (seed, stream, prompt number) and nothing else; what its prompts and its further parts say of the
+    labels holds of the labels.
 
     Args:
         task: a frozen dataclass with the fields ``dim``, ``examples`` and ``queries``, and the method
@@ -69,7 +54,7 @@ def check_task(task: object, *, seed: int = 0) -> None:
     if not callable(getattr(task, "sample", None)):
         report.broken(SAMPLES, "there is no sample", "give it a method sample(n, *, seed, stream, start, dtype)")
     report.close(early=True)
-    task = cast(_Task, task)
+    task = cast(Task, task)
     state = torch.get_rng_state()
     with report.keeping(SAMPLES, "take n, and seed=, stream=, start= and dtype= by name"):
         _check_sample(task, task.sample(COUNT, seed=seed), report)
@@ -85,6 +70,7 @@ def check_task(task: object, *, seed: int = 0) -> None:
             "for a target that is linear in the query it is wᵀ Σ w, with Σ the queries' covariance",
             _check_variance,
         ),
+        (LATENT, "leave weights out of the prompts where answers are no linear function of the query", _check_latent),
         (JSON, "use fields of plain types, or of frozen dataclasses with annotations", _check_json),
     ):
         with report.keeping(promise, remedy):
@@ -95,7 +81,7 @@ def check_task(task: object, *, seed: int = 0) -> None:
     report.close()
 
 
-def _check_sample(task: _Task, prompts: object, report: Inspection) -> None:
+def _check_sample(task: Task, prompts: object, report: Inspection) -> None:
     remedy = "return mesascope.types.Prompts"
     if not isinstance(prompts, Prompts):
         report.broken(SAMPLES, f"a {type(prompts).__name__}", remedy)
@@ -109,7 +95,7 @@ def _check_sample(task: _Task, prompts: object, report: Inspection) -> None:
         )
 
 
-def _check_repeats(task: _Task, prompts: Prompts, seed: int) -> str:
+def _check_repeats(task: Task, prompts: Prompts, seed: int) -> str:
     if apart := _apart(prompts, task.sample(COUNT, seed=seed)):
         return f"two samples differ in {apart}"
     with torch.random.fork_rng(devices=[]):
@@ -118,7 +104,7 @@ def _check_repeats(task: _Task, prompts: Prompts, seed: int) -> str:
     return f"with another state of the global generator {apart} differ" if apart else ""
 
 
-def _check_splits(task: _Task, prompts: Prompts, seed: int) -> str:
+def _check_splits(task: Task, prompts: Prompts, seed: int) -> str:
     for first, last in itertools.pairwise(CUTS):
         part = task.sample(last - first, seed=seed, start=first)
         if apart := _apart(prompts[first:last], part):
@@ -126,7 +112,7 @@ def _check_splits(task: _Task, prompts: Prompts, seed: int) -> str:
     return ""
 
 
-def _check_differs(task: _Task, prompts: Prompts, seed: int) -> str:
+def _check_differs(task: Task, prompts: Prompts, seed: int) -> str:
     for words, other in (
         ("another seed", task.sample(COUNT, seed=seed + 1)),
         ("another stream", task.sample(COUNT, seed=seed, stream="testing")),
@@ -143,7 +129,7 @@ def _check_differs(task: _Task, prompts: Prompts, seed: int) -> str:
     )
 
 
-def _check_precision(task: _Task, prompts: Prompts, seed: int) -> str:
+def _check_precision(task: Task, prompts: Prompts, seed: int) -> str:
     single = task.sample(COUNT, seed=seed, dtype=torch.float32)
     if single.xs.dtype != torch.float32:
         return f"{single.xs.dtype} for dtype=torch.float32"
@@ -151,8 +137,8 @@ def _check_precision(task: _Task, prompts: Prompts, seed: int) -> str:
     return f"{apart} are other numbers in single precision" if apart else ""
 
 
-def _check_variance(task: _Task, prompts: Prompts, seed: int) -> str:
-    many = cast(_Task, dataclasses.replace(cast(Any, task), queries=DRAWS)).sample(8, seed=seed)
+def _check_variance(task: Task, prompts: Prompts, seed: int) -> str:
+    many = adjusted(task, queries=DRAWS).sample(8, seed=seed)
     deviation = (many.targets - many.targets.mean(-1, keepdim=True)).square() / many.target_variance[:, None]
     ratio = deviation.mean(-1) * DRAWS / (DRAWS - 1)
     error = deviation.std(-1) / DRAWS**0.5
@@ -166,7 +152,27 @@ def _check_variance(task: _Task, prompts: Prompts, seed: int) -> str:
     )
 
 
-def _check_json(task: _Task, prompts: Prompts, seed: int) -> str:
+def _check_latent(task: Task, prompts: Prompts, seed: int) -> str:
+    if prompts.weights is None:
+        return "a linear task's prompts have no weights" if isinstance(task, LinearTask) else ""
+    answers = (prompts.queries @ prompts.weights[..., None])[..., 0]
+    scale = float(prompts.target_variance.mean().sqrt())
+    if (off := float((answers - prompts.targets).abs().max())) > 1e-9 * scale:
+        return f"a target is {off:.2g} away from wᵀx"
+    if not isinstance(task, LinearTask):
+        return ""
+    left = (prompts.ys - (prompts.xs @ prompts.weights[..., None])[..., 0]).square()
+    error = SIGMAS * float(left.mean(-1).std()) / COUNT**0.5 + (1e-9 * scale) ** 2
+    if abs(float(left.mean()) - task.noise**2) > error:
+        return f"the labels' noise has standard deviation {float(left.mean()) ** 0.5:.3g}, and noise is {task.noise:g}"
+    squares = prompts.weights.square().mean(-1)
+    variance, error = float(squares.mean()), SIGMAS * float(squares.std()) / COUNT**0.5
+    if abs(variance - task.weight_variance) > error:
+        return f"coordinates of w have variance {variance:.3g}, and weight_variance is {task.weight_variance:.3g}"
+    return ""
+
+
+def _check_json(task: Task, prompts: Prompts, seed: int) -> str:
     again = from_json(type(task), json.loads(json.dumps(to_json(task))))
     return "" if again == task else f"{again!r} came back"
 

@@ -11,9 +11,11 @@ from torch import Tensor
 from mesascope.tasks import LinearRegression
 from mesascope.testing.comparison import changed, copy, distance, rounding
 from mesascope.testing.faults import Inspection
-from mesascope.types import Intervention, Prompts, Site, Subject, Trace
+from mesascope.types import Intervention, Prompts, Site, Subject, Task, Trace
 
 PROMPTS, QUERIES = 5, 3
+ORDINARY = LinearRegression(dim=4, examples=12, queries=3, noise=0.5)
+"""The problems that algorithms are tried on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +126,7 @@ def several_queries(prompts: Prompts, queries: int = QUERIES) -> Prompts:
     )
 
 
-def fitting_task(subject: Subject, dim: int = 5, examples: int = 20) -> LinearRegression:
+def fitting_task(subject: Subject, dim: int = 5, examples: int = 20) -> Task:
     """A task inside the subject's domain, as near to the given size as it allows."""
     domain = subject.domain
     return LinearRegression(

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     ys: Float[Tensor, "batch example"]
     queries: Float[Tensor, "batch query dim"]
     targets: Float[Tensor, "batch query"]
-    weights: Float[Tensor, "batch dim"]
+    weights: Float[Tensor, "batch dim"] | None
 
 
 def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
@@ -33,7 +33,8 @@ def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
         drawn = spec.task.sample(
             spec.batch * count, seed=spec.seed, stream="train", start=first * spec.batch, dtype=torch.float32
         ).to(device)
-        yield from map(Batch, *(getattr(drawn, name).split(spec.batch) for name in Batch._fields))
+        parts = (drawn.xs, drawn.ys, drawn.queries, drawn.targets, drawn.weights)
+        yield from map(Batch, *([None] * count if part is None else part.split(spec.batch) for part in parts))
 
 
 def mean_squared_error(model: Transformer, prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:

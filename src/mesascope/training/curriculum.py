@@ -62,6 +62,7 @@ def restrict(batch: Batch, active: int) -> Batch:
     Labels and targets are those of the weights that are left, times √(dim/active), so that isotropic prompts keep
     their variance. The labels' noise stays as it was drawn.
     """
+    assert batch.weights is not None, "a spec with a curriculum has a linear task"
     dim = batch.weights.shape[-1]
     mask = (torch.arange(dim, device=batch.weights.device) < active).to(batch.weights.dtype)
     weights = (batch.weights * mask * (dim / active) ** 0.5)[..., None]

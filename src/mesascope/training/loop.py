@@ -27,12 +27,12 @@ from mesascope.records.parsing import Damaged
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_json
-from mesascope.tasks import LinearRegression
 from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
 from mesascope.training.curriculum import Course
 from mesascope.training.optimisers import Optimisers
 from mesascope.training.size import EVALUATED, check_fits
 from mesascope.training.spec import TrainingSpec, difference
+from mesascope.types import Task
 
 log = logging.getLogger("mesascope")
 HOLDS: Holds = "a training run"
@@ -267,7 +267,7 @@ class _Run:
 
 
 @torch.no_grad()
-def evaluate(model: Transformer, task: LinearRegression, *, seed: int, device: str = "cpu") -> float:
+def evaluate(model: Transformer, task: Task, *, seed: int, device: str = "cpu") -> float:
     """Mean squared error at the query, over prompts that training never saw."""
     total = 0.0
     for start in range(0, EVALUATION_PROMPTS, EVALUATED):

@@ -4,6 +4,7 @@ from mesascope.machine.memory import check_memory
 from mesascope.models.transformer import count_parameters
 from mesascope.training.batches import AHEAD
 from mesascope.training.spec import TrainingSpec
+from mesascope.types import SizedTask
 
 _BYTES = 4  # of a number in float32
 _STATE = (
@@ -25,7 +26,8 @@ def check_fits(spec: TrainingSpec) -> None:
         f"with positions for examples={model.examples}"
     )
     check_memory(what, _BYTES * (_STATE * count_parameters(model) + _kept_for_gradients(spec)), remedy)
-    spec.task.check_memory(max(spec.batch, AHEAD, EVALUATED))
+    if isinstance(spec.task, SizedTask):
+        spec.task.check_memory(max(spec.batch, AHEAD, EVALUATED))
 
 
 def _kept_for_gradients(spec: TrainingSpec) -> int:

@@ -9,6 +9,7 @@ from mesascope.models.transformer import TransformerConfig
 from mesascope.records.codec import check_choices, check_count, to_json
 from mesascope.records.shown import shown
 from mesascope.tasks import LinearRegression
+from mesascope.types import LinearTask, Task, check_keeps_task
 
 MAX_STEPS = 100_000_000
 MAX_LAYERS = 1000
@@ -60,7 +61,7 @@ class TrainingSpec:
 
     Attributes:
         name: for reports and directories.
-        task: where the prompts come from; ``queries`` is how many a prompt are trained on.
+        task: where the prompts come from; ``queries`` is how many a prompt are trained on. In a file it is a linear regression.
         model: the architecture.
         supervision: ``query`` (mean squared error at the queries) or ``everywhere`` (mean over the context's
             inputs and the queries, each answered from the examples before it; needs ``answers='everywhere'``).
@@ -82,7 +83,7 @@ class TrainingSpec:
     """
 
     name: str
-    task: LinearRegression = field(default_factory=LinearRegression)
+    task: LinearRegression | Task = field(default_factory=LinearRegression)
     model: TransformerConfig = field(default_factory=TransformerConfig)
     supervision: Supervision = "query"
     steps: int = 200_000
@@ -131,6 +132,12 @@ class TrainingSpec:
         ):  # fmt: skip
             if not holds:
                 raise ValueError(f"{name} must {rule}; got {shown(getattr(self, name))}. A value that works: {remedy}.")
+        check_keeps_task(self.task)
+        if self.curriculum is not None and not isinstance(self.task, LinearTask):
+            raise ValueError(
+                f"curriculum needs a linear task, as labels are made anew from fewer weights; got a {type(self.task).__name__}. "
+                "Train on the whole task with curriculum=None."
+            )
         if self.task.dim != self.model.dim:
             raise ValueError(
                 f"task.dim must equal model.dim; got {self.task.dim} and {self.model.dim}. Give both the same."

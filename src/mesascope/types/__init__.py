@@ -1,4 +1,4 @@
-"""The vocabulary: the values that flow from tasks to reports, and the protocol that every subject keeps.
+"""The vocabulary: the values that flow from tasks to reports, and the protocols that tasks and subjects keep.
 
 One direction of flow::
 
@@ -47,6 +47,17 @@ from mesascope.types.subjects import (
     Trace,
     check_description,
 )
+from mesascope.types.tasks import (
+    LinearTask,
+    NoisyTask,
+    PrescribableTask,
+    SizedTask,
+    Task,
+    adjusted,
+    check_keeps_task,
+    label_noise,
+    lacking,
+)
 
 __all__ = (
     "Answer",
@@ -63,20 +74,29 @@ __all__ = (
     "Judgement",
     "Label",
     "Measured",
+    "LinearTask",
     "Measurement",
+    "NoisyTask",
     "Outcome",
+    "PrescribableTask",
     "Prompts",
     "PublishedFigure",
     "Record",
     "Scalar",
     "Site",
+    "SizedTask",
     "Sizes",
     "Status",
     "StudyResult",
     "Subject",
+    "Task",
     "Trace",
     "Verdict",
+    "adjusted",
     "bounds",
     "check_description",
+    "check_keeps_task",
+    "label_noise",
+    "lacking",
     "table",
 )

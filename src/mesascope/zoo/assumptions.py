@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mesascope.records.shown import shown
-from mesascope.tasks import LinearRegression
+from mesascope.types import LinearTask
 from mesascope.zoo.run_config import NAME, Run, reached
 
 POSITIONS = "_backbone.wpe.weight"
@@ -101,17 +101,17 @@ def examples(run: Run | None, training: Training, most: int) -> Choice:
     return Choice(value=most, source="its positions", doubt=doubt)
 
 
-def in_words(run: Run | None, task: LinearRegression | None) -> str:
+def in_words(run: Run | None, task: LinearTask | None) -> str:
     """What it was trained on, for people: a task of ours, or what the run says."""
     if task is None:
         said = {} if run is None else run.training
         kind, data, options = (shown(said.get(name)) for name in ("task", "data", "task_kwargs"))
         return f"{kind} ({data} inputs, {options})"
     noise = f" and noise {task.noise:g}" if task.noise else ""
-    return f"linear regression with w ~ N(0, {'I' if task.weights == 'standard' else 'I/dim'}){noise}"
+    return f"linear regression with w ~ N(0, {'I' if task.weight_variance == 1 else 'I/dim'}){noise}"
 
 
-def doubts(run: Run | None, training: Training, task: LinearRegression | None) -> list[str]:
+def doubts(run: Run | None, training: Training, task: LinearTask | None) -> list[str]:
     """What does not fit together, and what an examination cannot take into account."""
     found: list[str] = []
     step, taken = training.step, training.taken

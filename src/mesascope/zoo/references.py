@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl
 import torch
 from torch import Tensor
 
+from mesascope import tasks
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
-from mesascope.records.codec import from_json, nearest
+from mesascope.records.codec import from_json, nearest, to_json
 from mesascope.records.lines import read_lines
 from mesascope.records.parsing import Damaged
 from mesascope.records.shown import plain, said, shown
@@ -83,6 +84,11 @@ def default_task(subject: Subject) -> LinearRegression:
                 f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
                 "with run(GLMNewton(…), prompts)."
             )
+        if _foreign(spec["task"]):
+            raise ValueError(
+                f"model {shown(subject.name)} was trained on {shown(spec['task']['type'])}, a task that is not one of ours. Say "
+                "on which one to examine it: pass an object of that task, or --task with a JSON file of a linear regression."
+            )
         return from_json(LinearRegression, spec["task"], "spec.task")
     domain, plain = subject.domain, LinearRegression()
     return LinearRegression(
@@ -91,6 +97,14 @@ def default_task(subject: Subject) -> LinearRegression:
         if domain.examples is None or plain.examples in domain.examples
         else max(domain.examples),
     )
+
+
+def _foreign(task: object) -> bool:
+    """Whether a specification's task is of somebody's own class: it says its sizes, and has no name of ours."""
+    ours = {*tasks.__all__, *(finer.__name__ for finer in LinearRegression.__subclasses__())}
+    if not isinstance(task, Mapping) or not isinstance(task.get("type"), str) or task["type"] in ours:
+        return False
+    return all(isinstance(task.get(name), int) for name in ("dim", "examples", "queries"))
 
 
 def _origin(spec: Mapping[str, Any]) -> str:
@@ -164,6 +178,9 @@ def _config(spec: Mapping[str, Any]) -> TransformerConfig:
         ValueError: it lacks something, or has something that no specification has.
     """
     if spec.get("type") == TrainingSpec.__name__:
+        if _foreign(spec.get("task")):  # of somebody's own task no more is known here than its sizes
+            sizes = {name: spec["task"].get(name) for name in ("dim", "examples", "queries")}
+            spec = {**spec, "task": {**to_json(LinearRegression()), **sizes}}
         return from_json(TrainingSpec, spec, "spec", ours=True).model
     if unknown := sorted(spec.keys() - {"name", "task", "model"}):
         raise ValueError(

@@ -34,8 +34,7 @@ from mesascope.instruments.causal.effects import (
 from mesascope.instruments.causal.probed import ANSWER, WEIGHTS, Probe, Where, fit_probes, probed_changes, readings
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.scores import Quantity, explained, measure
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 READ = Quantity(name="R² of the probe", combine=explained)
 OTHERS = "another prompt's"
@@ -47,7 +46,7 @@ LOWEST = -1.0
 
 def causal(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 128,
@@ -90,7 +89,7 @@ def causal(
     """
     own = declaring(subject)
     sites = subject.path if own is not None else _before_last(subject)
-    many = dataclasses.replace(task, queries=queries)
+    many = adjusted(task, queries=queries)
     recipients = many.sample(n, seed=seed, stream=f"{NAME}/recipient")
     donors = dataclasses.replace(many.sample(n, seed=seed, stream=f"{NAME}/donor"), queries=recipients.queries)
     fitting = many.sample(fit, seed=seed, stream=f"{NAME}/fit")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from mesascope.instruments.applicability import check_task, untrained
+from mesascope.instruments.applicability import untrained
 from mesascope.instruments.identification.answer import answer
 from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import FAMILIES, Family, chosen
@@ -12,8 +12,20 @@ from mesascope.instruments.identification.figures import figures
 from mesascope.instruments.identification.paths import Splits, nudged, paths
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.invariance import invariances
-from mesascope.tasks import LinearRegression
-from mesascope.types import Answer, DistributionVerdict, Figure, Measurement, Prompts, Subject, Verdict
+from mesascope.types import (
+    Answer,
+    DistributionVerdict,
+    Figure,
+    Measurement,
+    PrescribableTask,
+    Prompts,
+    SizedTask,
+    Subject,
+    Task,
+    Verdict,
+    check_keeps_task,
+    label_noise,
+)
 
 QUESTION = (
     "Which function does it compute, and by which algorithm do its layers get there; or is it none of those tried?"
@@ -27,7 +39,7 @@ READING = 3
 
 def identify(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     algorithms: Sequence[str] | None = None,
@@ -44,7 +56,8 @@ def identify(
 
     Args:
         subject: any object that satisfies the subject protocol.
-        task: its training distribution.
+        task: its training distribution. Of one that is not linear, or whose inputs cannot be exchanged, there are no prompts
+            made to tell candidates apart: the verdict then rests on the training distribution, and says so.
         seed: of the prompts, the resampling and the untrained control.
         algorithms: names of candidates; all by default.
         prompts: prompts in each half.
@@ -53,11 +66,11 @@ def identify(
         progress: is told what comes next.
 
     Raises:
-        ValueError: a task that is no linear regression, unknown candidates, a task or distribution outside the subject's
+        ValueError: something that is no task, unknown candidates, a task or distribution outside the subject's
             domain, or one whose prompts need more memory than there is.
     """
-    check_task(task)
-    chosen(algorithms, task.noise)  # unknown names are refused before any work
+    check_keeps_task(task)
+    chosen(algorithms, label_noise(task))  # unknown names are refused before any work
     deciding = check_sizes(subject, task, prompts, distribution)
     control = untrained(subject, seed + 1)
     verdicts: dict[str, DistributionVerdict] = {}
@@ -65,17 +78,18 @@ def identify(
     pictures: tuple[Figure, ...] = ()
     for where in filter(None, (training(task), deciding)):
         progress(f"identifying on the {where.name} distribution")
-        families = chosen(algorithms, where.task.noise)
+        families = chosen(algorithms, label_noise(where.task))
         found = _invariances(subject, where, seed)
         broken += found
         verdict, drawn = _on(subject, control, where, families, found, seed, prompts, readout)
         verdicts[where.name] = verdict
         pictures += drawn
-    return _verdict(subject.name, verdicts, broken, pictures)
+    alone = "" if isinstance(task, PrescribableTask) or deciding is not None else f" {_alone(task)}"
+    return _verdict(subject.name, verdicts, broken, pictures, alone)
 
 
 def check_sizes(
-    subject: Subject, task: LinearRegression, prompts: int, distribution: Distribution | None = None
+    subject: Subject, task: Task, prompts: int, distribution: Distribution | None = None
 ) -> Distribution | None:
     """Raise unless the subject can take the prompts that `identify` asks it, and this machine can hold them.
 
@@ -90,7 +104,8 @@ def check_sizes(
 
     def checked(where: Distribution) -> Distribution:
         subject.domain.check(where.task)
-        where.task.check_memory(READING * prompts)
+        if isinstance(where.task, SizedTask):
+            where.task.check_memory(READING * prompts)
         return where
 
     checked(training(task))  # before the other is derived from it
@@ -102,7 +117,7 @@ def check_sizes(
 
 def identify_path(
     subject: Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     algorithms: Sequence[str] | None = None,
@@ -114,8 +129,8 @@ def identify_path(
 
     Arguments and exceptions are those of `identify`; there is an answer for each of ``readouts``.
     """
-    check_task(task)
-    families = chosen(algorithms, task.noise)
+    check_keeps_task(task)
+    families = chosen(algorithms, label_noise(task))
     distribution = distribution or discriminating(task, subject.domain) or training(task)
     control = untrained(subject, seed + 1)
     splits = _splits(distribution, seed, prompts)
@@ -183,6 +198,7 @@ def _verdict(
     verdicts: dict[str, DistributionVerdict],
     broken: tuple[Measurement, ...],
     pictures: tuple[Figure, ...],
+    alone: str,
 ) -> Verdict:
     basis = "discriminating" if "discriminating" in verdicts else "training"
     deciding = verdicts[basis].path if verdicts[basis].path.scores else verdicts[basis].function
@@ -190,12 +206,19 @@ def _verdict(
         subject=name,
         label=deciding.label,
         algorithms=deciding.algorithms,
-        reason=deciding.reason,
+        reason=deciding.reason + alone,
         basis=basis,
         training=verdicts["training"],
         discriminating=verdicts.get("discriminating"),
         invariances=broken,
         figures=pictures,
+    )
+
+
+def _alone(task: Task) -> str:
+    return (
+        f"It rests on the training distribution alone: {type(task).__name__} is no linear task whose inputs can be given "
+        "another spectrum, so there are no prompts made to tell candidates apart."
     )
 
 

@@ -7,15 +7,15 @@ paired test for the pair that is *hardest* to tell apart, in the direction that 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from mesascope.instruments.applicability import prescribable
 from mesascope.instruments.identification.distance import distance
 from mesascope.instruments.identification.power import compared, required, varied
 from mesascope.instruments.identification.prompts import Distribution, training
 from mesascope.instruments.identification.search import POOL, Judge, Space, Trial, search
 from mesascope.seeds import generator
-from mesascope.tasks import LinearRegression
-from mesascope.types import Domain, Figure, Measurement, Scalar
+from mesascope.types import Domain, Figure, Measurement, PrescribableTask, Scalar, Task, adjusted
 
 TRIALS = 24
 
@@ -36,7 +36,7 @@ class Design:
     """
 
     candidates: tuple[str, ...]
-    task: LinearRegression
+    task: PrescribableTask
     distance: float
     limit: float
     before: tuple[Measurement, Measurement]
@@ -52,7 +52,7 @@ class Design:
 
 def design_prompts(
     candidates: Sequence[str],
-    task: LinearRegression,
+    task: Task,
     domain: Domain | None = None,
     *,
     noise: float = 0.05,
@@ -77,12 +77,14 @@ def design_prompts(
         seed: of the search and its prompts.
 
     Raises:
+        NotApplicable: the task's inputs cannot be given another spectrum.
         ValueError: a limit that is no distance, a task outside the domain; and as for `prompts_needed`.
     """
-    domain = domain or Domain()
+    domain, task = domain or Domain(), prescribable(task, "a design of prompts needs")
     names = tuple(family.name for family in compared(candidates, task.noise, noise))
-    standard = varied(task, domain).task
-    home = replace(training(task).task, dim=standard.dim, examples=standard.examples)
+    standard = varied(task, domain)
+    queries = training(task).task.queries
+    home = adjusted(task, dim=standard.dim, examples=standard.examples, queries=queries)
     domain.check(home)
     far = distance(home, standard, seed=seed)
     limit = far if limit is None else limit
@@ -116,7 +118,7 @@ def design_prompts(
     )
 
 
-def settings(task: LinearRegression) -> str:
+def settings(task: PrescribableTask) -> str:
     """The settings of a task that a design chooses, in words."""
     covariance = task.inputs.covariance
     kind = "XᵀX/n" if task.inputs.exact else "the inputs' covariance"

@@ -1,20 +1,19 @@
 """How far the prompts of one task lie from those of another."""
 
 import math
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mesascope.tasks import LinearRegression
+from mesascope.types import PrescribableTask, adjusted
 
 SPECTRA = 128
 """Prompts of each task that are moved onto each other."""
 
 
-def distance(task: LinearRegression, other: LinearRegression, *, seed: int = 0) -> float:
+def distance(task: PrescribableTask, other: PrescribableTask, *, seed: int = 0) -> float:
     """Root mean square amount by which contexts of one task must be moved to become contexts of another, up to rotation.
 
     As a share of the first task's own root mean square: 0.3 means that every number is moved by 30 % of its usual size.
@@ -45,7 +44,7 @@ def distance(task: LinearRegression, other: LinearRegression, *, seed: int = 0) 
     for name in ("dim", "weight_variance"):
         if (here := getattr(task, name)) != (there := getattr(other, name)):
             raise ValueError(f"task and other must have the same {name} to be compared; got {here} and {there}.")
-    ours, theirs = singular_values(replace(task, examples=other.examples), seed), singular_values(other, seed)
+    ours, theirs = singular_values(adjusted(task, examples=other.examples), seed), singular_values(other, seed)
     cost = (ours[:, None] - theirs).square().sum(-1)
     moved = float(cost[linear_sum_assignment(cost.numpy())].mean())
     trace, prior = float(ours.square().sum(-1).mean()), task.weight_variance
@@ -54,7 +53,7 @@ def distance(task: LinearRegression, other: LinearRegression, *, seed: int = 0) 
     return math.sqrt((1 - missing) * (moved / trace + labels) / 2 + missing)
 
 
-def singular_values(task: LinearRegression, seed: int) -> Float[Tensor, "batch dim"]:
+def singular_values(task: PrescribableTask, seed: int) -> Float[Tensor, "batch dim"]:
     """Those of X/√n for 128 prompts, largest first; zeros where there are fewer examples than dimensions."""
     xs = task.sample(SPECTRA, seed=seed, stream="design/distance").xs
     values = torch.linalg.svdvals(xs) / task.examples**0.5

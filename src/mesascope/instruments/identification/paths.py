@@ -66,16 +66,16 @@ class Paths:
 
 
 def nudged(prompts: Prompts, seed: int) -> Prompts:
-    """The same contexts, with every query moved a little and its target with it.
+    """The same contexts, with every query moved a little, and its target with it where the latent weights say what it is.
 
-    Raises:
-        ValueError: the prompts have no latent weights.
+    Without latent weights the targets stay those of the queries before: what is asked again is compared with the first
+    answers, never with targets.
     """
-    if prompts.weights is None:
-        raise ValueError("prompts must have latent weights to ask again at moved queries; these have none.")
     noise = torch.randn(prompts.queries.shape, generator=generator(seed, "identify/again"), dtype=torch.float64)
     size = prompts.queries.square().mean().sqrt()
     queries = prompts.queries + NUDGE * size * noise.to(prompts.queries)
+    if prompts.weights is None:
+        return replace(prompts, queries=queries)
     return replace(prompts, queries=queries, targets=(queries @ prompts.weights[..., None])[..., 0])
 
 

@@ -13,15 +13,16 @@ from jaxtyping import Float, Int
 from scipy.special import ndtri
 from torch import Tensor
 
+from mesascope.instruments.applicability import prescribable
 from mesascope.instruments.identification.families import Family, chosen
 from mesascope.instruments.identification.fitting import fit_path
-from mesascope.instruments.identification.prompts import CONDITIONS, Distribution, discriminating
+from mesascope.instruments.identification.prompts import CONDITIONS, discriminating
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.scoring import contrasts, discrepancy, noisy
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
-from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Control, Domain, Measurement
+from mesascope.tasks import Diagonal, Gaussian
+from mesascope.types import Control, Domain, Measurement, PrescribableTask, SizedTask, Task, adjusted, label_noise
 
 LAYERS, POOL = 6, 512
 POWER, LEVEL = 0.9, 0.95
@@ -103,7 +104,7 @@ def _stratum_means(
 
 
 def needed(
-    task: LinearRegression,
+    task: PrescribableTask,
     followed: Family,
     rival: Family,
     *,
@@ -148,7 +149,7 @@ def needed(
 def prompts_needed(
     first: str,
     second: str,
-    task: LinearRegression,
+    task: Task,
     domain: Domain | None = None,
     *,
     noise: float = 0.05,
@@ -172,32 +173,36 @@ def prompts_needed(
         ValueError: an unknown candidate, one without steps, the same twice, a noise outside [0, 1), or a
             subject that takes one dimension only.
     """
-    followed, rival = compared([first, second], task.noise, noise)
-    base = varied(task, domain).task
+    followed, rival = compared([first, second], label_noise(task), noise)
+    base = varied(task, domain)
     found = []
     for condition in conditions:
         inputs = Gaussian(covariance=Diagonal(condition=float(condition), rotate=True), exact=base.examples >= base.dim)
-        prompts = dataclasses.replace(base, inputs=inputs)
+        prompts = adjusted(base, inputs=inputs)
         where = {"condition": float(condition)}
         found.append(needed(prompts, followed, rival, noise=noise, seed=seed, coordinates=where))
     return tuple(found)
 
 
-def varied(task: LinearRegression, domain: Domain | None) -> Distribution:
+def varied(task: Task, domain: Domain | None) -> PrescribableTask:
     """The standard discriminating prompts.
 
     Raises:
         ValueError: there are none in one dimension; or a task outside the domain, or larger than this machine's memory.
+        NotApplicable: the task's inputs cannot be given another spectrum.
     """
     domain = domain or Domain()
     domain.check(task)
-    task.check_memory(1)
+    task = prescribable(task, "varying the conditioning needs")
+    if isinstance(task, SizedTask):
+        task.check_memory(1)
     found = discriminating(task, domain)
     if found is None:
         raise ValueError(
             "dim must be 2 or more to vary the conditioning; got 1. In one dimension nothing tells them apart."
         )
-    return found
+    assert isinstance(found.task, PrescribableTask), "it is the task with other fields"
+    return found.task
 
 
 def compared(names: Sequence[str], label_noise: float, noise: float) -> list[Family]:

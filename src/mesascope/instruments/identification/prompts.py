@@ -1,9 +1,9 @@
 """Prompts that tell candidates apart, inside what a subject can take."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain
+from mesascope.types import Domain, NoisyTask, PrescribableTask, Task, adjusted
 
 CONDITIONS = (3.0, 30.0, 300.0)
 QUERIES = 8
@@ -15,23 +15,26 @@ class Distribution:
 
     name: str
     words: str
-    task: LinearRegression
+    task: Task
 
 
-def training(task: LinearRegression) -> Distribution:
+def training(task: Task) -> Distribution:
     """The subject's own distribution, with enough queries a prompt: ratios over a single query are heavy-tailed."""
-    words = f"training distribution (d={task.dim}, n={task.examples}, noise {task.noise:g})"
-    return Distribution(name="training", words=words, task=replace(task, queries=max(QUERIES, task.queries)))
+    noise = f", noise {task.noise:g}" if isinstance(task, NoisyTask) else ""
+    words = f"training distribution (d={task.dim}, n={task.examples}{noise})"
+    return Distribution(name="training", words=words, task=adjusted(task, queries=max(QUERIES, task.queries)))
 
 
-def discriminating(task: LinearRegression, domain: Domain) -> Distribution | None:
+def discriminating(task: Task, domain: Domain) -> Distribution | None:
     """Designs whose XᵀX/n has a prescribed spectrum at three condition numbers, and isotropic queries.
 
     With isotropic queries and weights every eigen-direction carries the same energy, so slow directions count as much as fast
     ones. Inputs and labels keep the size they have in training, by the mean eigenvalue. Eigenvectors are rotated for each prompt.
     A subject that takes any dimension gets eight, so that Krylov methods are not done at once. None for one that takes one
-    dimension only: there is no conditioning to vary.
+    dimension only (there is no conditioning to vary), and for a task that is not linear or whose inputs cannot be exchanged.
     """
+    if not isinstance(task, PrescribableTask):
+        return None
     dim = task.dim if domain.dims is not None else max(task.dim, 8)
     if dim == 1:
         return None
@@ -43,5 +46,12 @@ def discriminating(task: LinearRegression, domain: Domain) -> Distribution | Non
     return Distribution(
         name="discriminating",
         words=f"discriminating prompts (κ of XᵀX = {kappas}; isotropic queries; d={dim}, n={examples})",
-        task=replace(task, dim=dim, examples=examples, queries=QUERIES, inputs=inputs, query_inputs=queries),
+        task=adjusted(task, dim=dim, examples=examples, queries=QUERIES, inputs=inputs, query_inputs=queries),
     )
+
+
+def standard() -> Distribution:
+    """The discriminating prompts of the default task, for a subject that takes any problem."""
+    found = discriminating(LinearRegression(), Domain())
+    assert found is not None, "it has more than one dimension"
+    return found

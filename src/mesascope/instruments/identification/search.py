@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -13,8 +13,8 @@ from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.power import compared, contrast, needed
 from mesascope.instruments.identification.runner import Runner
 from mesascope.seeds import generator
-from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
-from mesascope.types import Domain, Measurement
+from mesascope.tasks import Eigenvalues, Gaussian
+from mesascope.types import Domain, Measurement, PrescribableTask, adjusted
 
 POOL = 256
 """Prompts that a design is judged on: the same random numbers for all designs."""
@@ -30,7 +30,7 @@ HALVINGS = 6
 class Trial:
     """A design that was judged: its distance from training and the least effect size over all pairs."""
 
-    task: LinearRegression
+    task: PrescribableTask
     distance: float
     effect: float
     point: Float[Tensor, " setting"] | None = None
@@ -45,11 +45,11 @@ class Judge:
     noise: float
     seed: int
 
-    def pairs(self, task: LinearRegression) -> list[tuple[Family, Family]]:
+    def pairs(self, task: PrescribableTask) -> list[tuple[Family, Family]]:
         """Who is followed and who is taken for it; with label noise some candidates have more coefficients."""
         return list(itertools.permutations(compared(self.names, task.noise, self.noise), 2))
 
-    def effect(self, task: LinearRegression, enough: float = -math.inf) -> float:
+    def effect(self, task: PrescribableTask, enough: float = -math.inf) -> float:
         """The least effect size over the pairs; −∞ as soon as one is below ``enough``, to save looking at the others."""
         runner = Runner(task.sample(POOL, seed=self.seed, stream="design/search"))
         least = math.inf
@@ -59,7 +59,7 @@ class Judge:
                 return -math.inf
         return least
 
-    def hardest(self, task: LinearRegression, coordinates: dict[str, str | float]) -> Measurement:
+    def hardest(self, task: PrescribableTask, coordinates: dict[str, str | float]) -> Measurement:
         """Prompts needed for the pair that needs most, on prompts that no search has seen."""
         pairs = self.pairs(task)
         found = [needed(task, *pair, noise=self.noise, seed=self.seed, coordinates=coordinates) for pair in pairs]
@@ -78,14 +78,14 @@ class Space:
         centres: the points nearest to training: of the tasks whose spectrum varies, and of those where it is exact.
     """
 
-    base: LinearRegression
+    base: PrescribableTask
     size: float
     label: float
     examples: tuple[int, ...]
     centres: tuple[Float[Tensor, " setting"], ...]
 
     @classmethod
-    def around(cls, home: LinearRegression, base: LinearRegression, domain: Domain, seed: int) -> "Space":
+    def around(cls, home: PrescribableTask, base: PrescribableTask, domain: Domain, seed: int) -> "Space":
         """The space for a training distribution and a subject's domain."""
         dim, most = home.dim, home.examples
         allowed = range(1, 2 * most + 1) if domain.examples is None else domain.examples
@@ -108,13 +108,13 @@ class Space:
             centres=tuple(torch.tensor(c, dtype=torch.float64).clamp(0, 1) for c in centres),
         )
 
-    def task(self, point: Float[Tensor, " setting"], exact: bool) -> LinearRegression:
+    def task(self, point: Float[Tensor, " setting"], exact: bool) -> PrescribableTask:
         """The task at a point; λ_i falls as κ^(−uᵖ) with u from 0 to 1, log-spaced where the exponent p is 1."""
         condition, size, shape, place, noise = point.tolist()
         u = torch.linspace(0, 1, self.base.dim, dtype=torch.float64) ** SHAPES ** (shape - 0.5)
         values = LARGEST_CONDITION ** (-condition * u)
         values *= self.size * SIZES ** (size - 0.5) / values.mean()
-        return replace(
+        return adjusted(
             self.base,
             examples=self.examples[round(place * (len(self.examples) - 1))],
             noise=noise * self.label,
@@ -122,7 +122,7 @@ class Space:
         )
 
     def within(
-        self, limit: float, home: LinearRegression, point: Float[Tensor, " setting"], exact: bool, seed: int
+        self, limit: float, home: PrescribableTask, point: Float[Tensor, " setting"], exact: bool, seed: int
     ) -> tuple[Float[Tensor, " setting"], float] | None:
         """The point and its distance from home; if too far out, the last one found inside on the way back (by bisection)."""
         found, share, step = None, 1.0, 1.0
@@ -139,7 +139,7 @@ class Space:
 
 
 def search(
-    space: Space, home: LinearRegression, judge: Judge, known: list[Trial], *, limit: float, trials: int
+    space: Space, home: PrescribableTask, judge: Judge, known: list[Trial], *, limit: float, trials: int
 ) -> list[Trial]:
     """Designs within the limit, without those that a nearer design is known to beat.
 

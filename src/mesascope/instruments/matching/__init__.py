@@ -38,8 +38,7 @@ from mesascope.instruments.matching.families import (
     log_spaced,
 )
 from mesascope.instruments.scores import Quantity, measure
-from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Figure, Measurement, Scalar, Subject, bounds
+from mesascope.types import Control, Figure, Measurement, Scalar, Subject, Task, bounds
 
 LEAD = Quantity(name="R² over the first family's", combine=lambda m: (m[:, 0] - m[:, 1]) / m[:, 2])
 SLOPE = "slope of the best value on the predicted one"
@@ -49,7 +48,7 @@ STAYS = "one member throughout"
 
 def matching(
     subject: Subject | Algorithm,
-    task: LinearRegression,
+    task: Task,
     *,
     families: Sequence[Family] = FAMILIES,
     seed: int = 0,
@@ -107,7 +106,7 @@ def matching(
 
 def tracking(
     subject: Subject | Algorithm,
-    tasks: Mapping[float, LinearRegression],
+    tasks: Mapping[float, Task],
     *,
     family: Family = RIDGE,
     seed: int = 0,

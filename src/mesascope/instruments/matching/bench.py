@@ -1,6 +1,5 @@
 """Prompts to choose a member on and prompts to score it on, and everybody's answers to both."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,7 @@ from mesascope.instruments.collect import answers
 from mesascope.instruments.identification.scoring import discrepancy
 from mesascope.instruments.matching.families import Family
 from mesascope.instruments.scores import Quantity, explained, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Measurement, Prompts, Scalar, Subject
+from mesascope.types import Control, Measurement, Prompts, Scalar, Subject, Task, adjusted
 
 NAME = "matching"
 CURVE = Quantity(name="R² of the match", combine=explained)
@@ -56,9 +54,9 @@ class Bench:
     seed: int
 
     @classmethod
-    def of(cls, task: LinearRegression, *, seed: int, n: int, queries: int) -> "Bench":
+    def of(cls, task: Task, *, seed: int, n: int, queries: int) -> "Bench":
         """``n`` prompts to choose on, and as many to score on."""
-        many = dataclasses.replace(task, queries=queries)
+        many = adjusted(task, queries=queries)
         fit, score = (many.sample(n, seed=seed, stream=f"{NAME}/{use}") for use in ("fit", "score"))
         return cls(splits=(fit, score), draws=bootstrap.weights(n, seed=seed, strata=score.strata), seed=seed)
 

@@ -4,7 +4,6 @@ They are shown because readers know them, not because they decide. Each compares
 these": a value means something beside its controls only. The verdict rests on `mesascope.instruments.identification`.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 from mesascope.algorithms import BayesOptimal, ConjugateGradient, LeastSquares, Ridge
@@ -20,31 +19,37 @@ from mesascope.instruments.metrics.panel import AGAIN, NAME, OTHERS, Panel
 from mesascope.instruments.metrics.reference import Reference
 from mesascope.instruments.metrics.von_oswald import alignment
 from mesascope.instruments.stress import RIDGE
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
+from mesascope.types import Figure, LinearTask, Measurement, PrescribableTask, Scalar, Subject, Task, adjusted, bounds
 
 TUNING = 1024  # prompts that the gradient step is tuned on
 STEPS = (1, 2, 3)
 """Steps of conjugate gradient, as far as the dimension goes."""
 
 
-def references(task: LinearRegression, *, seed: int = 0) -> tuple[Reference, ...]:
+def references(task: Task, *, seed: int = 0) -> tuple[Reference, ...]:
     """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 mean eigenvalues without label noise), the best single gradient
-    step (tuned on other prompts of the task), and conjugate gradient after a few steps."""
-    optimal = BayesOptimal(prior_variance=task.weight_variance, noise=task.noise)
-    size = task.inputs.covariance.mean_eigenvalue(task.dim)
-    ridge = Reference(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}")
-    several = dataclasses.replace(task, queries=8).sample(TUNING, seed=seed, stream=f"{NAME}/tuning")
+    step (tuned on other prompts of the task), and conjugate gradient after a few steps.
+
+    Ridge is left out where the task knows neither noise and prior of its weights nor the size of its inputs.
+    """
+    ridge: list[Reference] = []
+    if isinstance(task, LinearTask) and task.noise:
+        optimal = BayesOptimal(prior_variance=task.weight_variance, noise=task.noise)
+        ridge.append(Reference(algorithm=optimal, label="ridge, Bayes-optimal"))
+    elif isinstance(task, PrescribableTask):
+        size = task.inputs.covariance.mean_eigenvalue(task.dim)
+        ridge.append(Reference(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}"))
+    several = adjusted(task, queries=8).sample(TUNING, seed=seed, stream=f"{NAME}/tuning")
     return (
         Reference(algorithm=LeastSquares()),
-        Reference(algorithm=optimal, label="ridge, Bayes-optimal") if task.noise else ridge,
+        *ridge,
         Reference(algorithm=one_step(several), label="one tuned gradient step"),
         *(Reference(algorithm=ConjugateGradient(), steps=k) for k in STEPS if k <= task.dim),
     )
 
 
 def literature(
-    subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 128, queries: int | None = None
+    subject: Subject, task: Task, *, seed: int = 0, n: int = 128, queries: int | None = None
 ) -> tuple[Measurement, ...]:
     """What the subject answers after its last layer against each of `references`, by every metric that applies.
 

@@ -12,8 +12,7 @@ from mesascope.instruments.metrics.question import Question
 from mesascope.instruments.metrics.reference import Reference
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.instruments.scores import Quantity, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Measurement, Subject
+from mesascope.types import Measurement, Subject, Task
 
 SOURCE = "Akyürek et al. 2023"
 LINEAR = "least squares"
@@ -37,7 +36,7 @@ METRICS = (
 def prediction_differences(
     subject: Subject,
     reference: Algorithm | Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 256,

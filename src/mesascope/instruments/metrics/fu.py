@@ -11,8 +11,7 @@ from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.metrics.panel import Metric, Pair, Panel, cosine
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.instruments.scores import Quantity
-from mesascope.tasks import LinearRegression
-from mesascope.types import Measurement, Subject
+from mesascope.types import Measurement, Subject, Task
 
 SOURCE = "Fu et al. 2023"
 
@@ -39,7 +38,7 @@ WEIGHTS = (
 
 
 def similarity_of_errors(
-    subject: Subject, reference: Algorithm | Subject, task: LinearRegression, *, seed: int = 0, n: int = 256
+    subject: Subject, reference: Algorithm | Subject, task: Task, *, seed: int = 0, n: int = 256
 ) -> tuple[Measurement, ...]:
     """SimE: mean over prompts of the cosine between both predictors' errors at x₂ … x_n and the query, each answered from
     the examples before it.
@@ -73,7 +72,7 @@ def similarity_of_errors(
 def similarity_of_weights(
     subject: Subject,
     reference: Algorithm | Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 256,

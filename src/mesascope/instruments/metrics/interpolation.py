@@ -13,8 +13,7 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.metrics.linear_attention import LinearAttention
 from mesascope.instruments.metrics.panel import NAME
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio
-from mesascope.tasks import LinearRegression
-from mesascope.types import Measurement
+from mesascope.types import Measurement, Task
 
 RATIO = Quantity(name="half-way error over the ends'", combine=ratio)
 GAUGE = -3.0
@@ -48,7 +47,7 @@ def _one_gauge(first: LinearAttention, second: LinearAttention) -> tuple[LinearA
 
 
 def interpolation(
-    first: LinearAttention, second: LinearAttention, task: LinearRegression, *, seed: int = 0, n: int = 1024
+    first: LinearAttention, second: LinearAttention, task: Task, *, seed: int = 0, n: int = 1024
 ) -> tuple[Measurement, ...]:
     """The normalised error of the network half-way between two, over the mean of theirs: 1 or less if it works.
 

@@ -8,7 +8,6 @@ Departs from source: a layer is read out by the subject's own readout where that
 identification), else by a ridge regression in closed form. The source fits one to every layer by gradient descent.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,8 +17,7 @@ from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.metrics.layers import Vectors, induced_weights, prefix_errors
 from mesascope.instruments.metrics.panel import NAME, cosine
 from mesascope.instruments.scores import Quantity, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, bounds
+from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 BEST = "best-matching step"
 ITSELF = "this step itself, in single precision"
@@ -29,7 +27,7 @@ OTHERS = "another prompt's iterates"
 def best_matching_steps(
     subject: Subject,
     algorithm: Algorithm,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 128,
@@ -66,7 +64,7 @@ def best_matching_steps(
     most = max(2 * len(subject.path), 4) if steps is None else steps
     if most < 1:
         raise ValueError(f"steps must be at least 1; got {most}. Step 0 is the zero predictor.")
-    several = dataclasses.replace(task, queries=1 if chosen == "SimE" else 4 * task.dim)
+    several = adjusted(task, queries=1 if chosen == "SimE" else 4 * task.dim)
     fit, score = (several.sample(n, seed=seed, stream=f"{NAME}/matching/{name}") for name in ("fit", "score"))
     vectors = (prefix_errors if chosen == "SimE" else induced_weights)(subject, algorithm, fit, score, most)
     if not all(bool(v.isfinite().all()) for v in (vectors.layers, vectors.steps, vectors.rough)):

@@ -3,8 +3,6 @@
 Source: von Oswald et al. 2023, §3, who compare a trained layer with one gradient step whose size is optimised.
 """
 
-import dataclasses
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,8 +12,8 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.metrics.panel import NAME
 from mesascope.instruments.scores import Quantity, measure, partners
-from mesascope.tasks import Gaussian, Laplace, LinearRegression, Rademacher, Uniform
-from mesascope.types import Measurement, Prompts
+from mesascope.tasks import Gaussian, Laplace, Rademacher, Uniform
+from mesascope.types import Measurement, PrescribableTask, Prompts, adjusted
 
 KURTOSIS = {Gaussian: 3.0, Uniform: 1.8, Laplace: 6.0, Rademacher: 1.0}
 """E x⁴ over (E x²)² of one coordinate."""
@@ -77,7 +75,7 @@ def exact(
     return best, variance * weight_variance * (dim - best * trace) / 2
 
 
-def oracle(task: LinearRegression, *, seed: int = 0, n: int = 4096, queries: int = 8) -> tuple[Measurement, ...]:
+def oracle(task: PrescribableTask, *, seed: int = 0, n: int = 4096, queries: int = 8) -> tuple[Measurement, ...]:
     """η/N of the best step and half its mean squared error, estimated from prompts.
 
     Controls. Positive: the same on paper (`exact`). Negative: fitted to the targets of another prompt, which a step away
@@ -102,7 +100,7 @@ def oracle(task: LinearRegression, *, seed: int = 0, n: int = 4096, queries: int
         weight_variance=task.weight_variance,
         noise=task.noise,
     )
-    prompts = dataclasses.replace(task, queries=queries).sample(n, seed=seed, stream=f"{NAME}/oracle")
+    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=f"{NAME}/oracle")
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     sums, wrong = (_products(prompts, t) for t in (prompts.targets, prompts.targets[partners(prompts)]))
     return tuple(
@@ -126,7 +124,7 @@ def _products(prompts: Prompts, targets: Float[Tensor, "batch query"]) -> Float[
     return torch.stack([(g * target).mean(-1), g.square().mean(-1), target.square().mean(-1)], -1)
 
 
-def _coordinate(task: LinearRegression) -> tuple[float, float]:
+def _coordinate(task: PrescribableTask) -> tuple[float, float]:
     """Variance and kurtosis of one input coordinate."""
     inputs = task.inputs
     kurtosis = KURTOSIS.get(type(inputs))

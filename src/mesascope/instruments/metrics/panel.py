@@ -15,8 +15,7 @@ from mesascope.instruments.metrics.question import Question
 from mesascope.instruments.metrics.reference import Reference, as_subject
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.instruments.scores import Quantity, measure, partners
-from mesascope.tasks import LinearRegression
-from mesascope.types import Measurement, Subject
+from mesascope.types import Measurement, Subject, Task, adjusted
 
 NAME = "metrics"
 AGAIN = "the reference, asked again"
@@ -55,14 +54,14 @@ class Panel:
     draws: Float[Tensor, "repeat batch"]
 
     @classmethod
-    def of(cls, subject: Subject, task: LinearRegression, *, seed: int, n: int, queries: int | None) -> "Panel":
+    def of(cls, subject: Subject, task: Task, *, seed: int, n: int, queries: int | None) -> "Panel":
         """Ask the subject, its untrained self and the zero predictor.
 
         Raises:
             ValueError: not more queries than dimensions.
             NotApplicable: the subject does not answer with finite numbers.
         """
-        several = dataclasses.replace(task, queries=4 * task.dim if queries is None else queries)
+        several = adjusted(task, queries=4 * task.dim if queries is None else queries)
         question = Question.of(several.sample(n, seed=seed, stream=NAME))
         replies = Replies.of(subject, question)
         if replies.bad:

@@ -8,8 +8,7 @@ import torch
 from mesascope.algorithms import Algorithm
 from mesascope.instruments.metrics.panel import Metric, Pair, Panel, cosine
 from mesascope.instruments.scores import Quantity
-from mesascope.tasks import LinearRegression
-from mesascope.types import Measurement, Subject
+from mesascope.types import Measurement, Subject, Task
 
 SOURCE = "von Oswald et al. 2023"
 
@@ -29,7 +28,7 @@ METRICS = (
 def alignment(
     subject: Subject,
     reference: Algorithm | Subject,
-    task: LinearRegression,
+    task: Task,
     *,
     seed: int = 0,
     n: int = 256,

@@ -19,8 +19,7 @@ from mesascope.models.constructions.holding import Holding
 from mesascope.models.taps import Taps
 from mesascope.records.codec import check_count, to_json
 from mesascope.seeds import generator
-from mesascope.tasks import GeneralisedLinearRegression
-from mesascope.types import Domain, Intervention, Prompts, Site, Trace
+from mesascope.types import Domain, Intervention, Prompts, Site, Task, Trace
 
 Named = dict[str, Float[Tensor, "batch position _"]]
 FEATURES = ("x", "label", "example", "one", "1/n")
@@ -161,7 +160,7 @@ class Construction:
     options: Mapping[str, float | str] = field(default_factory=dict)
     layers_to_start: int = 0
     dtype: torch.dtype = torch.float64
-    task: GeneralisedLinearRegression | None = None
+    task: Task | None = None
     holds: Holding | None = None
 
     @property
