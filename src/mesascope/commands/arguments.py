@@ -19,6 +19,7 @@ from mesascope.records.shown import plain, shown
 from mesascope.zoo.shipped import place
 
 if TYPE_CHECKING:
+    from mesascope.plans import Engine
     from mesascope.tasks import LinearRegression
 
 
@@ -83,6 +84,34 @@ def add_subject(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Where a plan runs: `engine` reads it."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=positive, help="processes on this machine, with one thread each (default: 1)")
+    where.add_argument(
+        "--scheduler", type=text, help="a running Dask cluster instead: tcp://HOST:PORT, or its scheduler file"
+    )
+
+
+def engine(options: argparse.Namespace) -> "Engine | None":
+    """The engine that was asked for; None for this process.
+
+    Raises:
+        ValueError: a scheduler that does not answer, or whose workers run something else.
+    """
+    if options.scheduler is not None:
+        from mesascope.plans.cluster import Cluster
+
+        asked = Cluster(scheduler=options.scheduler)
+        asked.check()
+        return asked
+    if options.workers is None or options.workers == 1:
+        return None
+    from mesascope.plans import Processes
+
+    return Processes(workers=options.workers)
+
+
 def text(given: str) -> str:
     """A type: anything but nothing."""
     if not given.strip():
@@ -95,6 +124,13 @@ def natural(given: str) -> int:
     if not re.fullmatch(r"\s*\d{1,18}\s*", given):
         raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; got {shown(given)}")
     return int(given)
+
+
+def positive(given: str) -> int:
+    """A type: a whole number of 1 or more."""
+    if natural(given) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; got {shown(given)}")
+    return natural(given)
 
 
 def candidates(given: str) -> list[str]:

@@ -6,8 +6,10 @@ from typing import Any
 
 import mesascope as ms
 from mesascope.commands.arguments import (
+    add_engine,
     add_json,
     command,
+    engine,
     natural,
     out_directory,
     print_document,
@@ -42,6 +44,7 @@ def add(commands: Any) -> None:
     sub.add_argument(
         "--own-readout-only", action="store_true", help="do not judge a second time with own readouts withheld"
     )
+    add_engine(sub)
     add_json(sub)
 
 
@@ -50,13 +53,14 @@ def _out(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> None:
-    out = _out(options)
+    out, where = _out(options), engine(options)
     with claim(out, HOLDS):
         found = ms.calibrate(
             panel_seed=options.panel_seed,
             profile=options.profile,
             withheld=not options.own_readout_only,
             journal=out,
+            engine=where,
             progress=not options.json,
         )
         ms.save(found, out)

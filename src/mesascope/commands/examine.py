@@ -5,10 +5,12 @@ from typing import Any
 
 import mesascope as ms
 from mesascope.commands.arguments import (
+    add_engine,
     add_json,
     add_subject,
     check_model,
     command,
+    engine,
     natural,
     out_directory,
     print_document,
@@ -33,6 +35,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--profile", choices=profiles, default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL")
+    add_engine(sub)
     add_json(sub)
 
 
@@ -48,6 +51,7 @@ def _run(options: argparse.Namespace) -> None:
     subject, task = subject_and_task(options)
     rehearse(subject, task, seed=options.seed)
     given = {"profile": options.profile, "seed": options.seed, "journal": out, "progress": not options.json}
+    given["engine"] = engine(options)
     with claim(out, HOLDS):
         record = ms.examine(subject, task, **given)
         ms.save(record, out)

@@ -4,10 +4,12 @@ import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from mesascope.machine.processes import Died, in_processes
 from mesascope.plans.work import Say, Work
+from mesascope.records.shown import said
 
 T = TypeVar("T")
 
@@ -45,10 +47,23 @@ class Processes:
 
     def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
         """As `Engine.results`."""
+        for work in works[:1]:
+            _check_sent(work)
         calls = [functools.partial(do, work) for work in works]
         for number, found in in_processes(calls, self.workers):
             say(works[number].name)
             yield works[number], found
+
+
+def _check_sent(work: Work[Any]) -> None:
+    """Raise where another process cannot be sent the work: somebody's own subject may hold what cannot leave this one."""
+    try:
+        ForkingPickler.dumps(work.run)
+    except Exception as error:  # whatever its parts raise
+        raise ValueError(
+            f"--workers must be able to send the work to other processes; {work.name} cannot be sent ({said(error)}). Leave "
+            "--workers out, or define what it holds at the top of a module."
+        ) from error
 
 
 def do(work: Work[T]) -> T:

@@ -1,0 +1,104 @@
+"""A plan on a real Dask cluster of local processes."""
+
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from mesascope.instruments.readout import readouts
+from mesascope.models.constructions import gradient_descent
+from mesascope.plans import Here, Plan, PlanFailed, Work, execute
+from mesascope.plans import cluster as module
+from mesascope.plans.cluster import Cluster
+from mesascope.records.codec import to_json
+from mesascope.records.journal import Journal
+from mesascope.tasks import LinearRegression
+from mesascope.types import Measured
+
+distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    cloudpickle = pytest.importorskip("cloudpickle")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import tests
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as made:
+        yield made
+
+
+def brief(number: int, say) -> Measured:
+    """Work that cannot be told from work: a few milliseconds."""
+    time.sleep(0.05)
+    return Measured(seconds=float(number))
+
+
+def sleepy(seconds: float, say) -> Measured:
+    time.sleep(seconds)
+    return Measured(seconds=seconds)
+
+
+def fatal(say) -> Measured:
+    os._exit(1)
+
+
+def plan_of(*runs) -> Plan:
+    works = (Work(name=f"work {i}", key=i, result=Measured, run=run) for i, run in enumerate(runs))
+    return Plan(words="a plan", works=tuple(works))
+
+
+def readable(seed: int, say) -> Measured:
+    found = readouts(gradient_descent(layers=2), LinearRegression(dim=2, examples=6), seed=seed, fit=12, score=8)
+    return Measured(measurements=found)
+
+
+def test_it_finds_what_this_process_finds(cluster, unchecked):
+    plan = plan_of(*(functools.partial(readable, seed) for seed in range(4)))
+    engines = Here(), Cluster(scheduler=cluster.scheduler_address)
+    here, there = (execute(plan, Journal(None), engine=engine) for engine in engines)
+    assert to_json(dict(there)) == to_json(dict(here))
+
+
+def test_twenty_measures_survive_the_death_of_a_worker(cluster, tmp_path):
+    plan = plan_of(*(functools.partial(sleepy, 0.2 + i / 1000) for i in range(20)))
+    victim = next(iter(cluster.workers.values()))
+
+    def kill() -> None:
+        time.sleep(0.8)
+        os.kill(victim.pid, signal.SIGKILL)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    found = execute(plan, Journal(tmp_path), engine=Cluster(scheduler=cluster.scheduler_address))
+    killing.join()
+    assert [each.seconds for each in found.values()] == [0.2 + i / 1000 for i in range(20)]
+
+
+def test_work_that_kills_its_workers_is_named_and_the_rest_completes(cluster, tmp_path):
+    plan = plan_of(fatal, *(functools.partial(brief, i) for i in range(3)))
+    with pytest.raises(PlanFailed, match=r"1 of 4 pieces of work ended every worker .*: work 0\."):
+        execute(plan, Journal(tmp_path), engine=Cluster(scheduler=cluster.scheduler_address))
+    assert len([path for path in (tmp_path / "parts").glob("*.json") if len(path.stem) == 64]) == 3
+
+
+def test_a_scheduler_that_does_not_answer_is_said(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 1)
+    with pytest.raises(ValueError, match=r"'tcp://127\.0\.0\.1:9' did not answer within 1 s") as raised:
+        Cluster(scheduler="tcp://127.0.0.1:9").check()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_worker_with_another_version_is_refused(cluster, monkeypatch):
+    here = module.provenance()
+    older = {**here, "versions": {**here["versions"], "torch": "1.0"}}
+    monkeypatch.setattr(module, "provenance", lambda: older)
+    with pytest.raises(
+        ValueError, match=r"worker tcp://.* has torch 2.*, and here it is 1\.0\. Start the workers from this"
+    ):
+        Cluster(scheduler=cluster.scheduler_address).check()
