@@ -5,11 +5,22 @@ Shapes and types are checked throughout: pyproject.toml loads mesascope through 
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import hypothesis
 import jaxtyping
 import pytest
+import torch
+
+# Tests run in several processes: one thread each, also in the programs that they start, or they take turns on the cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would all that the tests start and send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Slow machines are no reason to fail, and a red run in CI must be red again on a desk: there, examples are fixed.
 hypothesis.settings.register_profile("desk", deadline=None)
