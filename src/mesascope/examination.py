@@ -33,7 +33,18 @@ from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
-from mesascope.types import Answer, Figure, Measurement, Record, Scalar, Subject, Task, Verdict, check_keeps_task
+from mesascope.types import (
+    Answer,
+    Figure,
+    Measurement,
+    Record,
+    Scalar,
+    Subject,
+    Task,
+    Verdict,
+    check_keeps_task,
+    spec_of,
+)
 
 Profile = Literal["smoke", "laptop", "full"]
 
@@ -208,7 +219,7 @@ def describe(subject: Subject) -> dict[str, object]:
         "domain": to_json(subject.domain),
         "sites": [str(site) for site in subject.sites],
         "path": [str(site) for site in subject.path],
-        "spec": getattr(subject, "spec", None),
+        "spec": spec_of(subject),
     }
 
 
