@@ -422,3 +422,71 @@ class TestShown:
         )
         pandas.testing.assert_frame_equal(record.table(), types.table([measurement()]))
         assert record.schema_version == 1
+
+
+class _Able:
+    """A subject with every ability."""
+
+    answers_everywhere = True
+    holds, layers, layers_per_step, layers_to_start = "a state", 1, 1, 0
+
+    @property
+    def spec(self):
+        return {"of": "somebody"}
+
+    def reinitialised(self, seed):
+        return seed
+
+    def answer_everywhere(self, prompts):
+        return prompts.ys
+
+    def layout(self, examples, queries):
+        return types.interleaved(examples, queries)
+
+    def channels(self, dim):
+        return dim
+
+
+ABILITIES = (
+    types.Reinitialisable,
+    types.Specified,
+    types.AnswersEverywhere,
+    types.StatesLayout,
+    types.DeclaresState,
+)
+
+
+def test_an_ability_is_there_if_its_names_are(unchecked):
+    able, bare = _Able(), SimpleNamespace()
+    for ability in ABILITIES:
+        assert isinstance(able, ability)
+        assert not isinstance(bare, ability)
+    assert (types.spec_of(able), types.spec_of(bare)) == ({"of": "somebody"}, None)
+    assert (types.spec_mapping(able), types.spec_mapping(SimpleNamespace(spec="text"))) == ({"of": "somebody"}, {})
+    assert (types.untrained_twin(able, 3), types.untrained_twin(bare, 3)) == (3, None)
+    assert types.answering_everywhere(able) is able
+    able.answers_everywhere = False
+    assert types.answering_everywhere(able) is None
+    assert types.answering_everywhere(bare) is None
+    assert types.stated_layout(able, 4, 2) is not None
+    assert types.stated_layout(bare, 4, 2) is None
+
+
+def test_a_layout_of_several_tokens():
+    places = types.interleaved(2, 2, input_tokens=2, label_tokens=1, own_context=True)
+    assert places.inputs.tolist() == [[[0, 1], [3, 4]], [[6, 7], [9, 10]]]
+    assert places.labels.tolist() == [[[2], [5]], [[8], [11]]]
+    assert places.queries.tolist() == [[12, 13], [14, 15]]
+    assert places.answers.tolist() == [13, 15]
+    assert (places.examples, places.positions, places.together, places.columns()) == (2, 16, False, {})
+    assert places.first.tolist() == [0] * 6 + [6] * 6 + [0, 0, 6, 6]
+    assert places.previous.tolist() == [0, 0, 1, 2, 3, 4, 6, 6, 7, 8, 9, 10, 5, 12, 11, 14]
+    assert places.names()[:4] == ["x1.1", "x1.2", "y1", "x2.1"]
+    assert places.names()[-2:] == ["xq2.1", "xq2.2"]
+
+
+def test_a_layout_of_one_token_an_example():
+    places = types.interleaved(3, 1, label_tokens=0)
+    assert places.together
+    assert places.columns()["example"].tolist() == [[0, 1, 2]]
+    assert places.names() == ["1", "2", "3", "xq"]

@@ -26,7 +26,18 @@ from mesascope.records.directories import claim
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
 from mesascope.tasks import LinearRegression
-from mesascope.types import Answer, Measured, Measurement, Record, Scalar, Subject, Task, Verdict, check_keeps_task
+from mesascope.types import (
+    Answer,
+    Measured,
+    Measurement,
+    Record,
+    Scalar,
+    Subject,
+    Task,
+    Verdict,
+    check_keeps_task,
+    spec_of,
+)
 
 IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
 """Prompts in each half that the verdict rests on."""
@@ -148,7 +159,7 @@ def describe(subject: Subject) -> dict[str, object]:
         "domain": to_json(subject.domain),
         "sites": [str(site) for site in subject.sites],
         "path": [str(site) for site in subject.path],
-        "spec": getattr(subject, "spec", None),
+        "spec": spec_of(subject),
     }
 
 

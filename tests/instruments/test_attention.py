@@ -10,7 +10,7 @@ from mesascope.instruments import attention
 from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.tokens import layout
 from mesascope.instruments.uniform_attention import flatten
-from mesascope.types import Trace
+from mesascope.types import Site, Trace
 
 SITE = "blocks.0.attn.hook_pattern"
 SIZE = {"n": 16, "queries": 3}
@@ -80,7 +80,7 @@ def test_entropy_against_the_formula(tiny, task):
     prompts = dataclasses.replace(task, queries=2).sample(3, seed=0)
     sites = attention._softmax_sites(tiny, prompts)
     visible = attention._visible(tiny, prompts, sites)
-    places = layout(tiny, prompts, sites[0])
+    places = layout(tiny, prompts)
     groups = attention.row_groups(places)
     assert [len(groups[k]) for k in ("query", "label", "input")] == [2, 10, 9]
     pattern = tiny.trace(prompts, capture=sites)[sites[1]]
@@ -109,9 +109,7 @@ def test_several_queries_are_each_counted_as_if_asked_alone(make_transformer, ta
     sites = attention._softmax_sites(subject, prompts)
 
     def statistics(p):
-        return attention._collect(
-            subject, [p], sites, attention._visible(subject, p, sites), layout(subject, p, sites[0])
-        )
+        return attention._collect(subject, [p], sites, attention._visible(subject, p, sites), layout(subject, p))
 
     together = statistics(prompts)
     alone = [
@@ -141,7 +139,7 @@ def test_flat_attention_under_a_full_mask_goes_to_the_own_contexts_labels(make_t
 
 def test_contexts_that_are_neither_shared_nor_the_querys_own_are_refused(planted, task):
     class Odd:
-        name, sites, path, domain = "odd", planted.sites, planted.path, planted.domain
+        name, sites, path, domain = "odd", (Site(layer=0, kind="pattern"),), (), planted.domain
         readout = staticmethod(planted.readout)
 
         def trace(self, prompts, *, capture=(), interventions=()):
@@ -151,7 +149,7 @@ def test_contexts_that_are_neither_shared_nor_the_querys_own_are_refused(planted
 
     prompts = dataclasses.replace(task, queries=3).sample(1, seed=0)
     with pytest.raises(NotApplicable, match="odd has 20 tokens of context for one query and 22 for 3"):
-        layout(Odd(), prompts, planted.sites[1])
+        layout(Odd(), prompts)
 
 
 def test_pairs_of_tokens_make_one_group(make_transformer, task):

@@ -23,7 +23,7 @@ def pair():
 )
 def test_only_the_chosen_positions_change(pair, positions, changed):
     old, new = pair
-    out = replace(RESID, new, positions=positions, queries=2).edit(old)
+    out = replace(RESID, new, positions=positions, queries=torch.tensor([[-2], [-1]])).edit(old)
     mask = torch.tensor(changed)
     assert torch.equal(out[:, mask], new[:, mask])
     assert torch.equal(out[:, ~mask], old[:, ~mask])

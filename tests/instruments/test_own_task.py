@@ -1,6 +1,11 @@
 """Tasks of a user's own: what can be said of them is said, and what needs more is left out with its reason."""
 
-from dataclasses import dataclass
+import dataclasses
+import re
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -11,46 +16,38 @@ from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.instruments.invariance import invariances
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
-from mesascope.seeds import generator
+from mesascope.models.transformer import TransformerConfig
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
-from mesascope.testing import check_task
+from mesascope.testing import Violation, check_task
+from mesascope.training import Curriculum, TrainingSpec, train
 from mesascope.types import LinearTask, PrescribableTask, Prompts, Task
+from mesascope.zoo.references import default_task
 
-CHUNK = 256
+README = Path(__file__).parents[2] / "README.md"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sparse:
-    """y = wᵀx, w with few coordinates that are not zero. The README's."""
+def readme() -> ModuleType:
+    """The README's module with a task of a user's own, as it stands there."""
+    [text] = [
+        b for b in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S) if "class Sparse" in b
+    ]
+    module = sys.modules["my_task"] = ModuleType("my_task")
+    exec(compile(text, str(README), "exec"), vars(module))
+    return module
 
-    dim: int = 5
-    examples: int = 20
-    queries: int = 1
-    nonzero: int = 2
+
+Sparse = readme().Sparse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known(Sparse):
+    """The same, which says that it is linear."""
+
     noise: float = 0.0
 
     @property
     def weight_variance(self) -> float:
         return self.nonzero / self.dim
-
-    def sample(self, n, *, seed, stream="sample", start=0, dtype=torch.float64):
-        drawn = [self._chunk(generator(seed, stream, c)) for c in range(start // CHUNK, (start + n - 1) // CHUNK + 1)]
-        x, w = (torch.cat(parts)[start % CHUNK :][:n] for parts in zip(*drawn, strict=True))
-        y = (x @ w[..., None])[..., 0]
-        return Prompts(
-            xs=x[:, : self.examples],
-            ys=y[:, : self.examples],
-            queries=x[:, self.examples :],
-            targets=y[:, self.examples :],
-            target_variance=w.square().sum(-1),
-            weights=w,
-        ).to(dtype=dtype)
-
-    def _chunk(self, rng):
-        x = torch.randn(CHUNK, self.examples + self.queries, self.dim, generator=rng, dtype=torch.float64)
-        w = torch.randn(CHUNK, self.dim, generator=rng, dtype=torch.float64)
-        order = torch.rand(CHUNK, self.dim, generator=rng).argsort(-1)
-        return x, torch.where(order < self.nonzero, w, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +72,24 @@ class Quadratic:
         ).to(dtype=dtype)
 
 
-TASKS = {"sparse": Sparse(), "quadratic": Quadratic()}
+TASKS = {"sparse": Sparse(), "known": Known(), "quadratic": Quadratic()}
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_they_keep_the_protocol(name):
     assert isinstance(TASKS[name], Task)
     assert not isinstance(TASKS[name], PrescribableTask)
-    assert isinstance(TASKS[name], LinearTask) == (name == "sparse")
+    assert isinstance(TASKS[name], LinearTask) == (name == "known")
     check_task(TASKS[name])
 
 
 @pytest.mark.parametrize(
     ("task", "build"),
-    [(TASKS["sparse"], conjugate_gradient), (TASKS["quadratic"], lambda: gradient_descent(layers=3))],
+    [
+        (TASKS["sparse"], conjugate_gradient),
+        (TASKS["known"], lambda: gradient_descent(layers=3)),
+        (TASKS["quadratic"], lambda: gradient_descent(layers=3)),
+    ],
     ids=TASKS,
 )
 def test_the_verdict_rests_on_training_and_says_so(task, build):
@@ -121,7 +122,10 @@ def test_a_linear_task_without_a_spectrum_keeps_the_rest():
     record = ms.examine(gradient_descent(layers=2), Sparse(), profile="smoke")
     assert set(record.skipped) == {"spectrum", "attention", "stress"}
     for name in ("spectrum", "stress"):
-        assert "Sparse has no inputs, no query_inputs" in record.skipped[name]
+        assert "Sparse has no noise, no weight_variance, no inputs, no query_inputs" in record.skipped[name]
+    assert "another spectrum" in record.skipped["spectrum"]
+    with pytest.raises(NotApplicable, match="Known has no inputs, no query_inputs"):
+        stress.stress(gradient_descent(layers=2), Known())
 
 
 @pytest.mark.parametrize(
@@ -148,3 +152,64 @@ def test_generalised_regression_is_a_task_that_is_not_linear():
     assert not isinstance(task, LinearTask)
     found = invariances(gradient_descent(layers=2), task, prompts=20)
     assert [m.coordinates["invariance"] for m in found] == ["homogeneous", "rotation", "permutation"]
+
+
+def test_a_network_is_trained_on_it_and_loaded_again(tmp_path):
+    model = TransformerConfig(dim=2, examples=3, layers=1, width=8, heads=2, feedforward=8)
+    spec = TrainingSpec(
+        name="own", task=Quadratic(dim=2, examples=3), model=model, steps=6, batch=8, checkpoint_every=3
+    )
+    out = train(spec, tmp_path / "run", progress=False)
+    assert train(spec, out, resume=True, progress=False) == out
+    loaded = ms.load(str(out))
+    assert loaded.spec["task"]["type"] == "Quadratic"
+    assert ms.identify(loaded, spec.task, prompts=20, algorithms=["gd"]).basis == "training"
+    with pytest.raises(ValueError, match=r"was trained on 'Quadratic', a task that is not one of ours\. Say on which"):
+        default_task(loaded)
+    with pytest.raises(ValueError, match="curriculum needs a linear task"):
+        replace(spec, curriculum=Curriculum())
+
+
+def test_what_is_no_task_cannot_be_trained_on(unchecked):
+    with pytest.raises(ValueError, match="task must keep the protocol"):
+        TrainingSpec(name="none", task=None)
+
+
+def test_training_on_sparse_weights_can_have_a_curriculum(tmp_path):
+    model = TransformerConfig(dim=3, examples=3, layers=1, width=8, heads=2, feedforward=8)
+    spec = TrainingSpec(
+        name="sparse", task=Known(dim=3, examples=3), model=model, steps=3, batch=8, curriculum=Curriculum(start=2)
+    )
+    assert (train(spec, tmp_path / "run", progress=False) / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: dataclasses.replace(p, weights=2 * p.weights), "away from wᵀx"),
+        (lambda p: dataclasses.replace(p, weights=None), "prompts have no weights"),
+        (
+            lambda p: dataclasses.replace(p, ys=p.ys + 0.3),
+            "the labels' noise has standard deviation 0.3, and noise is 0",
+        ),
+        (
+            lambda p: dataclasses.replace(
+                p,
+                weights=2 * p.weights,
+                ys=2 * p.ys,
+                targets=2 * p.targets,
+                target_variance=4 * p.target_variance,
+            ),
+            "and weight_variance is 0.4",
+        ),
+    ],
+)
+def test_a_task_that_says_wrong_things_of_its_labels_is_told(change, words):
+    @dataclass(frozen=True, kw_only=True)
+    class Wrong(Known):
+        def sample(self, n, **options):
+            return change(Known.sample(self, n, **options))
+
+    with pytest.raises(Violation, match="prompts with latent weights have the targets") as told:
+        check_task(Wrong())
+    assert words in str(told.value)

@@ -15,6 +15,7 @@ from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.interventions import replace, replace_head
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
+from mesascope.instruments.tokens import asked
 from mesascope.types import (
     Figure,
     Intervention,
@@ -173,10 +174,10 @@ def _means(subject: Subject, parts: Sequence[Prompts], sites: Sequence[Site]) ->
             total = trace[site].double().sum(0)
             totals[site] = totals[site] + total if site in totals else total
     count = sum(map(len, parts))
-    queries = parts[0].queries.shape[1]
+    queries = asked(subject, parts[0])
     for total in totals.values():
         total /= count
-        total[-queries:] = total[-queries:].mean(0)
+        total[queries.flatten()] = total[queries].mean(0).repeat(len(queries), *[1] * (total.ndim - 1))
     return totals
 
 

@@ -1,11 +1,9 @@
 """What an instrument needs of a subject, and how it says that it finds it wanting."""
 
-from typing import cast
-
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.types import LinearTask, PrescribableTask, Prompts, Site, Subject, Task, lacking
+from mesascope.types import LinearTask, PrescribableTask, Prompts, Site, Subject, Task, lacking, untrained_twin
 
 
 class NotApplicable(ValueError):
@@ -74,8 +72,7 @@ def residual_sites(subject: Subject) -> tuple[Site, ...]:
 
 def untrained(subject: Subject, seed: int) -> Subject | None:
     """The subject with fresh random weights, or ``None`` for one that cannot be had untrained."""
-    fresh = getattr(subject, "reinitialised", None)
-    return None if fresh is None else cast(Subject, fresh(seed))
+    return untrained_twin(subject, seed)
 
 
 def latent_weights(prompts: Prompts) -> Float[Tensor, "batch dim"]:

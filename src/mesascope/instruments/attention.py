@@ -15,9 +15,9 @@ from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure
-from mesascope.instruments.tokens import Layout, layout
+from mesascope.instruments.tokens import layout
 from mesascope.instruments.uniform_attention import UNIFORM, flattened, uniform
-from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
+from mesascope.types import Figure, Layout, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "attention"
 ENTROPY = Quantity(name="entropy share")
@@ -72,7 +72,7 @@ def attention(
     sites = _softmax_sites(subject, prompts[:2])
     visible = _visible(subject, prompts[:64], sites)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
-    places = layout(subject, prompts, sites[0])
+    places = layout(subject, prompts)
 
     known = _collect(subject, parts, sites, visible, places)
     fresh = untrained(subject, seed)
@@ -113,11 +113,13 @@ def attention(
 
 def row_groups(places: Layout) -> dict[str, Tensor]:
     """The rows of a pattern by who asks; a context's first token, which sees itself at most or has none before it, does not."""
-    if "label" in (columns := places.columns()):
-        context = {"label": columns["label"], "input": columns["input"][:, 1:]}
-    else:
+    if places.together:
         context = {"context": places.context[:, 1:]}
-    return {"query": places.queries} | {name: rows.unique() for name, rows in context.items()}
+    else:
+        first = places.context[:, :1]
+        context = {"label": places.labels.flatten(1), "input": places.inputs.flatten(1)}
+        context = {name: rows[rows != first].view(len(rows), -1) for name, rows in context.items()}
+    return {"query": places.answers} | {name: rows.unique() for name, rows in context.items()}
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
@@ -152,6 +154,7 @@ def maps(subject: Subject, task: Task, *, seed: int = 0, n: int = 64) -> Figure:
     """
     prompts = adjusted(task, queries=1).sample(n, seed=seed, stream=NAME)
     sites = _softmax_sites(subject, prompts[:2])
+    places = layout(subject, prompts)
     rows: list[dict[str, Scalar]] = []
     fresh = untrained(subject, seed)
     for name, one in {"": subject, "untrained: ": fresh}.items():
@@ -160,8 +163,8 @@ def maps(subject: Subject, task: Task, *, seed: int = 0, n: int = 64) -> Figure:
         trace = one.trace(prompts, capture=sites)
         for site in sites:
             mean = trace[site].double().cpu().mean(0)  # (head, position, position)
-            names = _token_names(prompts, mean.shape[-1])
-            views = {"from the query": mean[:, -1], "to the token before": mean.diagonal(-1, 1, 2)}
+            names = places.names()
+            views = {"from the query": mean[:, places.answers[0]], "to the token before": mean.diagonal(-1, 1, 2)}
             for view, values in views.items():
                 for head, line in enumerate(values.tolist()):
                     labels = names if view == "from the query" else names[1:]
@@ -231,9 +234,8 @@ def _statistics(pattern: Tensor, visible: Visible, places: Layout) -> dict[tuple
         out[name, ENTROPY] = (_entropy(asked) / visible[rows].sum(-1).double().log()).mean(-1)
         out[name, PREVIOUS] = at(places.previous[rows, None]).mean((-1, -2))
         out[name, FIRST] = at(places.first[rows, None]).mean((-1, -2))
-        labels = places.columns().get("label")
-        if labels is not None and name == "query":
-            share = at(labels)
+        if not places.together and name == "query":
+            share = at(places.labels.flatten(1)).unflatten(-1, (places.examples, -1)).sum(-1)
             total = share.sum(-1)
             out[name, ON_LABELS] = total.mean(-1)
             if places.examples > 1:
@@ -244,11 +246,10 @@ def _statistics(pattern: Tensor, visible: Visible, places: Layout) -> dict[tuple
 
 def _labels(visible: Visible, places: Layout) -> Visible | None:
     """The labels that each row sees; None where labels have no tokens of their own."""
-    labels = places.columns().get("label")
-    if labels is None:
+    if places.together:
         return None
     is_label = torch.zeros(len(visible), dtype=torch.bool)
-    is_label[labels] = True
+    is_label[places.labels] = True
     return is_label & visible
 
 
@@ -275,16 +276,6 @@ def _known_patterns(visible: Visible, places: Layout) -> dict[str, Tensor]:
     if (labels := _labels(visible, places)) is not None:
         patterns["all on labels"] = uniform(labels)
     return patterns
-
-
-def _token_names(prompts: Prompts, positions: int) -> list[str]:
-    queries = prompts.queries.shape[1]
-    context = positions - queries
-    if context == 2 * prompts.examples:
-        shown = [f"{kind}{i + 1}" for i in range(prompts.examples) for kind in "xy"]
-    else:
-        shown = [f"{i + 1}" for i in range(context)]
-    return shown + (["xq"] if queries == 1 else [f"xq{i + 1}" for i in range(queries)])
 
 
 INSTRUMENT = Instrument(

@@ -1,12 +1,13 @@
 """Run a subject over many prompts in batches and keep only what will be read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.instruments.tokens import asked, layout, taken
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 BATCH = 512
@@ -35,35 +36,34 @@ def at_positions(
 ) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch position width"]]]:
     """As `at_queries`, read where ``reading`` says; a mean has one position, the labels one an example.
 
-    To read a context, ask one query a prompt: a model whose context sees the query has a context for each.
+    A context is that of the first query: a model whose context sees the query has one for each.
+
+    Raises:
+        NotApplicable: a context is to be read, and where its tokens stand is not known (see `tokens.layout`).
     """
+    read = _reader(subject, prompts, reading)
     predictions: list[Tensor] = []
     kept: dict[Site, list[Tensor]] = {site: [] for site in sites}
     for part in _split(prompts, batch):
         trace = subject.trace(part, capture=tuple(sites))
         predictions.append(trace.predictions)
         for site in sites:
-            kept[site].append(_read(trace[site], part, reading).cpu())
+            kept[site].append(read(trace[site]).cpu())
     return torch.cat(predictions).double().cpu(), {site: torch.cat(parts) for site, parts in kept.items()}
 
 
-def label_positions(prompts: Prompts, positions: int) -> range:
-    """The place of every example's last token among so many positions, queries last. One context for all queries."""
-    context = positions - prompts.queries.shape[1]
-    tokens = context // prompts.examples
-    return range(tokens - 1, context, tokens)
-
-
-def _read(
-    activation: Float[Tensor, "batch position width"], prompts: Prompts, reading: Reading
-) -> Float[Tensor, "batch _ width"]:
+def _reader(subject: Subject, prompts: Prompts, reading: Reading) -> Callable[[Tensor], Tensor]:
+    """From a site's activation to what is read of it."""
     if reading == "query":
-        return activation[:, -prompts.queries.shape[1] :]
-    labels = label_positions(prompts, activation.shape[1])
-    if reading == "context mean":
-        return activation[:, : labels[-1] + 1].mean(1, keepdim=True)
-    chosen = activation[:, list(labels)]
-    return chosen if reading == "labels" else chosen.mean(1, keepdim=True)
+        answered = asked(subject, prompts)[:, -1]
+        return lambda activation: taken(activation, answered)
+    places = layout(subject, prompts)
+    last, context = places.labels[0, :, -1], places.context[0]
+    return {
+        "labels": lambda activation: taken(activation, last),
+        "label mean": lambda activation: taken(activation, last).mean(1, keepdim=True),
+        "context mean": lambda activation: taken(activation, context).mean(1, keepdim=True),
+    }[reading]
 
 
 def _split(prompts: Prompts, batch: int) -> list[Prompts]:

@@ -20,6 +20,7 @@ from mesascope.instruments.ablation import Part
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, explained, measure
+from mesascope.instruments.tokens import layout
 from mesascope.seeds import generator
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
@@ -146,6 +147,14 @@ def _look(subject: Subject, prompts: Prompts, layer: int, batch: int) -> _Seen:
     entering, adds, z, pattern = (Site(layer=layer, kind=kind) for kind in ("resid_pre", "attn_out", "z", "pattern"))
     if not {entering, adds} <= set(subject.sites):
         raise NotApplicable(f"{subject.name} does not show {entering} and {adds}.")
+    places = layout(subject, prompts)
+    if places.together:
+        raise NotApplicable(f"{subject.name} has no tokens apart for inputs and labels, so nothing has to be copied.")
+    if "label" not in (columns := places.columns()):
+        raise NotApplicable(
+            f"{subject.name} has several tokens for an input or a label; copying is asked from one to one."
+        )
+    inputs, labels = columns["input"][0], columns["label"][0]
     shown = [site for site in (entering, adds, z, pattern) if site in subject.sites]
     sent: list[Tensor] = []
     arrived: dict[int | str, list[Tensor]] = {}
@@ -154,12 +163,6 @@ def _look(subject: Subject, prompts: Prompts, layer: int, batch: int) -> _Seen:
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
         trace = subject.trace(part, capture=shown)
-        context = trace[adds].shape[1] - part.queries.shape[1]
-        if context != 2 * part.examples:
-            raise NotApplicable(
-                f"{subject.name} has no tokens apart for inputs and labels, so nothing has to be copied."
-            )
-        inputs, labels = slice(0, context, 2), slice(1, context, 2)
         whole = trace[adds][:, labels].double().cpu()
         sent.append(trace[entering][:, inputs].double().cpu())
         arrived.setdefault(ALL, []).append(whole)
@@ -170,7 +173,7 @@ def _look(subject: Subject, prompts: Prompts, layer: int, batch: int) -> _Seen:
         if pattern in shown:
             rows = trace[pattern][:, :, labels].double().cpu()  # (batch, head, example, position)
             place = torch.arange(part.examples)
-            on_own, on_label = (rows[:, :, place, 2 * place + i][:, :, 1:].mean(-1) for i in (0, 1))
+            on_own, on_label = (rows[:, :, place, column][:, :, 1:].mean(-1) for column in (inputs, labels))
             own.append(on_own)
             others.append(rows[:, :, 1:].sum(-1).mean(-1) - on_own - on_label)
     return _Seen(

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from mesascope.seeds import generator
@@ -14,7 +15,12 @@ LARGE = 10.0
 
 
 def replace(
-    site: Site, value: Tensor, *, positions: Positions = "all", queries: int = 1, strength: float = 1.0
+    site: Site,
+    value: Tensor,
+    *,
+    positions: Positions = "all",
+    queries: Int[Tensor, "query _"] | None = None,
+    strength: float = 1.0,
 ) -> Intervention:
     """Put ``value`` in place of what a site computes.
 
@@ -22,8 +28,8 @@ def replace(
         site: where.
         value: what to put there; anything that broadcasts to the activation's shape. One captured from other prompts
             must come from as many, in the order in which they are traced.
-        positions: ``query`` (the last ones), ``context`` (all others), or ``all``.
-        queries: queries a prompt, which says how many positions are the last ones.
+        positions: ``query``, ``context`` (all others), or ``all``.
+        queries: where the queries' tokens stand (see `mesascope.instruments.tokens.asked`); by default at the last position.
         strength: share of the replacement; the rest stays as it was. 0 changes nothing, to the bit.
 
     Raises:
@@ -35,12 +41,15 @@ def replace(
             "Intervention of your own."
         )
 
+    asked = torch.tensor([[-1]]) if queries is None else queries
+
     def edit(activation: Tensor) -> Tensor:
         new = _blend(activation, value, strength)
         if positions == "all":
             return new
-        index = torch.arange(activation.shape[1], device=activation.device)
-        chosen = (index >= activation.shape[1] - queries) == (positions == "query")
+        is_query = torch.zeros(activation.shape[1], dtype=torch.bool, device=activation.device)
+        is_query[asked.flatten().to(activation.device)] = True
+        chosen = is_query == (positions == "query")
         return torch.where(chosen.view(-1, *[1] * (activation.ndim - 2)), new, activation)
 
     return Intervention(site=site, edit=edit)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from mesascope.instruments import bootstrap
 from mesascope.instruments.applicability import residual_sites, untrained
-from mesascope.instruments.collect import label_positions
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, ratio
+from mesascope.instruments.tokens import layout
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "mixing"
@@ -125,12 +125,13 @@ def _moved(
     subject: Subject, prompts: Prompts, donors: Prompts, sites: Sequence[Site], examples: Sequence[int]
 ) -> dict[tuple[Site, str], Float[Tensor, " batch"]]:
     """How far each exchange moves the stream at the examples' last tokens: squared distances, summed over examples."""
+    places = layout(subject, prompts)
     intact, other = (subject.trace(p, capture=sites) for p in (prompts, donors))
     out: dict[tuple[Site, str], Tensor] = {}
     for example in examples:
         passes = {what: subject.trace(exchanged(prompts, donors, example, what), capture=sites) for what in EXCHANGED}
         for site in sites:
-            place = label_positions(prompts, intact[site].shape[1])[example - 1]
+            place = int(places.labels[0, example - 1, -1])
             for what, trace in (passes | {EVERYTHING: other, NOTHING: intact}).items():
                 gap = (trace[site][:, place].double() - intact[site][:, place].double()).square().sum(-1).cpu()
                 out[site, what] = out.get((site, what), torch.zeros_like(gap)) + gap

@@ -19,6 +19,7 @@ from mesascope.instruments.applicability import latent_weights, residual_sites
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.interventions import Positions, replace
 from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio, squared_error
+from mesascope.instruments.tokens import asked
 from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "patching"
@@ -138,7 +139,7 @@ def _patched(
 
     Every pass captures all sites: a model may take another (and differently rounded) way where fewer are looked at.
     """
-    queries = donors.queries.shape[1]
+    queries = asked(subject, donors)
     donor = subject.trace(donors, capture=sites)
     recipient = subject.trace(recipients, capture=sites)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mesascope.models.taps import Taps
 from mesascope.models.transformer import Transformer
-from mesascope.types import Domain, Intervention, Prompts, Site, Trace
+from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Trace, interleaved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +81,12 @@ class TransformerSubject:
         if not site.kind.startswith("resid") and site.kind != "embed":
             raise ValueError(f"site must be in the residual stream to be read out; got {site}.")
         return self.model.read(activation.to(self.model.unembed.weight))
+
+    def layout(self, examples: int, queries: int) -> Layout:
+        """Interleaved, or one token an example; one context for each query where the context sees it."""
+        config = self.model.config
+        labels = config.tokens_per_example - 1
+        return interleaved(examples, queries, label_tokens=labels, own_context=config.mask == "full")
 
     def reinitialised(self, seed: int) -> "TransformerSubject":
         """The same architecture, untrained."""

@@ -4,14 +4,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any
 
 from mesascope.instruments import errors, influence
 from mesascope.models.constructions import gradient_descent
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
-from mesascope.types import Control, Figure, Measurement, Scalar, Subject
+from mesascope.types import Control, Figure, Measurement, Scalar, Subject, spec_mapping
 
 ONE, TWO, EIGHT = (Network(layers=layers) for layers in (1, 2, 8))
 DEPTHS = tuple(Network(layers=layers) for layers in (1, 2, 3, 4, 6))
@@ -69,7 +68,7 @@ def run(session: Session) -> Found:
 
 def _half_way(network: Network, curve: Sequence[Mapping[str, float]], session: Session) -> tuple[Measurement, ...]:
     """The loss from 45 to 55 % of the training; its prompts are fresh, so it is an error held out."""
-    spec: dict[str, Any] = getattr(session.network(network), "spec", {})
+    spec = spec_mapping(session.network(network))
     around = [line["loss"] for line in curve if abs(line["step"] / spec["steps"] - 0.5) <= 0.05]
     if len(around) < 2:
         return ()

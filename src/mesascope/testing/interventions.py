@@ -61,7 +61,7 @@ def check_captures(view: View) -> None:
             view.same(IDLE, value, alone.activations[site], words, "compute a site in full whenever it is asked for")
             view.same(IDLE, view.plain, alone.predictions, words, "only read in a hook: write nothing")
         if site.kind != "pattern" and site in permuted:
-            expected, found = value[:, -view.queries :][:, turned], permuted[site][:, -view.queries :]
+            expected, found = value[:, view.answered][:, turned], permuted[site][:, view.answered]
             view.same(
                 SHAPES, expected, found, f"{site} with the queries in another order", "put the queries last, in order"
             )
@@ -115,7 +115,7 @@ def check_real_edits(view: View) -> None:
             report.broken(
                 EFFECT, f"a large edit at {', '.join(map(str, inert))} leaves the predictions as they were", remedy
             )
-    last, count = subject.path[-1], view.queries
+    last, answered = subject.path[-1], view.answered
     order = torch.arange(len(view.prompts)).roll(1)
     donor = view.trace(view.prompts[order], capture=[last])
     given = donor.activations[last].clone()
@@ -123,7 +123,7 @@ def check_real_edits(view: View) -> None:
 
     def put(activation: Tensor) -> Tensor:
         new = activation.clone()
-        new[:, -count:] = given[:, -count:]
+        new[:, answered] = given[:, answered]
         return new
 
     remedy = "continue the pass with what edit returns; a value that is only stored has no effect"

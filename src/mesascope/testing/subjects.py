@@ -13,8 +13,20 @@ from mesascope.records.codec import to_json
 from mesascope.testing import interventions
 from mesascope.testing.comparison import altered, distance, fingerprint, moved, state
 from mesascope.testing.faults import Inspection, describe
+from mesascope.testing.layouts import check_layout
 from mesascope.testing.viewing import PROMPTS, View, check_trace, fitting_task, several_queries
-from mesascope.types import Domain, Prompts, Site, Subject, Task, adjusted
+from mesascope.types import (
+    AnswersEverywhere,
+    Domain,
+    Prompts,
+    Reinitialisable,
+    Site,
+    Subject,
+    Task,
+    adjusted,
+    answering_everywhere,
+    spec_of,
+)
 
 NAMES = ("name", "domain", "sites", "path", "trace", "readout")
 RESIDUAL = ("resid_pre", "resid_mid", "resid_post")
@@ -58,6 +70,7 @@ def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -
         interventions.check_idle_edits,
         interventions.check_real_edits,
         _check_readout,
+        check_layout,
         _check_domain,
         _check_answers_everywhere,
         _check_reinitialised,
@@ -125,7 +138,7 @@ def _check_protocol(subject: object, report: Inspection) -> None:
             )
     if [site.layer for site in subject.path] != sorted(site.layer for site in subject.path):
         report.broken(promise, f"it runs {', '.join(map(str, subject.path))}", "sort it by layer")
-    spec = getattr(subject, "spec", None)
+    spec = spec_of(subject)
     with report.keeping("spec, where there is one, can be written as JSON", "hold texts, numbers, lists and mappings"):
         json.dumps(to_json(spec))
 
@@ -207,14 +220,14 @@ def _check_readout(view: View) -> None:
     for prompts, words in ((p, "the activation at the queries"), (p[:1], "the same for one prompt")):
         with report.keeping(promise, remedy):
             trace = view.trace(prompts, capture=[last])
-            activation = trace.activations[last][:, -view.queries :]
+            activation = trace.activations[last][:, view.answered]
             view.same(promise, trace.predictions, subject.readout(activation.clone(), last), words, remedy)
     promise = "readout takes the activation of any site of path, and leaves it as it was"
     remedy = "read with one and the same unembedding at every layer, and write into nothing"
     with report.keeping(promise, remedy):
         trace = view.trace(capture=subject.path)
         for site in subject.path:
-            activation = trace.activations[site][:, -view.queries :].clone()
+            activation = trace.activations[site][:, view.answered].clone()
             kept = activation.clone()
             answers = subject.readout(activation, site)
             if tuple(answers.shape) != tuple(view.plain.shape) or not answers.is_floating_point():
@@ -270,12 +283,13 @@ def _missing(allowed: tuple[int, ...] | range, near: int) -> int:
 
 def _check_answers_everywhere(view: View) -> None:
     subject, report, p = view.subject, view.report, view.prompts
-    if not getattr(subject, "answers_everywhere", False):
+    able = answering_everywhere(subject)
+    if able is None and not getattr(subject, "answers_everywhere", False):
         return
     promise = "answer_everywhere answers each input of the context from the examples before it"
     remedy = "mask causally, read at the x positions, and return (batch, example); or drop answers_everywhere"
     with report.keeping(promise, remedy):
-        answer = cast("Callable[[Prompts], Tensor]", subject.answer_everywhere)  # pyright: ignore[reportAttributeAccessIssue]
+        answer = cast(AnswersEverywhere, subject).answer_everywhere
         found = answer(p)
         if tuple(found.shape) != tuple(p.ys.shape):
             report.broken(promise, f"answers of shape {tuple(found.shape)} for labels of {tuple(p.ys.shape)}", remedy)
@@ -302,15 +316,15 @@ def _check_answers_everywhere(view: View) -> None:
 
 def _check_reinitialised(view: View) -> None:
     subject, report = view.subject, view.report
-    if not hasattr(subject, "reinitialised"):
+    if not isinstance(subject, Reinitialisable):
         return
     promise = "reinitialised(seed) gives the same architecture, untrained, and the seed fixes it"
     remedy = "build a new network of the same configuration whose weights come from the seed alone"
     with report.keeping(promise, remedy):
-        fresh = [cast(Subject, subject.reinitialised(seed)) for seed in FRESH]  # pyright: ignore[reportAttributeAccessIssue]
+        fresh = [subject.reinitialised(seed) for seed in FRESH]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(FRESH[1])  # which must not matter
-            again = cast(Subject, subject.reinitialised(FRESH[0]))  # pyright: ignore[reportAttributeAccessIssue]
+            again = subject.reinitialised(FRESH[0])
         for name in ("sites", "path", "domain"):
             if getattr(fresh[0], name, None) != getattr(subject, name):
                 report.broken(promise, f"its {name} are other than the subject's", remedy)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mesascope.instruments.tokens import asked
 from mesascope.tasks import LinearRegression
 from mesascope.testing.comparison import changed, copy, distance, rounding
 from mesascope.testing.faults import Inspection
@@ -63,6 +64,11 @@ class View:
     @property
     def queries(self) -> int:
         return self.prompts.queries.shape[1]
+
+    @property
+    def answered(self) -> Int[Tensor, " query"]:
+        """The positions whose stream gives the answers, as the subject states them, or the last ones."""
+        return asked(self.subject, self.prompts)[:, -1]
 
     def trace(
         self,

@@ -6,9 +6,23 @@ One direction of flow::
                  \\---> algorithm.run -> Iterates --/
 
 Axis names used in every shape: ``batch example dim query step layer head position width vocab member output``.
-On the ``position`` axis of an activation the queries always come last.
+A `Layout` says where inputs, labels and queries stand on the ``position`` axis of an activation; a subject that states none
+has its queries last.
 """
 
+from mesascope.types.abilities import (
+    AnswersEverywhere,
+    DeclaresState,
+    Reinitialisable,
+    Specified,
+    StatesLayout,
+    answering_everywhere,
+    spec_mapping,
+    spec_of,
+    stated_layout,
+    untrained_twin,
+)
+from mesascope.types.layout import Layout, interleaved
 from mesascope.types.problems import (
     Iterates,
     Prompts,
@@ -61,9 +75,11 @@ from mesascope.types.tasks import (
 
 __all__ = (
     "Answer",
+    "AnswersEverywhere",
     "BrokenSubject",
     "CandidateScore",
     "Control",
+    "DeclaresState",
     "DistributionVerdict",
     "Domain",
     "Evidence",
@@ -74,6 +90,7 @@ __all__ = (
     "Judgement",
     "Label",
     "Measured",
+    "Layout",
     "LinearTask",
     "Measurement",
     "NoisyTask",
@@ -82,10 +99,13 @@ __all__ = (
     "Prompts",
     "PublishedFigure",
     "Record",
+    "Reinitialisable",
     "Scalar",
     "Site",
     "SizedTask",
     "Sizes",
+    "Specified",
+    "StatesLayout",
     "Status",
     "StudyResult",
     "Subject",
@@ -93,10 +113,16 @@ __all__ = (
     "Trace",
     "Verdict",
     "adjusted",
+    "answering_everywhere",
     "bounds",
     "check_description",
     "check_keeps_task",
+    "interleaved",
     "label_noise",
     "lacking",
+    "spec_mapping",
+    "spec_of",
+    "stated_layout",
     "table",
+    "untrained_twin",
 )

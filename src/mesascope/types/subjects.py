@@ -135,8 +135,8 @@ class BrokenSubject(ValueError):
 class Subject(Protocol):
     """Anything that can be examined: a trained transformer, a hand-built network, a researcher's own model.
 
-    An optional method ``reinitialised(seed) -> Subject`` gives the untrained control, and an optional attribute
-    ``answers_everywhere`` says that each context input is answered from the examples before it.
+    What it may be able to do besides (an untrained twin, a specification, answers at every input, its layout, a state that it
+    declares) is in `mesascope.types.abilities`.
     """
 
     @property
@@ -169,7 +169,7 @@ class Subject(Protocol):
         ...
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
-        """The answers that the model's own readout gives from a residual-stream activation at the query positions."""
+        """The answers that the model's own readout gives from a residual-stream activation where the queries are answered."""
         ...
 
 

@@ -20,7 +20,7 @@ from mesascope.records.parsing import Damaged
 from mesascope.records.shown import plain, said, shown
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import TrainingSpec
-from mesascope.types import Subject
+from mesascope.types import Subject, spec_of
 from mesascope.zoo.own import load_own
 from mesascope.zoo.shipped import HERE, names, place
 
@@ -71,7 +71,7 @@ def default_task(subject: Subject) -> LinearRegression:
     Raises:
         ValueError: it was made for another task than linear regression, or trained on another by somebody else's code.
     """
-    spec = getattr(subject, "spec", None)
+    spec = spec_of(subject)
     if isinstance(subject, TransformerSubject) and isinstance(spec, Mapping) and spec.get("task", spec) is None:
         raise ValueError(
             f"model {shown(subject.name)} was trained on {_origin(spec)}, which is no linear regression of ours. Say on which "

@@ -31,31 +31,16 @@ from mesascope.models.constructions import (
 )
 from mesascope.models.constructions.holding import Holding
 from mesascope.seeds import generator
-from mesascope.types import Intervention, Site, Subject
+from mesascope.types import DeclaresState, Intervention, Site, Subject
 
 
 @runtime_checkable
-class Declaring(Subject, Protocol):
+class Declaring(Subject, DeclaresState, Protocol):
     """A subject that declares what its channels hold, as a `Construction` does."""
 
     @property
     def holds(self) -> Holding | None:
         """The state, and how it is held."""
-        ...
-
-    @property
-    def layers(self) -> int:
-        """Attention layers."""
-        ...
-
-    @property
-    def layers_per_step(self) -> int:
-        """Layers that a step takes."""
-        ...
-
-    @property
-    def layers_to_start(self) -> int:
-        """Layers before the first step."""
         ...
 
     def channels(self, dim: int) -> Channels:
@@ -65,7 +50,7 @@ class Declaring(Subject, Protocol):
 
 def declaring(subject: Subject) -> Declaring | None:
     """The subject, if it declares what its channels hold."""
-    return cast(Declaring, subject) if getattr(subject, "holds", None) is not None else None
+    return cast(Declaring, subject) if isinstance(subject, DeclaresState) and subject.holds is not None else None
 
 
 def declared_claim(construction: Declaring, dim: int) -> Claim:

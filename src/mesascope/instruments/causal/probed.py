@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.instruments.causal.changes import (
@@ -25,6 +25,7 @@ from mesascope.instruments.causal.declared import declared_claim
 from mesascope.instruments.collect import at_queries
 from mesascope.instruments.regression import LinearFit, ridge_fits
 from mesascope.instruments.scores import partners
+from mesascope.instruments.tokens import asked
 from mesascope.models.constructions import Construction, gradient_descent, primal_gradient_descent
 from mesascope.seeds import generator
 from mesascope.types import Intervention, Prompts, Site, Subject
@@ -110,6 +111,7 @@ def probed_changes(claims: Sequence[Claim], probes: Mapping[Where, Probe], subje
     sites = _sites(probes)
 
     def changes(pair: Pair) -> Iterator[Change]:
+        answered = asked(subject, pair.recipients)[:, -1]
         _, own = at_queries(subject, pair.recipients, sites)
         _, theirs = at_queries(subject, pair.donors, sites)
         for claim in claims:
@@ -132,13 +134,12 @@ def probed_changes(claims: Sequence[Claim], probes: Mapping[Where, Probe], subje
                     change = move @ probe.back
                     rng = generator(seed, f"causal/{site}/{variable}/{name}/{overwrite}", pair.first)
                     noise = torch.randn(change.shape, generator=rng, dtype=torch.float64)
-                    queries = pair.recipients.queries.shape[1]
                     yield Change(
                         site=site,
                         variable=variable,
                         overwrite=overwrite,
-                        intervention=_at_queries(site, change, queries),
-                        random=_at_queries(site, as_large(noise, change), queries),
+                        intervention=_at_answers(site, change, answered),
+                        random=_at_answers(site, as_large(noise, change), answered),
                         predicted={name: predicted},
                     )
 
@@ -174,9 +175,10 @@ def _sites(probes: Mapping[Where, Probe]) -> tuple[Site, ...]:
     return tuple(sorted({site for _, _, site in probes}))
 
 
-def _at_queries(site: Site, change: Float[Tensor, "batch _ width"], queries: int) -> Intervention:
+def _at_answers(site: Site, change: Float[Tensor, "batch _ width"], answered: Int[Tensor, " query"]) -> Intervention:
     def edit(stream: Tensor) -> Tensor:
-        shown = stream.shape[1] - queries
-        return torch.cat([stream[:, :shown], stream[:, shown:] + change.to(stream)], 1)
+        new = stream.clone()
+        new[:, answered] += change.to(stream)
+        return new
 
     return Intervention(site=site, edit=edit)

@@ -13,7 +13,8 @@ from mesascope.instruments.collect import answers, at_queries
 from mesascope.instruments.identification.paths import SENSIBLE
 from mesascope.instruments.metrics.question import Question, asking
 from mesascope.instruments.readout import fit_readouts
-from mesascope.types import Prompts, Site, Subject
+from mesascope.instruments.tokens import layout
+from mesascope.types import Prompts, Site, Subject, answering_everywhere
 
 Readout = Literal["own", "fitted"]
 Activations = Mapping[Site, Float[Tensor, "batch position width"]]
@@ -65,10 +66,12 @@ def induced_weights(subject: Subject, algorithm: Algorithm, fit: Prompts, score:
 def prefix_errors(subject: Subject, algorithm: Algorithm, fit: Prompts, score: Prompts, steps: int) -> Vectors:
     """Errors at x₂ … x_n and the first query, each answered from the examples before it.
 
-    The subject must answer everywhere; the first token of an example is taken for its input's.
+    The subject must answer everywhere.
     """
     truth, inputs = _truth(score)[:, 1:], torch.cat([score.xs, score.queries[:, :1]], 1)
-    context = getattr(subject, "answer_everywhere")(score)  # noqa: B009  (optional in the protocol)
+    able = answering_everywhere(subject)
+    assert able is not None, "it is asked of subjects that do"
+    context = able.answer_everywhere(score)
     own = torch.cat([context.double().cpu(), answers(subject, score)[:, :1]], 1)
     before, after = (_at_inputs(subject, p) for p in (fit, score))
     middle, readout = _read(subject, before, _truth(fit), after, fit.target_variance)
@@ -116,13 +119,10 @@ def _read(
 
 def _at_inputs(subject: Subject, prompts: Prompts) -> dict[Site, Float[Tensor, "batch position width"]]:
     """The residual stream after every layer but the last, at the context's inputs and at the first query."""
-    sites, queries = subject.path[:-1], prompts.queries.shape[1]
+    sites, places = subject.path[:-1], layout(subject, prompts)
+    read = torch.cat([places.inputs[0, :, 0 if places.together else -1], places.answers[:1]])
     trace = subject.trace(prompts, capture=sites)
     kept: dict[Site, Tensor] = {}
     for site in sites:
-        stream = trace[site].cpu()
-        context = stream.shape[1] - queries
-        kept[site] = torch.cat(
-            [stream[:, : context : context // prompts.examples], stream[:, context : context + 1]], 1
-        )
+        kept[site] = trace[site].cpu()[:, read]
     return kept

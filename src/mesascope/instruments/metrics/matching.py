@@ -17,7 +17,18 @@ from mesascope.instruments.applicability import NotApplicable
 from mesascope.instruments.metrics.layers import Vectors, induced_weights, prefix_errors
 from mesascope.instruments.metrics.panel import NAME, cosine
 from mesascope.instruments.scores import Quantity, measure, partners
-from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
+from mesascope.types import (
+    Control,
+    Figure,
+    Measurement,
+    Prompts,
+    Scalar,
+    Subject,
+    Task,
+    adjusted,
+    answering_everywhere,
+    bounds,
+)
 
 BEST = "best-matching step"
 ITSELF = "this step itself, in single precision"
@@ -57,7 +68,7 @@ def best_matching_steps(
     """
     if not subject.path:
         raise NotApplicable(f"{subject.name} shows no layers (path is empty).")
-    everywhere = bool(getattr(subject, "answers_everywhere", False)) and hasattr(subject, "answer_everywhere")
+    everywhere = answering_everywhere(subject) is not None
     chosen = ("SimE" if everywhere else "SimW") if metric == "auto" else metric
     if chosen == "SimE" and not everywhere:
         raise NotApplicable(f"{subject.name} does not answer at every position (answers_everywhere); match by SimW.")

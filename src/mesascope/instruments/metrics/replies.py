@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mesascope.instruments.collect import answers
 from mesascope.instruments.metrics.question import Question, asking
-from mesascope.types import Subject
+from mesascope.types import Subject, answering_everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,11 +89,9 @@ def _from_prefixes(
     A subject that answers everywhere is asked once. Another is shown each prefix in turn, if its domain allows every length;
     before the first example it answers zero.
     """
-    p, everywhere = question.prompts, getattr(subject, "answer_everywhere", None)
+    p, everywhere = question.prompts, answering_everywhere(subject)
     allowed = subject.domain.examples
     any_length = allowed is None or all(length in allowed for length in range(1, p.examples))
-    if everywhere is None or not getattr(subject, "answers_everywhere", False):
-        everywhere = None
     if everywhere is None and not any_length:
         return None, None
     said: list[Tensor] = [torch.zeros(len(p), dtype=torch.float64)]
@@ -108,7 +106,7 @@ def _from_prefixes(
         if length in question.lengths:
             weights.append(question.induced(replies[:, upcoming.shape[1] :]))
     one = asking(p, p.queries[:, :1])
-    context = torch.stack(said, 1) if everywhere is None else everywhere(one).double().cpu()
+    context = torch.stack(said, 1) if everywhere is None else everywhere.answer_everywhere(one).double().cpu()
     at_inputs = context - p.ys.double().cpu()
     errors = torch.cat([at_inputs, (last - p.targets[:, 0].double().cpu())[:, None]], 1)
     return errors, torch.stack(weights, 1) if weights else None

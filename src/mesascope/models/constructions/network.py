@@ -19,7 +19,7 @@ from mesascope.models.constructions.holding import Holding
 from mesascope.models.taps import Taps
 from mesascope.records.codec import check_count, to_json
 from mesascope.seeds import generator
-from mesascope.types import Domain, Intervention, Prompts, Site, Task, Trace
+from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Task, Trace, interleaved
 
 Named = dict[str, Float[Tensor, "batch position _"]]
 FEATURES = ("x", "label", "example", "one", "1/n")
@@ -215,6 +215,10 @@ class Construction:
                 "Pass what trace captured at one of the subject's sites."
             )
         return activation @ _built(self.build, dim).readout.to(activation)
+
+    def layout(self, examples: int, queries: int) -> Layout:
+        """One token an example, which holds its input and its label; one context for all queries."""
+        return interleaved(examples, queries, label_tokens=0)
 
     def channels(self, dim: int) -> Channels:
         """The named channels of the residual stream for an input dimension."""
