@@ -23,8 +23,8 @@ ALIKE = ("mesascope", "torch", "numpy")
 class Cluster:
     """The workers of a Dask scheduler, one thread for each piece of work.
 
-    A worker that dies takes nothing with it: Dask gives its work to another, and gives up on work that kills three or four
-    (its setting ``allowed-failures``). Ctrl-C here ends what is still being worked on.
+    A worker that dies takes nothing with it: Dask gives its work to another. Work that is there when several die (Dask's
+    setting ``allowed-failures``) is tried once more by itself, at the end. Ctrl-C here ends what is still being worked on.
 
     Attributes:
         scheduler: its address, as in ``tcp://host:8786``, or the path of its scheduler file.
@@ -44,13 +44,19 @@ class Cluster:
         distributed = _library()
         with _connected(distributed, self.scheduler) as client:
             executor = client.get_executor(pure=False)
-            running = {executor.submit(_on_worker, work): work for work in works}
             try:
-                for future in as_completed(running):
-                    work = running[future]
+                suspects = []
+                running = {executor.submit(_on_worker, work): work for work in works}
+                for future in as_completed(list(running)):
+                    work = running.pop(future)  # the last reference: Dask would keep the result, and do lost ones again
                     say(work.name)
                     try:
                         yield work, future.result()
+                    except distributed.KilledWorker:
+                        suspects.append(work)
+                for work in suspects:  # alone: Dask also suspects what only waited on the workers that died
+                    try:
+                        yield work, executor.submit(_on_worker, work).result()
                     except distributed.KilledWorker:
                         yield work, Died(workers=TRIES)
             except CancelledError as error:
