@@ -47,7 +47,8 @@ from mesascope.types import Evidence, Measurement, Outcome, PublishedFigure
 INPUTS = int(os.environ.get("MESASCOPE_HOSTILE_INPUTS", "260"))
 MEMORY = 12 * 10**9
 """Bytes that the inputs may claim together; the system refuses more, so that a runaway ends as an error here."""
-SECONDS = 20  # for one input
+SECONDS = 10  # of processor time for one input: a machine that others keep busy is no fault
+HANGING = 120  # seconds by the clock, after which it waits for what never comes
 
 SPEC = TrainingSpec(
     name="tiny",
@@ -458,13 +459,13 @@ def tried(house: House, kind: Callable[[House, random.Random], Run], seed: int) 
     house.renew()
     arguments, other = kind(house, random.Random(f"{kind.__name__}/{seed}"))
     before, out, err, wrong, status = contents(house.folder), io.StringIO(), io.StringIO(), [], None
-    began = time.perf_counter()
+    began = time.process_time()
 
     def late(*_: object) -> None:
-        raise TimeoutError(f"more than {SECONDS} s")
+        raise TimeoutError(f"more than {HANGING} s")
 
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.alarm(HANGING)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = main(arguments)
@@ -495,8 +496,8 @@ def tried(house: House, kind: Callable[[House, random.Random], Run], seed: int) 
         )
     if complaint:
         wrong.append(complaint)
-    if time.perf_counter() - began > SECONDS / 2:
-        wrong.append(f"{time.perf_counter() - began:.1f} s")
+    if (taken := time.process_time() - began) > SECONDS:
+        wrong.append(f"{taken:.1f} s of processor time")
     return status, [f"{line}; {shortened(arguments)}; {said[-1:]}" for line in wrong]
 
 
