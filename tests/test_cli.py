@@ -59,7 +59,7 @@ def cheap(monkeypatch) -> dict[str, Callable]:
     def measure(*_: object, **__: object) -> tuple:
         return instruments.get("last", tuple)() or ()
 
-    last = Instrument(name="last", question="?", measure=measure, sizes=sizes())
+    last = Instrument(name="last", question="?", quantities=(), coordinates=(), measure=measure, sizes=sizes())
     monkeypatch.setattr(examining, "EXAMINED", (last,))
     monkeypatch.setattr(examining, "_known_subjects", lambda seed, say: examining.Checked(rows=(), seconds=0.0))
     return instruments

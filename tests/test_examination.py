@@ -258,7 +258,9 @@ def sittings(verdict, monkeypatch) -> list[str]:
         def figure(_: object) -> Figure:
             return Figure(name=name, section="s", title="t", caption="c", kind="table", rows=({"a": 0.5},))
 
-        return Instrument(name=name, question="?", measure=measure, sizes=sizes(), figure=figure)
+        return Instrument(
+            name=name, question="?", quantities=(), coordinates=(), measure=measure, sizes=sizes(), figure=figure
+        )
 
     def identified(*_: object, **__: object) -> ms.Verdict:
         interrupted("identify")

@@ -221,6 +221,16 @@ INSTRUMENT = Instrument(
     question="Which sub-layers and heads does the answer need?",
     measure=ablations,
     needs="sub-layers or heads that can be edited",
+    quantities=(
+        "MSE difference",
+        "MSE factor",
+        "normalised error",
+    ),
+    coordinates=(
+        "head",
+        "method",
+        "site",
+    ),
     sizes=sizes(n=(24, 128, 512)),
     figure=figure,
 )

@@ -361,6 +361,19 @@ INSTRUMENT = Instrument(
     question="What does the deviation of its attention from uniform encode, and does the answer live on it?",
     measure=attention_content,
     needs="attention patterns that are distributions",
+    quantities=(
+        "MSE with fitted attention",
+        "R² lost without",
+        "R² of log attention",
+        "damage undone",
+        "spread of log attention",
+    ),
+    coordinates=(
+        "features",
+        "head",
+        "site",
+        "tokens",
+    ),
     sizes=sizes(fit=(64, 512, 1024), score=(32, 256, 1024)),
     figure=figure,
 )

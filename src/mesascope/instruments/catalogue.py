@@ -1,5 +1,7 @@
 """All instruments, in the order in which they are best read. An instrument is a file of its own and a line here."""
 
+from collections.abc import Mapping
+
 from mesascope.instruments import (
     ablation,
     attention,
@@ -56,3 +58,6 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     memorisation.INSTRUMENT,
 )
 """Every instrument that measures one subject on one task. Those that no examination runs answer a narrower question."""
+
+BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in INSTRUMENTS}
+"""The same, by the name that their measurements bear."""

@@ -268,6 +268,18 @@ INSTRUMENT = Instrument(
     question="Does a head copy each input to its label's position, and by which map?",
     measure=copying,
     needs="one token per input and one per label, and attention patterns",
+    quantities=(
+        "R² of a linear map of the own input",
+        "R² of a multiple of the own input",
+        "alignment with the identity",
+        "attention on other examples",
+        "attention on the own input",
+        "share inside the inputs' subspace",
+    ),
+    coordinates=(
+        "head",
+        "site",
+    ),
     sizes=sizes(n=(32, 512, 1024)),
     figure=figure,
 )

@@ -187,6 +187,15 @@ INSTRUMENT = Instrument(
     question="Along which eigen-directions of XᵀX does its error lie?",
     measure=directions,
     needs="Gaussian inputs",
+    quantities=(
+        "R² of one gain a direction",
+        "gain",
+        "share of squared error",
+    ),
+    coordinates=(
+        "direction",
+        "eigenvalue",
+    ),
     sizes=sizes(n=(32, 192, 1024)),
     figure=figure,
 )

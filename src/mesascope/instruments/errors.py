@@ -87,5 +87,10 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="How large is its error, beside those of simple learners?",
     measure=errors,
+    quantities=(
+        "MSE",
+        "MSE over another's",
+    ),
+    coordinates=("over",),
     sizes=sizes(n=(32, 512, 2048)),
 )

@@ -162,6 +162,17 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="How does its error fall with the number of examples?",
     measure=by_examples,
+    quantities=(
+        "distance to ridge's answers",
+        "distance to the best multiple of Xᵀy",
+        "error over that of the best multiple of Xᵀy",
+        "normalised error",
+    ),
+    coordinates=(
+        "examples",
+        "examples per dimension",
+        "shown",
+    ),
     sizes=sizes(n=(32, 256, 1024)),
     figure=figure,
 )

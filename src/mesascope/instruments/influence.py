@@ -122,6 +122,11 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="Which examples does the answer depend on?",
     measure=influence,
+    quantities=(
+        "examples that count",
+        "share of the influence",
+    ),
+    coordinates=("example",),
     sizes=sizes(n=(32, 256, 1024)),
     figure=figure,
 )

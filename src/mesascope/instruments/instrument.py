@@ -37,6 +37,8 @@ class Instrument:
         measure: ``measure(subject, task, seed=…, **sizes, **options)`` returns measurements, each with its controls; raises
             `NotApplicable` for a subject or a task that lacks what it needs.
         needs: what a subject and a task must have, in words.
+        quantities: everything that it measures, as its measurements name it.
+        coordinates: what its measurements say of where they were taken.
         sizes: how many prompts, by profile, as arguments of ``measure``.
         figure: the picture of what was measured; left out where it has no rows.
         shown: one more, of the subject itself: ``shown(subject, task, seed=…)``.
@@ -47,6 +49,8 @@ class Instrument:
     question: str
     measure: Callable[..., tuple[Measurement, ...]]
     needs: str = "any subject and task"
+    quantities: tuple[str, ...]
+    coordinates: tuple[str, ...]
     sizes: Mapping[Profile, Mapping[str, int]]
     figure: Callable[[Sequence[Measurement]], Figure] | None = None
     shown: Callable[..., Figure] | None = None

@@ -176,6 +176,11 @@ INSTRUMENT = Instrument(
     name="invariance",
     question="Does its answer stay as it is when the problem is rotated, reordered or rescaled?",
     measure=invariances,
+    quantities=("violation",),
+    coordinates=(
+        "invariance",
+        "transformation",
+    ),
     sizes=sizes(prompts=(60, 300, 1200)),
     figure=figure,
     expected=(

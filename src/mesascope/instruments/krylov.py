@@ -187,6 +187,12 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="Do its answers lie in the Krylov space of XᵀX and Xᵀy, and of which order?",
     measure=krylov,
+    quantities=("R² of the answers",),
+    coordinates=(
+        "answers",
+        "coefficients",
+        "form",
+    ),
     sizes=sizes(fit=(64, 512, 1024), score=(32, 256, 1024)),
     figure=figure,
 )

@@ -201,6 +201,11 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="Does it look answers up where the query was shown before?",
     measure=memorisation,
+    quantities=("relative squared error",),
+    coordinates=(
+        "queries",
+        "share of queries",
+    ),
     sizes=sizes(n=(32, 256, 1024)),
     figure=figure,
 )

@@ -143,6 +143,11 @@ INSTRUMENT = Instrument(
     question="Whose tokens does a label's stream depend on?",
     measure=mixing,
     needs="one token per input and one per label",
+    quantities=("share of the variance",),
+    coordinates=(
+        "exchanged",
+        "site",
+    ),
     sizes=sizes(n=(32, 256, 1024)),
     figure=figure,
 )

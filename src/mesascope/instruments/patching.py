@@ -176,6 +176,17 @@ INSTRUMENT = Instrument(
     question="Where does the answer arrive: whose comes out if one prompt's stream is put into another?",
     measure=patching,
     needs="a residual stream",
+    quantities=(
+        "MSE to the donor's answers",
+        "MSE to the recipient's answers",
+        "normalised error to the donor's answers",
+        "normalised error to the recipient's answers",
+        "transfer",
+    ),
+    coordinates=(
+        "positions",
+        "site",
+    ),
     sizes=sizes(n=(24, 200, 800)),
     figure=figure,
     expected=(

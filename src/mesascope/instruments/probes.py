@@ -333,6 +333,17 @@ INSTRUMENT = Instrument(
     question="Which quantities can be read linearly from the residual stream, and after which sub-layer?",
     measure=linear_probes,
     needs="a residual stream",
+    quantities=(
+        "R²",
+        "cosine",
+        "cosine, uncentred",
+    ),
+    coordinates=(
+        "entries",
+        "read at",
+        "site",
+        "target",
+    ),
     sizes=sizes(fit=(128, 512, 2048), score=(128, 512, 2048)),
     figure=figure,
 )

@@ -208,6 +208,14 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="How much of the answer is there after each layer, by its own readout and by a fitted one?",
     measure=readouts,
+    quantities=(
+        "R²",
+        "normalised error",
+    ),
+    coordinates=(
+        "readout",
+        "site",
+    ),
     sizes=sizes(fit=(64, 512, 2048), score=(64, 512, 2048)),
     figure=figure,
 )

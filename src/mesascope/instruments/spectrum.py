@@ -266,6 +266,16 @@ INSTRUMENT = Instrument(
     question="How much of each eigenvalue of XᵀX does each layer resolve, and do such filters explain the answers?",
     measure=spectral_response,
     needs="at least as many examples as dimensions, and inputs whose spectrum can be prescribed",
+    quantities=(
+        "R² of a spectral form",
+        "response",
+    ),
+    coordinates=(
+        "eigenvalue",
+        "layer",
+        "readout",
+        "site",
+    ),
     sizes=sizes(prompts=(80, 400, 1600)),
     expected=(
         Expected(

@@ -164,6 +164,15 @@ INSTRUMENT = Instrument(
     question="Does each label's stream hold what its prefix amounts to?",
     measure=streaming,
     needs="a causal mask, and labels with positions of their own",
+    quantities=(
+        "cosine",
+        "cosine above the own example's",
+    ),
+    coordinates=(
+        "example",
+        "site",
+        "target",
+    ),
     sizes=sizes(fit=(64, 512, 1024), score=(64, 512, 1024)),
     figure=figure,
 )

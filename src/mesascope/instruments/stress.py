@@ -271,6 +271,18 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="Does it still solve the problem on other inputs, sizes and noise than those it was trained on?",
     measure=stress,
+    quantities=(
+        "MSE",
+        "MSE on Gaussian inputs over that on its own",
+        "MSE over ridge's",
+        "excess of normalised error over ridge's",
+        "normalised error",
+        "rank correlation with ridge",
+    ),
+    coordinates=(
+        "distribution",
+        "ridge λ",
+    ),
     sizes=sizes(n=(32, 256, 2048)),
     figure=figure,
 )

@@ -294,6 +294,17 @@ INSTRUMENT = Instrument(
     question="What can a layer's MLP be replaced with, so that the answers stay?",
     measure=substitution,
     needs="MLPs that can be edited",
+    quantities=(
+        "MSE",
+        "best scalar",
+        "correlation",
+        "gap closed",
+    ),
+    coordinates=(
+        "fitted to",
+        "layer",
+        "substitute",
+    ),
     sizes=sizes(fit=(64, 512, 1024), score=(32, 256, 1024)),
     figure=figure,
 )

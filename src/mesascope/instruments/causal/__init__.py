@@ -232,6 +232,17 @@ INSTRUMENT = Instrument(
     question="Is the answer made from the state that is declared, or read by a probe: does it follow when that is changed?",
     measure=causal,
     needs="a residual stream",
+    quantities=(
+        "R² of the probe",
+        "agreement",
+        "slope",
+    ),
+    coordinates=(
+        "algorithm",
+        "site",
+        "variable",
+        "with",
+    ),
     sizes=sizes(n=(24, 128, 512), fit=(48, 256, 1024)),
     figure=figure,
     expected=(

@@ -211,6 +211,20 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="Which member of each family of learners do its answers come nearest to?",
     measure=matching,
+    quantities=(
+        "R² at the best value",
+        "R² of the match",
+        "R² over the first family's",
+        "best value",
+        "slope of the best value on the predicted one",
+    ),
+    coordinates=(
+        "family",
+        "first",
+        "parameter",
+        "predicted",
+        "value",
+    ),
     sizes=sizes(n=(32, 256, 1024)),
     figure=figure,
 )

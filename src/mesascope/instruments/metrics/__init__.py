@@ -135,6 +135,23 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="What do the metrics of the literature say of it, and what do they say of subjects that are known?",
     measure=literature,
+    quantities=(
+        "ILWD",
+        "SPD",
+        "SimE",
+        "SimE, position 0 counted",
+        "SimW",
+        "SimW over context lengths",
+        "linearity R²",
+        "prediction difference",
+        "sensitivity cosine",
+        "sensitivity difference",
+    ),
+    coordinates=(
+        "predictor",
+        "reference",
+        "source",
+    ),
     sizes=sizes(n=(24, 128, 512)),
     figure=figure,
 )

@@ -1,0 +1,118 @@
+"""Where a study's networks come from, by profile."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mesascope.instruments.instrument import Profile
+from mesascope.records import checkpoint as checkpoints
+from mesascope.studies.networks import Network
+from mesascope.training import train
+from mesascope.types import Subject, spec_of
+from mesascope.zoo import checkpoints_of, curve, load, names
+
+SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
+LEAST = 24  # prompts: fewer cannot be fitted and scored
+BRIEF = 4  # optimiser steps of a network that stands in for one that does not ship
+
+
+class NotShipped(Exception):
+    """A network that the zoo does not have, so that only ``smoke`` and ``full`` can be run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Networks and sizes for one run of a study.
+
+    Networks come, by profile, from the zoo (``laptop``); from the published recipe, trained in a directory that studies
+    can share, for hours and resumable (``full``); or from the zoo again, and where it has none, from a few steps of
+    training that prove nothing (``smoke``).
+
+    Attributes:
+        profile: ``smoke``, ``laptop`` or ``full``.
+        seed: of prompts and resampling.
+        directory: where the run is kept; stand-ins are trained below it.
+        networks: where ``full`` trains its networks, and finds them again.
+        device: where networks train and compute.
+    """
+
+    profile: Profile
+    seed: int
+    directory: Path
+    networks: Path
+    device: str = "cpu"
+
+    def prompts(self, laptop: int) -> int:
+        """How many prompts to take where a laptop's run takes ``laptop``."""
+        return max(min(laptop, LEAST), round(laptop * SHARE[self.profile]))
+
+    def network(self, network: Network, *, step: int | None = None) -> Subject:
+        """A trained network; with ``step``, one of its checkpoints.
+
+        Raises:
+            NotShipped: at profile ``laptop``, where the zoo does not have it.
+        """
+        place = self._place(network)
+        if step is None:
+            return _loaded(place, self.device)
+        if place in names():
+            return _loaded(f"{place}-step-{step}", self.device)
+        return _loaded(str(checkpoints.stem(Path(place) / "checkpoints", step)), self.device)
+
+    def reference(self, reference: str) -> Subject:
+        """Any other subject, by model reference."""
+        return _loaded(reference, self.device)
+
+    def shipped(self, networks: Sequence[Network]) -> tuple[Network, ...]:
+        """The networks that can be had as they should be: all of them where they are trained (``full``), else those in the zoo."""
+        return tuple(n for n in networks if self.profile == "full" or n.ships_as in names())
+
+    def checkpoints(self, network: Network) -> tuple[int, ...]:
+        """The steps of its training at which it can be had, in order; of what ships, its last is not among them."""
+        if (place := self._place(network)) in names():
+            return checkpoints_of(place)
+        return tuple(checkpoints.steps(Path(place) / "checkpoints"))
+
+    def trajectory(self, network: Network | str) -> dict[int, Subject]:
+        """The network over its training, by step: every checkpoint, and last the finished network. A name is one of the zoo's."""
+        if isinstance(network, str):
+            early = {step: self.reference(f"{network}-step-{step}") for step in checkpoints_of(network)}
+            finished = self.reference(network)
+        else:
+            early = {step: self.network(network, step=step) for step in self.checkpoints(network)}
+            finished = self.network(network)
+        end = spec_of(finished)["step"]
+        return {step: subject for step, subject in early.items() if step < end} | {end: finished}
+
+    def curve(self, network: Network | str) -> tuple[dict[str, float], ...]:
+        """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""
+        return curve(network if isinstance(network, str) else self._place(network))
+
+    def error(self, network: Network) -> float:
+        """A network's mean squared error at the query on its training distribution, held out; infinite if it cannot be had."""
+        if not self.shipped((network,)):
+            return float("inf")
+        extra = (spec_of(self.network(network)) or {}).get("extra", {})
+        return float(extra.get("query_mse", float("inf")))
+
+    def _place(self, network: Network) -> str:
+        """Its name in the zoo, or the directory of its run."""
+        if self.profile == "full":
+            folder = self.networks / network.name
+            return str(train(network.published, folder, resume=folder.exists(), device=self.device))
+        if network.ships_as in names():
+            return network.ships_as
+        if self.profile == "laptop":
+            raise NotShipped(f"the zoo has no {network.ships_as}")
+        brief = dataclasses.replace(network.laptop, steps=BRIEF, batch=8, curriculum=None)
+        return str(train(brief, self.directory / "networks" / network.ships_as, resume=True, progress=False))
+
+
+@lru_cache(maxsize=32)
+def _loaded(reference: str, device: str) -> Subject:
+    return load(reference, device=device)
+
+
+__all__ = ("Bench", "NotShipped")
