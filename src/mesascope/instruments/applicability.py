@@ -3,7 +3,17 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.types import LinearTask, PrescribableTask, Prompts, Site, Subject, Task, lacking, untrained_twin
+from mesascope.types import (
+    LinearTask,
+    PrescribableTask,
+    Prompts,
+    Site,
+    Subject,
+    Task,
+    is_prescribable,
+    lacking,
+    untrained_twin,
+)
 
 
 class NotApplicable(ValueError):
@@ -37,7 +47,7 @@ def prescribable(task: Task, needs: str) -> PrescribableTask:
     Raises:
         NotApplicable: it does not say so of itself.
     """
-    if isinstance(task, PrescribableTask):
+    if is_prescribable(task):
         return task
     raise NotApplicable(
         f"{needs} a linear task whose inputs can be given another spectrum (fields inputs and query_inputs of "
@@ -49,7 +59,8 @@ LINEAR = ("noise", "weight_variance")
 
 
 def _without(task: Task, names: tuple[str, ...]) -> str:
-    return f"{type(task).__name__} has no {', no '.join(lacking(task, names))}"
+    missing = lacking(task, names)
+    return f"{type(task).__name__} has {'no ' + ', no '.join(missing) if missing else 'other inputs'}"
 
 
 def residual_sites(subject: Subject) -> tuple[Site, ...]:

@@ -16,7 +16,7 @@ every task has to give, as errors are divided by it.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -128,6 +128,11 @@ class SizedTask(Task, Protocol):
     def check_memory(self, n: int) -> None:
         """Raise ValueError unless this machine can hold ``n`` prompts, and what it takes to draw them."""
         ...
+
+
+def is_prescribable(task: object) -> TypeGuard[PrescribableTask]:
+    """Whether a task is linear and its inputs can be exchanged; a field ``inputs`` of something else is not enough."""
+    return isinstance(task, PrescribableTask) and isinstance(task.inputs, InputDistribution)
 
 
 def check_keeps_task(task: object) -> None:
