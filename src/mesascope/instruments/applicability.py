@@ -4,7 +4,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.types import (
-    LinearTask,
     PrescribableTask,
     Prompts,
     Site,
@@ -15,26 +14,12 @@ from mesascope.types import (
     untrained_twin,
 )
 
+PARTS = ("noise", "weight_variance", "inputs", "query_inputs")
+"""What a task has whose inputs can be exchanged."""
+
 
 class NotApplicable(ValueError):
     """An instrument that cannot be used on this subject, with the reason; an examination goes on without it."""
-
-
-def linear(task: Task, needs: str) -> LinearTask:
-    """The task, where it is a linear regression whose noise and prior are known.
-
-    Args:
-        task: any.
-        needs: who needs it, as the subject of a sentence.
-
-    Raises:
-        NotApplicable: it does not say so of itself.
-    """
-    if isinstance(task, LinearTask):
-        return task
-    raise NotApplicable(
-        f"{needs} a linear task, y = wᵀx + noise, whose noise and weight_variance are known; {_without(task, LINEAR)}."
-    )
 
 
 def prescribable(task: Task, needs: str) -> PrescribableTask:
@@ -51,11 +36,8 @@ def prescribable(task: Task, needs: str) -> PrescribableTask:
         return task
     raise NotApplicable(
         f"{needs} a linear task whose inputs can be given another spectrum (fields inputs and query_inputs of "
-        f"mesascope.tasks.Inputs); {_without(task, (*LINEAR, 'inputs', 'query_inputs'))}."
+        f"mesascope.tasks.Inputs); {_without(task, PARTS)}."
     )
-
-
-LINEAR = ("noise", "weight_variance")
 
 
 def _without(task: Task, names: tuple[str, ...]) -> str:

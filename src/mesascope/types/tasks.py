@@ -6,7 +6,7 @@ it asks for by one of the protocols below; a task without it is not refused: the
 - `NoisyTask`: ``noise``, the standard deviation of the label noise (without it identification takes 0);
 - `LinearTask`: y = wᵀx + noise with a known prior of w, ``weight_variance`` (the invariance ``additive`` needs it);
 - `PrescribableTask`: ``inputs`` and ``query_inputs``, whose spectrum can be set (the prompts made to tell candidates apart, the
-  spectral response, the stress table and the metrics from the literature need it);
+  spectral response and the stress table need it; the metrics from the literature leave ridge out without it);
 - `SizedTask`: ``check_memory(n)``, which refuses what this machine cannot hold.
 
 Two more parts stand in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights, where the answer
