@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import GradientDescent, run
-from mesascope.instruments.tokens import taken
+from mesascope.instruments.tokens import along
 from mesascope.models.constructions import Construction, gradient_descent
 from mesascope.studies.session import Part, Session
 from mesascope.studies.study import Between, Claim, Found, Study
@@ -52,8 +52,8 @@ def remaining(
         weights=prompts.weights,
     )
     trace = network.trace(asked, capture=network.path)
-    answered = network.layout(prompts.examples, directions.shape[1]).answers
-    answers = [network.readout(taken(trace[site], answered), site) for site in network.path]
+    answered = along(network.layout(prompts.examples, directions.shape[1]).answers)
+    answers = [network.readout(trace[site][:, answered], site) for site in network.path]
     path = torch.stack([torch.zeros_like(asked.targets), *answers])
     return ((path - asked.targets) / asked.targets).square()
 
