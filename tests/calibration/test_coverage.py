@@ -53,7 +53,7 @@ def test_intervals_of_half_the_width_are_caught(measured, monkeypatch):
 
 
 def test_draws_keep_the_strata_and_repeat_no_prompt():
-    distribution = coverage.discriminating(coverage.LinearRegression(), coverage.Domain())
+    distribution = coverage.standard()
     runner = coverage.Runner(distribution.task.sample(90, seed=0))
     index = coverage._stratified(runner, 30, torch.Generator().manual_seed(0))
     assert len(index.unique()) == 30

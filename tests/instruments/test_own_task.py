@@ -14,13 +14,14 @@ import mesascope as ms
 from mesascope.instruments import NotApplicable, memorisation, patching, probes, spectrum, stress
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.power import prompts_needed
+from mesascope.instruments.identification.prompts import discriminating
 from mesascope.instruments.invariance import invariances
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.models.transformer import TransformerConfig
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.testing import Violation, check_task
 from mesascope.training import Curriculum, TrainingSpec, train
-from mesascope.types import LinearTask, PrescribableTask, Prompts, Task
+from mesascope.types import Domain, LinearTask, PrescribableTask, Prompts, Task
 from mesascope.zoo.references import default_task
 
 README = Path(__file__).parents[2] / "README.md"
@@ -213,3 +214,14 @@ def test_a_task_that_says_wrong_things_of_its_labels_is_told(change, words):
     with pytest.raises(Violation, match="prompts with latent weights have the targets") as told:
         check_task(Wrong())
     assert words in str(told.value)
+
+
+def test_inputs_that_are_no_distribution_cannot_be_exchanged():
+    @dataclass(frozen=True, kw_only=True)
+    class Named(Known):
+        inputs: str = "normal"
+        query_inputs: str | None = None
+
+    with pytest.raises(NotApplicable, match="Named has other inputs"):
+        stress.stress(gradient_descent(layers=2), Named())
+    assert discriminating(Named(), Domain()) is None

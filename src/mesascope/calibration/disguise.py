@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.applicability import untrained
+from mesascope.instruments.tokens import along, asked
 from mesascope.seeds import generator
 from mesascope.tasks.covariance import rotations
 from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace
@@ -76,9 +77,9 @@ class Disguised:
         for site, stream in trace.activations.items():
             if self.noise and site in self.path:
                 stream = stream.clone()
-                stream[:, -prompts.queries.shape[1] :] += self._noise(prompts, site)[..., None] * self._direction(
-                    stream, site
-                )
+                stream[:, along(asked(self.subject, prompts)[:, -1])] += self._noise(prompts, site)[
+                    ..., None
+                ] * self._direction(stream, site)
             seen[site] = stream @ self._turn(stream)
         answers = trace.predictions
         if self.noise:

@@ -3,28 +3,23 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.types import LinearTask, PrescribableTask, Prompts, Site, Subject, Task, lacking, untrained_twin
+from mesascope.types import (
+    PrescribableTask,
+    Prompts,
+    Site,
+    Subject,
+    Task,
+    is_prescribable,
+    lacking,
+    untrained_twin,
+)
+
+PARTS = ("noise", "weight_variance", "inputs", "query_inputs")
+"""What a task has whose inputs can be exchanged."""
 
 
 class NotApplicable(ValueError):
     """An instrument that cannot be used on this subject, with the reason; an examination goes on without it."""
-
-
-def linear(task: Task, needs: str) -> LinearTask:
-    """The task, where it is a linear regression whose noise and prior are known.
-
-    Args:
-        task: any.
-        needs: who needs it, as the subject of a sentence.
-
-    Raises:
-        NotApplicable: it does not say so of itself.
-    """
-    if isinstance(task, LinearTask):
-        return task
-    raise NotApplicable(
-        f"{needs} a linear task, y = wᵀx + noise, whose noise and weight_variance are known; {_without(task, LINEAR)}."
-    )
 
 
 def prescribable(task: Task, needs: str) -> PrescribableTask:
@@ -37,19 +32,17 @@ def prescribable(task: Task, needs: str) -> PrescribableTask:
     Raises:
         NotApplicable: it does not say so of itself.
     """
-    if isinstance(task, PrescribableTask):
+    if is_prescribable(task):
         return task
     raise NotApplicable(
         f"{needs} a linear task whose inputs can be given another spectrum (fields inputs and query_inputs of "
-        f"mesascope.tasks.Inputs); {_without(task, (*LINEAR, 'inputs', 'query_inputs'))}."
+        f"mesascope.tasks.Inputs); {_without(task, PARTS)}."
     )
 
 
-LINEAR = ("noise", "weight_variance")
-
-
 def _without(task: Task, names: tuple[str, ...]) -> str:
-    return f"{type(task).__name__} has no {', no '.join(lacking(task, names))}"
+    missing = lacking(task, names)
+    return f"{type(task).__name__} has {'no ' + ', no '.join(missing) if missing else 'other inputs'}"
 
 
 def residual_sites(subject: Subject) -> tuple[Site, ...]:

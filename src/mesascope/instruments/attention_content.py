@@ -21,7 +21,7 @@ from mesascope.instruments.example_features import FORMS, example_features, gene
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.regression import ridge_fits
 from mesascope.instruments.scores import Quantity, explained, measure, partners, squared_error
-from mesascope.instruments.tokens import asked, layout
+from mesascope.instruments.tokens import along, asked, layout
 from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "attention content"
@@ -176,7 +176,7 @@ def _place(subject: Subject, prompt: Prompts, site: Site | None) -> tuple[Site, 
         raise NotApplicable(f"{subject.name} shows no attention pattern{'' if site is None else f' at {site}'}.")
     site = site or patterns[-1]
     pattern = subject.trace(prompt, capture=[site])[site].double()
-    rows = pattern[:, :, asked(subject, prompt)[:, -1]]
+    rows = pattern[:, :, along(asked(subject, prompt)[:, -1])]
     if not bool((rows >= 0).all()) or not torch.allclose(rows.sum(-1), torch.ones_like(rows[..., 0]), atol=1e-3):
         raise NotApplicable(f"the attention of {subject.name} at {site} is no distribution: its rows don't sum to 1.")
     places = layout(subject, prompt)
@@ -193,7 +193,7 @@ def _logs(subject: Subject, prompts: Prompts, site: Site, kinds: Mapping[str, Te
     kept: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
-        pattern = subject.trace(part, capture=[site])[site][:, :, asked(subject, part)[:, -1]].double().cpu()
+        pattern = subject.trace(part, capture=[site])[site][:, :, along(asked(subject, part)[:, -1])].double().cpu()
         for kind, columns in kinds.items():
             logs = _on(pattern, columns).clamp(min=torch.finfo(torch.float32).tiny).log()
             kept[kind].append(logs - logs.mean(-1, keepdim=True))

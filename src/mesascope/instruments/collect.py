@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.tokens import asked, layout, taken
+from mesascope.instruments.tokens import along, asked, layout
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 BATCH = 512
@@ -55,14 +55,14 @@ def at_positions(
 def _reader(subject: Subject, prompts: Prompts, reading: Reading) -> Callable[[Tensor], Tensor]:
     """From a site's activation to what is read of it."""
     if reading == "query":
-        answered = asked(subject, prompts)[:, -1]
-        return lambda activation: taken(activation, answered)
+        answered = along(asked(subject, prompts)[:, -1])
+        return lambda activation: activation[:, answered]
     places = layout(subject, prompts)
-    last, context = places.labels[0, :, -1], places.context[0]
+    last, context = places.labels[0, :, -1].tolist(), along(places.context[0])
     return {
-        "labels": lambda activation: taken(activation, last),
-        "label mean": lambda activation: taken(activation, last).mean(1, keepdim=True),
-        "context mean": lambda activation: taken(activation, context).mean(1, keepdim=True),
+        "labels": lambda activation: activation[:, last],
+        "label mean": lambda activation: activation[:, last].mean(1, keepdim=True),
+        "context mean": lambda activation: activation[:, context].mean(1, keepdim=True),
     }[reading]
 
 

@@ -20,7 +20,7 @@ from mesascope.instruments.ablation import Part
 from mesascope.instruments.applicability import NotApplicable, untrained
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, explained, measure
-from mesascope.instruments.tokens import layout
+from mesascope.instruments.tokens import along, layout
 from mesascope.seeds import generator
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
@@ -163,15 +163,15 @@ def _look(subject: Subject, prompts: Prompts, layer: int, batch: int) -> _Seen:
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
         trace = subject.trace(part, capture=shown)
-        whole = trace[adds][:, labels].double().cpu()
-        sent.append(trace[entering][:, inputs].double().cpu())
+        whole = trace[adds][:, along(labels)].double().cpu()
+        sent.append(trace[entering][:, along(inputs)].double().cpu())
         arrived.setdefault(ALL, []).append(whole)
         for head in range(trace[z].shape[2] if z in shown else 0):
             without = Part(site=z, head=head).replaced(torch.zeros(()))
-            rest = subject.trace(part, capture=shown, interventions=[without])[adds][:, labels]
+            rest = subject.trace(part, capture=shown, interventions=[without])[adds][:, along(labels)]
             arrived.setdefault(head, []).append(whole - rest.double().cpu())
         if pattern in shown:
-            rows = trace[pattern][:, :, labels].double().cpu()  # (batch, head, example, position)
+            rows = trace[pattern][:, :, along(labels)].double().cpu()  # (batch, head, example, position)
             place = torch.arange(part.examples)
             on_own, on_label = (rows[:, :, place, column][:, :, 1:].mean(-1) for column in (inputs, labels))
             own.append(on_own)

@@ -24,7 +24,17 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.scores import Quantity, measure, partners, ratio
 from mesascope.instruments.stress import REFERENCE, RIDGE
 from mesascope.seeds import generator
-from mesascope.types import Figure, Measurement, PrescribableTask, Prompts, Scalar, Subject, Task, adjusted, bounds
+from mesascope.types import (
+    Figure,
+    Measurement,
+    Prompts,
+    Scalar,
+    Subject,
+    Task,
+    adjusted,
+    bounds,
+    is_prescribable,
+)
 
 NAME = "memorisation"
 RELATIVE = Quantity(name="relative squared error", combine=ratio)
@@ -103,7 +113,7 @@ def memorisation(
     """
     if task.examples < 2:
         raise NotApplicable("midway between two shown inputs: examples must be at least 2; got 1.")
-    if isinstance(task, PrescribableTask):
+    if is_prescribable(task):
         task = adjusted(task, query_inputs=None)
     several = adjusted(task, queries=queries)
     plain = several.sample(n, seed=seed, stream=NAME)

@@ -3,7 +3,7 @@
 import dataclasses
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from mesascope.instruments.applicability import NotApplicable
@@ -64,12 +64,16 @@ def asked(subject: Subject, prompts: Prompts) -> Int[Tensor, "query _"]:
     return torch.arange(-queries, 0)[:, None]
 
 
-def taken(activation: Float[Tensor, "batch position *rest"], positions: Int[Tensor, " chosen"]) -> Tensor:
-    """The activation at some positions (counted from the end where they are negative): a view of it where they are in a row."""
-    first, last = int(positions[0]), int(positions[-1])
-    if torch.equal(positions, torch.arange(first, last + 1)):
-        return activation[:, first : last + 1 if last != -1 else None]
-    return activation[:, positions.to(activation.device)]
+def along(positions: Int[Tensor, " chosen"]) -> slice | Tensor:
+    """An index for positions (counted from the end where they are negative): a slice where they are evenly spaced.
+
+    A slice is a view, and what is computed of a view and of a copy may round differently.
+    """
+    first, last, count = int(positions[0]), int(positions[-1]), len(positions)
+    step = (last - first) // (count - 1) if count > 1 else 1
+    if step < 1 or not torch.equal(positions, first + step * torch.arange(count)):
+        return positions
+    return slice(first, last + 1 if last != -1 else None, step)
 
 
 def _positions(subject: Subject, prompts: Prompts, site: Site) -> int:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import GradientDescent, run
+from mesascope.instruments.tokens import along
 from mesascope.models.constructions import Construction, gradient_descent
 from mesascope.studies.session import Session
 from mesascope.studies.study import Between, Claim, Found, Study
@@ -50,8 +51,9 @@ def remaining(
         target_variance=prompts.target_variance,
         weights=prompts.weights,
     )
-    trace, queries = network.trace(asked, capture=network.path), directions.shape[1]
-    answers = [network.readout(trace[site][:, -queries:], site) for site in network.path]
+    trace = network.trace(asked, capture=network.path)
+    answered = along(network.layout(prompts.examples, directions.shape[1]).answers)
+    answers = [network.readout(trace[site][:, answered], site) for site in network.path]
     path = torch.stack([torch.zeros_like(asked.targets), *answers])
     return ((path - asked.targets) / asked.targets).square()
 

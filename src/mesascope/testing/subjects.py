@@ -283,8 +283,10 @@ def _missing(allowed: tuple[int, ...] | range, near: int) -> int:
 
 def _check_answers_everywhere(view: View) -> None:
     subject, report, p = view.subject, view.report, view.prompts
-    able = answering_everywhere(subject)
-    if able is None and not getattr(subject, "answers_everywhere", False):
+    says = getattr(
+        subject, "answers_everywhere", False
+    )  # also one that says so and has no such method: that is a fault
+    if answering_everywhere(subject) is None and not says:
         return
     promise = "answer_everywhere answers each input of the context from the examples before it"
     remedy = "mask causally, read at the x positions, and return (batch, example); or drop answers_everywhere"

@@ -69,6 +69,7 @@ from mesascope.types.tasks import (
     Task,
     adjusted,
     check_keeps_task,
+    is_prescribable,
     label_noise,
     lacking,
 )
@@ -118,6 +119,7 @@ __all__ = (
     "check_description",
     "check_keeps_task",
     "interleaved",
+    "is_prescribable",
     "label_noise",
     "lacking",
     "spec_mapping",

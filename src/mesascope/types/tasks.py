@@ -6,7 +6,7 @@ it asks for by one of the protocols below; a task without it is not refused: the
 - `NoisyTask`: ``noise``, the standard deviation of the label noise (without it identification takes 0);
 - `LinearTask`: y = wᵀx + noise with a known prior of w, ``weight_variance`` (the invariance ``additive`` needs it);
 - `PrescribableTask`: ``inputs`` and ``query_inputs``, whose spectrum can be set (the prompts made to tell candidates apart, the
-  spectral response, the stress table and the metrics from the literature need it);
+  spectral response and the stress table need it; the metrics from the literature leave ridge out without it);
 - `SizedTask`: ``check_memory(n)``, which refuses what this machine cannot hold.
 
 Two more parts stand in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights, where the answer
@@ -16,7 +16,7 @@ every task has to give, as errors are divided by it.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -128,6 +128,11 @@ class SizedTask(Task, Protocol):
     def check_memory(self, n: int) -> None:
         """Raise ValueError unless this machine can hold ``n`` prompts, and what it takes to draw them."""
         ...
+
+
+def is_prescribable(task: object) -> TypeGuard[PrescribableTask]:
+    """Whether a task is linear and its inputs can be exchanged; a field ``inputs`` of something else is not enough."""
+    return isinstance(task, PrescribableTask) and isinstance(task.inputs, InputDistribution)
 
 
 def check_keeps_task(task: object) -> None:

@@ -17,13 +17,13 @@ from mesascope.types import (
     DistributionVerdict,
     Figure,
     Measurement,
-    PrescribableTask,
     Prompts,
     SizedTask,
     Subject,
     Task,
     Verdict,
     check_keeps_task,
+    is_prescribable,
     label_noise,
 )
 
@@ -84,7 +84,7 @@ def identify(
         verdict, drawn = _on(subject, control, where, families, found, seed, prompts, readout)
         verdicts[where.name] = verdict
         pictures += drawn
-    alone = "" if isinstance(task, PrescribableTask) or deciding is not None else f" {_alone(task)}"
+    alone = "" if is_prescribable(task) or deciding is not None else f" {_alone(task)}"
     return _verdict(subject.name, verdicts, broken, pictures, alone)
 
 

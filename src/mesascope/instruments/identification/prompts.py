@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain, NoisyTask, PrescribableTask, Task, adjusted
+from mesascope.types import Domain, NoisyTask, Task, adjusted, is_prescribable
 
 CONDITIONS = (3.0, 30.0, 300.0)
 QUERIES = 8
@@ -33,7 +33,7 @@ def discriminating(task: Task, domain: Domain) -> Distribution | None:
     A subject that takes any dimension gets eight, so that Krylov methods are not done at once. None for one that takes one
     dimension only (there is no conditioning to vary), and for a task that is not linear or whose inputs cannot be exchanged.
     """
-    if not isinstance(task, PrescribableTask):
+    if not is_prescribable(task):
         return None
     dim = task.dim if domain.dims is not None else max(task.dim, 8)
     if dim == 1:

@@ -19,7 +19,17 @@ from mesascope.instruments.metrics.panel import AGAIN, NAME, OTHERS, Panel
 from mesascope.instruments.metrics.reference import Reference
 from mesascope.instruments.metrics.von_oswald import alignment
 from mesascope.instruments.stress import RIDGE
-from mesascope.types import Figure, LinearTask, Measurement, PrescribableTask, Scalar, Subject, Task, adjusted, bounds
+from mesascope.types import (
+    Figure,
+    LinearTask,
+    Measurement,
+    Scalar,
+    Subject,
+    Task,
+    adjusted,
+    bounds,
+    is_prescribable,
+)
 
 TUNING = 1024  # prompts that the gradient step is tuned on
 STEPS = (1, 2, 3)
@@ -36,7 +46,7 @@ def references(task: Task, *, seed: int = 0) -> tuple[Reference, ...]:
     if isinstance(task, LinearTask) and task.noise:
         optimal = BayesOptimal(prior_variance=task.weight_variance, noise=task.noise)
         ridge.append(Reference(algorithm=optimal, label="ridge, Bayes-optimal"))
-    elif isinstance(task, PrescribableTask):
+    elif is_prescribable(task):
         size = task.inputs.covariance.mean_eigenvalue(task.dim)
         ridge.append(Reference(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}"))
     several = adjusted(task, queries=8).sample(TUNING, seed=seed, stream=f"{NAME}/tuning")

@@ -13,7 +13,7 @@ from mesascope.instruments.collect import answers, at_queries
 from mesascope.instruments.identification.paths import SENSIBLE
 from mesascope.instruments.metrics.question import Question, asking
 from mesascope.instruments.readout import fit_readouts
-from mesascope.instruments.tokens import layout
+from mesascope.instruments.tokens import along, layout
 from mesascope.types import Prompts, Site, Subject, answering_everywhere
 
 Readout = Literal["own", "fitted"]
@@ -120,9 +120,10 @@ def _read(
 def _at_inputs(subject: Subject, prompts: Prompts) -> dict[Site, Float[Tensor, "batch position width"]]:
     """The residual stream after every layer but the last, at the context's inputs and at the first query."""
     sites, places = subject.path[:-1], layout(subject, prompts)
-    read = torch.cat([places.inputs[0, :, 0 if places.together else -1], places.answers[:1]])
+    inputs, query = along(places.inputs[0, :, 0 if places.together else -1]), along(places.answers[:1])
     trace = subject.trace(prompts, capture=sites)
     kept: dict[Site, Tensor] = {}
     for site in sites:
-        kept[site] = trace[site].cpu()[:, read]
+        stream = trace[site].cpu()
+        kept[site] = torch.cat([stream[:, inputs], stream[:, query]], 1)
     return kept
