@@ -154,7 +154,9 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     repeated = _repeated(table, paths, there, halves)
     elsewhere = None
     if len(subject) > 1:
-        elsewhere = remainder.beside_the_largest(subject, paths.again, fitted.scoring[best], there, table.units)
+        elsewhere = remainder.beside_the_largest(
+            subject, paths.again, fitted.scoring[best], there, table.units, halves.draws
+        )
     order = [i for i in table.order if i in table.eligible]
     multiple = rivals.multiplied(fitted, [best, *order], paths, halves, table.units, table.informative, repeated[0])
     regressed = _regressed(table, paths, halves)

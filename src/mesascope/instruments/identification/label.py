@@ -31,7 +31,7 @@ def judge(
     lost: tuple[int, int],
     progress: tuple[float, float],
     evidence: tuple[int, int] | None,
-    elsewhere: float | None,
+    elsewhere: tuple[float, tuple[float, float]] | None,
     repeated: tuple[float, tuple[float, float]],
     regressed: float,
     switching: tuple[float, float, str],
@@ -49,8 +49,8 @@ def judge(
         lost: how many of its answers, over all layers, are not finite, and of how many.
         progress: share of the zero predictor's error that the subject removes, and the lower end of its interval.
         evidence: how many layers change the answer, and of how many; None where only the last layer is asked about.
-        elsewhere: how much of the layers' changes the best explains, the layer that changes the answer most left out; None
-            where there is one layer.
+        elsewhere: how much of the layers' changes the best explains, the layer that changes the answer most left out, with its
+            interval, whose upper end counts; None where there is one layer.
         repeated: share of the subject's variance that the best leaves and that comes back, with its interval.
         regressed: the part of it that a regression explains.
         switching: what letting each prompt choose between two candidates gains, what the best alone leaves, and which two.
@@ -103,11 +103,11 @@ def judge(
             f"Of its {evidence[1]} layers only {evidence[0]} changes what can be read of the answer: a function, and no path. "
             "The question of the function says what the last layer computes."
         )
-    if elsewhere is not None and not elsewhere >= ELSEWHERE:
+    if elsewhere is not None and not elsewhere[1][1] >= ELSEWHERE:
         return "none", (
             f"Beside the layer that changes the answer most, the nearest candidate, {best} (score {score:.3f}), explains "
-            f"{max(elsewhere, 0):.0%} of what the layers do: a function, and no path. The question of the function says what the "
-            "last layer computes."
+            f"{max(elsewhere[0], 0):.0%} of what the layers do ({max(elsewhere[1][1], 0):.0%} at the most): a function, and no path. "
+            "The question of the function says what the last layer computes."
         )
     if len(names) > 1:
         named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"

@@ -54,8 +54,9 @@ def beside_the_largest(
     candidate: Float[Tensor, "layer batch query"],
     candidate_again: Float[Tensor, "layer batch query"],
     units: Float[Tensor, "layer batch"],
-) -> float:
-    """How much of the layers' changes the candidate explains, the layer that changes the answers most left out.
+    draws: Float[Tensor, "repeat batch"],
+) -> tuple[float, tuple[float, float]]:
+    """How much of the layers' changes the candidate explains, the layer that changes the answers most left out; its interval.
 
     1 less what it leaves of the answers after the other layers, over what these layers change; of both, only what comes back
     at the moved queries counts, so that noise takes no part. Below 0 it errs by more than it is to explain. NaN where the
@@ -66,14 +67,17 @@ def beside_the_largest(
         subject, candidate: answers at the queries.
         again, candidate_again: at the moved queries.
         units: what squared errors are divided by.
+        draws: of the bootstrap.
     """
 
     def size(first: Float[Tensor, "layer batch query"], second: Float[Tensor, "layer batch query"]) -> Tensor:
-        return torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP).mean(-1)
+        return torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP)
 
     changes = size(torch.diff(subject, dim=0, prepend=subject[:1] * 0), torch.diff(again, dim=0, prepend=again[:1] * 0))
-    others = torch.arange(len(subject)) != changes.argmax()
-    return 1 - float(size(subject - candidate, again - candidate_again)[others].sum() / changes[others].sum())
+    others = torch.arange(len(subject)) != changes.mean(-1).argmax()
+    left = size(subject - candidate, again - candidate_again)
+    sums = torch.stack([left[others].sum(0), changes[others].sum(0)], -1)
+    return bootstrap.estimate(sums, lambda m: 1 - m[:, 0] / m[:, 1], draws)
 
 
 def explained_share(
