@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from mesascope.instruments.instrument import PROFILES, Profile
+from mesascope.plans import Engine, Plan, execute
 from mesascope.records.codec import nearest
 from mesascope.records.directories import claim
-from mesascope.records.journal import discard
+from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies import (
@@ -29,9 +32,11 @@ from mesascope.studies import (
     which_algorithm_by_depth,
     width_control,
 )
-from mesascope.studies.session import PROFILES, NotShipped, Profile, Session
-from mesascope.studies.study import Between, Claim, Found, Study, judge, labelled, pick, published
-from mesascope.types import StudyResult
+from mesascope.studies.bench import Bench, NotShipped
+from mesascope.studies.measure import Between, labelled, pick, work
+from mesascope.studies.session import Session
+from mesascope.studies.study import Claim, Found, Study, judge, published
+from mesascope.types import StudyResult, spec_of
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
@@ -68,6 +73,7 @@ def run_study(
     seed: int = 0,
     networks: Path | str | None = None,
     device: str = "cpu",
+    engine: Engine | None = None,
     progress: bool = False,
 ) -> StudyResult:
     """Run a study; what is done of it is kept in ``out``, so that one that was cut off goes on there.
@@ -81,6 +87,8 @@ def run_study(
         networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
             by default below ``out``.
         device: where networks train and compute.
+        engine: where its measures run, as `mesascope.plans` has them; in this process by default. A study that is a
+            program runs in this process always.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -95,39 +103,55 @@ def run_study(
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {shown(profile)}.")
     study, began, notes = STUDIES[name], time.perf_counter(), ()
-
-    def run(profile: Profile) -> tuple[Session, Found]:
-        where = None if networks is None else Path(networks)
-        session = Session(name, profile, seed, Path(out), networks=where, device=device, progress=progress)
-        try:
-            return session, study.run(session)
-        finally:
-            session.close()
-
+    folder = Path(out)
+    where = folder / "networks" if networks is None else Path(networks)
+    bench = Bench(profile=profile, seed=seed, directory=folder, networks=where, device=device)
     with claim(out, "a study"):
         try:
-            session, found = run(profile)
+            found, used = _run(study, bench, engine, progress)
         except NotShipped as missing:
-            discard(Path(out))  # parts of a run that cannot be finished
-            session, found = run("smoke")
+            discard(folder)  # parts of a run that cannot be finished
+            bench = replace(bench, profile="smoke")
+            found, used = _run(study, bench, engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(
         study=name,
         title=study.title,
         source=study.source,
-        profile=session.profile,
-        outcomes=tuple(judge(claim, study.source, found, session) for claim in study.claims),
+        profile=bench.profile,
+        outcomes=tuple(judge(claim, study.source, found, bench) for claim in study.claims),
         notes=(*notes, *found.notes, *study.departures),
         measurements=found.measurements,
         figures=found.figures,
         provenance=provenance(
             command=f"study run {name}",
-            profile=session.profile,
+            profile=bench.profile,
             seed=seed,
-            networks=session.used(),
+            networks=used,
             seconds={"total": round(time.perf_counter() - began, 1)},
         ),
     )
+
+
+def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> tuple[Found, dict[str, object]]:
+    """What a study finds, and the networks that it looked at."""
+    if study.run is not None:
+        session = Session(study.name, bench, progress=progress)
+        try:
+            return study.run(session), session.used()
+        finally:
+            session.close()
+    wanted = [m for m in study.measures if m.at_smoke or bench.profile != "smoke"]
+    able = bench.shipped([m.network for m in wanted]) or [m.network for m in wanted]  # none: `Bench.network` says so
+    chosen = [m for m in wanted if m.network in able]
+    plan = Plan(
+        words=f"study {study.name}, profile {bench.profile}, seed {bench.seed}",
+        works=tuple(work(m, bench) for m in chosen),
+    )
+    done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)
+    measurements = tuple(m for each in done.values() for m in each.measurements)
+    found = Found(measurements=measurements, figures=study.figures(measurements), notes=study.notes(measurements))
+    return found, {m.network.ships_as: spec_of(bench.network(m.network)) for m in chosen}
 
 
 __all__ = (

@@ -66,7 +66,7 @@ class Bench:
         return _loaded(reference, self.device)
 
     def shipped(self, networks: Sequence[Network]) -> tuple[Network, ...]:
-        """The networks that can be had as they should be: all of them where they are trained (``full``), else those in the zoo."""
+        """The networks that can be had as they should be: all where they are trained (``full``), else those in the zoo."""
         return tuple(n for n in networks if self.profile == "full" or n.ships_as in names())
 
     def checkpoints(self, network: Network) -> tuple[int, ...]:

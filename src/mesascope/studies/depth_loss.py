@@ -7,9 +7,10 @@ from statistics import fmean, stdev
 
 from mesascope.instruments import errors, influence
 from mesascope.models.constructions import gradient_descent
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Control, Figure, Measurement, Scalar, Subject, spec_mapping
 
 ONE, TWO, EIGHT = (Network(layers=layers) for layers in (1, 2, 8))

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from mesascope.instruments import examples
+from mesascope.studies.measure import Between, known, labelled, pick
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
 

@@ -3,9 +3,10 @@
 import dataclasses
 
 from mesascope.instruments import ablation, copying, mixing
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick, published
+from mesascope.studies.study import Claim, Found, Study, published
 from mesascope.types import Measurement, Scalar, Site
 
 NETWORKS = TWO_LAYERS

@@ -12,9 +12,10 @@ from mesascope.instruments.applicability import latent_weights, residual_sites
 from mesascope.instruments.collect import answers
 from mesascope.instruments.scores import Quantity, measure, ratio, squared_error
 from mesascope.instruments.stress import Distribution
+from mesascope.studies.measure import Between, known, labelled, pick
 from mesascope.studies.networks import INPUTS, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, several
+from mesascope.studies.study import Claim, Found, Study, several
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, bounds
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from mesascope.instruments import probes
 from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.contrast import difference
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 FIRST = Network(layers=3)

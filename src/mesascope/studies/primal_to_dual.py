@@ -10,9 +10,10 @@ from mesascope.instruments import causal, matching, probes
 from mesascope.instruments.causal.changes import ANSWERED, DONOR
 from mesascope.instruments.causal.probed import WEIGHTS
 from mesascope.instruments.contrast import difference
+from mesascope.studies.measure import Between, known, labelled, pick
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, known, labelled, pick, published
+from mesascope.studies.study import Claim, Found, Study, published
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 DEEPER = tuple(Network(layers=layers, seed=seed) for layers in (3, 4, 6) for seed in (42, 100))

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from mesascope.instruments import probes
+from mesascope.studies.measure import Between, known, labelled
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, known, labelled
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 NETWORKS = tuple(Network(layers=layers, seed=seed) for layers in (2, 3, 4, 6) for seed in (42, 100))

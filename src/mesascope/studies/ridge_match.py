@@ -7,9 +7,10 @@ from mesascope.algorithms import GradientDescent
 from mesascope.algorithms import run as iterate
 from mesascope.calibration.scripted import Scripted
 from mesascope.instruments import matching
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
 

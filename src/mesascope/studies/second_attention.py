@@ -4,9 +4,10 @@ import dataclasses
 
 from mesascope.instruments import attention, attention_content
 from mesascope.instruments.uniform_attention import UNIFORM
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Measurement, Site
 
 NETWORKS = TWO_LAYERS

@@ -5,9 +5,10 @@ import dataclasses
 from mesascope.instruments import krylov, spectrum, substitution
 from mesascope.instruments.krylov import ANSWERS, FILTER, FIXED, LINEAR, OWN
 from mesascope.instruments.substitution import ACTUAL, MODEL, SCALAR, SKIPPED, TRUTH
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Measurement, Site
 
 NETWORKS = TWO_LAYERS

@@ -1,39 +1,16 @@
 """What a study is: published claims, each with a rule that was fixed before the run, and what to run."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Between, Measure, Rule
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure, Scalar
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Between:
-    """Where a number has to lie: from ``low`` to ``high``, both included."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-    def __str__(self) -> str:
-        if math.isinf(self.low):
-            return f"at most {self.high:.4g}"
-        return f"at least {self.low:.4g}" if math.isinf(self.high) else f"from {self.low:.4g} to {self.high:.4g}"
-
-    def holds(self, measurement: Measurement) -> bool | None:
-        """Whether the interval (or the value, where there is none) lies inside; None if it straddles a bound."""
-        low, high = measurement.interval or (measurement.value, measurement.value)
-        if not all(map(math.isfinite, (low, high))):  # an interval that could not be had says nothing
-            low = high = measurement.value
-        if math.isnan(low):
-            return None
-        if self.low <= low and high <= self.high:
-            return True
-        return False if high < self.low or low > self.high else None
+from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +21,8 @@ class Claim:
         text: the claim in our words.
         published: the source's figures for it, where it prints any: paths in ``published.json``.
         own: whether the claim is ours and not the source's.
-        accept: where which evidence has to lie; the claim is reproduced if all of it does.
+        rules: where which evidence has to lie; the claim is reproduced if all of it does.
+        accept: the same by the names of `Found.evidence`, for a study with a ``run``.
         needs: the largest held-out error (mean squared, at the query) of a network at which a claim that does not hold
             counts against the claim; above it, the network may just not be trained for long enough.
     """
@@ -52,7 +30,8 @@ class Claim:
     text: str
     published: tuple[str, ...] = ()
     own: bool = False
-    accept: Mapping[str, Between]
+    rules: tuple[Rule, ...] = ()
+    accept: Mapping[str, Between] = field(default_factory=dict)
     needs: Mapping[Network, float] = field(default_factory=dict)
 
 
@@ -61,13 +40,13 @@ class Found:
     """What a study's run brings back.
 
     Attributes:
-        evidence: the numbers that claims name; several under one name must all lie where the claim says.
+        evidence: the numbers that `Claim.accept` names; several under one name must all lie where the claim says.
         measurements: every number, each with its controls.
         figures: pictures and tables, the one worth publishing first.
         notes: what else came out, in sentences.
     """
 
-    evidence: Mapping[str, Measurement | tuple[Measurement, ...]]
+    evidence: Mapping[str, Measurement | tuple[Measurement, ...]] = field(default_factory=dict)
     measurements: tuple[Measurement, ...]
     figures: tuple[Figure, ...]
     notes: tuple[str, ...] = ()
@@ -81,34 +60,52 @@ class Study:
         name: what it is called on the command line.
         title: its question.
         source: whose claims they are.
-        claims: each with its rule.
-        run: measures; the session has networks, sizes and seed.
+        claims: each with its rules.
+        measures: what is measured; those of networks that cannot be had are left out.
+        figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
+            measurements.
+        run: for a study that is a program and not a list of measures: measures; the session has networks, sizes and seed.
         departures: where it departs from the source, and which of the source's gaps were closed how.
+
+    Raises:
+        ValueError: a rule about evidence that no measure can produce.
     """
 
     name: str
     title: str
     claims: tuple[Claim, ...]
-    run: Callable[[Session], Found]
+    measures: tuple[Measure, ...] = ()
+    figures: Callable[[Sequence[Measurement]], tuple[Figure, ...]] = lambda found: ()
+    notes: Callable[[Sequence[Measurement]], tuple[str, ...]] = lambda found: ()
+    run: Callable[[Session], Found] | None = None
     source: str = "B"
     departures: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for rule in (rule for claim in self.claims for rule in claim.rules):
+            try:
+                rule.evidence.check(self.measures)
+            except ValueError as error:
+                raise ValueError(f"study {self.name}: {error}") from error
 
-def judge(claim: Claim, source: str, found: Found, session: Session) -> Outcome:
+
+def judge(claim: Claim, source: str, found: Found, bench: Bench) -> Outcome:
     """What the evidence makes of a claim."""
+    asked: list[tuple[str, Between, tuple[Measurement, ...]]] = [
+        *((str(rule.evidence), rule.bound, rule.evidence.among(found.measurements)) for rule in claim.rules),
+        *((name, bound, several(found.evidence.get(name, ()))) for name, bound in claim.accept.items()),
+    ]
     evidence = tuple(
-        Evidence(rule=str(rule), measurement=m, holds=rule.holds(m))
-        for name, rule in claim.accept.items()
-        for m in several(found.evidence.get(name, ()))
+        Evidence(rule=str(bound), measurement=m, holds=bound.holds(m)) for _, bound, held in asked for m in held
     )
-    missing = [name for name in claim.accept if not several(found.evidence.get(name, ()))]
+    missing = [words for words, _, held in asked if not held]
     if missing:
         judgement, reason = "not decidable", f"not measured here: {', '.join(missing)}"
-    elif session.profile == "smoke":
+    elif bench.profile == "smoke":
         judgement, reason = "not decidable", "profile smoke shows that the study runs, and decides nothing"
     elif all(e.holds for e in evidence):
         judgement, reason = "reproduced", "every number lies where the rule says"
-    elif any(e.holds is False for e in evidence) and (short := _short(claim, session)):
+    elif any(e.holds is False for e in evidence) and (short := _short(claim, bench)):
         judgement, reason = "not decidable", f"not trained far enough: {'; '.join(short)}"
     elif any(e.holds is False for e in evidence):
         count = sum(e.holds is False for e in evidence)
@@ -125,9 +122,9 @@ def judge(claim: Claim, source: str, found: Found, session: Session) -> Outcome:
     )
 
 
-def _short(claim: Claim, session: Session) -> list[str]:
+def _short(claim: Claim, bench: Bench) -> list[str]:
     """The networks that are not trained as far as the claim needs, in words."""
-    errors = {network: session.error(network) for network in claim.needs}
+    errors = {network: bench.error(network) for network in claim.needs}
     return [
         f"{network.name} has error {error:.2g}, and the rule asks for {claim.needs[network]:g}"
         for network, error in errors.items()
@@ -140,41 +137,6 @@ def published(source: str) -> dict[str, float]:
     """A source's figures by path, such as ``depth_probe_cos/4/w/0``."""
     held = json.loads((Path(__file__).parent / "published.json").read_text("utf-8"))[source]
     return dict(_leaves(held, ""))
-
-
-def pick(measurements: Sequence[Measurement], quantity: str, **coordinates: Scalar) -> Measurement:
-    """The one measurement of a quantity at these coordinates.
-
-    Raises:
-        LookupError: there is none, or more than one.
-    """
-    found = [
-        m
-        for m in measurements
-        if m.quantity == quantity and all(m.coordinates.get(k) == v for k, v in coordinates.items())
-    ]
-    if len(found) != 1:
-        raise LookupError(f"{len(found)} measurements of {quantity!r} at {coordinates}; one was wanted.")
-    return found[0]
-
-
-def labelled(measurements: Sequence[Measurement], **coordinates: Scalar) -> tuple[Measurement, ...]:
-    """The measurements with more coordinates, before their own: which network they are of, say."""
-    return tuple(replace(m, coordinates={**coordinates, **m.coordinates}) for m in measurements)
-
-
-def known(measurement: Measurement, control: str) -> Measurement:
-    """What a control came to, as a number in its own right, beside the other controls.
-
-    Raises:
-        LookupError: there is no control of that name.
-    """
-    for found in measurement.controls:
-        if found.name == control:
-            rest = tuple(c for c in measurement.controls if c is not found)
-            quantity = f"{measurement.quantity} of {control}"
-            return replace(measurement, quantity=quantity, value=found.value, interval=found.interval, controls=rest)
-    raise LookupError(f"{measurement.quantity!r} has no control {control!r}.")
 
 
 def several(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:

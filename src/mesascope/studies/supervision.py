@@ -7,9 +7,10 @@ from statistics import fmean
 from mesascope.instruments import errors, probes, spectrum
 from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.contrast import difference
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Control, Figure, Measurement, Scalar, Site, Subject, bounds
 
 TWO, FOUR = Network(), Network(layers=4)

@@ -9,8 +9,9 @@ from torch import Tensor
 from mesascope.algorithms import GradientDescent, run
 from mesascope.instruments.tokens import along
 from mesascope.models.constructions import Construction, gradient_descent
+from mesascope.studies.measure import Between
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
 from mesascope.types import Control, Figure, Measured, Measurement, Prompts, Scalar
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from mesascope.instruments import probes, streaming
 from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.collect import Reading
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import TWO_LAYERS
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Measurement, Site
 
 NETWORKS = TWO_LAYERS

@@ -6,9 +6,10 @@ from dataclasses import replace
 from mesascope.instruments.applicability import untrained
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.remainder import REPEATED
+from mesascope.studies.measure import Between, labelled
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Control, Figure, Measurement, Scalar, Subject
 
 FOLLOWED = Network(layers=3)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from mesascope.instruments import errors, probes, spectrum
 from mesascope.instruments.contrast import difference
 from mesascope.models import Transformer
+from mesascope.studies.measure import Between, labelled, pick
 from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.session import Session
-from mesascope.studies.study import Between, Claim, Found, Study, labelled, pick
+from mesascope.studies.study import Claim, Found, Study
 from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
 
 WIDE, STANDARD, DEEP = Network(width=256), Network(), Network(layers=4)

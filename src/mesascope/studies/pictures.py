@@ -1,0 +1,49 @@
+"""Rows and pictures from a study's measurements."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mesascope.types import Figure, Measurement, Scalar, bounds
+
+Column = str | Callable[[Measurement], Any]
+"""What a column shows: a coordinate, or a function of the measurement."""
+
+
+def only(
+    found: Sequence[Measurement], *, instrument: str = "", quantity: str = "", **coordinates: Scalar
+) -> list[Measurement]:
+    """The measurements at these coordinates (None: those that do not say it), of an instrument and a quantity if named."""
+    return [
+        m
+        for m in found
+        if instrument in ("", m.instrument)
+        and quantity in ("", m.quantity)
+        and all(m.coordinates.get(name) == value for name, value in coordinates.items())
+    ]
+
+
+def titled(figure: Figure, title: str) -> Figure:
+    """The same picture under another title."""
+    return replace(figure, title=title)
+
+
+def rows(found: Sequence[Measurement], quantity: str, value: str, **columns: Column) -> list[dict[str, Scalar]]:
+    """One row for each measurement of a quantity: the columns, then the value with its interval and n.
+
+    Args:
+        found: the measurements.
+        quantity: which of them.
+        value: what the column of the value is called.
+        columns: what the others are called, and what they show.
+    """
+    return [
+        {
+            **{name: show(m) if callable(show) else m.coordinates[show] for name, show in columns.items()},
+            value: m.value,
+            **bounds(m.interval),
+            "n": m.n,
+        }
+        for m in found
+        if m.quantity == quantity
+    ]
