@@ -86,8 +86,8 @@ def _figures(found: Sequence[Measurement]) -> tuple[Figure, ...]:
             name="covariance-sweep",
             title="The error as the inputs' eigenvalues spread, at every depth",
             caption="Mean squared error over the variance of each prompt's target: 1 is what answering zero earns, and "
-            f"ridge's is {ridge:.1g} at most. Eigenvalues are log-spaced; at determinant 1 the inputs grow with κ, at mean 1 they "
-            "do not.",
+            f"ridge's is {ridge:.1g} at most. Eigenvalues are log-spaced; at determinant 1 the inputs grow with κ, at mean 1 "
+            "they do not.",
             kind="lines",
             rows=tuple(
                 rows(

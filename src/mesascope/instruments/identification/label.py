@@ -106,8 +106,8 @@ def judge(
     if elsewhere is not None and not elsewhere[1][1] >= ELSEWHERE:
         return "none", (
             f"Beside the layer that changes the answer most, the nearest candidate, {best} (score {score:.3f}), explains "
-            f"{max(elsewhere[0], 0):.0%} of what the layers do ({max(elsewhere[1][1], 0):.0%} at the most): a function, and no path. "
-            "The question of the function says what the last layer computes."
+            f"{max(elsewhere[0], 0):.0%} of what the layers do ({max(elsewhere[1][1], 0):.0%} at the most): a function, and no "
+            "path. The question of the function says what the last layer computes."
         )
     if len(names) > 1:
         named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"
