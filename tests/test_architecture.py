@@ -22,7 +22,7 @@ LEVELS = (
     {"zoo", "training", "instruments"},
     {"plans"},
     {"calibration"},
-    {"examination"},
+    {"examination", "sweeps"},
     {"studies", "theory", "testing"},
     {"commands"},
     {"cli"},

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mesascope.commands import calibrate, convert, examine, identify, listing, study, theory, train
+from mesascope.commands import calibrate, convert, examine, identify, listing, study, sweep, theory, train
 from mesascope.commands.arguments import Parser, check_words
 from mesascope.commands.ending import ending
 from mesascope.machine.devices import check_device, check_threads, set_threads
@@ -66,7 +66,7 @@ def parser() -> Any:
         prog="mesascope", description="Which learning algorithm does a sequence model run in its forward pass?"
     )
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (examine, identify, calibrate, study, theory, train, convert, listing):
+    for command in (examine, identify, calibrate, study, theory, train, sweep, convert, listing):
         command.add(commands)
     return found
 

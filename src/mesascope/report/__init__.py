@@ -9,7 +9,7 @@ from mesascope.report.figures import draw
 from mesascope.report.page import failures, page, sentences
 from mesascope.report.shell import Section, document, is_page
 from mesascope.report.studies import judged, study_page
-from mesascope.report.tables import Table, measurement_tables, tabulate
+from mesascope.report.tables import Table, measurement_tables, tabulate, text_table
 
 __all__ = [
     "page",
@@ -24,5 +24,6 @@ __all__ = [
     "Table",
     "tabulate",
     "measurement_tables",
+    "text_table",
     "trusted",
 ]

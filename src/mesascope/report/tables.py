@@ -129,3 +129,20 @@ def _looks_numeric(value: object) -> bool:
     if isinstance(value, str):  # a number that has been printed, its interval perhaps beside it
         return value[:1] in tuple("−0123456789∞") and not value.strip("−0123456789.,×⁰¹²³⁴⁵⁶⁷⁸⁹⁻[]–∞ \u202f")
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def text_table(figure: Figure, *, most: int = 20) -> list[str]:
+    """A figure of kind ``table`` as lines for a terminal: its first rows, and how many more there are."""
+    lines: list[str] = []
+    for table in figure_tables(figure):
+        shown = [table.head, *table.rows[:most]]
+        widths = [max(len(row[i]) for row in shown) for i in range(len(table.head))]
+        for row in shown:
+            cells = (
+                f"{cell:>{width}}" if number else f"{cell:<{width}}"
+                for cell, width, number in zip(row, widths, table.numbers, strict=True)
+            )
+            lines.append("  ".join(cells).rstrip())
+        if len(table.rows) > most:
+            lines.append(f"… and {len(table.rows) - most} more rows")
+    return lines

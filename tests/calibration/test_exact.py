@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from mesascope.calibration.exact import COLUMNS, judge_exact, table
 from mesascope.calibration.judging import Judged, outcome
 from mesascope.calibration.panel import exact, planted
-from mesascope.calibration.sweep import COLUMNS, sweep, table
 
 GD, CG, HB = "gradient-descent", "conjugate-gradient", "heavy-ball"
 
@@ -63,7 +63,7 @@ def test_all_run_a_candidate_and_are_exact():
 
 def test_those_who_are_not_identified_are_said(monkeypatch):
     said: list[str] = []
-    found = sweep(12, chosen=[150], prompts=20, withheld=True, workers=1, say=said.append)
+    found = judge_exact(12, chosen=[150], prompts=20, withheld=True, workers=1, say=said.append)
     assert [len(verdicts) for verdicts in found] == [2]
     subject = planted(exact(12), 150)
     for verdict in found[0]:
@@ -75,5 +75,5 @@ def test_those_who_are_not_identified_are_said(monkeypatch):
         told = [line for line in said if f"({verdict.readout})" in line]
         assert len(told) == (verdict.outcome != "identified")
     assert sum(line.splitlines()[-1].startswith("all ") for line in said) == 2
-    again = sweep(12, chosen=[150], prompts=20, workers=1, say=said.append)
+    again = judge_exact(12, chosen=[150], prompts=20, workers=1, say=said.append)
     assert dataclasses.asdict(again[0][0]) == dataclasses.asdict(found[0][0])

@@ -1,6 +1,6 @@
 """Exact subjects, judged: whoever gets another's name, or none, shows an error of the identifier.
 
-python -c "from mesascope.calibration.sweep import sweep; sweep(101)"
+python -c "from mesascope.calibration.exact import judge_exact; judge_exact(101)"
 """
 
 import functools
@@ -18,7 +18,7 @@ from mesascope.records.journal import Journal
 COLUMNS = ("subjects", "wrong", "none", "undecided", "identified", "distinguishable", "of them identified")
 
 
-def sweep(
+def judge_exact(
     seed: int,
     *,
     subjects: int = 200,
@@ -53,7 +53,9 @@ def sweep(
         for number in numbers
     )
     engine = Processes(workers=workers) if workers > 1 else Here()
-    done = execute(Plan(words=f"sweep {seed}", works=works), Journal(None), engine=engine, progress=True)
+    done = execute(
+        Plan(words=f"exact subjects of seed {seed}", works=works), Journal(None), engine=engine, progress=True
+    )
     found = {int(name): each.judged for name, each in done.items()}
     for number, verdicts in found.items():
         for j in verdicts:
