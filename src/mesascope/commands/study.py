@@ -8,8 +8,10 @@ from typing import Any
 import mesascope as ms
 from mesascope.commands.arguments import (
     UsageError,
+    add_engine,
     add_json,
     command,
+    engine,
     natural,
     out_directory,
     print_document,
@@ -47,6 +49,7 @@ def add(commands: Any) -> None:
         help="for profile full: where networks are trained, and found again; default: networks/ beside --out",
     )
     running.add_argument("--seed", type=natural, default=0)
+    add_engine(running)
     add_json(running)
     words = "one page of all results below a directory"
     reporting = command(verbs, "report", _report, words, check=_check_report)
@@ -82,6 +85,7 @@ def _run(options: argparse.Namespace) -> None:
 
     out, networks = _check(options)
     given = {"profile": options.profile, "seed": options.seed, "device": options.device, "networks": networks}
+    given["engine"] = engine(options)
     with claim(out, HOLDS):
         try:
             result = ms.run_study(options.name, out, **given, progress=not options.json)
