@@ -2,7 +2,8 @@
 
 Run as ``python benchmarks/cluster.py [--subjects 40] [--empty 1000] [--rounds 3]``. Local processes and a Dask cluster of local
 processes are each asked with one worker and with two, in turn. Efficiency is the time of one over twice that of two, with the
-workers started beforehand: each first does a piece of work that is not counted. The overhead is the time of empty work over their number.
+workers started beforehand: each first does a piece of work that is not counted. The overhead is the time of empty work over the
+number of pieces.
 """
 
 import argparse

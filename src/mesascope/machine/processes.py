@@ -63,17 +63,20 @@ def in_processes(
                 try:
                     yield number, future.result()
                 except BrokenProcessPool:
+                    worker.end(wait=True)
                     idle[-1] = _Worker(watched)
                     died[number] += 1
                     if died[number] < tries:
                         waiting.append(number)
                     else:
                         yield number, Died(workers=tries)
+        for worker in idle:
+            worker.end(wait=True)
     finally:
         held.close()
         watched.close()
         for worker in (*idle, *(worker for _, worker in running.values())):
-            worker.shutdown()
+            worker.end(wait=False)
 
 
 @final
@@ -91,8 +94,8 @@ class _Worker(Generic[T]):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def shutdown(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def end(self, *, wait: bool) -> None:
+        self._pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def _watch(parent: Connection) -> None:
