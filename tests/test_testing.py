@@ -24,17 +24,8 @@ from mesascope.algorithms import (
     PreconditionedGradientDescent,
     State,
 )
-from mesascope.instruments import (
-    NotApplicable,
-    ablation,
-    attention,
-    invariance,
-    patching,
-    probes,
-    readout,
-    spectrum,
-    stress,
-)
+from mesascope.instruments import NotApplicable, stress
+from mesascope.instruments.catalogue import BY_NAME
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import CONSTRUCTIONS, gradient_descent
 from mesascope.models.taps import Taps
@@ -1066,35 +1057,48 @@ def test_a_broken_task_is_told_which_promise_it_breaks(case, unchecked):
 # --------------------------------------------------------------------------------------------- instruments
 
 TASK = LinearRegression(dim=3, examples=10)
-INSTRUMENTS = {
-    "readout": functools.partial(readout.readouts, fit=12, score=8, queries=2),
-    "probes": functools.partial(probes.linear_probes, fit=12, score=8, queries=2),
-    "patching": functools.partial(patching.patching, n=8, queries=2),
-    "ablation": functools.partial(ablation.ablations, n=8, queries=2),
-    "attention": functools.partial(attention.attention, n=8, queries=2),
-    "stress": functools.partial(stress.stress, n=8, queries=2, table=stress.distributions(TASK)[:3]),
-    "invariance": functools.partial(invariance.invariances, prompts=16),
-}
+FEW = {"n": 8, "fit": 16, "score": 12, "prompts": 16}
+MANY_TABLES = {"stress": {"table": stress.distributions(TASK)[:3]}}
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
+def few(name):
+    """An instrument of the catalogue with a few prompts; forty where a filter is fitted."""
+    instrument = BY_NAME[name]
+    sizes = {size: 40 if name == "spectrum" else FEW[size] for size in instrument.sizes["smoke"]}
+    return functools.partial(instrument.measure, **sizes, **MANY_TABLES.get(name, {}))
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "spectrum"])
 def test_every_instrument_keeps_its_promises(name):
-    check_instrument(INSTRUMENTS[name], tiny(layers=1), TASK)
+    check_instrument(few(name), tiny(layers=1), TASK)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_instrument_says_what_it_measures_and_where(name, unchecked):
+    instrument = BY_NAME[name]
+    found = few(name)(tiny(), TASK, seed=0)
+    assert {m.instrument for m in found} == {name}
+    assert {m.quantity for m in found} <= set(instrument.quantities)
+    assert {key for m in found for key in m.coordinates} <= set(instrument.coordinates)
+    assert {each.quantity for each in instrument.expected} <= set(instrument.quantities)
+    assert instrument.question.endswith("?")
+    if instrument.figure is not None and name not in ("spectrum", "invariance", "causal"):  # which show what a trained one holds
+        assert instrument.figure(found).rows
 
 
 @pytest.mark.parametrize("name", ["readout", "patching", "invariance"])
 def test_every_instrument_keeps_its_promises_on_a_construction(name):
-    check_instrument(INSTRUMENTS[name], gradient_descent(layers=2), TASK, seed=1)
+    check_instrument(few(name), gradient_descent(layers=2), TASK, seed=1)
 
 
 def test_the_spectral_response_keeps_its_promises(unchecked):
     """Unchecked: `identification.paths.Paths.again` goes under the axis ``batch`` with another number of prompts."""
-    check_instrument(functools.partial(spectrum.spectral_response, prompts=40), tiny(), TASK)
+    check_instrument(few("spectrum"), tiny(), TASK)
 
 
 def test_an_instrument_that_does_not_apply_says_so():
     with pytest.raises(NotApplicable):
-        check_instrument(INSTRUMENTS["attention"], gradient_descent(layers=2), TASK)
+        check_instrument(few("attention"), gradient_descent(layers=2), TASK)
 
 
 CONTROL = Control(kind="negative", name="another prompt", value=0.0)

@@ -228,11 +228,14 @@ def _best(logs: Mapping[str, Log], features: Mapping[str, Basis]) -> tuple[str, 
     return tuple(names[i] for i in chosen)
 
 
-def _fitted(basis: Sequence[Basis], cases: Mapping[str, Sequence[Log]]) -> dict[str, tuple[Log, Tensor]]:
-    """By case: the fitted log attention of the scoring prompts, and (squared error, square) by (batch, head, 2)."""
+def _fitted(basis: Sequence[Tensor], cases: Mapping[str, Sequence[Tensor]]) -> dict[str, tuple[Tensor, Tensor]]:
+    """By case: the fitted log attention of the scoring prompts, and (squared error, square) by (batch, head, 2).
+
+    The fitting prompts come first in ``basis`` and in each case, then the scoring prompts, of which there may be another number.
+    """
     flat = [b.flatten(1, 2) for b in basis]
     fits = ridge_fits(flat[0], {case: logs[0].movedim(1, -1).flatten(1, 2) for case, logs in cases.items()})
-    out: dict[str, tuple[Log, Tensor]] = {}
+    out: dict[str, tuple[Tensor, Tensor]] = {}
     for case, (_, truth) in cases.items():
         guess = fits[case].guess(flat[1]).unflatten(1, truth.shape[2:]).movedim(-1, 1)
         guess = guess - guess.mean(-1, keepdim=True)
