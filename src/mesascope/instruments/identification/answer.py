@@ -22,7 +22,7 @@ from mesascope.instruments.identification.candidates import (
 )
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Fit
-from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, judge
+from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, Grounds, judge
 from mesascope.instruments.identification.paths import Paths
 from mesascope.instruments.scores import partners
 from mesascope.types import Answer, CandidateScore, Control, Measurement
@@ -165,12 +165,12 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     )
     prompts = halves.scoring.prompts
     advance, advance_interval = scoring.progress(subject[-1], prompts.targets, prompts.target_variance, halves.draws)
-    label, reason = judge(
-        names=[fitted.families[i].name for i in table.kept],
+    grounds = Grounds(
+        names=tuple(fitted.families[i].name for i in table.kept),
         best=fitted.families[best].name,
         score=float(table.losses.scores[best]),
         low=table.intervals[best][0],
-        controls=controls,
+        controls=tuple(controls),
         outdone=outdone,
         multiple=multiple,
         lost=(int((~subject.isfinite()).sum()), subject.numel()),
@@ -182,6 +182,7 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
         switching=(gain, left, " and ".join(fitted.families[table.eligible[i]].name for i in pair)),
         undecidable=table.undecidable,
     )
+    label, reason = judge(grounds)
     kept = [] if label == "none" else [i for i in table.order if i in table.kept]
     return replace(
         found,

@@ -1,6 +1,6 @@
 """What the evidence supports, in a label and in a sentence."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mesascope.instruments.identification.remainder import EXPLAINED, REPEATED
 from mesascope.types import Control, Label
@@ -19,27 +19,11 @@ OVERSHOOT = 0.5
 """Accelerated methods can raise the error at first. A subject that does so is taken for one only above this score."""
 
 
-def judge(
-    *,
-    names: list[str],
-    best: str,
-    score: float,
-    low: float,
-    controls: Sequence[Control],
-    outdone: bool,
-    multiple: tuple[float, str] | None,
-    lost: tuple[int, int],
-    progress: tuple[float, float],
-    evidence: tuple[int, int] | None,
-    elsewhere: tuple[float, tuple[float, float]] | None,
-    repeated: tuple[float, tuple[float, float]],
-    regressed: float,
-    switching: tuple[float, float, str],
-    undecidable: bool,
-) -> tuple[Label, str]:
-    """The label and the sentence that justifies it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """All that a label rests on.
 
-    Args:
+    Attributes:
         names: the candidates in the confidence set.
         best: the one with the highest score.
         score, low: its score, and the lower end of the interval.
@@ -56,67 +40,102 @@ def judge(
         switching: what letting each prompt choose between two candidates gains, what the best alone leaves, and which two.
         undecidable: whether all candidates agree on these prompts.
     """
-    if lost[0]:
-        return "none", f"It answers {lost[0]:,} of {lost[1]:,} times with NaN or infinity, all layers counted."
-    if progress[1] <= 0 and not low >= OVERSHOOT:  # NaN for a subject that answers zero
-        return "none", (
-            f"It does not reduce the error: it removes {progress[0]:.1%} of what answering zero leaves, and the interval "
-            f"reaches {progress[1]:.1%}."
-        )
-    for control in controls:
-        high = control.interval[1] if control.interval else control.value
-        if low <= high:
-            return "none", (
-                f"The best candidate, {best} (score {score:.3f}), is not clear of the control '{control.name}' "
-                f"({control.value:.3f}, up to {high:.3f})."
-            )
-    if switching[0] > max(EXPLAINED, MOST * switching[1]):
-        return "none", (
-            f"No single candidate holds for all prompts: letting each prompt choose between {switching[2]} explains "
-            f"{switching[0]:.1%} more of the subject's variance than the best one does."
-        )
-    if multiple is not None:
-        return "none", (
-            f"Its answers are {multiple[0]:.3f} times those of {multiple[1]}, which describes it significantly better than any "
-            "candidate as it is."
-        )
-    share, (least, _) = repeated
-    if least > REPEATED or regressed > EXPLAINED:
-        return "none", (
-            f"The nearest candidate, {best} (score {score:.3f}), leaves a remainder that the problem determines: "
-            f"{share:.1%} of the subject's variance comes back when the same is asked again ({least:.1%} at the least), where "
-            f"noise would give 0 and more than {REPEATED:.1%} means a different algorithm; {max(regressed, 0):.1%} is linear in "
-            f"the spectral channels and the candidates' iterates, where {EXPLAINED:.0%} would be too much."
-        )
-    if outdone:
-        return "none", (
-            "A path of ridge solutions with a λ for each layer, which iterates nothing, describes it significantly better than "
-            f"the best candidate, {best} (score {score:.3f}): iterations that are stopped early resemble such a path."
-        )
-    if undecidable and len(names) > 1:
+
+    names: tuple[str, ...]
+    best: str
+    score: float
+    low: float
+    controls: tuple[Control, ...]
+    outdone: bool
+    multiple: tuple[float, str] | None
+    lost: tuple[int, int]
+    progress: tuple[float, float]
+    evidence: tuple[int, int] | None
+    elsewhere: tuple[float, tuple[float, float]] | None
+    repeated: tuple[float, tuple[float, float]]
+    regressed: float
+    switching: tuple[float, float, str]
+    undecidable: bool
+
+
+def judge(g: Grounds) -> tuple[Label, str]:
+    """The label and the sentence that justifies it."""
+    if described := _not_described(g):
+        return "none", described
+    if g.undecidable and len(g.names) > 1:
         return "indistinguishable", (
             "All candidates agree within 1 % on these prompts: they say how well, not how. More ill-conditioned prompts "
             "would decide."
         )
-    if evidence is not None and evidence[0] < min(2, evidence[1]):
-        return "none", (
-            f"Of its {evidence[1]} layers only {evidence[0]} changes what can be read of the answer: a function, and no path. "
-            "The question of the function says what the last layer computes."
-        )
-    if elsewhere is not None and not elsewhere[1][1] >= ELSEWHERE:
-        return "none", (
-            f"Beside the layer that changes the answer most, the nearest candidate, {best} (score {score:.3f}), explains "
-            f"{max(elsewhere[0], 0):.0%} of what the layers do ({max(elsewhere[1][1], 0):.0%} at the most): a function, and no "
-            "path. The question of the function says what the last layer computes."
-        )
-    if len(names) > 1:
-        named = ", ".join(names) if len(names) < 5 else f"{len(names)} candidates"
+    if function := _no_path(g):
+        return "none", function
+    if len(g.names) > 1:
+        named = ", ".join(g.names) if len(g.names) < 5 else f"{len(g.names)} candidates"
         return "indistinguishable", (
-            f"{named} describe it equally well (best score {score:.3f}; simultaneous 95 % confidence set). Prompts on "
+            f"{named} describe it equally well (best score {g.score:.3f}; simultaneous 95 % confidence set). Prompts on "
             "which these disagree more, or more of them, would decide."
         )
     return "identified", (
-        f"{best} describes it with score {score:.4f} (1 is exact), significantly better than every other candidate and "
-        f"clear of the controls; of the subject's variance it leaves {max(share, 0):.1%} that the problem determines."
-        + ("" if evidence is None else f" {evidence[0]} of {evidence[1]} layers change the answer.")
+        f"{g.best} describes it with score {g.score:.4f} (1 is exact), significantly better than every other candidate and "
+        f"clear of the controls; of the subject's variance it leaves {max(g.repeated[0], 0):.1%} that the problem determines."
+        + ("" if g.evidence is None else f" {g.evidence[0]} of {g.evidence[1]} layers change the answer.")
     )
+
+
+def _not_described(g: Grounds) -> str:
+    """Why no candidate describes the subject; empty if one does."""
+    if g.lost[0]:
+        return f"It answers {g.lost[0]:,} of {g.lost[1]:,} times with NaN or infinity, all layers counted."
+    if g.progress[1] <= 0 and not g.low >= OVERSHOOT:  # NaN for a subject that answers zero
+        return (
+            f"It does not reduce the error: it removes {g.progress[0]:.1%} of what answering zero leaves, and the interval "
+            f"reaches {g.progress[1]:.1%}."
+        )
+    for control in g.controls:
+        high = control.interval[1] if control.interval else control.value
+        if g.low <= high:
+            return (
+                f"The best candidate, {g.best} (score {g.score:.3f}), is not clear of the control '{control.name}' "
+                f"({control.value:.3f}, up to {high:.3f})."
+            )
+    if g.switching[0] > max(EXPLAINED, MOST * g.switching[1]):
+        return (
+            f"No single candidate holds for all prompts: letting each prompt choose between {g.switching[2]} explains "
+            f"{g.switching[0]:.1%} more of the subject's variance than the best one does."
+        )
+    if g.multiple is not None:
+        return (
+            f"Its answers are {g.multiple[0]:.3f} times those of {g.multiple[1]}, which describes it significantly better than "
+            "any candidate as it is."
+        )
+    share, (least, _) = g.repeated
+    if least > REPEATED or g.regressed > EXPLAINED:
+        return (
+            f"The nearest candidate, {g.best} (score {g.score:.3f}), leaves a remainder that the problem determines: "
+            f"{share:.1%} of the subject's variance comes back when the same is asked again ({least:.1%} at the least), where "
+            f"noise would give 0 and more than {REPEATED:.1%} means a different algorithm; {max(g.regressed, 0):.1%} is linear "
+            f"in the spectral channels and the candidates' iterates, where {EXPLAINED:.0%} would be too much."
+        )
+    if g.outdone:
+        return (
+            "A path of ridge solutions with a λ for each layer, which iterates nothing, describes it significantly better than "
+            f"the best candidate, {g.best} (score {g.score:.3f}): iterations that are stopped early resemble such a path."
+        )
+    return ""
+
+
+def _no_path(g: Grounds) -> str:
+    """Why what the layers do is no path, though the last one is described; empty if it is."""
+    if g.evidence is not None and g.evidence[0] < min(2, g.evidence[1]):
+        return (
+            f"Of its {g.evidence[1]} layers only {g.evidence[0]} changes what can be read of the answer: a function, and no "
+            "path. The question of the function says what the last layer computes."
+        )
+    if g.elsewhere is not None and not g.elsewhere[1][1] >= ELSEWHERE:
+        value, (_, high) = g.elsewhere
+        return (
+            f"Beside the layer that changes the answer most, the nearest candidate, {g.best} (score {g.score:.3f}), explains "
+            f"{max(value, 0):.0%} of what the layers do ({max(high, 0):.0%} at the most): a function, and no path. The question "
+            "of the function says what the last layer computes."
+        )
+    return ""
