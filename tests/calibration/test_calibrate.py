@@ -129,7 +129,7 @@ def test_another_panel_is_not_taken_for_this_one(whole, verdicts, monkeypatch, t
     monkeypatch.setattr(calibrate, "_judge", judge)
     with pytest.raises(KeyboardInterrupt):
         found_by(journal=tmp_path / "out")
-    with pytest.raises(ValueError, match=r"it holds those of another, .*: 'calibrate, panel seed 10, profile smoke'"):
+    with pytest.raises(ValueError, match=r"it holds parts of another, .*: 'calibrate, panel seed 10, profile smoke'"):
         ms.calibrate(panel_seed=SEED + 1, profile="smoke", journal=tmp_path / "out", engine=Here())
 
 
