@@ -151,7 +151,7 @@ def test_output_goes_nowhere_that_is_not_ours(out, command):
 
 def test_a_device_that_cannot_compute(command):
     for device in ("nonsense", "meta", "cuda:99"):
-        assert f"--device must be one that this machine has; got '{device}'" in refused(
+        assert f"--device must be a device that this machine has; got '{device}'" in refused(
             command, "identify", GD, "--device", device
         )
 
@@ -340,7 +340,7 @@ def test_the_advice_for_several_seeds_can_be_followed(step, seed, command, monke
         stopping_at(step, seed, patch)
         status, out, err = command(*arguments)
     assert (status, out) == (130, "")
-    advice = re.fullmatch(r"mesascope: stopped after step \d; go on with (.*)", err.splitlines()[-1])
+    advice = re.fullmatch(r"mesascope: stopped after step \d; continue with (.*)", err.splitlines()[-1])
     assert advice is not None
     assert command(*arguments[:-2], *advice[1].split())[:2] == (0, "runs/seed-3\nruns/seed-5\n")
     command(*arguments[:-1], "whole")
@@ -355,7 +355,7 @@ def test_a_network_that_a_study_trains_is_not_stopped_with_advice_for_train(comm
 
     monkeypatch.setattr(ms, "run_study", stopped)
     status, _, err = command("study", "run", "depth-loss", "--out", "out")
-    assert (status, err) == (130, "mesascope: stopped while training a network; the same command goes on there\n")
+    assert (status, err) == (130, "mesascope: stopped while training a network; run the same command to resume\n")
     assert not Path("out").exists()
 
 

@@ -295,9 +295,7 @@ def test_an_interrupted_examination_goes_on_where_it_stopped(stop_at, sittings, 
 def test_parts_of_another_examination_are_left_alone(other, sittings, tmp_path):
     given = {"subject": transformer(), "task": TASK, "seed": 0}
     examine(**given, profile="smoke", journal=tmp_path)
-    with pytest.raises(
-        ValueError, match="it holds those of another, which was not finished: 'examine tiny, profile smoke"
-    ):
+    with pytest.raises(ValueError, match="it holds parts of another, unfinished run: 'examine tiny, profile smoke"):
         examine(**given | other, profile="smoke", journal=tmp_path)
     assert sittings == ["identify", *NAMES]
 

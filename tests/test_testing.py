@@ -261,36 +261,36 @@ class PathUnlisted(Honest):
     sites = (Honest.sites[0],)
 
 
-@breaks("spec, where there is one")
+@breaks("spec, if there is one")
 class SpecOfTensors(Honest):
     spec = {"weights": torch.zeros(2)}  # noqa: RUF012
 
 
-@breaks("one finite answer a query")
+@breaks("one finite answer per query")
 class WrongShape(Honest):
     def readout(self, activation, site):
         return super().readout(activation, site)[:, :1]
 
 
-@breaks("one finite answer a query")
+@breaks("one finite answer per query")
 class NotFinite(Honest):
     def readout(self, activation, site):
         return super().readout(activation, site) / 0
 
 
-@breaks("one finite answer a query")
+@breaks("one finite answer per query")
 class WholeNumbers(Honest):
     def readout(self, activation, site):
         return super().readout(activation, site).long()
 
 
-@breaks("one finite answer a query")
+@breaks("one finite answer per query")
 class OnlySinglePrecision(Honest):
     def embed(self, prompts):
         return super().embed(prompts).float()
 
 
-@breaks("one finite answer a query")
+@breaks("one finite answer per query")
 class WithGradients(Honest):
     trace = Honest.trace.__wrapped__
 
@@ -298,7 +298,7 @@ class WithGradients(Honest):
         return Honest.readout.__wrapped__(self, activation, site)
 
 
-@breaks("one finite answer a query")
+@breaks("one finite answer per query")
 class ReturnsATensor(Honest):
     def trace(self, prompts, **options):
         return super().trace(prompts, **options).predictions
@@ -310,7 +310,7 @@ class Dropout(Honest):
         return nn.functional.dropout(super().attend(stream, examples), 0.1)
 
 
-@breaks("answers come from xs, ys and queries alone")
+@breaks("answers depend only on xs, ys and queries")
 class Peeks(Honest):
     def embed(self, prompts):
         stream = super().embed(prompts)
@@ -318,7 +318,7 @@ class Peeks(Honest):
         return stream
 
 
-@breaks("prompts in either precision are taken")
+@breaks("prompts in single and double precision are accepted")
 class OnlyDoublePrecision(Honest):
     def embed(self, prompts):
         return super().embed(prompts)
@@ -328,7 +328,7 @@ class OnlyDoublePrecision(Honest):
         return super().trace(prompts, **options)
 
 
-@breaks("a trace leaves the prompts as they were")
+@breaks("a trace does not change the prompts")
 class WritesIntoPrompts(Honest):
     def embed(self, prompts):
         stream = super().embed(prompts)
@@ -438,7 +438,7 @@ class ShowsInfinity(Showing):
         return value / 0 if site.kind == "attn_out" else value
 
 
-@breaks("readout takes the activation of any site of path")
+@breaks("readout accepts the activation of any site of path")
 class ReadoutOfOneQuery(Honest):
     def readout(self, activation, site):
         answers = super().readout(activation, site)
@@ -540,7 +540,7 @@ class KeyErrors(Honest):
             raise KeyError(str(error)) from None
 
 
-@breaks("an edit that raises lets its error through")
+@breaks("an edit's error is passed on")
 class Swallows(Honest):
     def trace(self, prompts, *, capture=(), interventions=()):
         self.domain.check(prompts)
@@ -552,7 +552,7 @@ class Swallows(Honest):
             return super().trace(prompts)
 
 
-@breaks("an edit that raises lets its error through")
+@breaks("an edit's error is passed on")
 class Wraps(Honest):
     def trace(self, prompts, **options):
         try:
@@ -563,7 +563,7 @@ class Wraps(Honest):
             raise RuntimeError("the pass failed") from error
 
 
-@breaks("an edit that raises lets its error through")
+@breaks("an edit's error is passed on")
 class LeavesEditsBehind(Honest):
     """What registers hooks, runs, and takes them away, but for the case that running fails."""
 
@@ -584,7 +584,7 @@ class AnotherReadout(Honest):
         return dataclasses.replace(trace, predictions=2 * trace.predictions)
 
 
-@breaks("readout takes the activation of any site of path")
+@breaks("readout accepts the activation of any site of path")
 class ReadoutOfTheLastAlone(Honest):
     def readout(self, activation, site):
         if site != self.path[-1]:
@@ -592,7 +592,7 @@ class ReadoutOfTheLastAlone(Honest):
         return super().readout(activation, site)
 
 
-@breaks("readout takes the activation of any site of path")
+@breaks("readout accepts the activation of any site of path")
 class ReadoutWrites(Honest):
     def readout(self, activation, site):
         answers = super().readout(activation, site)
@@ -600,7 +600,7 @@ class ReadoutWrites(Honest):
         return answers
 
 
-@breaks("every problem inside the domain is taken")
+@breaks("every problem inside the domain is accepted")
 class DomainTooWide(Honest):
     domain = Domain(dims=(3,), examples=range(4, 12))
 
@@ -669,7 +669,7 @@ class ReinitialisedElsewhere(Honest):
         return other
 
 
-@breaks("a subject is after an examination what it was before")
+@breaks("an examination does not change the subject")
 class Reweighs(Honest):
     def reinitialised(self, seed):
         other = type(self)(seed + 1)
@@ -678,14 +678,14 @@ class Reweighs(Honest):
         return other
 
 
-@breaks("a subject is after an examination what it was before")
+@breaks("an examination does not change the subject")
 class LeavesHooks(Honest):
     def trace(self, prompts, **options):
         self.network.register_forward_hook(lambda *_: None)
         return super().trace(prompts, **options)
 
 
-@breaks("a subject is after an examination what it was before")
+@breaks("an examination does not change the subject")
 class ForgetsEvaluationMode(Honest):
     def trace(self, prompts, **options):
         self.network.train(not self.network.training)
@@ -706,7 +706,7 @@ def test_the_sites_at_which_edits_do_nothing_are_named(unchecked):
     subject = EditsTheLastSiteOnly()
     violation = caught(check_subject, subject)
     [fault] = [fault for fault in violation.faults if fault.promise == "an intervention takes effect"]
-    assert fault.observed == (f"a large edit at {subject.path[0]} leaves the predictions as they were",)
+    assert fault.observed == (f"a large edit at {subject.path[0]} does not change the predictions",)
 
 
 def test_all_that_is_broken_is_said_at_once(unchecked):
@@ -876,7 +876,7 @@ BROKEN_ALGORITHMS = {
     "always double": (own(lambda self, p, w, g, k: (w - 0.1 * g).double()), "a state holds weights"),
     "no status": (member(state=lambda self, p, w, k: Counting(status=torch.zeros(()), weights=w)), "a state holds"),
     "always NaN": (own(lambda self, p, w, g, k: w * float("nan")), "well-conditioned prompts end well"),
-    "unknown status": (member(state=unheard_of), "the status tells the truth"),
+    "unknown status": (member(state=unheard_of), "the status is correct"),
     "stops for nothing": (member(state=restless), "well-conditioned prompts end well"),
     "has a memory": (remembers(), "running again gives the same numbers"),
     "batch mean": (own(lambda self, p, w, g, k: w - 0.1 * g.mean(0)), "does not depend on the other prompts"),
@@ -885,13 +885,13 @@ BROKEN_ALGORITHMS = {
         own(lambda self, p, w, g, k: w - (0.1 if w.dtype == torch.float64 else 0.11) * g),
         "single precision agrees with double",
     ),
-    "writes into prompts": (member(init=writes), "a run leaves the prompts as they were"),
+    "writes into prompts": (member(init=writes), "a run does not change the prompts"),
     "not additive": (own(lambda self, p, w, g, k: w - g * g.norm(dim=-1, keepdim=True)), "invariances that it implies"),
     "not homogeneous": (own(lambda self, p, w, g, k: w - g.sign()), "invariances that it implies"),
     "not rotation": (own(lambda self, p, w, g, k: w - g * torch.arange(4)), "invariances that it implies"),
     "not permutation": (own(lambda self, p, w, g, k: w + p.xs[:, 0] * p.ys[:, :1]), "invariances that it implies"),
-    "singular raises": (own(picky), "degenerate prompts raise nothing"),
-    "NaN under another status": (member(state=hidden_nan), "the status tells the truth"),
+    "singular raises": (own(picky), "degenerate prompts raise no exception"),
+    "NaN under another status": (member(state=hidden_nan), "the status is correct"),
 }
 
 
@@ -1021,8 +1021,8 @@ BROKEN_TASKS = {
     "NaN": (lambda: redrawn(lambda task, p, *_: dataclasses.replace(p, ys=p.ys / 0)), "gives n Prompts"),
     "no start": (lambda: drawn(lambda self, n, *, seed: Own().sample(n, seed=seed)), "how a sample is split"),
     "at random": (lambda: noisy(torch.Generator().manual_seed(0)), "the same seed gives the same numbers"),
-    "global generator": (noisy, "sampling leaves the global random generator alone"),
-    "global seed": (lambda: redrawn(globally), "sampling leaves the global random generator alone"),
+    "global generator": (noisy, "sampling does not use the global random generator"),
+    "global seed": (lambda: redrawn(globally), "sampling does not use the global random generator"),
     "seed ignored": (lambda: fixed(seed=0), "seeds, streams and prompts are independent"),
     "stream ignored": (lambda: fixed(stream="sample"), "seeds, streams and prompts are independent"),
     "start ignored": (lambda: fixed(start=0), "numbers do not depend on how a sample is split"),
@@ -1179,15 +1179,18 @@ BROKEN_INSTRUMENTS = {
         "stands beside a control",
     ),
     "a control of no kind": (lambda *args, **options: size(*args, **options, controls=(odd(),)), "beside a control"),
-    "no quantity": (changed(quantity=""), "every measurement says what it is"),
-    "coordinates that are no scalars": (changed(coordinates={"site": TASK}), "every measurement says what it is"),
-    "the same twice": (lambda *args, **options: 2 * size(*args, **options), "no two say the same"),
+    "no quantity": (changed(quantity=""), "every measurement states instrument, quantity, unit and coordinates"),
+    "coordinates that are no scalars": (
+        changed(coordinates={"site": TASK}),
+        "every measurement states instrument, quantity, unit and coordinates",
+    ),
+    "the same twice": (lambda *args, **options: 2 * size(*args, **options), "no two state the same"),
     "a memory": (forgetful, "the same seed gives the same numbers"),
     "the global generator": (unseeded, "the same seed gives the same numbers"),
-    "weights": (heavy, "the subject is afterwards what it was before"),
-    "hooks after an error": (hooked, "an error in the middle comes through"),
-    "errors swallowed": (silencing, "an error in the middle comes through"),
-    "errors wrapped": (wrapping, "an error in the middle comes through"),
+    "weights": (heavy, "the instrument does not change the subject"),
+    "hooks after an error": (hooked, "an error in a trace is passed on"),
+    "errors swallowed": (silencing, "an error in a trace is passed on"),
+    "errors wrapped": (wrapping, "an error in a trace is passed on"),
 }
 
 

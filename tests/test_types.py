@@ -104,7 +104,10 @@ class TestPrompts:
             ({"weights": torch.zeros(4, 3)}, r"weights must have shape \(4, 2\) .* got \(4, 3\)"),
             ({"strata": torch.zeros(3, dtype=torch.int64)}, r"strata must have shape \(4,\) .* got \(3,\)"),
             ({"xs": torch.zeros(4, 3, 2, dtype=torch.int64)}, r"xs must hold floating-point numbers.*got torch\.int64"),
-            ({"ys": torch.zeros(4, 3, dtype=torch.float64)}, r"ys must .* one precision .* torch\.float64 beside"),
+            (
+                {"ys": torch.zeros(4, 3, dtype=torch.float64)},
+                r"ys must .* same precision .* torch\.float64, and xs is torch\.float32",
+            ),
         ],
     )
     def test_refuses_shapes_and_types_that_do_not_go_together(self, changes, message):

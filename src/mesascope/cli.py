@@ -1,4 +1,4 @@
-"""The door of the command line. It opens before anything is loaded that takes seconds, so that Ctrl-C always ends in a line.
+"""Entry point of the command line. It handles signals before slow modules load, so that Ctrl-C always ends with one line.
 
 Exit status: 0 done, 1 failed while working, 2 unusable arguments or input, 130 interrupted.
 """
@@ -14,8 +14,8 @@ from types import FrameType
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status.
 
-    SIGTERM counts as Ctrl-C. The second of them, and any while the package loads, ends the process at once; that is as safe as
-    a kill, since whatever is written is written atomically.
+    SIGTERM counts as Ctrl-C. A second signal, or any signal while the package loads, ends the process at once. This is safe,
+    because all files are written atomically.
     """
     phase = "loading"
 
@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         phase = "running"
 
     try:
-        from mesascope.commands import run  # noqa: PLC0415 (not before signals are heard)
+        from mesascope.commands import run  # noqa: PLC0415 (not before signals are handled)
 
         return run(sys.argv[1:] if arguments is None else list(arguments), begin)
     finally:
-        for number, handler in before.items():  # the command is about to end anyway, and with the status that it has
+        for number, handler in before.items():  # the command is ending, and its status must not change
             signal.signal(number, signal.SIG_IGN if arguments is None else handler)
 
 

@@ -1,4 +1,4 @@
-"""One subject through all the instruments, into a record."""
+"""The examination: measures one subject with all instruments and returns a record."""
 
 import contextlib
 import functools
@@ -40,16 +40,16 @@ from mesascope.types import (
 )
 
 IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
-"""Prompts in each half that the verdict rests on."""
+"""Number of prompts in each of the two halves that the verdict rests on."""
 EDITED = 8
-"""Prompts on which it is tried whether edits act."""
+"""Number of prompts on which it is tested whether edits have an effect."""
 KNOWN = 60
-"""Prompts on which the identifier judges the hand-built networks."""
+"""Number of prompts on which the identifier judges the hand-built networks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identified:
-    """The verdict, and how long it took."""
+    """The verdict, and the seconds it took."""
 
     verdict: Verdict
     seconds: float
@@ -57,7 +57,7 @@ class Identified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """Controls that came out as they must, or not."""
+    """Controls, each with whether it gave its known answer."""
 
     rows: tuple[Mapping[str, Scalar], ...]
     seconds: float
@@ -73,7 +73,7 @@ def examine(
     engine: Engine | None = None,
     progress: bool = False,
 ) -> Record:
-    """Everything about one subject: the verdict, and every instrument with its controls.
+    """Examine one subject: the verdict, and every instrument with its controls.
 
     An instrument that does not apply is skipped, with the reason in the record.
 
@@ -81,14 +81,14 @@ def examine(
         subject: any object that satisfies the subject protocol.
         task: its training distribution.
         profile: ``smoke`` (seconds), ``laptop`` (under a minute for a small model) or ``full``.
-        seed: of all prompts, resampling and untrained controls.
-        journal: a directory that keeps each finished instrument, so that an examination that was cut off goes on there.
-        engine: where the instruments run, as `mesascope.plans` has them; in this process by default.
+        seed: the seed of all prompts, resampling and untrained controls.
+        journal: a directory that keeps the result of each finished instrument, so that an interrupted examination resumes.
+        engine: an engine of `mesascope.plans`, which runs the instruments; by default in this process.
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: something that is no task, an unknown profile, a task outside the subject's domain, or a
-            journal directory that is not ours or holds parts of another run.
+        ValueError: not a task, an unknown profile, a task outside the subject's domain, or a journal directory that
+            mesascope did not make or that holds parts of another run.
     """
     check_keeps_task(task)
     if profile not in IDENTIFIED:
@@ -152,7 +152,7 @@ def examination(subject: Subject, task: Task, profile: Profile, seed: int) -> Pl
 
 
 def describe(subject: Subject) -> dict[str, object]:
-    """What a subject is, for the record."""
+    """A description of a subject, for the record."""
     return {
         "name": subject.name,
         "kind": type(subject).__name__,
@@ -170,7 +170,7 @@ def _identify(subject: Subject, task: Task, profile: Profile, seed: int, say: Sa
 
 
 def _measure(place: int, subject: Subject, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
-    """One instrument of `EXAMINED`, by its place (its functions are no data that another process could be sent)."""
+    """Run one instrument of `EXAMINED`, given by its index, because its functions cannot be sent to another process."""
     instrument, began = EXAMINED[place], time.perf_counter()
     try:
         found = instrument.measure(subject, task, seed=seed, **instrument.sizes[profile])
@@ -184,7 +184,7 @@ def _measure(place: int, subject: Subject, task: Task, profile: Profile, seed: i
 
 
 def _curves(verdict: Verdict, layers: int, most: int = 4) -> dict[str, torch.Tensor]:
-    """Responses of the fixed-coefficient candidates as fitted for the deciding answer, and least squares."""
+    """Responses of the fixed-coefficient candidates, as fitted for the deciding answer, and of least squares."""
     answer: Answer = (verdict.discriminating or verdict.training).path
     families = {family.name: family for family in FAMILIES if family.spectral}
     curves: dict[str, torch.Tensor] = {}
@@ -199,7 +199,7 @@ def _curves(verdict: Verdict, layers: int, most: int = 4) -> dict[str, torch.Ten
 
 
 def _checks(measurements: list[Measurement]) -> list[dict[str, Scalar]]:
-    """Did the controls with an exact expectation meet it? Degenerate cases are left out, and the row says why."""
+    """Check the controls that have an exact expectation. Degenerate cases are left out, and the row says why."""
     rows: list[dict[str, Scalar]] = []
     for instrument, expected in ((i, e) for i in INSTRUMENTS for e in i.expected):
         seen = [
@@ -227,7 +227,7 @@ def _checks(measurements: list[Measurement]) -> list[dict[str, Scalar]]:
 
 
 def _edits(subject: Subject, task: Task, seed: int) -> dict[str, Scalar]:
-    """Does the subject act on what is put into it? Patching, ablation and the causal test rest on that."""
+    """Check that edits at the subject's sites change its answers: patching, ablation and the causal test rest on this."""
     inert = inert_sites(subject, task.sample(EDITED, seed=seed, stream="edits"), seed=seed)
     return {
         "instrument": "subject",
@@ -240,7 +240,7 @@ def _edits(subject: Subject, task: Task, seed: int) -> dict[str, Scalar]:
 
 
 def _known_subjects(seed: int, say: Say) -> Checked:
-    """The identifier on two hand-built networks whose algorithm is known, in this very run, with few prompts."""
+    """Run the identifier in this run on two hand-built networks whose algorithm is known, with few prompts."""
     began, rows = time.perf_counter(), []
     for built in (gradient_descent(layers=4), conjugate_gradient(iterations=3)):
         (verdict,) = identify_path(

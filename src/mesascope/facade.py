@@ -1,4 +1,4 @@
-"""What ``import mesascope`` offers: joins the rooms for users, holds no logic."""
+"""The public names of ``import mesascope``: joins the rooms of the package for users, and holds no logic."""
 
 from pathlib import Path
 
@@ -43,14 +43,14 @@ def save(record: Record | Findings | StudyResult, directory: Path | str) -> Path
         The directory.
 
     Raises:
-        ValueError: the directory holds something else, or somebody else is writing there.
+        ValueError: the directory holds something else, or another process is writing there.
         OSError: the disk is full or not writable; nothing is left half written.
     """
     document, page = to_json(record), report.page(record)
     with claim(directory, _HOLDS[type(record)]) as out:
         write_json(out / "record.json", document)
         write_text(out / "report.html", page)
-        discard(out)  # what the run kept to go on after an interruption
+        discard(out)  # the parts that the run kept in case of an interruption
     return out
 
 

@@ -5,17 +5,18 @@ import hashlib
 import torch
 
 _WORDS = 624
-"""Of 32 bits: the state of torch's CPU generator, the Mersenne Twister MT19937."""
+"""Number of 32-bit words in the state of torch's CPU generator, the Mersenne Twister MT19937."""
 _STATE = slice(24, 24 + 8 * _WORDS)
-"""Where these words stand in what `torch.Generator.get_state` returns, each in eight bytes."""
+"""Where these words are in the bytes that `torch.Generator.get_state` returns. Each word takes eight bytes."""
 
 
 def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
-    """A CPU generator that depends on nothing but its three arguments.
+    """A CPU generator that depends only on its three arguments.
 
-    Numbers are drawn on the CPU also when the work is done elsewhere, so that a seed means the same on every device.
+    Numbers are drawn on the CPU even when the computation runs on another device, so that a seed gives the same numbers on
+    every device.
 
-    `torch.Generator.manual_seed` keeps 32 bits of a seed, so that among a few hundred thousand streams some would be equal
+    `torch.Generator.manual_seed` keeps only 32 bits of a seed, so that some of a few hundred thousand streams would be equal
     bit for bit. Here the whole state comes from a hash of the arguments.
 
     Args:

@@ -83,7 +83,7 @@ def test_the_response_takes_a_coefficient_an_eigenvalue():
 
 @pytest.mark.parametrize("value", [0.0, -0.1, math.inf, math.nan])
 def test_a_step_size_is_a_finite_number_above_0(value):
-    with pytest.raises(ValueError, match=f"step_size must be a finite number above 0; got {value!r}. Take it below 2"):
+    with pytest.raises(ValueError, match=f"step_size must be a finite number above 0; got {value!r}. Pass less than 2"):
         GDPlusPlus(step_size=value)
     with pytest.raises(ValueError, match="step_size must be a finite number above 0; got tensor"):
         GDPlusPlus(step_size=torch.tensor([[0.1], [value]]))

@@ -129,7 +129,7 @@ def test_another_panel_is_not_taken_for_this_one(whole, verdicts, monkeypatch, t
     monkeypatch.setattr(calibrate, "_judge", judge)
     with pytest.raises(KeyboardInterrupt):
         found_by(journal=tmp_path / "out")
-    with pytest.raises(ValueError, match=r"it holds those of another, .*: 'calibrate, panel seed 10, profile smoke'"):
+    with pytest.raises(ValueError, match=r"it holds parts of another, .*: 'calibrate, panel seed 10, profile smoke'"):
         ms.calibrate(panel_seed=SEED + 1, profile="smoke", journal=tmp_path / "out", engine=Here())
 
 
@@ -182,7 +182,7 @@ def test_the_page_shows_the_matrix(whole, tmp_path):
 def test_arguments_must_make_sense(tiny, unchecked, tmp_path):
     with pytest.raises(ValueError, match="profile must be one of smoke.*; got 'quick'"):
         ms.calibrate(profile="quick")
-    with pytest.raises(ValueError, match="panel_seed must be 0 or more; got -1. 4 is the panel that ships"):
+    with pytest.raises(ValueError, match="panel_seed must be 0 or more; got -1. 4 is the default panel"):
         ms.calibrate(panel_seed=-1, profile="smoke")
     (tmp_path / "thesis.tex").write_text("chapter 1")
     with pytest.raises(ValueError, match="holds other files"):

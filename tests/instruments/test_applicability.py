@@ -36,8 +36,8 @@ class Plain:
 
 OTHERS = {
     "a part of one": (Mute(), "got a Mute without queries, sample"),
-    "no dataclass": (Plain(), "got a Plain that is no dataclass"),
-    "a class": (LinearRegression, "got the class LinearRegression in place of an object of it"),
+    "no dataclass": (Plain(), "got a Plain that is not a dataclass"),
+    "a class": (LinearRegression, "got the class LinearRegression instead of an instance of it"),
     "nothing": (None, "got a NoneType without dim, examples, queries, sample"),
     "prompts": (LinearRegression().sample(4, seed=0), "got a Prompts without sample"),
 }
@@ -47,7 +47,7 @@ OTHERS = {
 @pytest.mark.parametrize("verb", [ms.identify, ms.examine, identify_path], ids=lambda verb: verb.__name__)
 def test_what_keeps_no_protocol_is_refused_in_one_line(verb, name, unchecked):
     task, words = OTHERS[name]
-    with pytest.raises(ValueError, match=f"^task must keep the protocol mesascope.types.Task; {words}") as e:
+    with pytest.raises(ValueError, match=f"^task must satisfy the protocol mesascope.types.Task; {words}") as e:
         verb(gradient_descent(layers=2), task)
     assert "\n" not in str(e.value)
 

@@ -172,7 +172,7 @@ def test_a_network_is_trained_on_it_and_loaded_again(tmp_path):
 
 
 def test_what_is_no_task_cannot_be_trained_on(unchecked):
-    with pytest.raises(ValueError, match="task must keep the protocol"):
+    with pytest.raises(ValueError, match="task must satisfy the protocol"):
         TrainingSpec(name="none", task=None)
 
 

@@ -210,7 +210,7 @@ def test_a_layout_that_is_not_the_subjects_is_told(case, unchecked):
         def layout(self, examples, queries):
             return BROKEN[case](examples, queries)
 
-    with pytest.raises(Violation, match="says where inputs, labels and queries stand"):
+    with pytest.raises(Violation, match="gives the positions of inputs, labels and queries"):
         check_subject(Wrong())
 
 

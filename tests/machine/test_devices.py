@@ -9,7 +9,7 @@ from mesascope.machine.devices import check_device, set_threads
 @pytest.mark.parametrize("device", ["nonsense", "hpu", "meta", "cuda:99", "cpu:x", "vulkan", "privateuseone", ""])
 def test_a_device_that_cannot_compute(device: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"--device must be one that this machine has; got '{device}' \(.*Pass 'cpu'\."
+        ValueError, match=rf"--device must be a device that this machine has; got '{device}' \(.*Pass 'cpu'\."
     ):
         check_device(device, "--device")
     check_device("cpu")

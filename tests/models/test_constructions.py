@@ -392,7 +392,7 @@ def test_what_a_network_cannot_be_asked_is_refused() -> None:
         ValueError, match=r"site must be in the residual stream to be read out; got blocks\.0\.hook_attn"
     ):
         construction.readout(torch.zeros(1, 1, 6), Site(layer=0, kind="attn_out"))
-    with pytest.raises(ValueError, match=r"as wide as the residual stream .*got 3 channels\. Pass what trace captured"):
+    with pytest.raises(ValueError, match=r"as wide as the residual stream .*got 3 channels\. Pass an activation that"):
         conjugate_gradient().readout(torch.zeros(1, 1, 3), Site(layer=0, kind="resid_post"))
     cut = Intervention(site=construction.path[0], edit=lambda stream: stream[..., 1:])
     with pytest.raises(ValueError, match=r"must keep the shape"):

@@ -38,7 +38,10 @@ BAD: list[tuple[Callable[[], Construction], str]] = [
     (lambda: c.spaced_gradient_descent(every=0), r"every must be a whole number of at least 1; got 0"),
     (lambda: c.spaced_gradient_descent(steps=600, every=2), r"layers times every must be at most 1000; got 1200"),
     (lambda: padded(c.gradient_descent(), before=-1), r"before must be a whole number of at least 0; got -1"),
-    (lambda: padded(c.gradient_descent(layers=900), after=200), r"layers, before and after too, must be at most 1000; got 1100"),
+    (
+        lambda: padded(c.gradient_descent(layers=900), after=200),
+        r"layers, including before and after, must be at most 1000; got 1100",
+    ),
     (lambda: c.kernel_gradient_descent(temperature=0.0), r"temperature must be a finite number above 0; got 0\.0"),
     (lambda: c.kernel_gradient_descent(normalised=2), r"normalised must be 0 or 1; got 2"),
 ]  # fmt: skip

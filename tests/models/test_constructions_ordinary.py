@@ -64,8 +64,11 @@ def test_a_changed_weight_changes_the_answers() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (conjugate_gradient, r"construction must be attention alone; conjugate-gradient also has two divisions"),
-        (kernel_gradient_descent, r"construction must see all examples, score linearly .*kernel-gradient-descent does"),
+        (conjugate_gradient, r"construction must have only attention; conjugate-gradient also has two divisions"),
+        (
+            kernel_gradient_descent,
+            r"construction must see all examples, have linear scores .*kernel-gradient-descent does",
+        ),
     ],
 )
 def test_what_no_transformer_can_run_is_refused(make: Callable[[], Construction], message: str) -> None:

@@ -169,7 +169,7 @@ def test_its_path_is_still_named(name: str, depth: str) -> None:
         ),
         (
             lambda p: as_transformer(several_outputs(c.gradient_descent(), 2), 4, 12),
-            r"construction must see all examples, score linearly and start from x, the label",
+            r"construction must see all examples, have linear scores and start from x, the label",
         ),
     ],
 )

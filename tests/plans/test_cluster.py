@@ -82,7 +82,7 @@ def test_twenty_measures_survive_the_death_of_a_worker(cluster, tmp_path):
 
 def test_work_that_kills_its_workers_is_named_and_the_rest_completes(cluster, tmp_path):
     plan = plan_of(fatal, *(functools.partial(brief, i) for i in range(3)))
-    with pytest.raises(PlanFailed, match=r"1 of 4 pieces of work ended every worker .*: work 0\."):
+    with pytest.raises(PlanFailed, match=r"1 of 4 work items killed every worker .*: work 0\."):
         execute(plan, Journal(tmp_path), engine=Cluster(scheduler=cluster.scheduler_address))
     assert len([path for path in (tmp_path / "parts").glob("*.json") if len(path.stem) == 64]) == 3
 
@@ -99,6 +99,6 @@ def test_a_worker_with_another_version_is_refused(cluster, monkeypatch):
     older = {**here, "versions": {**here["versions"], "torch": "1.0"}}
     monkeypatch.setattr(module, "provenance", lambda: older)
     with pytest.raises(
-        ValueError, match=r"worker tcp://.* has torch 2.*, and here it is 1\.0\. Start the workers from this"
+        ValueError, match=r"worker tcp://.* has torch 2.*, and this process has 1\.0\. Start the workers from this"
     ):
         Cluster(scheduler=cluster.scheduler_address).check()

@@ -89,7 +89,9 @@ def test_parts_of_another_plan_are_refused_and_left_alone(workers, tmp_path):
     square = functools.partial(workers.square, 2.0)
     execute(plan(workers, square, words="examine a"), Journal(tmp_path))
     before = {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
-    with pytest.raises(ValueError, match=r"must hold parts of this run \(examine b\) or none; .* 'examine a'\. Finish"):
+    with pytest.raises(
+        ValueError, match=r"must be empty or hold parts of this run \(examine b\); .* 'examine a'\. Finish"
+    ):
         execute(plan(workers, square, square, words="examine b"), Journal(tmp_path))
     assert {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()} == before
     discard(tmp_path)
@@ -104,7 +106,7 @@ def test_a_damaged_part_is_made_again(workers, tmp_path, caplog):
     assert json.loads(part.read_text())["name"] == "work 0"
     part.write_text(part.read_text()[:-20])
     assert values(execute(square, Journal(tmp_path))) == [4.0]
-    assert "It is made again" in caplog.text
+    assert "It is computed again" in caplog.text
 
 
 def test_a_worker_that_is_killed_takes_nothing_with_it(workers, tmp_path):
@@ -117,7 +119,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(workers, tmp_path):
 def test_work_that_kills_three_workers_is_named_and_the_rest_completes(workers, tmp_path):
     runs = [functools.partial(workers.fatal, tmp_path, 99), *[functools.partial(workers.square, 3.0)] * 3]
     dying = plan(workers, *runs)
-    with pytest.raises(PlanFailed, match=r"1 of 4 pieces of work ended every worker .*: work 0\. All others are done"):
+    with pytest.raises(PlanFailed, match=r"1 of 4 work items killed every worker .*: work 0\. All others are done"):
         execute(dying, Journal(tmp_path / "out"), engine=Processes(workers=2))
     assert len((tmp_path / "deaths").read_text().split()) == 3
     assert len([path for path in (tmp_path / "out/parts").glob("*.json") if len(path.stem) == 64]) == 3
@@ -137,7 +139,7 @@ def test_an_error_ends_the_run_and_names_its_work(engine, workers, tmp_path):
 
 def test_names_must_differ(workers):
     work = Work(name="a", key=1, result=workers.Number, run=workers.wrong)
-    with pytest.raises(ValueError, match="names of a plan's works must differ; 'a' is there more than once"):
+    with pytest.raises(ValueError, match="names of a plan's works must differ; 'a' occurs more than once"):
         Plan(words="twice", works=(work, work))
 
 

@@ -100,17 +100,17 @@ DAMAGE = {
         lambda s: edit(s, schema_version=1),
         r"schema_version 1; this version of mesascope reads 2\. Train",
     ),
-    "no hash": (lambda s: edit(s, sha256=None), "lacks sha256, or holds something else"),
-    "wrong kinds": (lambda s: edit(s, step="2", extra=[]), "lacks step, extra, or holds something else"),
-    "one field too many": (lambda s: edit(s, colour=1), "has a field 'colour', which no checkpoint has"),
-    "elsewhere": (lambda s: edit(s, tensors="../../secret"), r"its tensors are those of '\.\./\.\./secret', not of"),
-    "no name": (lambda s: edit(s, tensors=3), "lacks tensors, or holds something else"),
+    "no hash": (lambda s: edit(s, sha256=None), "lacks sha256, or has a value of the wrong type"),
+    "wrong kinds": (lambda s: edit(s, step="2", extra=[]), "lacks step, extra, or has a value of the wrong type"),
+    "one field too many": (lambda s: edit(s, colour=1), "has a field 'colour', which is not a field of checkpoints"),
+    "elsewhere": (lambda s: edit(s, tensors="../../secret"), r"its tensors are in '\.\./\.\./secret', not in"),
+    "no name": (lambda s: edit(s, tensors=3), "lacks tensors, or has a value of the wrong type"),
     "no seal": (unsealed, r"step-00000004\.json has no content_sha256"),
     "another spec": (lambda s: by_hand(s, '"name": "x"', '"name": "y"'), "was changed after it was written"),
     "another setting": (lambda s: by_hand(s, "0.1", "0.2"), "was changed after it was written"),
     "another's files": (
         lambda s: under_the_name_of(s, checkpoints.stem(s.parent, 1)),
-        r"step-00000004\.json is named after another step than its own: it is the checkpoint of step 1\.",
+        r"step-00000004\.json has the wrong step in its name: it is the checkpoint of step 1\.",
     ),
     "another's tensors": (
         lambda s: under_the_name_of(s, checkpoints.stem(s.parent, 1), files=(".safetensors",)),
@@ -118,7 +118,7 @@ DAMAGE = {
     ),
     "another's tensors named": (
         lambda s: edit(s, tensors="step-00000001.safetensors"),
-        r"its tensors are those of 'step-00000001\.safetensors', not of 'step-00000004\.safetensors'\. Give both files",
+        r"its tensors are in 'step-00000001\.safetensors', not in 'step-00000004\.safetensors'\. Give both files",
     ),
 }
 
@@ -137,16 +137,16 @@ def test_damage_is_recognised_and_the_previous_one_used_with_a_message(
     if case != "no JSON":  # then nothing speaks of a step 4
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
         assert "step-00000004" in caplog.text
-        assert "Looking for one before it" in caplog.text
+        assert "Looking for an earlier one" in caplog.text
 
 
 def test_a_late_checkpoint_under_an_early_name_is_noticed(run: Path) -> None:
     """Both files renamed, the JSON telling its own step: neither order nor hash would show it."""
     under_the_name_of(checkpoints.stem(run, 1), checkpoints.stem(run, 4))
-    with pytest.raises(Damaged, match=r"step-00000001\.json is named after another step .* of step 4"):
+    with pytest.raises(Damaged, match=r"step-00000001\.json has the wrong step in its name.* of step 4"):
         checkpoints.read(checkpoints.stem(run, 1))
     under_the_name_of(run / "two-layer-step-256", checkpoints.stem(run, 4))
-    with pytest.raises(Damaged, match=r"two-layer-step-256\.json is named after another step"):
+    with pytest.raises(Damaged, match=r"two-layer-step-256\.json has the wrong step in its name"):
         checkpoints.read(run / "two-layer-step-256")
     under_the_name_of(run / "model", checkpoints.stem(run, 4))
     with pytest.raises(Damaged, match=r"model\.json was written under another name"):
@@ -178,7 +178,7 @@ def test_stripping_something_damaged_says_so_and_leaves_it(run: Path, caplog: py
     before = path.read_bytes()
     checkpoints.strip(checkpoints.stem(run, 4))
     assert path.read_bytes() == before
-    assert "It is left as it is" in caplog.text
+    assert "It is left unchanged" in caplog.text
 
 
 class Killed(BaseException):

@@ -213,7 +213,7 @@ def test_a_file_is_named_with_the_field(tmp_path: Path) -> None:
     (tmp_path / "task.json").write_text('{"dim": 0}')
     with pytest.raises(ValueError, match=r"task\.json: task: dim must be a whole number of at least 1; got 0"):
         from_file(LinearRegression, tmp_path / "task.json", "task")
-    with pytest.raises(ValueError, match=r"task must be a JSON file; .*none\.json is none"):
+    with pytest.raises(ValueError, match=r"task must be a JSON file; .*none\.json is not a file"):
         from_file(LinearRegression, tmp_path / "none.json", "task")
 
 
@@ -222,7 +222,7 @@ def test_a_document_of_ours_may_be_read_and_a_changed_one_not(tmp_path: Path) ->
     write_json(path, to_json(SPECS["two-layer"]))
     assert from_file(TrainingSpec, path) == SPECS["two-layer"]
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
-    with pytest.raises(ValueError, match=r"was changed after .* If the change is yours, take that field out"):
+    with pytest.raises(ValueError, match=r"was changed after .* If you changed the file, delete that field"):
         from_file(TrainingSpec, path)
 
 

@@ -73,7 +73,7 @@ def test_foreign_directories_are_refused_and_left_alone(tmp_path: Path) -> None:
             check(path, RUN)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     refused(tmp_path / "dangling", r"out must be a directory; .*dangling is a link to nothing")
-    refused(tmp_path / ("x" * 300), r"out must be a name that can be; .*x…x+ is too long")
+    refused(tmp_path / ("x" * 300), r"out must be a possible file name; .*x…x+ is too long")
     with pytest.raises(ValueError, match="too long"), claim(tmp_path / "new" / ("x" * 300), RUN):
         pass
     assert everything(tmp_path) == ["dangling", "theirs", "theirs/thesis.tex"]
@@ -105,7 +105,7 @@ PLANTED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "a link to a file": (lambda at, theirs: at.symlink_to(theirs / "thesis.tex"), "is a link"),
     "a link to a directory": (lambda at, theirs: at.symlink_to(theirs), "is a link"),
     "a hard link": (lambda at, theirs: at.hardlink_to(theirs / "thesis.tex"), "has a second name elsewhere"),
-    "a pipe": (lambda at, theirs: os.mkfifo(at), "is no file"),
+    "a pipe": (lambda at, theirs: os.mkfifo(at), "is not a file"),
 }
 
 

@@ -39,11 +39,11 @@ def test_a_resumed_run_keeps_the_lines_that_are_whole(log: Path, caplog: pytest.
     assert steps(log) == [1, 3, 4]
     said = [record.getMessage() for record in caplog.records]
     assert [message.split(" ")[2].rstrip(",") for message in said[:3]] == ["2", "6", "7"]
-    assert all(message.endswith("The line is left out.") for message in said[:3])
-    assert "ends in a line that is not whole" in said[3]
+    assert all(message.endswith("The line is dropped.") for message in said[:3])
+    assert "ends in an incomplete line" in said[3]
 
 
 def test_a_last_line_that_was_cut_off_is_passed_over_and_said(log: Path, caplog: pytest.LogCaptureFixture) -> None:
     log.write_bytes(log.read_bytes()[:-20])
     assert steps(log) == [1, 2, 3, 4]
-    assert "ends in a line that is not whole, as a killed run leaves it" in caplog.text
+    assert "ends in an incomplete line, as a killed run leaves it" in caplog.text

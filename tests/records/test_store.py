@@ -142,7 +142,7 @@ def test_damaged_tensors(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer, for ever
     for what in (tmp_path, tmp_path / "pipe"):
         for read in (read_tensors, read_json, read_sealed):
-            with pytest.raises(Damaged, match="is no file"):
+            with pytest.raises(Damaged, match="is not a file"):
                 read(what)
     digest = write_tensors(path, {"a": torch.ones(100)})
     whole = path.read_bytes()
@@ -168,7 +168,7 @@ def test_tensors_that_do_not_fit_are_not_damaged(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_tensors_in_what_is_no_file(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "a.safetensors")  # a pipe would be waited for
-    with pytest.raises(Damaged, match=r"a\.safetensors is no file"):
+    with pytest.raises(Damaged, match=r"a\.safetensors is not a file"):
         read_tensors(tmp_path / "a.safetensors", "0" * 64)
 
 

@@ -150,7 +150,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     said, complained = process.communicate(timeout=60)
     assert (process.returncode, complained) == (130, "")
     step = checkpoints.steps(out / "checkpoints")[-1]
-    assert said.strip() == f"stopped after step {step}; go on with --resume --out {out}"
+    assert said.strip() == f"stopped after step {step}; continue with --resume --out {out}"
     found = checkpoints.latest(out / "checkpoints", resumable=True)
     assert found is not None
     assert found.step == step
@@ -220,7 +220,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_bits_are_the_same(
     path.write_bytes(path.read_bytes()[:-7])
     train(tiny, out, resume=True, progress=False)
     assert "step-00000040" in caplog.text
-    assert "Looking for one before it" in caplog.text
+    assert "Looking for an earlier one" in caplog.text
     ends_alike(out)
 
 
@@ -358,7 +358,7 @@ def test_a_run_of_another_spec_is_refused_and_left_alone(tiny: TrainingSpec, uni
     for resume in (True, False):
         with pytest.raises(ValueError, match=r"out must be new, or a run of the same spec; .* Choose another\."):
             train(replace(tiny, seed=1), uninterrupted, resume=resume, progress=False)
-    with pytest.raises(ValueError, match=r"out must be new; .* holds this very run\. Pass --resume to go on"):
+    with pytest.raises(ValueError, match=r"out must be new; .* holds this same run\. Pass --resume to continue it"):
         train(tiny, uninterrupted, progress=False)
     assert sorted((p, p.stat().st_mtime_ns) for p in uninterrupted.rglob("*")) == before
 
@@ -374,7 +374,7 @@ def test_the_spec_inside_the_checkpoints_is_the_runs(
     if not ended:
         (out / "model.json").unlink()
     where = "model" if ended else "checkpoints"
-    message = rf"run/{where}\S* is of another one, where learning_rate is 0\.01 and not 0\.5\. Choose another\."
+    message = rf"run/{where}\S* is of another spec, where learning_rate is 0\.01 and not 0\.5\. Choose another\."
     with pytest.raises(ValueError, match=message):
         train(replace(tiny, learning_rate=0.5), out, resume=True, progress=False)
     assert not (out / "spec.json").exists()
@@ -389,7 +389,7 @@ def test_a_spec_of_the_run_that_was_changed_by_hand_is_refused(
     text = (out / "spec.json").read_text()
     (out / "spec.json").write_text(text.replace('"learning_rate": 0.01', '"learning_rate": 0.5'))
     with pytest.raises(
-        ValueError, match=r"spec\.json is damaged, or was changed after .* Move it away: --resume then goes"
+        ValueError, match=r"spec\.json is damaged, or was changed after .* Move it away: --resume then uses"
     ):
         train(replace(tiny, learning_rate=0.5), out, resume=True, progress=False)
 
@@ -398,7 +398,7 @@ def test_a_directory_without_its_spec_is_no_new_one(tiny: TrainingSpec, uninterr
     out = tmp_path / "run"
     shutil.copytree(uninterrupted, out)
     (out / "spec.json").unlink()
-    with pytest.raises(ValueError, match=r"out must be new; .* holds this very run\. Pass --resume to go on"):
+    with pytest.raises(ValueError, match=r"out must be new; .* holds this same run\. Pass --resume to continue it"):
         train(tiny, out, progress=False)
 
 
@@ -410,7 +410,7 @@ def test_a_foreign_directory_and_an_unknown_device_are_refused_and_nothing_is_wr
         train(tiny, tmp_path, progress=False)
     for device in ("quantum", *(() if torch.cuda.is_available() else ("cuda",))):
         with pytest.raises(
-            ValueError, match=rf"device must be one that this machine has; got '{device}' .*Pass 'cpu'\."
+            ValueError, match=rf"device must be a device that this machine has; got '{device}' .*Pass 'cpu'\."
         ):
             train(tiny, tmp_path / "run", device=device, progress=False)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
@@ -431,7 +431,7 @@ def test_a_run_without_a_checkpoint_yields_to_another_spec_and_its_lines_go(
 
 def test_of_several_seeds_all_directories_are_looked_at_before_one_trains(tiny: TrainingSpec, tmp_path: Path) -> None:
     train(replace(tiny, seed=2), tmp_path / "runs" / "seed-2", progress=False)
-    with pytest.raises(ValueError, match=r"seed-2 holds this very run"):
+    with pytest.raises(ValueError, match=r"seed-2 holds this same run"):
         train_many(tiny, [1, 2], tmp_path / "runs", progress=False)
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["seed-2"]
 
@@ -443,5 +443,5 @@ def test_another_number_of_threads_is_noted(
     torch.set_num_threads(2)
     with caplog.at_level(logging.WARNING):
         train(tiny, tmp_path / "run", resume=True, progress=False)
-    assert "began with 1 threads and goes on with 2" in caplog.text
+    assert "began with 1 threads and continues with 2" in caplog.text
     assert "Pass --threads 1" in caplog.text

@@ -284,7 +284,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text": (lambda path: path.write_text("hello world"), r"must be a \.pt file as torch\.save writes it"),
     "source code": (
         lambda path: path.write_text("import torch"),
-        r"state\.pt cannot be read \(Unsupported operand 105\)\. Fetch it again",
+        r"state\.pt cannot be read \(Unsupported operand 105\)\. Download it again",
     ),
     "truncated": (cut(0.5), r"cannot be read \(RuntimeError"),
     "nearly whole": (cut(0.999), r"cannot be read"),
@@ -297,7 +297,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a tensor": (lambda path: torch.save(torch.ones(2), path), r"must hold a state dict; .* holds a Tensor"),
     "a list": (lambda path: torch.save([1], path), r"must hold a state dict; .* holds a list"),
     "nothing": (lambda path: torch.save({}, path), r"GPT-2 of Garg et al.* holds nothing"),
-    "foreign": (broken(lambda w: {"fc.weight": torch.ones(2)}), r"GPT-2 of Garg et al.*holds fc\.weight\. Bring"),
+    "foreign": (broken(lambda w: {"fc.weight": torch.ones(2)}), r"GPT-2 of Garg et al.*holds fc\.weight\. Load"),
     "foreign inside": (broken(lambda w: {"model_state_dict": 3}), r"GPT-2 of Garg et al.*holds 3\."),
     "no positions": (
         broken(lambda w: w.__delitem__("_backbone.wpe.weight")),
@@ -395,7 +395,9 @@ def test_a_file_whose_weights_were_damaged_on_the_way_is_refused(tmp_path: Path)
     whole = bytearray(path.read_bytes())
     whole[whole.index(model._read_in.weight.detach().numpy().tobytes()) + 3] ^= 1
     path.write_bytes(whole)
-    with pytest.raises(ValueError, match=r"checkpoint must be whole; in .*state\.pt, '.*/data/\d+' is damaged\. Fetch"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint must be whole; in .*state\.pt, '.*/data/\d+' is damaged\. Download"
+    ):
         convert(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -456,7 +458,7 @@ def test_what_is_wrapped_around_the_weights_is_taken_off_and_said(tmp_path: Path
 UNKNOWN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a prefix": (
         renamed(lambda n: f"net.{n}"),
-        r"the names begin with 'net\.', which is not known here\. Save them without it: .*removeprefix\('net\.'\)",
+        r"the names begin with 'net\.', which is an unknown prefix\. Save them without it: .*removeprefix\('net\.'\)",
     ),
     "a prefix inside": (
         lambda w: {"state_dict": renamed(lambda n: f"student.model.{n}")(w)}, r"begin with 'student\.model\.'"),
@@ -471,7 +473,7 @@ UNKNOWN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "another model beside it": (
         lambda w: w | renamed(lambda n: f"ema.{n}")(w), r"also has ema\._read_in\.weight, .* more\. Save the state dict w"),
-    "itself": (lambda w: (whole := {"a": 1}, whole.update(model=whole))[0], r"holds a, model\. Bring"),
+    "itself": (lambda w: (whole := {"a": 1}, whole.update(model=whole))[0], r"holds a, model\. Load"),
 }  # fmt: skip
 
 
@@ -586,7 +588,7 @@ def test_a_model_of_another_task_is_converted_and_examined_on_a_task_that_is_giv
     assert "which is no linear regression of ours. Say on which one to examine it, with --task" in caplog.text
     assert_same_answers(model, str(out), 6)
     with pytest.raises(
-        ValueError, match=r"was trained on .*, which is no linear regression of ours\. Say on which one"
+        ValueError, match=r"was trained on .*, which is not a linear regression of mesascope\. State the task"
     ):
         ms.zoo.default_task(ms.load(str(out)))
 
@@ -616,7 +618,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
     "of other weights": (
         lambda c: c.replace("n_layer: 3", "n_layer: 12"), r"says layers 12, and they have 3\. Put the right one there"),
     "of another length": (lambda c: c.replace("n_positions: 8", "n_positions: 101"), r"says positions 101, and they have 8"),
-    "of another kind": (lambda c: c.replace("gpt2", "relu_attn"), r"family must be gpt2 .*says 'relu_attn'\. Bring it"),
+    "of another kind": (lambda c: c.replace("gpt2", "relu_attn"), r"family must be gpt2 .*says 'relu_attn'\. Load it"),
     "without heads": (lambda c: c.replace("n_head: 4", "n_heads: 4"), r"n_head in .* must be a whole number .*got None"),
     "heads that are none": (lambda c: c.replace("n_head: 4", "n_head: four"), r"n_head in .*config\.yaml must .*got 'four'"),
     "heads that do not divide": (lambda c: c.replace("n_head: 4", "n_head: 5"), r"width must be a multiple of heads"),
@@ -624,7 +626,7 @@ CONFIGS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
     "no model": (lambda c: c.replace("model:", "net:"), r"must have a mapping 'model'; got None"),
     "a list": (lambda c: "[1]", r"must hold a mapping with model and training; it holds a list"),
     "nothing": (lambda c: "", r"must hold a mapping with model and training; it holds a NoneType"),
-    "no YAML": (lambda c: c + "  - {", r"config\.yaml, line \d+, must be YAML of plain values; .*Mend it, or move it away"),
+    "no YAML": (lambda c: c + "  - {", r"config\.yaml, line \d+, must be YAML of plain values; .*Correct it, or move it away"),
     "code": (
         lambda c: c + "evil: !!python/object/apply:os.system ['touch ran']\n",
         r"config\.yaml, line \d+, must be YAML of plain values; could not determine a constructor",
@@ -633,8 +635,8 @@ CONFIGS: dict[str, tuple[Callable[[str], str | bytes], str]] = {
     "a number without end": (lambda c: c.replace("n_head: 4", "n_head: " + "9" * 5000), r"must be YAML of plain values"),
     "nested without end": (lambda c: "[" * 5000, r"must be YAML of plain values"),
     "a few bytes that stand for billions of values": (
-        lambda c: c.replace("n_head: 4", f"n_head: {BILLIONS}"), r"plain values; it holds more than 1000 values\. Mend it"),
-    "a book": (lambda c: c + "#" * 200_000, r"plain values; it has more than 100000 bytes\. Mend it"),
+        lambda c: c.replace("n_head: 4", f"n_head: {BILLIONS}"), r"plain values; it holds more than 1000 values\. Correct it"),
+    "a book": (lambda c: c + "#" * 200_000, r"plain values; it has more than 100000 bytes\. Correct it"),
 }  # fmt: skip
 
 

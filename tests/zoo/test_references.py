@@ -98,7 +98,9 @@ def test_constructions_load(name: str) -> None:
 def test_what_is_made_for_another_task_has_no_default(family: str) -> None:
     subject = ms.load(f"construction:glm-newton?family={family}&inner=2")
     assert subject.spec["options"] == {"steps": 3, "inner": 2, "ridge": 1.0, "family": family}  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=rf"made for linear regression.*it is made for {family} regression\. Trace it"):
+    with pytest.raises(
+        ValueError, match=rf"made for linear regression.*it was made for {family} regression\. Trace it"
+    ):
         default_task(subject)
 
 
@@ -258,7 +260,7 @@ def test_a_module_that_will_not_do(module: Callable[[str], str], source: str, me
 
 @pytest.mark.parametrize("text", ["", "module", ":load", "module:", ".relative:load", "..:load"])
 def test_a_python_reference_has_two_parts(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must read python:package\.module:factory; got 'python:"):
+    with pytest.raises(ValueError, match=r"must have the form python:package\.module:factory; got 'python:"):
         ms.load(f"python:{text}")
 
 
@@ -280,7 +282,7 @@ BAD = {
     "qqqq": r"nothing is called 'qqqq'\.$",
     "runs/none": r"nothing is called 'runs/none'",
     "a\0b": r"nothing is called",
-    "x" * 5000: r"model must be a model reference; 'xxx.*is none",
+    "x" * 5000: r"model must be a model reference; 'xxx.*is not one",
     "hf:gpt2": r"'hf:gpt2': pretrained language models cannot be loaded by this version",
     "gguf:m.gguf": r"'gguf:m\.gguf': pretrained language models cannot be loaded by this version",
     "construction:": r"construction must be one of gradient-descent, .*got ''",
@@ -288,9 +290,9 @@ BAD = {
     "construction:gradient-descent?layer=3": r"has no option 'layer'; it has layers, step_size\. Did you mean 'layers'",
     "construction:gradient-descent?=3": r"has no option ''",
     "construction:gradient-descent?layers": r"layers of construction:gradient-descent must be a whole number; got ''",
-    "construction:gradient-descent?layers=2.5": r"layers of .* whole number; got '2\.5'\. Write layers=8",
+    "construction:gradient-descent?layers=2.5": r"layers of .* whole number; got '2\.5'\. Write, for example, layers=8",
     "construction:gradient-descent?layers=many": r"layers of .* must be a whole number; got 'many'",
-    "construction:gradient-descent?step_size=big": r"step_size of .* a number; got 'big'\. Write step_size=0\.25",
+    "construction:gradient-descent?step_size=big": r"step_size of .* a number; got 'big'\. Write, for example, step_size=0\.25",
     "construction:gradient-descent?layers=2&layers=3": r"layers of .* must be given once; got 'layers=2&layers=3'",
     "construction:gradient-descent?layers=-1": r"layers must be a whole number of at least 1; got -1",
     "construction:gradient-descent?layers=0": r"layers must be a whole number of at least 1; got 0",
@@ -351,7 +353,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another field": (
         lambda d: write(d / "model", spec={"uask": to_json(TASK), "model": to_json(TINY)}),
-        r"spec has a field 'uask', and only that of a training run has more",
+        r"spec has a field 'uask', but only a training run's spec has fields",
     ),
     "a task that is not whole": (
         lambda d: write(d / "model", spec={"task": {"dim": 3}, "model": to_json(TINY)}),

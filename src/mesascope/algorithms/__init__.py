@@ -1,7 +1,7 @@
-"""Reference learners: what a model's forward pass is compared with.
+"""Reference learners, with which a model's forward pass is compared.
 
-Each is a frozen dataclass of its own configuration with ``init(problem)`` and ``step(problem, state)``; `run` drives
-them all and keeps every iterate.
+Each learner is a frozen dataclass of its own configuration with ``init(problem)`` and ``step(problem, state)``; `run` runs
+any of them and keeps every iterate.
 """
 
 from mesascope.algorithms.algorithm import Algorithm, Invariance, State
@@ -58,7 +58,7 @@ ALL: tuple[type[Algorithm], ...] = (
     MeanLabel,
     LastLabel,
 )
-"""Every learner of regression with squared error; each can be made without arguments."""
+"""Every learner for regression with squared error; each can be constructed without arguments."""
 
 __all__ = [
     "ALL",

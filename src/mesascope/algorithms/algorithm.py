@@ -1,4 +1,4 @@
-"""What every reference algorithm is: a frozen configuration with ``init`` and ``step``."""
+"""The base class of all reference algorithms: a frozen configuration with ``init`` and ``step``."""
 
 import abc
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ INVARIANCES: frozenset[Invariance] = frozenset({"additive", "homogeneous", "rota
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class State:
-    """What an algorithm holds between steps; each algorithm extends it by what it remembers.
+    """An algorithm's state between steps; each algorithm extends it with its own fields.
 
     Attributes:
-        status: a `Status` per prompt for the step that led here. Only the first that is not OK counts: `run` discards
-            what follows, so a step need not guard against it.
-        weights: the weight vector, where the algorithm has one.
-        predictions: the answers at the queries, where it has none.
-        ended: whether no status is OK any more, so that later steps change nothing; may stay False where it is not looked at.
+        status: a `Status` per prompt for the step that led to this state. For each prompt only the first status that is not
+            OK counts: `run` discards later iterates, so a step need not handle them.
+        weights: the weight vector, if the algorithm has one.
+        predictions: the answers at the queries, if it has no weight vector.
+        ended: whether no prompt's status is OK any more, so that later steps change nothing; algorithms that do not check
+            this leave it False.
     """
 
     status: Int[Tensor, " batch"]
@@ -39,10 +40,10 @@ class Algorithm(abc.ABC):
     """A learner that answers queries from a context, step by step, from the zero predictor.
 
     Class attributes:
-        name: what it is called in reports.
+        name: its name in reports.
         implies: the symmetries that all its iterates have. ``additive``: with the inputs fixed, the prediction for
             labels y + y′ is the sum of those for y and y′; ``homogeneous``: labels c·y give c times the prediction;
-            ``rotation``: rotating inputs and queries changes nothing; ``permutation``: nor does the order of examples.
+            ``rotation``: rotating inputs and queries changes nothing; ``permutation``: reordering the examples changes nothing.
     """
 
     name: ClassVar[str]
@@ -50,12 +51,12 @@ class Algorithm(abc.ABC):
 
     @abc.abstractmethod
     def init(self, problem: Problem) -> State:
-        """The zero predictor."""
+        """The state of the zero predictor, before the first step."""
 
     def unit(self, problem: Problem, start: State) -> Float[Tensor, "batch 1"] | None:
-        """What `run` measures a prompt's labels in, a power of two, so that no square leaves the range of its numbers.
+        """The unit, a power of two, by which `run` divides a prompt's labels, so that no square overflows or underflows.
 
-        Only for a homogeneous algorithm, whose answers are then measured in it too, bit for bit. None: as they are.
+        Only for a homogeneous algorithm: its answers are multiplied by the unit again, exactly. None: labels stay as they are.
 
         Args:
             problem: the prompts.
@@ -65,11 +66,11 @@ class Algorithm(abc.ABC):
 
     @abc.abstractmethod
     def step(self, problem: Problem, state: State) -> State:
-        """One step on."""
+        """The state after one more step."""
 
 
 def initial_status(problem: Problem) -> Int[Tensor, " batch"]:
-    """SOLVED where the moment is exactly zero, for then the zero predictor is the solution; else OK."""
+    """SOLVED if the moment is exactly zero, because then the zero predictor is the solution; else OK."""
     return status_where((problem.moment == 0).all(-1), Status.SOLVED)
 
 

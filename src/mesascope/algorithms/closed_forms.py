@@ -1,4 +1,4 @@
-"""Learners whose answer is a formula for the weights: least squares, ridge, and Bayes' rule for a Gaussian prior."""
+"""Learners with a formula for the weights: least squares, ridge, and Bayes' rule for a Gaussian prior."""
 
 import abc
 import math
@@ -16,24 +16,24 @@ from mesascope.types import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClosedFormState(State):
-    """Zero before the first step, the answer after it."""
+    """The state of a closed form: zero before the first step, the answer after it."""
 
     answered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClosedForm(Algorithm):
-    """A formula as an algorithm: step 1 answers, later steps repeat the answer.
+    """A formula as an algorithm: step 1 gives the answer, later steps repeat it.
 
     Class attributes:
-        parametric: whether the answer is a weight vector, or else the predictions themselves.
+        parametric: whether the answer is a weight vector; otherwise it is the predictions themselves.
     """
 
     parametric: ClassVar[bool] = True
 
     @abc.abstractmethod
     def answer(self, problem: Problem) -> tuple[Float[Tensor, "batch _"], Int[Tensor, " batch"]]:
-        """The weights or predictions, and what became of each prompt."""
+        """The weights or predictions, and each prompt's status."""
 
     def init(self, problem: Problem) -> ClosedFormState:
         zero = (
@@ -54,7 +54,7 @@ class ClosedForm(Algorithm):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeastSquares(ClosedForm):
-    """Least squares; of several solutions the one of least norm, which is where every iteration from zero ends.
+    """Least squares; among several solutions the one with the smallest norm, the limit of every iteration from zero.
 
     A singular value counts as zero below n·ε times the largest (ε: machine precision), as in `torch.linalg.pinv`.
 
@@ -71,7 +71,7 @@ class LeastSquares(ClosedForm):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ridge(ClosedForm):
-    """Ridge regression without an intercept, (XᵀX + λI)⁻¹Xᵀy; its limit, least squares, at λ = 0.
+    """Ridge regression without an intercept, (XᵀX + λI)⁻¹Xᵀy; at λ = 0 its limit, least squares.
 
     Attributes:
         ridge: λ, added to the problem's own.
@@ -124,7 +124,7 @@ class BayesOptimal(ClosedForm):
 
 
 def ridge_weights(problem: Problem, ridge: float) -> tuple[Float[Tensor, "batch dim"], Int[Tensor, " batch"]]:
-    """The ridge weights at λ plus the problem's own λ, and BREAKDOWN where the system is singular all the same."""
+    """The ridge weights at λ plus the problem's own λ, and BREAKDOWN if the system is singular despite the ridge."""
     if ridge == 0 and problem.ridge == 0:
         if problem.xs is None or problem.ys is None:
             weights = (torch.linalg.pinv(problem.gram, hermitian=True) @ problem.moment[..., None])[..., 0]
@@ -137,7 +137,7 @@ def ridge_weights(problem: Problem, ridge: float) -> tuple[Float[Tensor, "batch 
 def regularised_solve(
     matrix: Float[Tensor, "batch unknown unknown"], right: Float[Tensor, "batch unknown"], shift: float
 ) -> tuple[Float[Tensor, "batch unknown"], Int[Tensor, " batch"]]:
-    """Solve (A + shift·I) x = b; BREAKDOWN where elimination meets a zero pivot."""
+    """Solve (A + shift·I) x = b; BREAKDOWN if elimination meets a zero pivot."""
     shifted = matrix + shift * torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     solution, info = torch.linalg.solve_ex(shifted, right)
     return solution, status_where(info > 0, Status.BREAKDOWN)

@@ -1,7 +1,7 @@
 """Conjugate gradients: in feature space, preconditioned, and in data space.
 
-Once the residual is nothing but rounding, so are the directions made of it, and where the system is singular a step along
-them can lead anywhere. There the iteration ends (`residual_is_rounding`: SOLVED; `curvature_is_rounding`: BREAKDOWN).
+Once the residual is only rounding error, the search directions are too, and if the system is singular, a step along them can
+lead anywhere. The iteration ends there (`residual_is_rounding`: SOLVED; `curvature_is_rounding`: BREAKDOWN).
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class KrylovState(State):
         direction: p.
         energy: rᵀ M r, where M is the preconditioner.
         first: the energy at the start, bᵀ M b.
-        trace: of M A; the scale of its eigenvalues.
+        trace: the trace of M A, the scale of its eigenvalues.
     """
 
     solution: Float[Tensor, "batch unknown"]
@@ -107,9 +107,9 @@ class PreconditionedConjugateGradient(Algorithm):
 class DataSpaceConjugateGradient(Algorithm):
     """Conjugate gradients on the kernel system (XXᵀ + λI) α = y, with weights Xᵀα.
 
-    Another iteration than `ConjugateGradient`, with another path to the same end. Without a ridge, and with label
-    noise and more examples than dimensions, the system has no solution, and the iteration does not converge: once it has
-    seen all directions with curvature, it breaks down.
+    This iteration differs from `ConjugateGradient`: it reaches the same limit by another path. Without a ridge, and with
+    label noise and more examples than dimensions, the system has no solution and the iteration does not converge: it breaks
+    down once all directions with curvature are used up.
 
     Attributes:
         ridge: λ, added to the problem's own.
@@ -150,9 +150,9 @@ class DataSpaceConjugateGradient(Algorithm):
 def solve(
     matrix: Float[Tensor, "batch unknown unknown"], right: Float[Tensor, "batch unknown"], steps: int
 ) -> tuple[Float[Tensor, "batch unknown"], Int[Tensor, " batch"]]:
-    """So many steps of conjugate gradients on A x = b from zero, and what became of each prompt.
+    """The result of ``steps`` steps of conjugate gradients on A x = b from zero, and each prompt's status.
 
-    What is solved, or has broken down, takes no further step.
+    Prompts that are solved or have broken down take no further step.
     """
     trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
     state = _start(right, right, trace, right)
@@ -170,14 +170,14 @@ def solve(
 
 
 def _unit(start: State, preconditioner: Tensor | float = 1.0) -> Float[Tensor, "batch 1"] | None:
-    """See `Algorithm.unit`. None where the first energy bᵀMb and tr(MA) are far from the ends of the range.
+    """See `Algorithm.unit`. None if the first energy bᵀMb and tr(MA) are far from overflow and underflow.
 
-    Elsewhere such that energies (of order bᵀMb), curvatures (bᵀMb·tr MA) and solutions fit, also when the residual has come
-    down to rounding: for M = I, b of order tr(A)^(−1/6).
+    Otherwise the unit is chosen so that energies (of order bᵀMb), curvatures (bᵀMb·tr MA) and solutions stay in range, even
+    when the residual has shrunk to rounding error: for M = I, b becomes of order tr(A)^(−1/6).
 
     Args:
         start: the state before the first step.
-        preconditioner: how large M is.
+        preconditioner: the size of M.
     """
     assert isinstance(start, KrylovState)
     edge = torch.finfo(start.trace.dtype).tiny ** 0.25
@@ -212,12 +212,12 @@ def _advance(
     apply: Callable[[Tensor], Tensor],
     preconditioner: tuple[Preconditioner, Problem] | None = None,
 ) -> KrylovState:
-    """One textbook step. A division by zero is left to make its NaN: the status says so, and `run` discards it.
+    """One textbook step. A division by zero gives NaN: the status then says so, and `run` discards the iterate.
 
     Args:
-        state: where to start from.
-        apply: v to A v.
-        preconditioner: M, with the problem that it is for; none by default.
+        state: the state before the step.
+        apply: the function that maps v to A v.
+        preconditioner: M, with its problem; none by default.
     """
     image = apply(state.direction)
     curvature = _dot(state.direction, image)
@@ -228,7 +228,7 @@ def _advance(
     energy = _dot(residual, preconditioned)
     direction = torch.addcmul(preconditioned, (energy / state.energy).unsqueeze(-1), state.direction)
     status, ended = state.status, state.ended
-    # The usual case, told quickly: energy and curvature are far above what can be rounding, and nothing is to be decided.
+    # A quick test for the usual case: energy and curvature are far above any rounding error, and the status stays as it is.
     eps = torch.finfo(energy.dtype).eps
     steep = torch.addcmul(curvature, state.energy, state.trace, value=-(eps**0.5))
     if not float(torch.minimum(steep, torch.sub(energy, state.first, alpha=eps**0.75)).amin()) > 0:
@@ -256,7 +256,7 @@ def _solved(
     energy: Float[Tensor, " batch"],
     preconditioner: tuple[Preconditioner, Problem] | None,
 ) -> Bool[Tensor, " batch"]:
-    """Where the residual after a step is rounding, in the lengths in which M A is symmetric: rᵀMr and xᵀM⁻¹x."""
+    """Prompts whose residual after a step is only rounding, in the norms in which M A is symmetric: rᵀMr and xᵀM⁻¹x."""
     image = _squared(state.trace[:, None] * solution, preconditioner).sqrt()
     return residual_is_rounding(energy.sqrt(), state.first.sqrt(), image)
 
@@ -264,7 +264,7 @@ def _solved(
 def _broken(
     state: KrylovState, curvature: Float[Tensor, " batch"], preconditioner: tuple[Preconditioner, Problem] | None
 ) -> Bool[Tensor, " batch"]:
-    """Where a step from a state divides by zero, or by what is rounding."""
+    """Prompts on which a step from this state divides by zero, or by a number that is only rounding."""
     broken = curvature_is_rounding(curvature, _squared(state.direction, preconditioner), state.trace)
     broken = broken | (state.energy <= 0)
     return broken if preconditioner is None else broken | singular(*preconditioner)

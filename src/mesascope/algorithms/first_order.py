@@ -1,6 +1,6 @@
-"""First-order methods are data: a schedule of coefficients for one stepper.
+"""First-order methods: each is a schedule of coefficients for one common stepper.
 
-The stepper, with velocity v and preconditioner P, from w = v = 0::
+The stepper has velocity v and preconditioner P, and starts from w = v = 0::
 
     v' = β v − α P ∇(w + γ v)        ∇(w) = S w − b
     w' = w + v'
@@ -38,12 +38,12 @@ Coefficient = float | Float[Tensor, "batch 1"] | Float[Tensor, "1 1"]
 
 
 class Coefficients(NamedTuple):
-    """The coefficients of one step: numbers for all prompts, or one a prompt.
+    """The coefficients of one step: one number for all prompts, or one per prompt.
 
     Attributes:
         step_size: α.
         momentum: β.
-        extrapolation: γ; where the gradient is taken, in velocities ahead.
+        extrapolation: γ; the gradient is taken at w + γ v.
     """
 
     step_size: Coefficient
@@ -56,13 +56,13 @@ Schedule = Callable[[int], Coefficients]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FirstOrderState(State):
-    """Where the stepper stands.
+    """The state of the stepper.
 
     Attributes:
-        iteration: steps taken.
+        iteration: number of steps taken.
         position: w.
         velocity: v.
-        gradient: ∇ at the point from which the next step looks.
+        gradient: ∇ at the point where the next step takes it.
         schedule: coefficients by iteration.
     """
 
@@ -75,18 +75,18 @@ class FirstOrderState(State):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FirstOrder(Algorithm):
-    """The stepper. Members give their schedule, and a preconditioner if they have one."""
+    """The stepper. Subclasses define their schedule, and a preconditioner if they have one."""
 
     @abc.abstractmethod
     def schedule(self, problem: Problem) -> Schedule:
         """The coefficients of every step, by the number of steps taken before it."""
 
     def precondition(self, problem: Problem, gradient: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """P g; the gradient itself unless a member says otherwise."""
+        """P g; the gradient itself unless a subclass overrides this."""
         return gradient
 
     def broken(self, problem: Problem) -> Bool[Tensor, " batch"] | None:
-        """Prompts on which the method divides by zero; none unless a member says otherwise."""
+        """Prompts on which the method divides by zero; none unless a subclass overrides this."""
         return None
 
     def init(self, problem: Problem) -> FirstOrderState:
@@ -107,7 +107,7 @@ class FirstOrder(Algorithm):
         position = state.position + velocity
         ahead = state.schedule(state.iteration + 1)
         gradient = problem.apply(position + ahead.extrapolation * velocity) - problem.moment
-        # Solved is a point that the method stays at: momentum carries it through a zero of the gradient.
+        # A point is a solution only if the method stays there: with momentum it can pass through a zero of the gradient.
         status = status_where(((gradient == 0) & (ahead.momentum * velocity == 0)).all(-1), Status.SOLVED)
         broken = self.broken(problem)
         if broken is not None:
@@ -134,8 +134,8 @@ class GradientDescent(FirstOrder):
     """Gradient descent: α constant, β = γ = 0.
 
     Attributes:
-        step_size: α for the mean objective, one number for all prompts or one a prompt; ``"optimal"`` is 2/(L+μ) from
-            each prompt's own spectrum, which contracts every direction by (κ−1)/(κ+1) a step or better.
+        step_size: α for the mean objective, one number for all prompts or one per prompt; ``"optimal"`` is 2/(L+μ) from
+            each prompt's own spectrum, which contracts every direction by (κ−1)/(κ+1) per step or better.
 
     Source: Nesterov 2004, theorem 2.1.15.
     """
@@ -245,14 +245,14 @@ class Nesterov(FirstOrder):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChebyshevIteration(FirstOrder):
-    """The polynomial method with the least worst-case error on an interval of eigenvalues.
+    """The polynomial method with the smallest worst-case error on an interval of eigenvalues.
 
-    The error in a direction of eigenvalue a is multiplied by exactly T_k((L+μ−2a)/(L−μ)) / T_k((L+μ)/(L−μ)) in k steps.
+    In k steps, the error in a direction of eigenvalue a is multiplied by exactly T_k((L+μ−2a)/(L−μ)) / T_k((L+μ)/(L−μ)).
     In heavy-ball form, with θ = (L+μ)/2 and σ = (L−μ)/(L+μ): α_k = ω_k/θ, β_k = ω_k − 1, where ω_0 = 1,
-    ω_1 = 1/(1−σ²/2), ω_k = 1/(1−σ²ω_{k−1}/4). Written below in closed form, which needs no division by σ.
+    ω_1 = 1/(1−σ²/2), ω_k = 1/(1−σ²ω_{k−1}/4). The code uses the closed form, which needs no division by σ.
 
     Attributes:
-        bounds: (μ, L), one interval for all prompts or one a prompt; ``"optimal"`` is each prompt's own.
+        bounds: (μ, L), one interval for all prompts or one per prompt; ``"optimal"`` is each prompt's own.
 
     Source: Golub & Varga 1961; Saad 2003, algorithm 12.1.
     """
@@ -291,12 +291,12 @@ class ChebyshevIteration(FirstOrder):
 
 
 def contraction(low: Float[Tensor, "*batch 1"], high: Float[Tensor, "*batch 1"]) -> Float[Tensor, "*batch 1"]:
-    """(√κ−1)/(√κ+1), the best rate that a first-order method reaches at condition number κ."""
+    """(√κ−1)/(√κ+1), the best convergence rate of a first-order method at condition number κ."""
     return (high.sqrt() - low.sqrt()) / (high.sqrt() + low.sqrt())
 
 
 def richardson(step_size: Coefficient | Literal["optimal"], bounds: Callable[[], tuple[Tensor, Tensor]]) -> Coefficient:
-    """The step size, or the best constant one for eigenvalues between the bounds."""
+    """The given step size; for "optimal", the best constant step size for eigenvalues between the bounds."""
     if isinstance(step_size, str):
         low, high = bounds()
         return 2 / (low + high)
@@ -304,7 +304,7 @@ def richardson(step_size: Coefficient | Literal["optimal"], bounds: Callable[[],
 
 
 def check_step_size(step_size: Coefficient | str) -> None:
-    """Raise unless it is "optimal" or positive numbers.
+    """Check that a step size is "optimal" or consists of positive numbers.
 
     Raises:
         ValueError: it is neither.
@@ -316,13 +316,13 @@ def check_step_size(step_size: Coefficient | str) -> None:
         valid = bool(((value > 0) & value.isfinite()).all())
     if not valid:
         raise ValueError(
-            f"step_size must be 'optimal' or a finite number above 0; got {step_size!r}. Below 2 over the largest "
-            "eigenvalue of XᵀX/n gradient descent converges."
+            f"step_size must be 'optimal' or a finite number above 0; got {step_size!r}. Gradient descent converges with a "
+            "step size below 2 over the largest eigenvalue of XᵀX/n."
         )
 
 
 def check_momentum(momentum: Coefficient | str) -> None:
-    """Raise unless it is "optimal" or numbers from 0 to below 1.
+    """Check that momentum is "optimal" or consists of numbers from 0 to below 1.
 
     Raises:
         ValueError: it is neither.
@@ -334,5 +334,6 @@ def check_momentum(momentum: Coefficient | str) -> None:
         valid = bool(((value >= 0) & (value < 1)).all())
     if not valid:
         raise ValueError(
-            f"momentum must be 'optimal' or at least 0 and below 1; got {momentum!r}. From 1 on no step size converges."
+            f"momentum must be 'optimal' or at least 0 and below 1; got {momentum!r}. With momentum 1 or more, no "
+            "step size converges."
         )

@@ -1,4 +1,4 @@
-"""GD++: gradient descent on inputs that every step transforms too."""
+"""GD++: gradient descent in which every step also transforms the inputs."""
 
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -22,7 +22,7 @@ from mesascope.types import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TransformedState(State):
-    """The transformation T of the inputs so far."""
+    """The state of GD++, with the transformation T of the inputs so far."""
 
     transform: Float[Tensor, "batch dim dim"]
 
@@ -30,14 +30,14 @@ class TransformedState(State):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GDPlusPlus(Algorithm):
-    """w ← w − η TᵀT(Sw − b), then T ← (I − γ T S Tᵀ)T, from T = I.
+    """The iteration w ← w − η TᵀT(Sw − b), then T ← (I − γ T S Tᵀ)T, from T = I.
 
-    Every step also moves each input, x ← x − γ(1/n)Σᵢ⟨x, xᵢ⟩xᵢ, which shrinks the large directions: in the first
-    coordinates, gradient descent preconditioned anew in every step.
+    Every step also moves each input, x ← x − γ(1/n)Σᵢ⟨x, xᵢ⟩xᵢ, which shrinks directions with large eigenvalues. In the
+    original coordinates, this is gradient descent with a new preconditioner TᵀT in every step.
 
     Attributes:
-        step_size: η for the mean objective, one number for all prompts or one a prompt.
-        curvature: γ; 0 is gradient descent. Below 1 over the largest eigenvalue of S no direction is turned round.
+        step_size: η for the mean objective, one number for all prompts or one per prompt.
+        curvature: γ; 0 is gradient descent. Below 1 over the largest eigenvalue of S, no direction changes its sign.
 
     Raises:
         ValueError: a step size that is not finite and above 0, or a curvature that is not finite and 0 or more.
@@ -54,8 +54,8 @@ class GDPlusPlus(Algorithm):
         size, curvature = as_numbers(self.step_size), as_numbers(self.curvature)
         if not bool(((size > 0) & size.isfinite()).all()):
             raise ValueError(
-                f"step_size must be a finite number above 0; got {self.step_size!r}. Take it below 2 over the largest "
-                "eigenvalue of XᵀX/n."
+                f"step_size must be a finite number above 0; got {self.step_size!r}. Pass less than 2 over the "
+                "largest eigenvalue of XᵀX/n."
             )
         if not bool(((curvature >= 0) & curvature.isfinite()).all()):
             raise ValueError(

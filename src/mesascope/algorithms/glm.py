@@ -1,4 +1,4 @@
-"""Logistic and Poisson regression: Newton's method, whose systems are solved by a few steps of conjugate gradients."""
+"""Logistic and Poisson regression: Newton's method, with a few steps of conjugate gradients for each linear system."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
@@ -22,7 +22,7 @@ def mean(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*
 
 
 def variance(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """μ′(η), with a canonical link the variance of a label: the weight of an example in Newton's system."""
+    """μ′(η): with a canonical link, the variance of a label; it is the weight of an example in Newton's system."""
     return predictor.sigmoid() * (-predictor).sigmoid() if family == "logistic" else predictor.exp()
 
 
@@ -31,27 +31,27 @@ def variance(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor
 class GLMNewton(Algorithm):
     """Newton's method for a generalised linear model with canonical link, from w = 0, without intercept or line search.
 
-    One step: with μ and D = diag μ′ at the predictors Xw,
+    In one step, with μ and D = diag μ′ at the predictors Xw,
 
         (XᵀDX + λI) p = Xᵀ(y − μ) − λw    by ``inner`` steps of conjugate gradients from p = 0;    w ← w + p
 
-    It minimises Σᵢ [ψ(ηᵢ) − yᵢηᵢ] + ½λ‖w‖² with ψ′ = μ. That is scikit-learn's LogisticRegression at C = 1/λ and its
+    The objective is Σᵢ [ψ(ηᵢ) − yᵢηᵢ] + ½λ‖w‖² with ψ′ = μ: that of scikit-learn's LogisticRegression at C = 1/λ and its
     PoissonRegressor at alpha = λ/n, both without intercept. With as many inner steps as dimensions it is iteratively
     reweighted least squares; with fewer, a truncated Newton method. Predictions are linear predictors wᵀx.
 
-    The status is BREAKDOWN where no curvature is left along a direction: without a ridge, on separable labels, μ′
-    underflows as w grows without bound.
+    The status is BREAKDOWN if there is no curvature left along a direction: without a ridge, on separable labels, w grows
+    without bound and μ′ underflows.
 
     Attributes:
-        family: ``logistic`` for labels 0 and 1, ``poisson`` for counts. Other labels are taken as they are.
-        inner: steps of conjugate gradients, each step of Newton's.
+        family: ``logistic`` for labels 0 and 1, ``poisson`` for counts. Other labels are used unchanged.
+        inner: number of steps of conjugate gradients per Newton step.
         ridge: λ, added to the problem's own.
 
     Raises:
         ValueError: an unknown family, inner below 1, or a ridge that is negative or not finite.
 
     Source: McCullagh & Nelder 1989, section 2.5; Nocedal & Wright 2006, section 7.1 (truncation).
-    Departs from source: the number of inner steps is fixed, as a network's layers are.
+    Departs from source: the number of inner steps is fixed, like the number of a network's layers.
     """
 
     family: Family = "logistic"

@@ -21,7 +21,7 @@ def _check_positive(name: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel(abc.ABC):
-    """A similarity of inputs."""
+    """A kernel: a similarity between inputs."""
 
     @abc.abstractmethod
     def __call__(
@@ -49,7 +49,7 @@ class PositiveKernel(Kernel):
     def log(
         self, a: Float[Tensor, "batch left dim"], b: Float[Tensor, "batch right dim"]
     ) -> Float[Tensor, "batch left right"]:
-        """log k(a, b) for every pair; smoothers use it, for k itself may underflow."""
+        """log k(a, b) for every pair; smoothers use it, because k itself may underflow."""
 
     def __call__(
         self, a: Float[Tensor, "batch left dim"], b: Float[Tensor, "batch right dim"]
@@ -153,7 +153,7 @@ class NadarayaWatson(ClosedForm):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestExample(ClosedForm):
-    """The label of the example nearest to the query (Euclidean; the earliest of equals).
+    """The label of the example nearest to the query (Euclidean distance; the earliest among equally near examples).
 
     Source: Cover & Hart 1967, with one neighbour.
     """
@@ -200,5 +200,5 @@ def _answers(values: Float[Tensor, "batch query"]) -> tuple[Float[Tensor, "batch
 def _square_distance(
     a: Float[Tensor, "batch left dim"], b: Float[Tensor, "batch right dim"]
 ) -> Float[Tensor, "batch left right"]:
-    """‖a − b‖² for every pair as ‖a‖² + ‖b‖² − 2⟨a, b⟩: right up to rounding in the norms, without the differences in memory."""
+    """‖a − b‖² for every pair as ‖a‖² + ‖b‖² − 2⟨a, b⟩: exact up to rounding of the norms, and without storing differences."""
     return (a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * (a @ b.mT)).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Newton–Schulz iteration: invert S by products, then apply the inverse to b."""
+"""Newton–Schulz iteration: approximates S⁻¹ by matrix products, then applies it to b."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
@@ -23,7 +23,7 @@ from mesascope.types import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NewtonState(State):
-    """The approximate inverse M."""
+    """The state of Newton–Schulz, with the approximate inverse M."""
 
     inverse: Float[Tensor, "batch dim dim"]
 
@@ -31,15 +31,15 @@ class NewtonState(State):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NewtonSchulz(Algorithm):
-    """M ← M(2I − SM), w = M b ("iterative Newton").
+    """The iteration M ← M(2I − SM) with w = M b ("iterative Newton").
 
-    Row 0 of the iterates is the zero predictor, row k is M_k b after k updates of M; M_0 b itself is not shown. From
-    M_0 = cI row k is gradient descent with step size c after exactly 2ᵏ steps, since I − M_k S = (I − cS)^(2ᵏ).
+    Row 0 of the iterates is the zero predictor, row k is M_k b after k updates of M; M_0 b itself is not an iterate. From
+    M_0 = cI, row k is gradient descent with step size c after exactly 2ᵏ steps, since I − M_k S = (I − cS)^(2ᵏ).
 
     Attributes:
         start: ``"gram"``: M_0 = cS, as in the source; ``"identity"``: M_0 = cI.
-        scale: c, one number for all prompts or one a prompt; ``"norm"`` is 1/‖SSᵀ‖₂ for ``"gram"`` (the source's) and
-            1/‖S‖₂ for ``"identity"``, from each prompt.
+        scale: c, one number for all prompts or one per prompt; ``"norm"`` is 1/‖SSᵀ‖₂ for ``"gram"`` (as in the source) and
+            1/‖S‖₂ for ``"identity"``, for each prompt.
 
     Source: Schulz 1933; Fu, Chen, Jia & Sharan 2023, section 3.
     Departs from source: S is the mean XᵀX/n, which changes no iterate with scale ``"norm"``.
@@ -84,8 +84,8 @@ class NewtonSchulz(Algorithm):
         inverse = 2 * state.inverse - state.inverse @ problem.gram @ state.inverse
         weights = (inverse @ problem.moment[..., None])[..., 0]
         left, right = _largest(problem.moment - problem.apply(weights)), _largest(problem.moment)
-        # Where S is singular what rounding puts into its null space doubles with every step, for ever: the end is here, and
-        # not where that has made the weights so large that any residual is small beside them.
+        # If S is singular, rounding errors in its null space double with every step. The second condition stops the iteration
+        # before they make the weights so large that any residual is small beside them.
         solved = residual_is_rounding(left, right, problem.trace * _largest(weights))
         solved = solved & (left <= torch.finfo(left.dtype).eps ** 0.5 * right)
         return NewtonState(status=status_where(solved, Status.SOLVED), weights=weights, inverse=inverse)

@@ -1,4 +1,4 @@
-"""Preconditioners: approximations M of S⁻¹ that turn a long valley into a rounder one."""
+"""Preconditioners: approximations M of S⁻¹ that reduce the condition number."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Preconditioner = Literal["jacobi"] | Float[Tensor, "dim dim"]
 
 
 def check_preconditioner(preconditioner: Preconditioner) -> None:
-    """Raise unless the preconditioner is "jacobi" or a symmetric positive definite matrix.
+    """Check that a preconditioner is "jacobi" or a symmetric positive definite matrix.
 
     Raises:
         ValueError: it is neither.
@@ -23,8 +23,8 @@ def check_preconditioner(preconditioner: Preconditioner) -> None:
         return
     if not torch.allclose(preconditioner, preconditioner.mT) or int(torch.linalg.cholesky_ex(preconditioner).info):
         raise ValueError(
-            "preconditioner must be symmetric and positive definite; the matrix given is not. It stands for the "
-            "inverse of XᵀX/n: pass, say, the inverse of the inputs' covariance."
+            "preconditioner must be symmetric and positive definite; the given matrix is not. It approximates the inverse of "
+            "XᵀX/n: pass, for example, the inverse of the inputs' covariance."
         )
 
 
@@ -54,7 +54,7 @@ def preconditioned_trace(preconditioner: Preconditioner, problem: Problem) -> Fl
 
 
 def singular(preconditioner: Preconditioner, problem: Problem) -> Bool[Tensor, " batch"]:
-    """Where M does not exist: Jacobi divides by the diagonal, which is zero for an input that is always zero."""
+    """Prompts for which M does not exist: Jacobi divides by the diagonal, which is 0 for a coordinate that is always 0."""
     if isinstance(preconditioner, str):
         return (_diagonal(problem) == 0).any(-1)
     return torch.zeros(len(problem), dtype=torch.bool, device=problem.gram.device)
@@ -63,12 +63,12 @@ def singular(preconditioner: Preconditioner, problem: Problem) -> Bool[Tensor, "
 def preconditioned_bounds(
     preconditioner: Preconditioner, problem: Problem
 ) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
-    """Smallest and largest eigenvalue of M S, over the directions that the examples reach (as `Problem.bounds`)."""
+    """Smallest and largest eigenvalue of M S, over the directions that the examples span (as in `Problem.bounds`)."""
     if isinstance(preconditioner, str):
         root = torch.diag_embed(_diagonal(problem).rsqrt())
     else:
         root = torch.linalg.cholesky(preconditioner.to(problem.gram))
-    # A singular Jacobi root is infinite, which no eigensolver takes; `singular` reports those prompts.
+    # A singular Jacobi root is infinite, which no eigensolver accepts; `singular` reports those prompts.
     root = torch.where(root.isfinite(), root, 0)
     values = eigenvalues(root.mT @ problem.gram @ root)
     if not problem.ridge:

@@ -1,4 +1,4 @@
-"""The linear system behind a batch of prompts: what the algorithms see of it."""
+"""The linear systems of a batch of prompts, as the algorithms see them."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,18 +12,18 @@ from mesascope.algorithms.rounding import rank
 from mesascope.types import Prompts
 
 
-# No slots: the derived quantities below are computed when first asked for and kept in the instance's dictionary.
+# No slots: the derived quantities below are cached in the instance's dictionary at first use.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
-    """Ridge regression problems, batched: minimise ½ wᵀ S w − bᵀ w, one S and b a prompt.
+    """A batch of ridge regression problems: minimise ½ wᵀ S w − bᵀ w, with one S and one b per prompt.
 
-    Convention: S = XᵀX/n + (λ/n) I and b = Xᵀy/n are *means* over the n examples, so that a step size means the same
-    at every n. The ridge λ is in the *sum* convention of XᵀX + λI, as in scikit-learn.
+    Convention: S = XᵀX/n + (λ/n) I and b = Xᵀy/n are *means* over the n examples, so that a step size has the same meaning
+    for every n. The ridge λ follows the *sum* convention of XᵀX + λI, as in scikit-learn.
 
     Attributes:
-        xs, ys: the examples; ``None`` where only the system is known.
+        xs, ys: the examples; ``None`` if only the system is known.
         queries: inputs to answer.
-        gram: S, symmetric, ridge included.
+        gram: S, symmetric, including the ridge.
         moment: b.
         examples: n.
         ridge: λ.
@@ -39,7 +39,7 @@ class Problem:
 
     @classmethod
     def of(cls, prompts: Prompts, ridge: float = 0.0) -> "Problem":
-        """The problem that a learner faces on these prompts; their targets stay hidden.
+        """The problem that these prompts pose to a learner, without the targets.
 
         Raises:
             ValueError: the ridge is negative or not finite, or there are no examples.
@@ -62,13 +62,13 @@ class Problem:
         queries: Float[Tensor, "batch query dim"] | None = None,
         examples: int = 1,
     ) -> "Problem":
-        """The problem with a given system; algorithms that look at single examples cannot run on it.
+        """The problem with a given system; algorithms that use single examples cannot run on it.
 
         Args:
             gram: S.
             moment: b.
             queries: inputs to answer; none by default.
-            examples: n in λ/n, where an algorithm adds a ridge of its own.
+            examples: n in λ/n, used if an algorithm adds its own ridge.
 
         Raises:
             ValueError: a matrix is not symmetric and finite.
@@ -97,12 +97,12 @@ class Problem:
         )
 
     def in_units(self, unit: Float[Tensor, "batch 1"]) -> "Problem":
-        """The same problem with the labels of each prompt measured in a unit."""
+        """The same problem with each prompt's labels divided by its unit."""
         ys = None if self.ys is None else self.ys / unit
         return replace(self, ys=ys, moment=self.moment / unit)
 
     def apply(self, vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """S v. Written vᵀS, which is the same and which the batched product does twice as fast."""
+        """S v, computed as vᵀS, which is equal and twice as fast as a batched product."""
         return torch.bmm(vectors[:, None], self.gram)[:, 0]
 
     @cached_property
@@ -110,12 +110,12 @@ class Problem:
         """The examples, for algorithms that need them.
 
         Raises:
-            ValueError: the problem was made from a system alone.
+            ValueError: the problem was made from a system without examples.
         """
         if self.xs is None or self.ys is None:
             raise ValueError(
-                "problem must hold its examples (xs, ys) for this algorithm; got a system alone. "
-                "Use Problem.of(prompts) in place of Problem.from_gram."
+                "problem must hold its examples (xs, ys) for this algorithm; got a system without them. "
+                "Use Problem.of(prompts) instead of Problem.from_gram."
             )
         return self.xs, self.ys
 
@@ -131,17 +131,17 @@ class Problem:
 
     @cached_property
     def bounds(self) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
-        """Smallest and largest eigenvalue of S over the directions that the prompt's examples reach.
+        """Smallest and largest eigenvalue of S over the directions that the prompt's examples span.
 
-        They are as many as the rank of XᵀX, by `rounding.rank`: fewer than min(n, dim) where examples repeat or lie in a
-        plane. The other directions never enter an iteration that starts from zero.
+        The number of these directions is the rank of XᵀX by `rounding.rank`: less than min(n, dim) if examples repeat or lie
+        in a subspace. The other directions never enter an iteration that starts from zero.
         """
         return self.reached(self.spectrum, self.spectrum - self.ridge / self.examples)
 
     def reached(
         self, values: Float[Tensor, "batch dim"], unridged: Float[Tensor, "batch dim"]
     ) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
-        """Smallest and largest of eigenvalues in ascending order, over the reached directions, which ``unridged`` tell."""
+        """Smallest and largest of ascending eigenvalues over the spanned directions, whose number ``unridged`` determines."""
         lowest = values.shape[-1] - rank(unridged, self.examples).clamp(min=1)
         return values.gather(-1, lowest[:, None]).clamp(min=0), values[:, -1:]
 
@@ -150,24 +150,24 @@ class Problem:
         """XXᵀ, without a ridge.
 
         Raises:
-            ValueError: the problem was made from a system alone.
+            ValueError: the problem was made from a system without examples.
         """
         xs, _ = self.data
         return xs @ xs.mT
 
 
 def eigenvalues(matrix: Float[Tensor, "batch dim dim"]) -> Float[Tensor, "batch dim"]:
-    """In ascending order; NaN for a matrix with numbers out of range, which no eigensolver takes."""
+    """Eigenvalues in ascending order; NaN for a matrix with infinity or NaN, which no eigensolver accepts."""
     finite = matrix.isfinite().flatten(1).all(-1, keepdim=True)
     values = torch.linalg.eigvalsh(torch.where(finite[..., None], matrix, torch.zeros_like(matrix)))
     return values.masked_fill(~finite, float("nan"))
 
 
 def check_ridge(ridge: float) -> None:
-    """Raise unless the ridge is a number that makes sense.
+    """Check that a ridge is finite and not negative.
 
     Raises:
-        ValueError: negative or not finite.
+        ValueError: it is negative or not finite.
     """
     if not (math.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"ridge must be finite and at least 0; got {ridge}. Pass 0.0 for plain least squares.")

@@ -1,7 +1,7 @@
-"""What is nothing but rounding: residuals, curvatures and eigenvalues no larger than the error of computing them.
+"""Tests for rounding errors: residuals, curvatures and eigenvalues no larger than the error of computing them.
 
-Every bound is ε, the machine precision, times what is computed with nothing cancelled, so that it means the same in any units
-of inputs and labels. A is symmetric without negative eigenvalues, and none exceeds its trace.
+Every bound is ε, the machine precision, times the same quantity computed without cancellation, so that it does not depend on
+the units of inputs and labels. A is symmetric and positive semidefinite, so no eigenvalue exceeds its trace.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 def residual_is_rounding(
     residual: Float[Tensor, " batch"], right: Float[Tensor, " batch"], solution: Float[Tensor, " batch"]
 ) -> Bool[Tensor, " batch"]:
-    """Where ‖b − Ax‖ ≤ ε(tr(A)‖x‖ + ‖b‖): x solves A x = b exactly but for rounding A and b.
+    """Whether ‖b − Ax‖ ≤ ε(tr(A)‖x‖ + ‖b‖): x solves A x = b exactly, up to rounding of A and b.
 
     Args:
         residual: ‖b − Ax‖.
@@ -28,16 +28,16 @@ def residual_is_rounding(
 def curvature_is_rounding(
     curvature: Float[Tensor, " batch"], direction: Float[Tensor, " batch"], trace: Float[Tensor, " batch"]
 ) -> Bool[Tensor, " batch"]:
-    """Where pᵀAp ≤ ε tr(A)‖p‖²: A cannot be told from one without curvature along p. ``direction`` is ‖p‖²."""
+    """Whether pᵀAp ≤ ε tr(A)‖p‖²: up to rounding, A has no curvature along p. ``direction`` is ‖p‖²."""
     return curvature <= torch.finfo(curvature.dtype).eps * trace * direction
 
 
 def rank(eigenvalues: Float[Tensor, "batch dim"], summed: int = 1) -> Int[Tensor, " batch"]:
-    """How many of the eigenvalues, in ascending order, are not rounding: above the largest times ε times the longest sum.
+    """The number of eigenvalues that are not rounding: those above the largest times ε times max(dim, ``summed``).
 
     Args:
-        eigenvalues: of matrices as large as they are many.
-        summed: how many numbers were added to make an entry of the matrix; so the bound is that of
+        eigenvalues: all eigenvalues of each matrix, in ascending order.
+        summed: number of terms in the sum for each entry of the matrix; with it the bound is that of
             `torch.linalg.matrix_rank`.
     """
     terms = max(eigenvalues.shape[-1], summed)

@@ -1,4 +1,4 @@
-"""One driver for all algorithms."""
+"""The driver that runs any algorithm."""
 
 import dataclasses
 import math
@@ -13,8 +13,12 @@ from mesascope.algorithms.problem import Problem
 from mesascope.types import Iterates, Prompts, Status
 
 MAX_STEPS = 100_000
-_OK, _BREAKDOWN, _DIVERGED = int(Status.OK), int(Status.BREAKDOWN), int(Status.DIVERGED)  # faster to compare with
-CHUNK_BYTES = 4 << 20  # of matrices worked on at a time: few enough for a cache, enough to outweigh the calls
+_OK, _BREAKDOWN, _DIVERGED = (
+    int(Status.OK),
+    int(Status.BREAKDOWN),
+    int(Status.DIVERGED),
+)  # comparing with an int is faster
+CHUNK_BYTES = 4 << 20  # of matrices processed at a time: they fit into a cache, and the cost per call stays small
 
 
 def run(
@@ -29,10 +33,10 @@ def run(
 
     Args:
         algorithm: any member of `mesascope.algorithms`.
-        prompts: the prompts, or the problem made of them.
-        steps: how many steps; closed forms hold their answer from step 1 on.
+        prompts: the prompts, or the problem made from them.
+        steps: number of steps; closed forms give their answer from step 1 on.
         ridge: λ of XᵀX + λI, for all algorithms that solve this system.
-        dtype: precision to compute in; the prompts' own by default.
+        dtype: precision of the computation; by default that of the prompts.
 
     Raises:
         ValueError: steps is not an integer from 0 to 100,000; a ridge or dtype is given with a `Problem`, which has
@@ -40,8 +44,8 @@ def run(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MAX_STEPS:
         raise ValueError(
-            f"steps must be an integer from 0 to {MAX_STEPS}; got {steps}. Every iterate is kept: ask for no more than "
-            "you compare with."
+            f"steps must be an integer from 0 to {MAX_STEPS}; got {steps}. Every iterate is kept: ask only for the steps "
+            "that you compare with."
         )
     if isinstance(prompts, Problem):
         if ridge or dtype is not None:
@@ -85,21 +89,21 @@ def run(
         if bool(events.any()):
             status[chunk], stopped_at[chunk] = _first(events)
             _settle(kept, status[chunk], stopped_at[chunk])
-        for values in (predictions, weights) if reached <= steps else ():  # all have ended: nothing more happens
+        for values in (predictions, weights) if reached <= steps else ():  # all ended: repeat the last iterate
             if values is not None:
                 values[reached:, chunk] = values[reached - 1, chunk]
     return Iterates(predictions=predictions, weights=weights, status=status, stopped_at=stopped_at)
 
 
 def _chunk(problem: Problem) -> int:
-    """How many prompts to take at a time: on a CPU as many as the cache holds, elsewhere all."""
+    """Number of prompts processed at a time: on a CPU as many as the cache holds, on other devices all."""
     if problem.gram.device.type != "cpu":
         return max(len(problem), 1)
     return max(1, CHUNK_BYTES // (problem.gram.element_size() * problem.gram.shape[-1] ** 2))
 
 
 def _of_chunk(algorithm: Algorithm, chunk: slice, batch: int) -> Algorithm:
-    """The algorithm for some of the prompts: coefficients with one number a prompt, (batch, 1), are cut."""
+    """The algorithm for a chunk of the prompts: coefficients of shape (batch, 1), one number per prompt, are sliced."""
 
     def cut(value: object) -> object:
         if isinstance(value, tuple):
@@ -112,7 +116,7 @@ def _of_chunk(algorithm: Algorithm, chunk: slice, batch: int) -> Algorithm:
 
 
 def _states(algorithm: Algorithm, problem: Problem, state: State, steps: int) -> Iterator[State]:
-    """The states one by one, so that the memory of one serves the next: it is in the cache. None after all have ended."""
+    """The states one by one, so that memory in the cache is reused. It stops when all prompts have ended."""
     yield state
     for _ in range(steps):
         if state.ended:
@@ -124,9 +128,9 @@ def _states(algorithm: Algorithm, problem: Problem, state: State, steps: int) ->
 def _events(
     status: Int[Tensor, "step batch"], kept: Sequence[Float[Tensor, "step batch _"]]
 ) -> Int[Tensor, "step batch"]:
-    """The statuses that the algorithm gave, and DIVERGED where it noticed nothing and a value is not finite."""
+    """The algorithm's statuses, with DIVERGED instead of OK where a value is not finite."""
     for values in kept:
-        # The sum is the quicker test; where only it overflows, the next finds nothing.
+        # The sum is a quicker test. If only the sum overflows, the full test below finds nothing.
         if not math.isfinite(float(values.sum())):
             lost = (status == _OK) & ~values.isfinite().all(-1)
             status = status.masked_fill(lost, int(Status.DIVERGED))
@@ -135,16 +139,16 @@ def _events(
 
 def _first(events: Int[Tensor, "step batch"]) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
     """The first event of each prompt and its step, or OK and -1."""
-    stopped, first = (events != _OK).long().max(0)  # of equals the first
+    stopped, first = (events != _OK).long().max(0)  # max gives the first of equal values
     return events.gather(0, first[None])[0], torch.where(stopped > 0, first, -1)
 
 
 def _settle(
     kept: Sequence[Float[Tensor, "step batch _"]], status: Int[Tensor, " batch"], stopped_at: Int[Tensor, " batch"]
 ) -> None:
-    """Repeat, in place, the iterate that holds from ``stopped_at`` on: the solution, or the last before a breakdown.
+    """From ``stopped_at`` on, repeat in place the final iterate: the solution, or the last iterate before a breakdown.
 
-    After a divergence there is none, and NaN says so.
+    After a divergence there is no final iterate, and all later values are NaN.
     """
     steps = len(kept[0])
     held = torch.where(stopped_at < 0, steps, stopped_at - (status == _BREAKDOWN).long()).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Coefficients fitted to a set of prompts: the best numbers that hold for all of them."""
+"""Coefficients fitted to a set of prompts: the best fixed numbers for all of them."""
 
 import dataclasses
 import math
@@ -20,16 +20,16 @@ from mesascope.types import Prompts
 
 A = TypeVar("A", bound=Algorithm)
 
-STARTS = 2  # points of the grid that the search starts from
-_WORST = 1e300  # stands for infinity, which the simplex method cannot subtract
+STARTS = 2  # number of grid points from which the search starts
+_WORST = 1e300  # replaces infinity, which the simplex method cannot subtract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Field:
-    """A field that can be tuned, through coordinates without constraints.
+    """A field that can be tuned, expressed through unconstrained coordinates.
 
     Attributes:
-        decode: its value at some coordinates.
+        decode: maps coordinates to the field's value.
         grid: coordinates to try first.
     """
 
@@ -44,13 +44,13 @@ def _fields(algorithm: Algorithm, problem: Problem) -> dict[str, _Field]:
     power = 2 if isinstance(algorithm, NewtonSchulz) and algorithm.start == "gram" else 1
     fields = {
         "step_size": _Field(decode=math.exp, grid=tuple((math.log(c) - log_high,) for c in (4, 2, 1, 0.5, 0.2, 0.05))),
-        # The largest number below 1: the search goes on towards 1 where more momentum is always better, as in two steps.
+        # At most the largest number below 1: if more momentum is always better (as with two steps), the search approaches 1.
         "momentum": _Field(
             decode=lambda x: min(_sigmoid(x), math.nextafter(1, 0)),
             grid=tuple((_logit(c),) for c in (0.05, 0.3, 0.6, 0.85)),
         ),
         "curvature": _Field(decode=math.exp, grid=tuple((math.log(c) - log_high,) for c in (0.01, 0.1, 0.5))),
-        # The largest eigenvalue, and the smallest as a share of it.
+        # The coordinates are the largest eigenvalue, and the smallest as a share of the largest.
         "bounds": _Field(
             decode=lambda a, b: (math.exp(a) * _sigmoid(b), math.exp(a)),
             grid=tuple((math.log(c) + log_high, _logit(r)) for c in (0.5, 1, 2) for r in (0.5, 0.1, 0.01)),
@@ -67,15 +67,15 @@ def normalised_error(predictions: Float[Tensor, "*step batch query"], prompts: P
 
 
 def tuned(algorithm: A, prompts: Prompts, steps: int, *, ridge: float = 0.0) -> A:
-    """The algorithm with the fixed coefficients that minimise the mean normalised error after some steps.
+    """The algorithm with the fixed coefficients that minimise the mean normalised error after ``steps`` steps.
 
-    Whatever coefficients it has are replaced, "optimal" ones too: the result uses the same numbers on every prompt,
-    as a network with fixed weights must. A coarse grid, then Nelder–Mead from its best points.
+    All its coefficients are replaced, including "optimal" ones: the result uses the same numbers on every prompt, as a
+    network with fixed weights must. The search takes a coarse grid, then Nelder–Mead from the best grid points.
 
     Args:
-        algorithm: a member with coefficients: step size, momentum, bounds or scale.
+        algorithm: an algorithm with coefficients: step size, momentum, bounds, curvature or scale.
         prompts: the prompts to tune on; score on others.
-        steps: after how many steps the error counts.
+        steps: the number of steps after which the error is measured.
         ridge: λ of the problem.
 
     Raises:
@@ -91,7 +91,9 @@ def tuned(algorithm: A, prompts: Prompts, steps: int, *, ridge: float = 0.0) -> 
     from scipy.optimize import minimize  # noqa: PLC0415  (a fifth of a second to import, and only tuning needs it)
 
     if steps < 1:
-        raise ValueError(f"steps must be at least 1 to tune on; got {steps}. No coefficient changes the start.")
+        raise ValueError(
+            f"steps must be at least 1 to tune on; got {steps}. Before the first step, no coefficient has an effect."
+        )
 
     def build(point: Sequence[float]) -> A:
         left, values = list(point), {}

@@ -1,4 +1,4 @@
-"""Planted subjects with known answers: how far the verdict can be trusted."""
+"""Calibration: judges planted subjects with known answers, to measure how reliable the verdict is."""
 
 from mesascope.calibration.calibrate import calibrate
 

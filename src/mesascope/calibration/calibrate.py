@@ -1,4 +1,4 @@
-"""The identifier against subjects whose answer is known: confusion matrix, coverage and power."""
+"""Tests the identifier on subjects whose answer is known: confusion matrix, coverage and power."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ from mesascope.types import Findings, Measured
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How many subjects, prompts in each half, and repetitions."""
+    """Numbers of subjects, of prompts in each of the two halves, and of repetitions."""
 
     subjects: int
     prompts: int
@@ -49,23 +49,23 @@ def calibrate(
     engine: Engine | None = None,
     progress: bool = False,
 ) -> Findings:
-    """Judge a panel of planted subjects, with their own readouts and without, and measure coverage and power.
+    """Judge a panel of planted subjects, with and without their own readouts, and measure coverage and power.
 
     Args:
-        panel_seed: which panel; 3 is T (thresholds), 4 is S, 5 is H (see `mesascope.calibration.panel`).
+        panel_seed: the seed of the panel; 3 is T (thresholds), 4 is S, 5 is H (see `mesascope.calibration.panel`).
         profile: ``smoke`` (8 subjects), ``laptop`` (200, a quarter of an hour on two cores) or ``full`` (1,000).
         withheld: whether to judge every subject a second time, with its own readout withheld.
-        journal: a directory that keeps each finished subject, so that a calibration that was cut off goes on there.
-        engine: where subjects are judged, as `mesascope.plans` has them; by default as many processes as torch has threads.
+        journal: a directory that keeps the result of each finished subject, so that an interrupted calibration resumes.
+        engine: an engine of `mesascope.plans`, which judges subjects; by default as many processes as torch has threads.
         progress: show a progress bar on stderr.
 
     Raises:
-        ValueError: an unknown profile, a negative seed, or a journal directory that is not ours or holds parts of another run.
+        ValueError: an unknown profile, a negative seed, or a journal directory with other files or parts of another run.
     """
     if profile not in BUDGETS:
         raise ValueError(f"profile must be one of {', '.join(BUDGETS)}; got {profile!r}.")
     if panel_seed < 0:
-        raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. {SHIPPED} is the panel that ships.")
+        raise ValueError(f"panel_seed must be 0 or more; got {panel_seed}. {SHIPPED} is the default panel.")
     budget, began = BUDGETS[profile], time.perf_counter()
     plan = calibration(panel_seed, profile, withheld)
     threads = torch.get_num_threads()
@@ -98,7 +98,7 @@ def calibrate(
 
 
 def calibration(seed: int, profile: Profile, withheld: bool) -> Plan:
-    """The subjects of a panel, and what is measured beside it."""
+    """The plan: the subjects of a panel, and the measurements besides."""
     budget = BUDGETS[profile]
     what = {"panel": seed, "profile": profile, "withheld": withheld}
     subjects = [
@@ -147,4 +147,4 @@ BESIDE: Mapping[str, Callable[[int, Budget, Say], Measured]] = {
     "causal mask": _causal_mask,
     "stability": _stability,
 }
-"""What is measured beside the panel."""
+"""The measurements besides the panel."""

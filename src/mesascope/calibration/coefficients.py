@@ -1,4 +1,4 @@
-"""Coefficients as fixed weights could hold them: near the best ones for the task, too small, or nearly too large."""
+"""Coefficients that fixed weights could hold: near the best ones for the task, too small, or nearly too large."""
 
 import dataclasses
 from typing import TypeVar
@@ -13,28 +13,28 @@ from mesascope.types import Prompts
 
 A = TypeVar("A", bound=Algorithm)
 SHOWN = 64
-"""Prompts of each of the two distributions that a subject is tried on."""
+"""Number of prompts from each of the two distributions on which coefficients are tested."""
 JITTER = 1.25
-"""The best coefficients are multiplied by up to this, or divided by it, each by its own amount."""
+"""Each of the best coefficients is multiplied by its own random factor between 1/JITTER and JITTER."""
 CONDITION = 300.0
 LARGEST = 1e6
-"""Answers on prompts of this condition, in units of the target's standard deviation, are smaller: what grows beyond leaves
-nothing of its first digits to compare."""
+"""On prompts of condition number `CONDITION`, answers must stay below this, in units of the target's standard deviation: an
+iteration that grows further loses the digits that are compared."""
 ENOUGH = 20
-"""Tries near the best coefficients, before others are taken."""
+"""Number of tries near the best coefficients, before the whole ranges are used."""
 
 
 def member(draw: Draw, algorithm: A, steps: int, *, near: bool = False) -> A:
-    """The algorithm with coefficients for all prompts that make most training prompts' error smaller than answering zero.
+    """The algorithm with fixed coefficients for which most training prompts' error is smaller than that of answering zero.
 
-    Twice in three they are near those that are best for the subject's task, as `tuned` finds them. They need not converge on all
-    prompts: the best for training are too large for some of those that discriminate.
+    In two of three cases they are near the best ones for the subject's task, as found by `tuned`. The iteration need not
+    converge on all prompts: the best coefficients for training are too large for some discriminating prompts.
 
     Args:
-        draw: of the subject.
-        algorithm: any member of the family.
-        steps: after which the best are best.
-        near: always near the best.
+        draw: the subject's random numbers.
+        algorithm: an algorithm of the family, whose coefficients are replaced.
+        steps: the number of steps for which the best coefficients are tuned.
+        near: whether the coefficients are always near the best.
     """
     shown = draw.task.sample(SHOWN, seed=draw.seed, stream=f"calibration/shown {draw.index}")
     hard = designs(draw, CONDITION).task.sample(SHOWN, seed=draw.seed, stream=f"calibration/hard {draw.index}")
@@ -42,7 +42,7 @@ def member(draw: Draw, algorithm: A, steps: int, *, near: bool = False) -> A:
     near = near or draw.choice("coefficients", ("tuned", "tuned", "drawn")) == "tuned"
     close = _close(numbers(tuned(algorithm, shown, steps)), anywhere) if near else anywhere
     tries = 0
-    while True:  # ends: small steps converge
+    while True:  # this ends, because small steps converge
         ranges = close if tries < ENOUGH else anywhere
         found = _with(algorithm, {name: draw.number(name.replace("_", " "), *span) for name, span in ranges.items()})
         improved = _error(found, shown, steps) < 1
@@ -52,7 +52,7 @@ def member(draw: Draw, algorithm: A, steps: int, *, near: bool = False) -> A:
 
 
 def numbers(algorithm: Algorithm) -> dict[str, float]:
-    """An algorithm's coefficients, by the names that constructions call them."""
+    """An algorithm's coefficients, by the names of the constructions' arguments."""
     fields = {field.name: getattr(algorithm, field.name) for field in dataclasses.fields(algorithm)}
     if "bounds" in fields:
         fields["smallest"], fields["largest"] = fields["bounds"]
@@ -69,7 +69,7 @@ Ranges = dict[str, tuple[float, float]]
 
 
 def _ranges(draw: Draw, algorithm: Algorithm, shown: Prompts) -> Ranges:
-    """Where each of the algorithm's coefficients is drawn from."""
+    """The range from which each of the algorithm's coefficients is drawn."""
     problem = Problem.of(shown)
     bounds = (
         preconditioned_bounds(algorithm.preconditioner, problem)
@@ -92,8 +92,8 @@ def _ranges(draw: Draw, algorithm: Algorithm, shown: Prompts) -> Ranges:
 
 
 def _close(best: dict[str, float], anywhere: Ranges) -> Ranges:
-    """Near the best, but for step sizes not outside the ranges: beyond them a coefficient has no effect. The best step of GD++
-    is: it goes along what the curvature has shrunk.
+    """Ranges near the best coefficients, inside the general ranges, outside which a coefficient has no effect. Step sizes may
+    lie outside: the best step size of GD++ does, because it steps along directions that the curvature has shrunk.
     """
     found = {}
     for name, (low, high) in anywhere.items():

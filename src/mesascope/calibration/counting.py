@@ -2,7 +2,7 @@
 
 
 def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
-    """The share and its 95 % interval; NaN and (0, 1) of nothing.
+    """The share and its 95 % interval; NaN and (0, 1) if ``of`` is 0.
 
     Source: Clopper & Pearson 1934.
     """

@@ -1,4 +1,4 @@
-"""Do the intervals of a score hold what they promise? Nominal 95 %, on subjects with noise and on one that mimics a candidate."""
+"""Coverage of the score's nominal 95 % intervals, on subjects with noise and on one that mimics a candidate."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ from mesascope.types import Control, Measurement
 
 POPULATION, LAYERS = 20_000, 5
 FITTING = 300
-"""Prompts that coefficients are fitted on, once; the estimand holds them fixed."""
+"""Number of prompts on which coefficients are fitted, once; the estimand takes the coefficients as fixed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noisy:
-    """A subject that follows an algorithm with noise, or a path of ridge solutions, scored against a candidate."""
+    """A subject that follows an algorithm with noise, or a path of ridge solutions, and is scored against a candidate."""
 
     name: str
     follows: str
@@ -32,7 +32,7 @@ class Noisy:
 
 
 OTHER = "newton-schulz:identity"
-"""A second candidate: layers and prompts on which both agree do not count, as in `identify`."""
+"""A second candidate; layers and prompts on which both candidates agree are left out, as in `identify`."""
 SUBJECTS = (
     Noisy(name="gradient descent, 10 % noise", follows="gradient-descent", candidate="gradient-descent", noise=0.1),
     Noisy(
@@ -46,19 +46,18 @@ SUBJECTS = (
 
 
 def coverage(*, seed: int = 0, repetitions: int = 500, prompts: int = 300) -> tuple[Measurement, ...]:
-    """How often the 95 % interval of a score holds the score on the population that its prompts are drawn from.
+    """How often the 95 % interval of a score contains the score of the population from which its prompts are drawn.
 
     The population is 20,000 discriminating prompts, so that its score is known. Each repetition draws prompts from
-    it, the same number from each stratum, and forms the interval that `identify` forms. The value is the share of repetitions
-    whose interval holds the population's score, with a Clopper–Pearson interval.
+    it, the same number from each stratum, and computes the same interval as `identify`. The value is the share of repetitions
+    whose interval contains the population's score, with a Clopper–Pearson interval.
 
-    Controls. Negative: the share that holds the score of a population with a tenth more of what is left unexplained, which
-    should be less.
+    Controls. Negative: the share that contains the score of a population with a 10 % larger loss, which should be smaller.
 
     Args:
-        seed: of the population, the noise and the draws.
-        repetitions: how many.
-        prompts: in each.
+        seed: the seed of the population, the noise and the draws.
+        repetitions: number of repetitions.
+        prompts: number of prompts per repetition.
     """
     distribution = standard()
     population = Runner(distribution.task.sample(POPULATION, seed=seed, stream="coverage/population"))

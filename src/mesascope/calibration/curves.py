@@ -1,4 +1,4 @@
-"""Power: how often two candidates are told apart, by prediction noise and number of prompts."""
+"""Power: how often two candidates are distinguished, by prediction noise and number of prompts."""
 
 import torch
 
@@ -18,25 +18,25 @@ PAIRS = (
     ("nesterov", "heavy-ball"),
     ("gradient-descent", "newton-schulz:identity"),
 )
-"""What a subject follows, and what it might be taken for."""
+"""Pairs of the candidate that a subject follows, and another with which it might be confused."""
 NOISES = (0.0, 0.05, 0.2, 1.0)
 COUNTS = (10, 30, 100, 300, 1000)
 POOL, FITTING, LAYERS = 5000, 96, 5
 COEFFICIENTS = {"step_size": 0.12, "momentum": 0.8, "scale": 0.15}
-"""Of what is followed: momentum enough for the two accelerated methods to differ in five steps."""
+"""Coefficients of the followed candidate; the momentum is large enough that both accelerated methods differ in five steps."""
 
 
 def power_curves(*, seed: int = 0, repetitions: int = 200) -> tuple[Measurement, ...]:
-    """How often the confidence set keeps the followed candidate and drops the other, fitted to it.
+    """How often the confidence set keeps the followed candidate and drops the other candidate, which is fitted to it.
 
-    Each repetition draws prompts from a pool of 5,000 discriminating ones. The interval is Clopper–Pearson's.
+    Each repetition draws prompts from a pool of 5,000 discriminating prompts. The interval is Clopper–Pearson's.
 
-    Controls. Negative: how often the set loses the candidate that is followed; by construction of the set at most one in
+    Controls. Negative: how often the set drops the followed candidate; by construction of the set, at most one time in
     twenty. Positive: how often a prediction of zero is dropped.
 
     Args:
-        seed: of the pool, the noise and the draws.
-        repetitions: for every pair, noise and number of prompts.
+        seed: the seed of the pool, the noise and the draws.
+        repetitions: number of repetitions for every pair, noise and number of prompts.
     """
     distribution = standard()
     pool = Runner(distribution.task.sample(POOL, seed=seed, stream="power curves/pool"))
@@ -78,7 +78,7 @@ def power_curves(*, seed: int = 0, repetitions: int = 200) -> tuple[Measurement,
 
 
 def figure(measurements: tuple[Measurement, ...]) -> Figure:
-    """Power against the number of prompts, a line for each share of noise."""
+    """A figure of power against the number of prompts, with one line per share of noise."""
     rows = tuple(
         {
             "pair": f"{_short(m, 'subject')} against {_short(m, 'against')}",
@@ -111,13 +111,13 @@ def figure(measurements: tuple[Measurement, ...]) -> Figure:
 
 
 def _short(measurement: Measurement, role: str) -> str:
-    """The nickname of a candidate, where it has one: what fits above a panel."""
+    """A candidate's short name if it has one, which fits above a panel."""
     name = str(measurement.coordinates[role])
     return next((short for short, long in SHORT.items() if long == name), name)
 
 
 def _pair(followed: str, other: str, fitting: Runner, pool: Runner) -> torch.Tensor:
-    """The paths of both on the pool: (candidate, layer, batch, query)."""
+    """The paths of both candidates on the pool: (candidate, layer, batch, query)."""
     family = BY_NAME[followed]
     values = tuple(COEFFICIENTS[c.name] for c in family.coefficients)
     fit = fit_path(BY_NAME[other], fitting, fitting.predictions(family, values, LAYERS)[1:], gains=False)

@@ -1,6 +1,6 @@
-"""A subject in disguise: its residual stream in a random basis, and noise in what its layers say.
+"""A subject in disguise: its residual stream in a random basis, and noise in its layers' answers.
 
-Written against the public protocol alone. An instrument that reads named channels instead of the stream finds nothing here.
+It uses only the public protocol. An instrument that reads named channels instead of the stream finds nothing here.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Disguised:
-    """A subject whose stream is rotated, and whose answers carry noise that the problem does not explain.
+    """A subject whose stream is rotated, and whose answers have noise that the problem does not explain.
 
     The noise is Gaussian, independent between layers, prompts and queries, and a function of the query: the same prompts
-    get the same answers, and a query that is moved a little gets another noise. It is added to what is
-    captured and to the answers, along the direction that the subject's own readout reads; the pass itself is left alone.
+    get the same answers, and a slightly moved query gets different noise. It is added to captured activations and to the
+    answers, along the direction that the subject's own readout reads; the forward pass itself is unchanged.
 
     Attributes:
-        subject: who is behind it; all of its sites lie in the residual stream.
-        seed: of the rotation and the noise.
-        noise: its variance after each layer, as a share of the target's.
-        restricted: the problems that it is said to take, where that is less than the subject takes.
+        subject: the subject behind the disguise; only its residual-stream sites are shown.
+        seed: the seed of the rotation and the noise.
+        noise: variance of the noise after each layer, as a share of the target's.
+        restricted: the stated domain, in dimensions or examples that the subject's own domain does not limit.
     """
 
     subject: Subject
@@ -60,14 +60,14 @@ class Disguised:
     def trace(
         self, prompts: Prompts, *, capture: Sequence[Site] = (), interventions: Sequence[Intervention] = ()
     ) -> Trace:
-        """The subject's pass, seen in another basis. See `mesascope.types.Subject`."""
+        """The subject's pass, with activations in another basis. See `mesascope.types.Subject`."""
 
         def behind(intervention: Intervention) -> Intervention:
             def edit(stream: Tensor) -> Tensor:
                 turn = self._turn(stream)
                 seen = stream @ turn
-                # The change alone is turned back: an edit that changes nothing leaves every bit, and networks that divide
-                # by what is zero in some channel stay what they are.
+                # Only the change is rotated back: an edit without a change leaves every bit as it is, so that channels that
+                # are exactly zero stay zero, and networks that divide by them are not disturbed.
                 return stream + (intervention.edit(seen.clone()) - seen) @ turn.T
 
             return replace(intervention, edit=edit)
@@ -87,14 +87,14 @@ class Disguised:
         return Trace(predictions=answers, activations=seen)
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
-        """The subject's own readout, of the stream turned back."""
+        """The subject's own readout of the stream, after it is rotated back."""
         return self.subject.readout(activation @ self._turn(activation).T, site)
 
     def reinitialised(self, seed: int) -> Subject:
-        """The untrained control of the subject behind, in the same disguise.
+        """The untrained control of the disguised subject, in the same disguise.
 
         Raises:
-            ValueError: the subject behind has none.
+            ValueError: the disguised subject has no untrained control.
         """
         control = untrained(self.subject, seed)
         if control is None:
@@ -106,7 +106,7 @@ class Disguised:
         return rotations(1, width, generator(self.seed, "disguise/turn", width))[0].to(stream)
 
     def _direction(self, stream: Tensor, site: Site) -> Float[Tensor, " width"]:
-        """What to add to the stream so that the own readout rises by 1."""
+        """The vector that, added to the stream, increases the own readout by 1."""
         read = self.subject.readout(torch.eye(stream.shape[-1]).to(stream)[:, None], site)[:, 0].to(stream)
         return read / read.square().sum()
 

@@ -1,4 +1,4 @@
-"""Can the candidates be told apart at all, for this subject? From the reference algorithms alone, before anything is judged."""
+"""Whether a subject's algorithm can be distinguished from other candidates, computed from reference algorithms alone."""
 
 from dataclasses import dataclass
 
@@ -20,32 +20,32 @@ from mesascope.types import Prompts, Subject, label_noise
 
 LEVEL, ENOUGH = 0.95, 0.9
 FIT = 96
-"""Prompts that every other candidate is fitted on; there is no noise in what it is fitted to."""
+"""Number of prompts on which every other candidate is fitted; the path that it is fitted to has no noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """Chance that every other candidate is rejected, and the one that is the least likely to be."""
+    """The chance that every other candidate is rejected, and the candidate that is least likely to be rejected."""
 
     value: float
     hardest: str
 
 
 def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
-    """The chance that a subject on its own algorithm's path, with its stated noise, is told from every other candidate.
+    """The chance that a subject on its own algorithm's path, with its stated noise, is distinguished from all other candidates.
 
-    The path is the subject's as it was made: its own algorithm is not fitted, so that a fit that fails hides nobody. Every other
-    candidate is fitted to it. Two paired contrasts between its loss and the algorithm's, as in
-    the confidence set; each contrast's test is approximated as normal, with a critical value that all of them share
-    (Bonferroni), and the chance that all reject is at least one minus the sum of the chances to fail.
+    The path is that of the subject as it was made: its own algorithm is not fitted, so that a failed fit cannot hide it. Every
+    other candidate is fitted to this path. As in the confidence set, there are two paired contrasts between the candidate's
+    loss and that of the subject's own algorithm. Each contrast's test is approximated as normal, with a common critical value
+    (Bonferroni). The chance that all candidates are rejected is at least one minus the sum of the chances that one is not.
 
     Args:
         planted: the subject.
-        seed: of the prompts and the noise.
-        prompts: how many the identifier scores.
+        seed: the seed of the prompts and the noise.
+        prompts: number of prompts that the identifier scores.
 
     Returns:
-        None if no candidate describes it.
+        The power; None if no candidate describes the subject.
     """
     families = [f for f in chosen(None, label_noise(planted.task)) if f.iterative]
     own = {f.name for f in families if f.algorithm_name in planted.case.truth}
@@ -80,7 +80,7 @@ def _path(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch quer
 
 
 def _chance(loss: Tensor, own: Tensor, critical: float, floor: float) -> float:
-    """Power of the better of the two contrasts; none where the difference is rounding."""
+    """The power of the better of the two contrasts; 0 if the difference is only rounding."""
     found = contrasts(loss, own)
     if float(found[0].mean()) <= floor:
         return 0.0

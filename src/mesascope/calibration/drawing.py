@@ -1,4 +1,4 @@
-"""The numbers that a planted subject is made from, and the task that it is said to be trained on."""
+"""The random numbers from which a planted subject is made, and its stated training task."""
 
 import dataclasses
 import math
@@ -15,23 +15,23 @@ from mesascope.types import Domain, Scalar
 
 T = TypeVar("T", bound=Scalar)
 ROOM = 8
-"""Dimensions of the prompts for a subject that takes any number, if its task has fewer; three times as many examples."""
+"""Prompts for a subject that accepts any sizes have at least this many dimensions, and three times as many examples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the subjects of a panel are drawn from.
+    """The choices and ranges from which the subjects of a panel are drawn.
 
     Attributes:
-        sizes: dimension and examples of the task that they are said to be trained on, to choose from.
-        weights: the size of that task's weights, to choose from; its labels grow with it.
+        sizes: choices for (dimension, examples) of the stated training task.
+        weights: choices for the size of that task's weights; its labels grow with it.
         input_scale: smallest and largest c of the covariance c·I of its inputs; half of the subjects have 1.
         steps: fewest and most steps of an iteration.
-        step_size: smallest and largest, where it is not near the best one, in units of one over the largest eigenvalue of
-            what the iteration steps along (the median over training prompts).
-        momentum: smallest and largest. Below a tenth, a few layers cannot show it.
-        label_noise: standard deviations of the labels' noise, to choose from, in units of an exact label's.
-        prediction_noise: shares of the target's variance that are noise in what a layer says, to choose from.
+        step_size: smallest and largest step size, if it is not near the best one, in units of one over the largest
+            eigenvalue of the iteration's system matrix (the median over training prompts).
+        momentum: smallest and largest momentum. Below 0.1, it has no visible effect in a few layers.
+        label_noise: choices for the standard deviation of the label noise, in units of an exact label's.
+        prediction_noise: choices for the noise in a layer's answers, as shares of the target's variance.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((5, 20), (5, 20), (3, 12), (8, 32), (6, 4))
@@ -46,14 +46,14 @@ class Setting:
 
 @final
 class Draw:
-    """The numbers of one subject, drawn in the order in which they are asked for and kept by name.
+    """The random numbers of one subject, drawn in the order of the calls and kept by name.
 
     Attributes:
-        task: what the subject is said to be trained on; the first numbers make it.
-        domain: what it is said to take: any problem, or, always where examples are fewer than dimensions, problems of that
-            task's sizes alone.
+        task: the stated training task of the subject, made from the first numbers.
+        domain: the stated domain: any problem, or only problems of the task's sizes (always so if there are fewer examples
+            than dimensions).
         scale: the variance of an input's coordinate.
-        made: the numbers.
+        made: the numbers drawn so far, by name.
     """
 
     def __init__(self, setting: Setting, seed: int, index: int) -> None:
@@ -76,7 +76,7 @@ class Draw:
         return int(torch.randint(count, (1,), generator=self._rng))
 
     def choice(self, name: str, options: Sequence[T]) -> T:
-        """One of several, all alike."""
+        """One of several options, with equal probability."""
         value = options[self._below(len(options))]
         self.made[name] = value
         return value
@@ -93,18 +93,18 @@ class Draw:
         return value
 
     def steps(self, least: int = 1, most: int = 1000) -> int:
-        """How many steps the iteration takes: as many as the setting says, inside these bounds."""
+        """The number of steps of the iteration, drawn from the setting's range within these bounds."""
         low, high = self.setting.steps
         return self.whole("steps", max(low, least), min(high, most))
 
 
 def designs(draw: Draw, condition: float, *, domain: Domain | None = None) -> Distribution:
-    """Prompts of a subject whose XᵀX/n has a condition number, rotated anew in each; its mean eigenvalue is that of the task.
+    """Prompts for a subject with a given condition number of XᵀX/n, randomly rotated in each; its mean eigenvalue is the task's.
 
     Args:
-        draw: the subject's.
-        condition: exactly this one, unless the examples are fewer than the dimensions.
-        domain: what the subject takes, if not what was drawn.
+        draw: the subject's random numbers.
+        condition: the condition number; exact unless there are fewer examples than dimensions.
+        domain: the subject's domain, if it is not the drawn one.
     """
     task, domain = draw.task, draw.domain if domain is None else domain
     dim = max(task.dim, ROOM) if domain.dims is None else task.dim

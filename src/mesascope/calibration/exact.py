@@ -1,4 +1,4 @@
-"""Exact subjects, judged: whoever gets another's name, or none, shows an error of the identifier.
+"""Judges exact subjects: a wrong name, or "none", for one of them shows an error of the identifier.
 
 python -c "from mesascope.calibration.exact import judge_exact; judge_exact(101)"
 """
@@ -28,19 +28,19 @@ def judge_exact(
     workers: int = 2,
     say: Callable[[str], None] = print,
 ) -> tuple[tuple[Judged, ...], ...]:
-    """Judge the panel of exact subjects of a seed; say how every one comes out that is not identified, and a table by truth.
+    """Judge a seed's panel of exact subjects; print the outcome of every subject that is not identified, and a table by truth.
 
     Args:
-        seed: of the panel (`mesascope.calibration.panel.exact`).
-        subjects: how many are in the panel.
-        chosen: numbers of those to judge; all by default.
-        prompts: in each half.
-        withheld: whether to judge each a second time, with its own readout withheld.
-        workers: processes.
-        say: is told each line.
+        seed: the seed of the panel (`mesascope.calibration.panel.exact`).
+        subjects: number of subjects in the panel.
+        chosen: numbers of the subjects to judge; by default all.
+        prompts: number of prompts in each of the two halves.
+        withheld: whether to judge each subject a second time, with its own readout withheld.
+        workers: number of processes.
+        say: prints a line.
 
     Returns:
-        For each subject, the verdict by its own readout and, if asked for, the one without it.
+        For each subject, the verdict with its own readout and, if ``withheld``, the verdict without it.
     """
     numbers = range(subjects) if chosen is None else chosen
     works = tuple(
@@ -67,7 +67,7 @@ def judge_exact(
 
 
 def table(judged: Sequence[Judged]) -> str:
-    """Counts by the truth, and their sum, as text."""
+    """Counts of outcomes by truth, and their totals, as text."""
     truths = sorted({" or ".join(j.truth) for j in judged})
     rows = [(truth, _counts([j for j in judged if " or ".join(j.truth) == truth])) for truth in truths]
     rows.append(("all", _counts(judged)))

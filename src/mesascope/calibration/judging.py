@@ -1,4 +1,4 @@
-"""What the identifier says of one planted subject, against what is known of it."""
+"""The identifier's verdict on one planted subject, compared with the truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ Outcome = Literal["identified", "undecided", "none", "missed", "wrong"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One subject's verdict.
+    """The verdict on one subject.
 
     Attributes:
-        case: its kind.
-        truth: the algorithm that may be named; empty if none may.
-        settings: what it was made from.
-        readout: ``own``, or ``fitted`` where its own readout was withheld.
+        case: the subject's kind.
+        truth: the algorithms that an answer may name; empty if it may name none.
+        settings: the numbers that the subject was made from.
+        readout: ``own``, or ``fitted`` if its own readout was withheld.
         label, algorithms, reason: the answer.
-        outcome: ``identified`` (the truth, alone), ``undecided`` (among others), ``none`` (rightly), ``missed`` (none,
-            though a candidate it is), ``wrong`` (names that lack the truth).
-        score, remainder: of the best candidate.
-        power: chance that the reference algorithms alone tell its own from every other; None where it has none among the
-            candidates.
-        hardest: the candidate that is hardest to tell from it.
+        outcome: ``identified`` (only the truth is named), ``undecided`` (the truth among others), ``none`` (rightly),
+            ``missed`` (none, although a candidate describes the subject), ``wrong`` (names without the truth).
+        score, remainder: those of the best candidate.
+        power: the chance that the reference algorithms alone distinguish the subject's algorithm from every other; None if
+            no candidate describes the subject.
+        hardest: the candidate that is hardest to distinguish from the subject.
     """
 
     case: str
@@ -46,19 +46,19 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """What was said of one subject, as it is kept on disk: as it is, and with its own readout withheld."""
+    """The verdicts on one subject, as stored on disk: with its own readout, and with that readout withheld."""
 
     judged: tuple[Judged, ...]
 
 
 def judge(planted: Planted, *, seed: int, prompts: int = PROMPTS, withheld: bool = True) -> tuple[Judged, ...]:
-    """The verdict by the subject's own readout, and the one with that readout withheld.
+    """The verdict with the subject's own readout, and the verdict with that readout withheld.
 
     Args:
         planted: the subject.
-        seed: of the prompts.
-        prompts: prompts in each half.
-        withheld: whether to give the second too.
+        seed: the seed of the prompts.
+        prompts: number of prompts in each of the two halves.
+        withheld: whether to return the second verdict too.
     """
     known = power(planted, seed=seed, prompts=prompts)
     answers = identify_path(
@@ -91,7 +91,7 @@ def _judged(planted: Planted, answer: Answer, known: Power | None) -> Judged:
 
 
 def outcome(truth: Sequence[str], algorithms: Sequence[str]) -> Outcome:
-    """How an answer set compares with the truth; variants of an algorithm count as the algorithm."""
+    """The outcome of comparing an answer set with the truth; variants of an algorithm count as the algorithm."""
     named = {name.split(":")[0] for name in algorithms}
     if not named:
         return "missed" if truth and UNDESCRIBED not in truth else "none"

@@ -1,4 +1,4 @@
-"""What a causal mask does to networks that were built without one, and to the one that was built for it."""
+"""The effect of a causal mask on networks that were built without one, and on the network that was built for it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,22 +28,22 @@ from mesascope.types import Control, Figure, Measurement, Prompts, Site
 
 DIM, EXAMPLES, QUERIES, NOISE = 4, 12, 4, 0.5
 STEP_SIZE = 0.15
-"""Under a causal mask gradient descent converges where ηx·x < 2 for every input; here x·x is 12 at most."""
+"""Under a causal mask, gradient descent converges if ηx·x < 2 for every input; here x·x is at most 12."""
 EARLY = 3
-"""Steps after which iterates are compared."""
+"""Number of steps after which iterates are compared."""
 SMALLEST = 1e-17
-"""What is smaller is drawn there: a logarithmic axis has no zero."""
+"""Smaller values are drawn at this value, because a logarithmic axis has no zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Case:
-    """A network, and what it must answer at each token from the examples that the token sees.
+    """A network, and the right answer at each token from the examples that the token sees.
 
     Attributes:
-        network: it.
-        after: how far it has got, in words.
-        against: what is asked, in words.
-        prefixes: the answer from the examples up to each one, at that one's input; then from all, at the queries.
+        network: the network.
+        after: how many steps it has taken, in words.
+        against: what its answers are compared with, in words.
+        prefixes: the answer at each example's input from the examples up to it; then at the queries from all examples.
         whole: the answers from all examples at all tokens.
     """
 
@@ -57,22 +57,22 @@ class _Case:
 def causal_mask(seed: int = 0, *, prompts: int = 64, layers: int = 1000) -> tuple[tuple[Measurement, ...], Figure]:
     """How far networks under a causal mask are from solving every prefix.
 
-    Every token of a network under a causal mask has a problem of its own: the examples up to itself. The answer that an
-    example's token gives for its own input is compared with what the network's algorithm, run on that prefix alone,
-    has after as many steps, and at the end with least squares on the prefix. Gradient descent is compared with the limit
-    that theory gives, too: L⁻¹Dy in place of α, where L is the lower triangle of XXᵀ and D counts the examples seen.
-    Labels are noisy: otherwise every interpolant agrees at the inputs that are shown. With noise the kernel system of
-    data-space conjugate gradient has no solution, so only its early iterates are compared.
+    Every token of a network under a causal mask has its own problem: the examples up to itself. The answer of an example's
+    token for its own input is compared with that of the network's algorithm, run on this prefix alone, after the same number
+    of steps, and at the end with least squares on the prefix. Gradient descent is also compared with its theoretical limit:
+    L⁻¹Dy instead of α, where L is the lower triangle of XXᵀ and D counts the examples seen. Labels are noisy, because without
+    noise all interpolants agree at the shown inputs. With noise, the kernel system of data-space conjugate gradient has no
+    solution, so only its early iterates are compared.
 
     Args:
-        seed: of the prompts.
-        prompts: how many.
-        layers: of gradient descent where it stands for its limit.
+        seed: the seed of the prompts.
+        prompts: number of prompts.
+        layers: number of layers of gradient descent that approximate its limit.
 
     Returns:
-        One measurement a network, prefix length and comparison, and one at the queries, which see all examples: the
-        distance of the answers over √(target variance), median over prompts, with the quartiles for interval. Beside each:
-        the same network without the mask against the answer from all examples; at queries, what changes if each is
+        One measurement per network, prefix length and comparison, and one at the queries, which see all examples: the
+        distance of the answers over √(target variance), median over prompts, with the quartiles as interval. Controls:
+        the same network without the mask against the answer from all examples; at queries, the change if each is
         asked alone (they are never keys); and answering zero.
     """
     task = LinearRegression(dim=DIM, examples=EXAMPLES, queries=QUERIES, noise=NOISE, inputs=Uniform())
@@ -84,17 +84,17 @@ def causal_mask(seed: int = 0, *, prompts: int = 64, layers: int = 1000) -> tupl
 
 
 def with_mask(construction: Construction, causal: bool) -> Construction:
-    """The same weights with a causal mask, or without; queries are never keys in either case."""
+    """The construction with the same weights, with or without a causal mask; queries are never keys in either case."""
     return dataclasses.replace(
         construction, build=lambda dim: dataclasses.replace(construction.build(dim), causal=causal)
     )
 
 
 def triangular_interpolant(prompts: Prompts) -> Float[Tensor, "batch position"]:
-    """Where gradient descent ends under a causal mask: at the labels themselves, and at queries at (1/n) x·XᵀL⁻¹Dy.
+    """The limit of gradient descent under a causal mask: the labels at examples, and (1/n) x·XᵀL⁻¹Dy at queries.
 
-    An example's residual follows r_j ← r_j − (η/j) Σ_{i≤j} ⟨x_j, xᵢ⟩ rᵢ, so all of them go to 0 and their sum over the
-    steps, times η, to (D⁻¹L)⁻¹y.
+    An example's residual follows r_j ← r_j − (η/j) Σ_{i≤j} ⟨x_j, xᵢ⟩ rᵢ, so all residuals converge to 0, and η times their
+    sum over the steps converges to (D⁻¹L)⁻¹y.
 
     Source: own.
     """
@@ -151,14 +151,14 @@ def _on_all(algorithm: Algorithm, p: Prompts, steps: int) -> Float[Tensor, "batc
 
 
 def _answers(network: Construction, p: Prompts) -> Float[Tensor, "batch position"]:
-    """What each token answers: by how much the readout has moved, for it may start at minus the label."""
+    """Each token's answer: the change of the readout from the first to the last layer, since it may start at minus the label."""
     first, last = Site(layer=0, kind="resid_pre"), network.path[-1]
     trace = network.trace(p, capture=(first, last))
     return network.readout(trace[last], last) - network.readout(trace[first], first)
 
 
 def _everywhere(network: Construction, p: Prompts) -> dict[str, Float[Tensor, "batch position"]]:
-    """Its answers under the mask, without it, and without it if each query is asked alone."""
+    """A network's answers under the mask, without it, and without it with each query asked alone."""
     plain, queries = with_mask(network, causal=False), range(p.queries.shape[1])
     ones = [dataclasses.replace(p, queries=p.queries[:, [i]], targets=p.targets[:, [i]]) for i in queries]
     together = _answers(plain, p)
@@ -170,7 +170,7 @@ def _measure(case: _Case, p: Prompts, answers: Mapping[str, Float[Tensor, "batch
     scale = p.target_variance.sqrt()[:, None]
 
     def distances(answers: Tensor, right: Tensor) -> Float[Tensor, "batch place"]:
-        """One an example, then one for all queries: the root of their mean square."""
+        """One distance per example, then one for all queries: their root mean square."""
         off = (answers - right).abs() / scale
         return torch.cat([off[:, : p.examples], off[:, p.examples :].square().mean(1, keepdim=True).sqrt()], 1)
 

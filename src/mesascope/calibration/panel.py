@@ -1,8 +1,8 @@
 """Panels of planted subjects, each made from one seed.
 
-Three of them have a name and never mix. Thresholds may be chosen on T; S and H are scored afterwards, once. H is drawn from other
-settings besides: other sizes, depths, steps and noises. Any other seed gives a fresh panel like S; `exact` gives one of
-subjects without noise that all run a candidate.
+Three panels have names and are kept separate. Thresholds may be chosen on T; S and H are scored afterwards, once. H is also
+drawn from other settings: other sizes, depths, steps and noises. Any other seed gives a new panel like S; `exact` gives a panel
+of subjects without noise that all run a candidate.
 """
 
 import functools
@@ -15,7 +15,7 @@ from mesascope.calibration.planted import Case, Planted
 from mesascope.types import Domain
 
 THRESHOLDS, SHIPPED, HELD_OUT = 3, 4, 5
-"""Seeds of the panels T, S and H. Those before were of panels with easier settings, which have been looked at."""
+"""Seeds of the panels T, S and H. Smaller seeds belonged to panels with easier settings, whose results have been seen."""
 SIZE = 200
 OTHER = Setting(
     sizes=((7, 24), (10, 32), (4, 9), (7, 5)),
@@ -26,19 +26,19 @@ OTHER = Setting(
     label_noise=(0.0, 0.2, 0.5),
     prediction_noise=(0.0, 0.03, 0.1),
 )
-"""What panel H is drawn from."""
+"""The setting of panel H."""
 EXACT = Setting(label_noise=(0.0,), prediction_noise=(0.0,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Where a panel's subjects come from.
+    """The definition of a panel.
 
     Attributes:
-        name: what it is called.
-        seed: of all that is drawn.
-        setting: what it is drawn from.
-        cases: the kinds in it.
+        name: its name.
+        seed: the seed of all its random numbers.
+        setting: the setting that its subjects are drawn from.
+        cases: the kinds of its subjects.
     """
 
     name: str
@@ -48,24 +48,24 @@ class Panel:
 
 
 def panel(seed: int) -> Panel:
-    """The panel of a seed: T, S, H, or a fresh one like S."""
+    """The panel of a seed: T, S, H, or a new one like S."""
     return Panel(name=panel_name(seed), seed=seed, setting=OTHER if seed == HELD_OUT else Setting())
 
 
 def exact(seed: int) -> Panel:
-    """Subjects without any noise, each of which runs a candidate, on prompts that discriminate."""
+    """A panel of subjects without noise, each of which runs a candidate, on discriminating prompts."""
     cases = tuple(case for case in CASES if case.described and case.on is None)
     return Panel(name=f"exact, seed {seed}", seed=seed, setting=EXACT, cases=cases)
 
 
 def panel_name(seed: int) -> str:
-    """What a panel is called."""
+    """The name of a panel."""
     return {THRESHOLDS: "T", SHIPPED: "S", HELD_OUT: "H"}.get(seed, f"seed {seed}")
 
 
 @functools.lru_cache
 def kinds(size: int = SIZE, cases: tuple[Case, ...] = CASES) -> tuple[Case, ...]:
-    """The kind of each subject: every kind by its share, the largest remainders first where it does not come out even."""
+    """The kind of each subject: kinds in proportion to their shares, rounded by the largest remainders."""
     total = sum(case.share for case in cases)
     exact = [case.share * size / total for case in cases]
     counts = [int(share) for share in exact]
@@ -79,9 +79,9 @@ def planted(panel: Panel, index: int, size: int = SIZE) -> Planted:
     """Subject number ``index`` of a panel.
 
     Args:
-        panel: where it comes from.
-        index: from 0 to below ``size``.
-        size: of the panel.
+        panel: the panel.
+        index: the subject's number, from 0 to below ``size``.
+        size: the number of subjects in the panel.
     """
     case = kinds(size, panel.cases)[index]
     draw = Draw(panel.setting, panel.seed, index)

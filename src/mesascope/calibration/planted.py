@@ -1,4 +1,4 @@
-"""What a planted subject is: a network or a script whose algorithm is known."""
+"""Planted subjects: networks or scripts whose algorithm is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from mesascope.instruments.identification.prompts import Distribution
 from mesascope.types import Scalar, Subject, Task
 
 UNDESCRIBED = "none"
-"""Beside an algorithm's name in the truth: no candidate reproduces the subject, so that none is right too."""
+"""In the truth, beside an algorithm's name: no candidate reproduces the subject, so "none" is also a right answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +16,13 @@ class Case:
     """A kind of planted subject.
 
     Attributes:
-        name: what it is, in a few words; a row of the table of kinds.
-        truth: the algorithms that may stand in its answer, with `UNDESCRIBED` where no candidate reproduces it; empty if nothing
-            but none is right.
-        make: a subject from drawn numbers.
-        share: how many of 200 subjects are of this kind.
-        on: the distribution that it is identified on; None for the prompts that discriminate.
-        noisy: whether what its layers say may carry noise.
+        name: the kind in a few words, as in the table of kinds.
+        truth: the algorithms that an answer may name, with `UNDESCRIBED` if no candidate reproduces the subject; empty if
+            the only right answer is "none".
+        make: makes a subject from random numbers.
+        share: number of subjects of this kind out of 200.
+        on: the distribution that it is identified on; None for the discriminating prompts.
+        noisy: whether its layers' answers may have noise.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Case:
 
     @property
     def described(self) -> bool:
-        """Whether a candidate reproduces it."""
+        """Whether a candidate reproduces subjects of this kind."""
         return bool(self.truth) and UNDESCRIBED not in self.truth
 
 
@@ -45,10 +45,10 @@ class Planted:
     Attributes:
         case: its kind.
         clean: the subject as it was made.
-        subject: the same in disguise: its stream rotated, its layers' answers noisy.
-        task: what it is said to be trained on.
-        distribution: what it is identified on; None for the prompts that discriminate.
-        settings: the numbers it was made from.
+        subject: the same subject in disguise: its stream is rotated, and its layers' answers are noisy.
+        task: its stated training task.
+        distribution: the distribution that it is identified on; None for the discriminating prompts.
+        settings: the numbers that it was made from.
     """
 
     case: Case

@@ -1,4 +1,4 @@
-"""Subjects that are no network: their answers after every layer are written down as a function of the prompts."""
+"""Subjects that are not networks: a function of the prompts gives their answers after every layer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from mesascope.types import Domain, Intervention, Prompts, Site, Trace
 class Scripted:
     """A subject whose stream holds, at a query, the answer of the script and the query itself.
 
-    What an edit adds stays in the stream to the end, as in a residual network whose layers do not look at it.
+    The change that an edit makes stays in the stream to the end, as in a residual network whose layers ignore it.
 
     Attributes:
-        name: for reports.
-        layers: how many.
+        name: its name in reports.
+        layers: number of layers.
         script: the answers after every layer.
     """
 
@@ -58,11 +58,11 @@ class Scripted:
         return Trace(predictions=stream[:, p.examples :, 0], activations=taps.activations)
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
-        """The first channel."""
+        """The answers in the first channel."""
         return activation[..., 0]
 
     def reinitialised(self, seed: int) -> "Scripted":
-        """What a script that was never written would say: a random linear function of the query, another in each layer."""
+        """The untrained control: in each layer, another random linear function of the query."""
 
         def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
             rng = generator(seed, "scripted/reinitialised", prompts.dim)
@@ -73,7 +73,7 @@ class Scripted:
 
 
 def followed(name: str, algorithm: Algorithm, steps: Sequence[int]) -> Scripted:
-    """A subject that is at the given step of a reference algorithm after each layer."""
+    """A subject whose answer after each layer is a reference algorithm's iterate at the given step."""
     index = torch.tensor(list(steps))
     return Scripted(
         name=name,

@@ -1,4 +1,4 @@
-"""How exact the forms of conjugate gradient are, in double and in single precision, as the problem gets harder."""
+"""Accuracy of the forms of conjugate gradient, in double and single precision, by condition number."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ QUANTITIES = ("relative error", "relative residual")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Found:
-    """One form at one condition number in one precision: both quantities, a prompt each (`QUANTITIES`)."""
+    """One form at one condition number in one precision: both `QUANTITIES`, one row per prompt."""
 
     form: str
     precision: str
@@ -48,22 +48,22 @@ class _Found:
 def stability(
     seed: int = 0, *, conditions: Sequence[float] = CONDITIONS, iterations: int = 40, prompts: int = 24
 ) -> tuple[tuple[Measurement, ...], Figure]:
-    """What is left of the error after enough iterations of conjugate gradient, by form, precision and condition number.
+    """The remaining error after enough iterations of conjugate gradient, by form, precision and condition number.
 
-    Labels have no noise and XᵀX/n exactly the condition number, so that the rest is rounding. The exact answer is that
-    of least squares, by orthogonal factorisation in double precision, to the numbers as they are after rounding to the
+    Labels have no noise, and XᵀX/n has exactly the condition number, so that the remaining error is rounding. The exact answer
+    is that of least squares, by orthogonal factorisation in double precision, for the numbers after they are rounded to the
     precision.
 
     Args:
-        seed: of the prompts.
-        conditions: of XᵀX/n; the first is the easy case that the others are set beside.
-        iterations: of each form; 5 would do in exact arithmetic.
-        prompts: how many at each condition number.
+        seed: the seed of the prompts.
+        conditions: condition numbers of XᵀX/n; the first is the easy case, which serves as a control.
+        iterations: number of iterations of each form; 5 would be enough in exact arithmetic.
+        prompts: number of prompts per condition number.
 
     Returns:
-        Two measurements for each form, precision and condition number, medians over prompts with the quartiles for
-        interval: the relative error of the answers (root mean square over queries, over the exact answers') and the
-        relative residual ‖y − Xw‖/‖y‖ of the examples. Beside each: the algorithm itself in that precision, the form
+        Two measurements per form, precision and condition number, medians over prompts with the quartiles as
+        interval: the relative error of the answers (root mean square over queries, divided by that of the exact answers) and
+        the relative residual ‖y − Xw‖/‖y‖ of the examples. Controls: the algorithm itself in that precision, the form
         at the first condition number, and answering zero.
     """
     found = {
@@ -115,7 +115,7 @@ def _at(condition: float, seed: int, iterations: int, prompts: int) -> list[_Fou
     for precision, dtype in PRECISIONS.items():
         p = drawn.to(dtype=dtype).to(dtype=torch.float64)
         everywhere = {"queries": torch.cat([p.queries, p.xs], 1), "targets": torch.cat([p.targets, p.ys], 1)}
-        asked = dataclasses.replace(p, **everywhere)  # the examples' inputs too, for the residual
+        asked = dataclasses.replace(p, **everywhere)  # also the examples' inputs, for the residual
         answers = {
             "zero": torch.zeros_like(asked.targets),
             REFERENCE: run(ConjugateGradient(), asked, iterations, dtype=dtype).predictions[-1],

@@ -1,4 +1,4 @@
-"""What a panel's verdicts amount to: the confusion matrix, what is wrong, what is needlessly undecided."""
+"""Summary of a panel's verdicts: confusion matrix, wrong answers, and needlessly undecided answers."""
 
 import dataclasses
 from collections import Counter
@@ -18,12 +18,12 @@ WITHHELD: Readout = "own readout withheld"
 
 
 def distinguishable(judged: Judged) -> bool:
-    """Whether the reference algorithms alone tell its algorithm from all others, with power 0.9 or more."""
+    """Whether the reference algorithms alone distinguish the subject's algorithm from all others, with power 0.9 or more."""
     return judged.power is not None and judged.power >= ENOUGH
 
 
 def answered(judged: Judged) -> str:
-    """The column of the confusion matrix."""
+    """The subject's column in the confusion matrix."""
     if judged.outcome in ("none", "missed"):
         return NONE
     names = sorted({name.split(":")[0] for name in judged.algorithms})
@@ -36,12 +36,12 @@ Panel = Mapping[Readout, Sequence[Judged]]
 
 
 def by_readout(subjects: Sequence[Sequence[Judged]]) -> Panel:
-    """The panel as it is and, where it was judged a second time, with its own readouts withheld."""
+    """The verdicts by readout: with own readouts and, if judged a second time, with own readouts withheld."""
     return dict(zip((OWN, WITHHELD), zip(*subjects, strict=True), strict=False))
 
 
 def figures(panel: Panel) -> tuple[Figure, ...]:
-    """The confusion matrices, and the tables of what is wrong and of what is needlessly undecided."""
+    """The confusion matrices, and the tables of wrong and of needlessly undecided answers."""
     return (
         *(confusion(judged, f"confusion, {readout}", readout) for readout, judged in panel.items()),
         _by_kind(panel),
@@ -64,7 +64,7 @@ def figures(panel: Panel) -> tuple[Figure, ...]:
 
 
 def everything(panel: Panel) -> Figure:
-    """Every subject, as a table that is long: in a section of its own."""
+    """A long table of every subject, in its own section."""
     table = _table(
         panel, "subjects", "Every subject", "What it was made from, and what was said of it.", lambda j: True
     )
@@ -72,7 +72,7 @@ def everything(panel: Panel) -> Figure:
 
 
 def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
-    """Truth against answer, as counts."""
+    """The confusion matrix: counts of subjects by truth and answer."""
     counts = Counter((_truth(j), answered(j)) for j in judged)
     truths = [*sorted({_truth(j) for j in judged} - {NONE}), NONE]
     answers = [*(t for t in truths if t != NONE), UNDECIDED, UNDECIDED_WRONG, NONE]
@@ -93,10 +93,10 @@ def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
 
 
 def measurements(panel: Panel) -> tuple[Measurement, ...]:
-    """Shares with Clopper–Pearson intervals.
+    """Shares of subjects by outcome, with Clopper–Pearson intervals.
 
-    Controls. Negative: the share that a verdict which names an algorithm at random, as often as each is the truth, would
-    get right; for the wrong ones, the share it would get wrong.
+    Controls. Negative: the same share for a verdict that names an algorithm at random, each with the frequency with which it is
+    the truth.
     """
     found: list[Measurement] = []
     for readout, judged in panel.items():
@@ -133,7 +133,7 @@ def measurements(panel: Panel) -> tuple[Measurement, ...]:
 
 
 def sentences(panel: str, found: Sequence[Measurement], coverage: Sequence[Measurement]) -> tuple[str, ...]:
-    """What came out, in words."""
+    """The results in sentences."""
     told = []
     for readout in dict.fromkeys(m.coordinates["readout"] for m in found):
         by = {m.quantity: m for m in found if m.coordinates["readout"] == readout}

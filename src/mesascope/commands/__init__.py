@@ -1,4 +1,4 @@
-"""The commands, a file each: their arguments, and what they do."""
+"""The commands, one file per command: their arguments and what they do."""
 
 import contextlib
 import importlib
@@ -16,14 +16,14 @@ from mesascope.records.shown import plain
 
 
 def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> int:
-    """Run a command; return the exit status, with a line on stderr where it is not 0.
+    """Run a command; return the exit status, and print a line on stderr if the status is not 0.
 
-    What can be refused by its arguments is refused before anything is loaded that takes seconds. Faults of our own are
-    raised: they deserve their traceback.
+    Unusable arguments are refused before any module is loaded that takes seconds. Errors in mesascope itself are raised, so
+    that their traceback is shown.
 
     Args:
         arguments: the command and its options.
-        begin: called when all is loaded, before the command begins its work.
+        begin: called when everything is loaded, before the command begins its work.
     """
     model = None
     try:
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         if found is None:
             raise
         status, words = found
-        with contextlib.suppress(OSError):  # nobody reads stderr
+        with contextlib.suppress(OSError):  # stderr may be closed
             print(f"mesascope: {plain(words)}", file=sys.stderr)
         if isinstance(error, OSError):
             _forget_stdout()
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
 
 
 def parser() -> Any:
-    """Every command with its arguments."""
+    """The parser of all commands and their arguments."""
     found = Parser(
         prog="mesascope", description="Which learning algorithm does a sequence model run in its forward pass?"
     )
@@ -72,14 +72,14 @@ def parser() -> Any:
 
 
 class _Plain(logging.Formatter):
-    """Messages as they are, but for what a terminal would obey."""
+    """Log messages without terminal control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return plain(super().format(record))
 
 
 def _forget_stdout() -> None:
-    """Where stdout cannot be written to (a full disk, a pipe that nobody reads), Python would try again at its end."""
+    """Redirect an unwritable stdout (full disk, closed pipe) to nowhere, or Python would try to flush it at exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,6 +1,6 @@
-"""What the commands' arguments share: their types, and how they become directories, models and tasks.
+"""Shared parts of the commands' arguments: their types, and how they become directories, models and tasks.
 
-Light to import, as every command is: what computes is imported by the functions that run (see `command`).
+Fast to import, like every command: modules that compute are imported only by the functions that run (see `command`).
 """
 
 import argparse
@@ -28,15 +28,15 @@ class UsageError(ValueError):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in a line or two, like every other message of ours."""
+    """A parser whose errors are one or two lines, like all messages of mesascope."""
 
     def error(self, message: str) -> Any:
-        words = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]}…", message)  # argparse quotes whatever was given
+        words = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]}…", message)  # argparse quotes the whole argument
         raise UsageError(f"{words}. See `{self.prog} --help`.")
 
 
 def check_words(given: Sequence[str]) -> None:
-    """Refuse what argparse stumbles over: it takes the value away from ``--option=--``."""
+    """Refuse ``--option=--``, which argparse handles wrongly: it drops the value."""
     for word in given:
         if word.startswith("--") and word.endswith("=--"):
             raise UsageError(f"{word.removesuffix('=--')} must have a value; got '--'.")
@@ -51,16 +51,16 @@ def command(
     check: Callable[[argparse.Namespace], object] = lambda options: None,
     loads: tuple[str, ...] = ("mesascope.facade",),
 ) -> argparse.ArgumentParser:
-    """A command, with the options that all have.
+    """Add a command, with the options that all commands have.
 
     Args:
-        commands: where it is added.
-        name: what it is called.
-        run: does it.
-        words: what it does.
-        check: raises where the options cannot be used, as far as that shows before anything is loaded.
-        loads: the modules that ``run`` needs and that take seconds to load; Ctrl-C ends the process at once until they are
-            there.
+        commands: the subparsers that the command is added to.
+        name: its name.
+        run: does the command's work.
+        words: what the command does, for the help text.
+        check: raises if the options cannot be used, as far as this can be checked before slow modules are loaded.
+        loads: the modules that ``run`` needs and that take seconds to load; until they are loaded, Ctrl-C ends the process
+            at once.
     """
     added = commands.add_parser(name, help=words, description=words)
     added.set_defaults(check=check, loads=loads, run=run)
@@ -70,12 +70,12 @@ def command(
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """The option ``--json``."""
+    """Add the option ``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
 
 
 def add_subject(parser: argparse.ArgumentParser) -> None:
-    """What `subject_and_task` reads."""
+    """Add the arguments that `subject_and_task` reads."""
     parser.add_argument("model", help="two-layer, construction:NAME, runs/…, python:module:factory (runs its code)")
     parser.add_argument(
         "--task",
@@ -85,7 +85,7 @@ def add_subject(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Where a plan runs: `engine` reads it."""
+    """Add the options that say where a plan runs; `engine` reads them."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=positive, help="processes on this machine, with one thread each (default: 1)")
     where.add_argument(
@@ -94,10 +94,10 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def engine(options: argparse.Namespace) -> "Engine | None":
-    """The engine that was asked for; None for this process.
+    """The engine that the options select; None for this process.
 
     Raises:
-        ValueError: a scheduler that does not answer, or whose workers run something else.
+        ValueError: the scheduler does not answer, has no workers, or its workers run other versions.
     """
     if options.scheduler is not None:
         from mesascope.plans.cluster import Cluster
@@ -113,39 +113,39 @@ def engine(options: argparse.Namespace) -> "Engine | None":
 
 
 def text(given: str) -> str:
-    """A type: anything but nothing."""
+    """Argument type: text that is not empty."""
     if not given.strip():
         raise argparse.ArgumentTypeError(f"must not be empty; got {shown(given)}")
     return given
 
 
 def natural(given: str) -> int:
-    """A type: a whole number of 0 or more."""
+    """Argument type: a whole number of 0 or more."""
     if not re.fullmatch(r"\s*\d{1,18}\s*", given):
         raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; got {shown(given)}")
     return int(given)
 
 
 def positive(given: str) -> int:
-    """A type: a whole number of 1 or more."""
+    """Argument type: a whole number of 1 or more."""
     if natural(given) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; got {shown(given)}")
     return natural(given)
 
 
 def candidates(given: str) -> list[str]:
-    """A type: names, separated by commas."""
+    """Argument type: names, separated by commas."""
     return [text(name.strip()) for name in given.split(",")]
 
 
 def out_directory(options: argparse.Namespace, name: str, holds: Holds) -> Path:
-    """The output directory, ``out/COMMAND-NAME`` by default; refused here, before any work, if it is not ours."""
+    """The output directory, ``out/COMMAND-NAME`` by default; checked here, before any work: see `check`."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-.") or "model"
     return check(Path("out") / f"{options.command}-{safe}" if options.out is None else options.out, holds)
 
 
 def check_model(options: argparse.Namespace) -> None:
-    """Raise where no model has the name; what it holds is not looked at."""
+    """Raise if no model has this name; the model itself is not read."""
     place(options.model, index()["constructions"])
 
 
@@ -161,27 +161,27 @@ def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, LinearRe
 
 
 def say(words: object) -> None:
-    """Print for people: names in it may be anybody's."""
+    """Print text for readers, without control characters, because names in it may come from anywhere."""
     print("\n".join(map(plain, str(words).split("\n"))))
 
 
 def print_json(value: object) -> None:
-    """One document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(to_json(value), allow_nan=False))
 
 
 def print_document(record: "ms.Record | ms.Findings | ms.StudyResult") -> None:
-    """What `record.json` holds."""
+    """Print the document that `record.json` holds."""
     print(json.dumps(sealed(to_json(record))))
 
 
 def print_verdict(verdict: "ms.Verdict") -> None:
-    """A verdict in sentences."""
+    """Print a verdict in sentences."""
     say(verdict)
     for sentence in ms.report.sentences(verdict):
         say(f"  {sentence}")
 
 
 def print_places(out: Path) -> None:
-    """Where the results lie."""
+    """Print the paths of the results."""
     say(f"{out / 'report.html'}\n{out / 'record.json'}")

@@ -1,4 +1,4 @@
-"""``mesascope calibrate``: subjects whose answer is known."""
+"""``mesascope calibrate``: judge subjects whose algorithm is known."""
 
 import argparse
 from pathlib import Path
@@ -24,7 +24,7 @@ HOLDS: Holds = "findings"
 
 
 def add(commands: Any) -> None:
-    """Its arguments."""
+    """Add the command and its arguments."""
     words = "judge subjects whose algorithm is known, and write the confusion matrix"
     sub = command(commands, "calibrate", _run, words, check=_out)
     panels = index()["panels"]
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
         "--panel-seed",
         type=natural,
         default=panels["S"],
-        help=f"{panels['T']} is T (thresholds), {panels['S']} is S (default), {panels['H']} is H; or your own",
+        help=f"{panels['T']} is panel T (thresholds), {panels['S']} is S (default), {panels['H']} is H; or another seed",
     )
     sub.add_argument(
         "--profile",
@@ -42,7 +42,9 @@ def add(commands: Any) -> None:
         help="how many subjects and prompts (default: laptop, a quarter of an hour)",
     )
     sub.add_argument(
-        "--own-readout-only", action="store_true", help="do not judge a second time with own readouts withheld"
+        "--own-readout-only",
+        action="store_true",
+        help="do not judge a second time with the subjects' own readouts withheld",
     )
     add_engine(sub)
     add_json(sub)

@@ -1,4 +1,4 @@
-"""``mesascope convert``: another project's checkpoint."""
+"""``mesascope convert``: convert another project's checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -11,17 +11,17 @@ HOLDS: Holds = "a conversion"
 
 
 def add(commands: Any) -> None:
-    """Its arguments."""
+    """Add the command and its arguments."""
     words = "convert another project's .pt checkpoint (weights-only loading)"
     sub = command(commands, "convert", _run, words, check=_out, loads=("mesascope.zoo.convert",))
     sub.add_argument(
         "checkpoint",
         type=text,
-        help="a .pt file with the weights of a GPT-2 of Garg et al.'s code, or a directory of its run",
+        help="a .pt file with the weights of a GPT-2 from Garg et al.'s code, or the directory of its run",
     )
     sub.add_argument("--out", type=text, help="directory for the converted checkpoint; default: out/convert-NAME")
     sub.add_argument(
-        "--like", type=text, help="a JSON file with fields of the TransformerConfig, before all else that says them"
+        "--like", type=text, help="a JSON file with fields of the TransformerConfig; they override all other sources"
     )
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: from an exception to an exit status and a line."""
+"""The end of a command: turns an exception into an exit status and a message."""
 
 import errno
 import re
@@ -15,15 +15,15 @@ INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib",
 
 
 class BrokenTheory(Exception):
-    """A statement that a prover rejects."""
+    """A prover rejects a statement."""
 
 
 def ending(error: BaseException, model: str | None) -> tuple[int, str] | None:
-    """Exit status and words; None for a fault of our own.
+    """Exit status and message; None for an error in mesascope itself.
 
     Args:
-        error: what ended the command.
-        model: the reference of the model that it worked on.
+        error: the exception that ended the command.
+        model: the reference of the command's model, if it has one.
     """
     if isinstance(error, (KeyboardInterrupt, *_loaded("mesascope.training", "Interrupted"))):
         return 130, str(error) or "stopped"
@@ -57,12 +57,12 @@ def ending(error: BaseException, model: str | None) -> tuple[int, str] | None:
 
 
 def _loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
-    """A class of a module that is there; none where it was not loaded, since then nothing can have raised it."""
+    """A module's exception class, in a tuple; empty if the module is not loaded, since it can't have been raised then."""
     return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def _raised_by(error: BaseException, model: str) -> bool:
-    """Whether an exception comes from the user's code: the innermost frame that is not a library's is not ours."""
+    """Whether an exception comes from the user's code: the innermost frame outside installed libraries is the user's."""
     package = model.removeprefix("python:").split(":")[0].split(".")[0]
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         if frame.f_globals.get("__name__", "").split(".")[0] == package:

@@ -1,4 +1,4 @@
-"""``mesascope examine``: one model, every instrument, a page."""
+"""``mesascope examine``: measure one model with every instrument, and write a page."""
 
 import argparse
 from typing import Any
@@ -27,7 +27,7 @@ HOLDS: Holds = "an examination"
 
 
 def add(commands: Any) -> None:
-    """Its arguments."""
+    """Add the command and its arguments."""
     words = "examine one model with every instrument and write a page and a record"
     sub = command(commands, "examine", _run, words, check=_check)
     add_subject(sub)

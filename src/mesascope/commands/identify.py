@@ -1,4 +1,4 @@
-"""``mesascope identify``: the verdict alone; or, before anything is measured, what it would take to tell candidates apart."""
+"""``mesascope identify``: the verdict alone; or, without measuring, how many prompts would tell candidates apart."""
 
 import argparse
 import dataclasses
@@ -30,8 +30,8 @@ COMPARING = ("mesascope.facade", "mesascope.instruments.identification.design")
 
 
 def add(commands: Any) -> None:
-    """Its arguments."""
-    words = "name the algorithm that a model follows, or say that the evidence does not"
+    """Add the command and its arguments."""
+    words = "name the algorithm that a model follows, or say that the evidence does not support one"
     sub = command(commands, "identify", _run, words, check=_check, loads=COMPARING)
     add_subject(sub)
     profiles = index()["profiles"]["examine"]
@@ -39,23 +39,32 @@ def add(commands: Any) -> None:
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument("--algorithms", type=candidates, help="candidates, separated by commas; default: all")
     sub.add_argument(
-        "--compare", type=candidates, help="two candidates, as in cg,pcg: how many prompts would tell them apart"
+        "--compare", type=candidates, help="two candidates, such as cg,pcg: how many prompts would tell them apart"
     )
     sub.add_argument(
-        "--design", action="store_true", help="for --compare, of two or more: choose prompts that tell them apart"
+        "--design",
+        action="store_true",
+        help="with --compare of two or more candidates: choose prompts that tell them apart",
     )
     sub.add_argument(
-        "--distance", type=float, help="for --design: how far from training (default: as far as the standard prompts)"
+        "--distance",
+        type=float,
+        help="with --design: the largest distance from training (default: that of the standard prompts)",
     )
-    sub.add_argument("--noise", type=float, default=0.05, help="for --compare: share of prediction noise (0.05)")
+    sub.add_argument(
+        "--noise",
+        type=float,
+        default=0.05,
+        help="with --compare: prediction noise as a share of the target variance (default: 0.05)",
+    )
     add_json(sub)
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.design and options.compare is None:
-        raise UsageError("--design must know which candidates to tell apart; name them, as in --compare cg,pcg.")
+        raise UsageError("--design needs the candidates to tell apart; name them, as in --compare cg,pcg.")
     if options.distance is not None and not options.design:
-        raise UsageError("--distance is how far designed prompts may lie from training; add --design.")
+        raise UsageError("--distance limits how far designed prompts may lie from training; add --design.")
     names = options.compare
     if names is not None and (len(names) < 2 or (len(names) > 2 and not options.design)):
         raise UsageError(f"--compare must name two candidates, as in cg,pcg; got {shown(','.join(names))}.")
@@ -80,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace, subject: "ms.Subject", task: "Task") -> None:
-    """How many prompts tell two candidates apart, where the subject's domain allows them."""
+    """Print how many prompts tell two candidates apart, with prompts that the subject's domain allows."""
     from mesascope.instruments.identification.design import design_prompts
     from mesascope.instruments.identification.power import prompts_needed
 

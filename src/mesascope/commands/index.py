@@ -1,6 +1,6 @@
-"""Names that lie in rooms which take seconds to load, kept in a file, so that help, lists and refusals need none of them.
+"""An index file of names from modules that are slow to load, so that help, lists and refusals need not load them.
 
-`mesascope.commands.reindex` writes the file, and a test holds that it says what the rooms say.
+`mesascope.commands.reindex` writes the file, and a test compares it with the modules.
 """
 
 from functools import cache
@@ -13,9 +13,9 @@ FILE = Path(__file__).with_name("index.json")
 
 
 class Index(TypedDict):
-    """What the file holds: names in the order in which they are listed.
+    """The content of the file: names in the order in which they are listed.
 
-    ``instruments`` and ``studies`` are with their questions, ``panels`` with their seeds, ``profiles`` by command.
+    ``instruments`` and ``studies`` map names to questions, ``panels`` names to seeds, ``profiles`` commands to profiles.
     """
 
     constructions: list[str]
@@ -31,7 +31,7 @@ class Index(TypedDict):
 
 @cache
 def index() -> Index:
-    """The names."""
+    """The content of the index file."""
     return parse(FILE.read_bytes(), FILE.name)
 
 

@@ -1,4 +1,4 @@
-"""``mesascope list``: what there is."""
+"""``mesascope list``: list the names of models, tasks, algorithms, instruments, specs or studies."""
 
 import argparse
 import json
@@ -20,8 +20,8 @@ THINGS: dict[str, Callable[[], list[str]]] = {
 
 
 def add(commands: Any) -> None:
-    """Its arguments."""
-    sub = command(commands, "list", _run, "list what there is", loads=())
+    """Add the command and its arguments."""
+    sub = command(commands, "list", _run, "list what is available", loads=())
     sub.add_argument("what", choices=list(THINGS))
     sub.add_argument("--json", action="store_true", help="print a JSON list")
 

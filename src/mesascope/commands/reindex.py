@@ -1,4 +1,4 @@
-"""Writes the file that `mesascope.commands.index` reads: ``python -m mesascope.commands.reindex``, after a change of names."""
+"""Write the file that `mesascope.commands.index` reads: run ``python -m mesascope.commands.reindex`` after names change."""
 
 import json
 
@@ -18,7 +18,7 @@ from mesascope.training import SPECS
 
 
 def present() -> Index:
-    """What the rooms say."""
+    """The names as the modules define them."""
     return {
         "constructions": list(CONSTRUCTIONS),
         "tasks": [LinearRegression.__name__],
@@ -33,7 +33,7 @@ def present() -> Index:
 
 
 def text() -> str:
-    """The file."""
+    """The content of the index file."""
     return json.dumps(present(), indent=1, ensure_ascii=False) + "\n"
 
 

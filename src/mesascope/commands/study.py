@@ -1,4 +1,4 @@
-"""``mesascope study``: published results, put to the test."""
+"""``mesascope study``: test published results."""
 
 import argparse
 import os
@@ -30,8 +30,8 @@ HOLDS: Holds = "a study"
 
 
 def add(commands: Any) -> None:
-    """Its verbs and their arguments."""
-    study = commands.add_parser("study", help="published results, put to the test")
+    """Add the command, its verbs and their arguments."""
+    study = commands.add_parser("study", help="test published results")
     verbs = study.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_json(command(verbs, "list", _list, "every study and its question", loads=()))
     running = command(verbs, "run", _run, "run a study and judge its claims", check=_check)
@@ -41,19 +41,21 @@ def add(commands: Any) -> None:
         "--profile",
         choices=index()["profiles"]["study"],
         default="laptop",
-        help="smoke (seconds, decides nothing), laptop (networks that ship; default), full (trains them first, for hours)",
+        help="smoke (seconds, decides nothing), laptop (shipped networks; default), full (trains its networks, for hours)",
     )
     running.add_argument(
         "--networks",
         type=text,
-        help="for profile full: where networks are trained, and found again; default: networks/ beside --out",
+        help="with profile full: directory where networks are trained and found again; default: networks/ beside --out",
     )
     running.add_argument("--seed", type=natural, default=0)
     add_engine(running)
     add_json(running)
-    words = "one page of all results below a directory"
+    words = "write one page of all results below a directory"
     reporting = command(verbs, "report", _report, words, check=_check_report)
-    reporting.add_argument("directory", metavar="DIR", type=text, help="where results of `study run` lie, as in out/")
+    reporting.add_argument(
+        "directory", metavar="DIR", type=text, help="directory with results of `study run`, such as out/"
+    )
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -67,7 +69,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> tuple[Path, Path]:
-    """Where the results go, and where the networks are."""
+    """Check the options; return the directories of the results and of the networks."""
     studies = list(index()["studies"])
     if options.name not in studies:
         raise UsageError(
@@ -76,7 +78,7 @@ def _check(options: argparse.Namespace) -> tuple[Path, Path]:
     out = out_directory(options, options.name, HOLDS)
     networks = out.parent / "networks" if options.networks is None else Path(options.networks)
     if os.path.lexists(networks) and not os.path.isdir(networks):
-        raise UsageError(f"--networks must be a directory; {shown(networks)} is none. Choose another name.")
+        raise UsageError(f"--networks must be a directory; {shown(networks)} is not one. Choose another name.")
     return out, networks
 
 
@@ -89,8 +91,8 @@ def _run(options: argparse.Namespace) -> None:
     with claim(out, HOLDS):
         try:
             result = ms.run_study(options.name, out, **given, progress=not options.json)
-        except Interrupted as stopped:  # in the training of a network; its own advice is for `mesascope train`
-            raise KeyboardInterrupt("stopped while training a network; the same command goes on there") from stopped
+        except Interrupted as stopped:  # its message names an option of `mesascope train`
+            raise KeyboardInterrupt("stopped while training a network; run the same command to resume") from stopped
         ms.save(result, out)
     if options.json:
         print_document(result)
@@ -116,7 +118,9 @@ def _report(options: argparse.Namespace) -> None:
     directory = Path(options.directory)
     page = directory / "studies.html"
     if os.path.lexists(page) and not (page.is_file() and not page.is_symlink() and ms.report.is_page(page)):
-        raise UsageError(f"DIR must have no {page.name} but one that `study report` wrote; move {shown(page)} away.")
+        raise UsageError(
+            f"DIR must hold no {page.name}, except one that `study report` wrote; move {shown(page)} away."
+        )
     records = {path: read_sealed(path) for path in sorted(directory.rglob("record.json"))}
     held = {path: record for path, record in records.items() if record.get("type") == ms.StudyResult.__name__}
     found = [from_json(ms.StudyResult, record, shown(path), ours=True) for path, record in held.items()]

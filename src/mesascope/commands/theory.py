@@ -1,4 +1,4 @@
-"""``mesascope theory``: the mathematics, checked or written out."""
+"""``mesascope theory``: check the mathematics, or write it out for provers."""
 
 import argparse
 import os
@@ -15,13 +15,16 @@ LOADS = ("mesascope.theory",)
 
 
 def add(commands: Any) -> None:
-    """Its verbs and their arguments."""
+    """Add the command, its verbs and their arguments."""
     theory = commands.add_parser("theory", help="the mathematics: check it, or write it out for provers")
     verbs = theory.add_subparsers(dest="verb", required=True, metavar="VERB")
-    words = "put every statement to every prover that is installed"
+    words = "check every statement with every prover that is installed"
     checking = command(verbs, "check", _check, words, check=_known, loads=LOADS)
     checking.add_argument(
-        "statements", nargs="*", metavar="STATEMENT", help="its short name, to see it whole; default: all, a line each"
+        "statements",
+        nargs="*",
+        metavar="STATEMENT",
+        help="its short name, to print it in full; default: all, one line per statement",
     )
     add_json(checking)
     checking.add_argument(

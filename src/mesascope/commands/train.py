@@ -1,4 +1,4 @@
-"""``mesascope train``: a model from a specification."""
+"""``mesascope train``: train a model from a specification."""
 
 import argparse
 import dataclasses
@@ -20,16 +20,16 @@ SEVERAL: Holds = "training runs, one a seed"
 
 
 def add(commands: Any) -> None:
-    """Its arguments."""
+    """Add the command and its arguments."""
     words = "train a model from a specification"
     sub = command(commands, "train", _run, words, check=_check, loads=("mesascope.training",))
     sub.add_argument("spec", type=text, help=f"a JSON file, or one of {', '.join(index()['specs'])}")
     sub.add_argument("--out", type=text, help="run directory; default: out/train-NAME")
     sub.add_argument(
         "--seeds",
-        help="one or several, separated by commas; several go to seed-N/ below the run directory",
+        help="one or more seeds, separated by commas; with several, each trains in seed-N/ below the run directory",
     )
-    sub.add_argument("--resume", action="store_true", help="go on from the last intact checkpoint")
+    sub.add_argument("--resume", action="store_true", help="continue from the last intact checkpoint")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -39,7 +39,7 @@ def _check(options: argparse.Namespace) -> None:
             f"spec must be a JSON file or one of {', '.join(specs)}; got {shown(options.spec)}.{nearest(options.spec, specs)}"
         )
     several = options.seeds is not None and len(_seeds(options.seeds)) > 1
-    if options.out is not None:  # by default it has the name that the specification says
+    if options.out is not None:  # the default name comes from the specification, which is not read yet
         out_directory(options, options.spec, SEVERAL if several else ONE)
 
 

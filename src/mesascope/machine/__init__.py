@@ -1,1 +1,1 @@
-"""What this machine has: devices, memory, processes."""
+"""The machine's resources: devices, memory, processes."""

@@ -1,41 +1,41 @@
-"""Where tensors can be computed here, and with how many threads. Light to import: torch is loaded by what needs it."""
+"""Devices and threads for computing on this machine. Fast to import: only functions that need torch load it."""
 
 import os
 
 from mesascope.records.shown import said, shown
 
 THREADS = 256
-"""More than that no machine of today uses well; at some thousands the system refuses, and takes the process along."""
+"""No machine of today makes good use of more threads; with a few thousand, the system ends the process."""
 
 
 def check_device(device: str, name: str = "device") -> None:
-    """Check that torch can compute on a device, by computing something there.
+    """Check that torch can compute on a device, by a small computation there.
 
     Args:
         device: such as ``cpu`` or ``cuda:1``.
-        name: what the caller calls it.
+        name: the argument's name in messages.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: torch cannot compute there.
     """
-    if device == "cpu":  # every machine has one, and nothing need be loaded to say so
+    if device == "cpu":  # every machine has one, so torch need not be loaded
         return
     import torch  # noqa: PLC0415 (heavy)
 
     try:
         torch.ones(1, device=device).tolist()
-    except Exception as error:  # torch raises half a dozen classes, by what is missing
+    except Exception as error:  # torch raises half a dozen classes, depending on what is missing
         reason = said(error) or type(error).__name__
         raise ValueError(
-            f"{name} must be one that this machine has; got {shown(device)} ({reason}). Pass 'cpu'."
+            f"{name} must be a device that this machine has; got {shown(device)} ({reason}). Pass 'cpu'."
         ) from error
 
 
 def check_threads(threads: int, name: str = "threads") -> None:
-    """Check that a machine can use so many threads.
+    """Check that this machine can use this number of threads.
 
     Raises:
-        ValueError: less than one, or more than a machine can use.
+        ValueError: fewer than one, or more than a machine can use.
     """
     most = max(THREADS, os.cpu_count() or 1)
     if not 1 <= threads <= most:
@@ -45,7 +45,7 @@ def check_threads(threads: int, name: str = "threads") -> None:
 
 
 def set_threads(threads: int, name: str = "threads") -> None:
-    """Compute with so many threads from now on. `ValueError` as for `check_threads`."""
+    """Compute with this number of threads from now on. `ValueError` as for `check_threads`."""
     import torch  # noqa: PLC0415 (heavy)
 
     check_threads(threads, name)

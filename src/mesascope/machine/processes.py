@@ -1,6 +1,6 @@
-"""Processes that end with this one, however it ends.
+"""Worker processes that end when this process ends, for whatever reason.
 
-This module is light to import, so that a worker is on watch before it loads anything that takes seconds.
+This module is fast to import, so that a worker watches its parent before it loads anything that takes seconds.
 """
 
 import collections
@@ -20,12 +20,12 @@ from typing import Generic, TypeVar, final
 
 T = TypeVar("T")
 TRIES = 3
-"""Workers that one call may end before it is given up."""
+"""Number of workers that one call may kill before it is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
-    """What comes back of a call that ended every worker which tried it: mostly memory ran out, and the system ended them."""
+    """The result of a call that killed every worker that tried it, mostly because memory ran out."""
 
     workers: int
 
@@ -33,19 +33,20 @@ class Died:
 def in_processes(
     calls: Sequence[Callable[[], T]], workers: int, *, tries: int = TRIES
 ) -> Iterator[tuple[int, T | Died]]:
-    """The number and the result of each call, as they are done; each is computed with one thread.
+    """The index and the result of each call, in the order of completion; each call is computed with one thread.
 
-    A worker that somebody ends takes nothing with it: its call goes to another worker, up to ``tries`` times, and the other
-    calls go on. Whoever stops listening, by an exception say, ends the workers; so does the end of this process, since the
-    system then closes its end of the pipe that they watch. Signals are for this process alone: Ctrl-C reaches a whole group.
+    If a worker is killed, its call goes to another worker, up to ``tries`` times, and the other calls go on. The workers end
+    when the caller stops iterating (because of an exception, for example), and when this process ends, because the system then
+    closes its end of the pipe that they watch. Workers ignore signals, because Ctrl-C reaches the whole process group: only
+    this process handles them.
 
     Args:
         calls: functions without arguments that can be pickled, such as partials.
-        workers: how many processes.
-        tries: workers that one call may end.
+        workers: number of processes.
+        tries: number of workers that one call may kill.
 
     Raises:
-        Exception: whatever a call raises.
+        Exception: any exception of a call.
     """
     spawn = multiprocessing.get_context("spawn")
     watched, held = spawn.Pipe(duplex=False)
@@ -81,7 +82,7 @@ def in_processes(
 
 @final
 class _Worker(Generic[T]):
-    """One process. A pool of one each, so that it is known whose call ended it."""
+    """One process, in a pool of its own, so that it is known which call killed it."""
 
     def __init__(self, watched: Connection) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -99,30 +100,30 @@ class _Worker(Generic[T]):
 
 
 def _watch(parent: Connection) -> None:
-    """In a worker: end as soon as nobody holds the other end of the pipe."""
+    """In a worker: end as soon as the other end of the pipe is closed."""
 
     def wait_for_the_end() -> None:
-        parent.poll(None)  # nothing is ever sent: what comes is the end
+        parent.poll(None)  # nothing is ever sent, so this returns only when the pipe closes
         os._exit(1)
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
 
 
 def with_one_thread(call: Callable[[], T]) -> T:
-    """What the call returns, computed with one thread, as every worker computes."""
-    import torch  # noqa: PLC0415 (heavy: the watch comes first)
+    """The call's result, computed with one thread, as in every worker."""
+    import torch  # noqa: PLC0415 (slow to load: the watch must start first)
 
     torch.set_num_threads(1)
     return call()
 
 
 def run_beside(command: list[str], folder: Path | str, seconds: float) -> "subprocess.CompletedProcess[str]":
-    """Run another program in a folder, and wait for what it says.
+    """Run another program in a folder and wait for its output.
 
-    Where there is ``setpriv`` (on every Linux), the system ends the program if it ends this process.
+    If ``setpriv`` is installed (as on every Linux), the system kills the program when this process dies.
 
     Raises:
-        subprocess.TimeoutExpired: it took longer.
+        subprocess.TimeoutExpired: the program took longer than ``seconds``.
     """
     bound = shutil.which("setpriv")
     whole = command if bound is None else [bound, "--pdeathsig", "KILL", *command]

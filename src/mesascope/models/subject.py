@@ -14,12 +14,12 @@ from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Trace, 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TransformerSubject:
-    """A `Transformer` with the verbs of a subject.
+    """A `Transformer` that satisfies the subject protocol.
 
     Attributes:
-        name: for reports.
+        name: its name in reports.
         model: the network; its weights are never changed.
-        spec: what it came from, as JSON; goes into every record.
+        spec: the specification that it was made from, as JSON; stored in every record.
     """
 
     name: str
@@ -28,7 +28,7 @@ class TransformerSubject:
 
     @property
     def domain(self) -> Domain:
-        """Learned positions fix where the query sits: only a model trained everywhere can take fewer examples."""
+        """The accepted sizes. Learned positions fix the query's place: only models trained everywhere can take fewer examples."""
         config = self.model.config
         fewer = config.answers == "everywhere" or not config.positions
         return Domain(dims=(config.dim,), examples=range(1, config.examples + 1) if fewer else (config.examples,))
@@ -65,7 +65,7 @@ class TransformerSubject:
 
     @torch.no_grad()
     def answer_everywhere(self, prompts: Prompts) -> Float[Tensor, "batch example"]:
-        """Answers at the context's inputs, each from the examples before it (for models trained so)."""
+        """Answers at the context's inputs, each from the examples before it (for models trained to answer everywhere)."""
         p = self._cast(prompts)
         return self.model(p.xs, p.ys, p.queries, everywhere=True)[:, : prompts.examples]
 
@@ -73,7 +73,7 @@ class TransformerSubject:
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
         """The model's own readout, applied to the residual stream after any sub-layer.
 
-        The activation may lie on another device or have another precision than the model; the answers are the model's.
+        The activation may have another device or precision than the model; the answers have the model's.
 
         Raises:
             ValueError: the site is not in the residual stream.
@@ -83,13 +83,13 @@ class TransformerSubject:
         return self.model.read(activation.to(self.model.unembed.weight))
 
     def layout(self, examples: int, queries: int) -> Layout:
-        """Interleaved, or one token an example; one context for each query where the context sees it."""
+        """Interleaved, or one token per example; one context per query if the context sees the query."""
         config = self.model.config
         labels = config.tokens_per_example - 1
         return interleaved(examples, queries, label_tokens=labels, own_context=config.mask == "full")
 
     def reinitialised(self, seed: int) -> "TransformerSubject":
-        """The same architecture, untrained."""
+        """The same architecture with fresh random weights, untrained."""
         device = next(self.model.parameters()).device
         fresh = Transformer(self.model.config, seed=seed).to(device)
         return TransformerSubject(name=f"{self.name}, untrained", model=fresh, spec=self.spec)

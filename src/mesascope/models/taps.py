@@ -1,6 +1,6 @@
-"""Capturing and intervening: what a forward pass shows and lets be changed, with no hook left behind.
+"""Capturing activations of a forward pass and editing them, without hooks that could stay behind.
 
-A network calls its `Taps` with every activation; nothing is registered anywhere, so nothing can stay after an error.
+A network calls its `Taps` with every activation; nothing is registered, so nothing can stay behind after an error.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from mesascope.types import Intervention, Site
 
 
 class Taps:
-    """One forward pass' captures and interventions.
+    """The captures and interventions of one forward pass.
 
     Raises:
-        ValueError: a site that the subject does not have.
+        ValueError: the subject does not have one of the sites.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Taps:
         self.activations: dict[Site, Tensor] = {}
 
     def __call__(self, site: Site, value: Tensor) -> Tensor:
-        """The activation, edited if an intervention asks for it, kept if it is captured.
+        """The activation, edited if there is an intervention at the site, and stored if the site is captured.
 
         Raises:
-            ValueError: an edit that changes the shape.
+            ValueError: an edit changes the shape.
         """
         if site not in self.wanted:
             return value
@@ -55,11 +55,11 @@ class Taps:
         return value
 
     def finish(self) -> None:
-        """Check that everything asked for happened.
+        """Check that every requested site fired.
 
         Raises:
-            RuntimeError: a site that was asked for did not fire.
+            RuntimeError: a requested site did not fire.
         """
         silent = sorted(self.wanted - self.fired)
         if silent:
-            raise RuntimeError(f"{silent[0]} was asked for and did not fire in this pass: the model never computed it.")
+            raise RuntimeError(f"{silent[0]} was requested but did not fire in this pass: the model never computed it.")

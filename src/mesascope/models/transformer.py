@@ -1,12 +1,12 @@
-"""The transformer that learns regression in context: one file, every shape beside its line.
+"""The transformer that learns regression in context: one file, with the shape beside each line.
 
 With the default configuration this is the network of the two-to-eight-layer study (Garg et al. 2022's task): 2n+1
-interleaved tokens x₁ y₁ … x_n y_n x_q, one input projection for both (a label sits in the first coordinate), learned
+interleaved tokens x₁ y₁ … x_n y_n x_q, one input projection for both (a label is in the first coordinate), learned
 positions, pre-norm blocks, GELU, and a linear readout of the residual stream at x_q.
 
-Several queries of a prompt share its context and are answered in one pass: each sees the context and itself, at the
-query's own position. Where the context sees the query too (``mask='full'``) nothing can be shared, and each query gets
-a context of its own.
+Several queries of a prompt share its context and are answered in one pass: each query sees the context and itself, and all
+have the same position embedding. If the context sees the query too (``mask='full'``), nothing can be shared, and each query
+gets a context of its own.
 """
 
 import math
@@ -26,25 +26,25 @@ from mesascope.types import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerConfig:
-    """Everything that fixes the architecture.
+    """The architecture of a transformer.
 
     Attributes:
         dim: dimension of the inputs.
-        examples: most examples a prompt can show.
-        layers, width, heads: blocks, residual width, attention heads.
-        feedforward: hidden width of the MLP; 0 leaves it out (attention-only).
-        activation: of the MLP; ``gelu_tanh`` is the approximation that GPT-2 was trained with.
+        examples: largest number of examples in a prompt.
+        layers, width, heads: number of blocks, width of the residual stream, number of attention heads.
+        feedforward: hidden width of the MLP; 0 for no MLP (attention-only).
+        activation: the MLP's activation function; ``gelu_tanh`` is the approximation that GPT-2 was trained with.
         norm: LayerNorm before attention and MLP.
         final_norm: LayerNorm before the readout.
-        attention: ``softmax``, or ``linear`` (scores used as they are, divided by the number of visible tokens).
+        attention: ``softmax``, or ``linear`` (scores without softmax, divided by the number of visible tokens).
         tokens: ``interleaved`` (x₁ y₁ x₂ …) or ``pairs`` ((x₁,y₁) (x₂,y₂) … (x_q,0)).
-        mask: ``causal``; ``prefix`` (everything sees the examples, queries are never keys); ``full`` (everything sees
-            everything, also the query).
+        mask: ``causal``; ``prefix`` (all tokens see the examples, queries are never keys); ``full`` (all tokens see all
+            tokens, including the query).
         positions: learned position embeddings.
         answers: ``query``, or ``everywhere``: trained to answer each input of the context from the examples before it.
 
     Raises:
-        ValueError: a size below its least value, or a combination that cannot be.
+        ValueError: a size below its smallest value, or an impossible combination.
     """
 
     dim: int = 5
@@ -75,7 +75,7 @@ class TransformerConfig:
         if self.answers == "everywhere" and (self.mask != "causal" or self.tokens != "interleaved"):
             raise ValueError(
                 "answers='everywhere' needs mask='causal' and tokens='interleaved', or a label would be visible where "
-                f"it is asked for; got mask={self.mask!r}, tokens={self.tokens!r}. Pass answers='query'."
+                f"it must be predicted; got mask={self.mask!r}, tokens={self.tokens!r}. Pass answers='query'."
             )
 
     @property
@@ -84,7 +84,7 @@ class TransformerConfig:
 
 
 def count_parameters(config: TransformerConfig) -> int:
-    """How many numbers a `Transformer` of this configuration has, without making one."""
+    """The number of parameters of a `Transformer` with this configuration, without constructing it."""
     width, inner = config.width, config.feedforward
     norm = 2 * width if config.norm else 0
     attention = 4 * width * width + 4 * width + norm
@@ -104,7 +104,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose rows (who asks) may be fewer than its columns (who is asked)."""
+    """Multi-head attention with possibly fewer rows (query positions) than columns (key positions)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Attention(nn.Module):
         width = x.shape[-1]
         if rows is None:
             q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        else:  # only the asking rows need queries
+        else:  # only these rows need queries
             weight, bias = self.qkv.weight, self.qkv.bias
             q = F.linear(x[:, rows], weight[:width], bias[:width]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             k, v = F.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -145,10 +145,10 @@ class Attention(nn.Module):
     def _few(
         self, x: Float[Tensor, "batch position width"], rows: Int[Tensor, " row"], mask: Bool[Tensor, "row position"]
     ) -> Float[Tensor, "batch row width"]:
-        """The heads' outputs where few rows ask, without making a key or a value for every position.
+        """The heads' outputs for few rows, without computing a key or a value for every position.
 
-        q·(K x) = (Kᵀq)·x, so a row's query goes through the keys' weights once; Σ p V x = V Σ p x, so do its values.
-        The keys' bias adds the same to all scores of a row, which softmax does not see.
+        q·(K x) = (Kᵀq)·x, so each row's query is multiplied by the key weights once; Σ p V x = V Σ p x, so the value weights
+        are applied once per row. The keys' bias adds the same number to all scores of a row, which does not change softmax.
         """
         per_head = (self.heads, -1)
         queries, keys, values = self.qkv.weight.chunk(3)  # each (head · width/head, width)
@@ -162,7 +162,7 @@ class Attention(nn.Module):
 
 
 def _barrier(mask: Bool[Tensor, "row position"], dtype: torch.dtype) -> Float[Tensor, "row position"]:
-    """What is added to the scores: 0 where a row may look, minus infinity where not."""
+    """The tensor that is added to the scores: 0 where a row may attend, minus infinity where it may not."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
@@ -206,11 +206,11 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Regression prompts in, answers out. See the module's description.
+    """The network that maps regression prompts to answers; see the module's description.
 
-    Weights and biases are drawn as PyTorch's linear layers draw them (uniform within ±1/√inputs), from ``seed`` alone;
-    it leaves the plateau of this task sooner than GPT-2's normal draw with standard deviation 0.02. Positions are
-    normal with standard deviation 0.02.
+    Weights and biases are drawn as in PyTorch's linear layers (uniform within ±1/√inputs), and depend on ``seed`` alone. With
+    this initialisation, training leaves the plateau of this task sooner than with GPT-2's (normal, standard deviation 0.02).
+    Position embeddings are normal with standard deviation 0.02.
     """
 
     def __init__(self, config: TransformerConfig, seed: int = 0) -> None:
@@ -218,18 +218,20 @@ class Transformer(nn.Module):
         self.config = config
         features = config.dim + (config.tokens == "pairs")
         length = config.examples * config.tokens_per_example + 1
-        with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw from the global generator; ours draw anew below
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # PyTorch's layers draw from the global generator; the weights are redrawn below
             self.embed = nn.Linear(features, config.width)
             self.position = nn.Parameter(torch.empty(length, config.width)) if config.positions else None
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
             self.final_norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
             self.unembed = nn.Linear(config.width, 1)
-        if not self.unembed.weight.is_meta:  # there, shapes are all that is wanted
+        if not self.unembed.weight.is_meta:  # a meta tensor has only a shape
             self.initialise(seed)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Draw all weights anew, a stream a parameter, so that a width or depth does not move the others' numbers."""
+        """Draw all weights, with one random stream per parameter, so that new layers do not change the others' weights."""
         for name, parameter in self.named_parameters():
             if "norm" in name:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
@@ -249,7 +251,7 @@ class Transformer(nn.Module):
         ys: Float[Tensor, "batch example"],
         queries: Float[Tensor, "batch query dim"],
     ) -> Float[Tensor, "batch position feature"]:
-        """The prompt as a sequence of vectors: the context (once a query, if it sees the query), then the queries."""
+        """The prompt as a sequence of vectors: the context (one copy per query if it sees the query), then the queries."""
         if self.config.tokens == "pairs":
             context = torch.cat([xs, ys[..., None]], -1)
             queries = F.pad(queries, (0, 1))
@@ -273,11 +275,11 @@ class Transformer(nn.Module):
         Args:
             xs, ys, queries: the prompts.
             everywhere: also answer every input of the context.
-            touch: sees every activation under its site and returns what takes its place. Positions are those of the
-                context, then the queries; with ``mask='full'``, those of the first query's context, of the second's,
-                and so on, then the queries.
-            whole_last_layer: compute the last layer at every position, also where no answer is read. Only somebody who
-                looks at it (a ``touch``) needs that.
+            touch: a function that gets every activation with its site and returns the value that replaces it. Positions
+                are those of the context, then the queries; with ``mask='full'``, those of the first query's context, of
+                the second's, and so on, then the queries.
+            whole_last_layer: compute the last layer at every position, even where no answer is read. This matters only
+                with a ``touch``, which sees the activations.
 
         Raises:
             ValueError: more examples than the model has positions for, or ``everywhere`` where inputs see their labels.
@@ -293,7 +295,7 @@ class Transformer(nn.Module):
                 "everywhere=True needs mask='causal' and tokens='interleaved', or inputs would see their own labels; "
                 f"got mask={config.mask!r}, tokens={config.tokens!r}. Ask at the queries only."
             )
-        if touch is None and self._copies(queries.shape[1]) > 1:  # the same numbers as below, for less
+        if touch is None and self._copies(queries.shape[1]) > 1:  # gives the same numbers as below, at a lower cost
             each = (values.repeat_interleave(queries.shape[1], 0) for values in (xs, ys))
             return self(*each, queries.flatten(0, 1)[:, None]).view(queries.shape[:2])
         h = self.embed(self.tokens(xs, ys, queries))  # (batch, position, width)
@@ -317,7 +319,7 @@ class Transformer(nn.Module):
     def _layout(
         self, examples: int, queries: int, everywhere: bool, device: torch.device
     ) -> tuple[Bool[Tensor, "position position"], Int[Tensor, " answer"], Int[Tensor, " position"]]:
-        """Who sees whom, where answers are read, and each token's place."""
+        """The attention mask, the positions where answers are read, and each token's index for the position embedding."""
         per = self.config.tokens_per_example
         length, copies = examples * per, self._copies(queries)
         context = copies * length
@@ -336,5 +338,5 @@ class Transformer(nn.Module):
         return mask, reads, torch.where(in_context, index % max(length, 1), length)
 
     def _copies(self, queries: int) -> int:
-        """How many contexts a prompt with so many queries needs."""
+        """Number of copies of the context for a prompt with this number of queries."""
         return queries if self.config.mask == "full" else 1

@@ -1,4 +1,4 @@
-"""How anything that takes a while is run: a plan of pieces of work, an engine, and a journal of what is done."""
+"""Long computations: a plan of work items, an engine that runs them, and a journal of finished work."""
 
 from mesascope.plans.engines import Engine, Here, Processes
 from mesascope.plans.executor import PlanFailed, execute

@@ -1,4 +1,4 @@
-"""An existing Dask cluster, on which a plan's work is done. Needs the extra ``cluster``."""
+"""The engine that runs a plan's work on an existing Dask cluster. It needs the extra ``cluster``."""
 
 import contextlib
 import os
@@ -14,20 +14,20 @@ from mesascope.records.provenance import commit, provenance
 from mesascope.records.shown import said, shown
 
 PATIENCE = 10
-"""Seconds within which a scheduler must answer, and have a worker."""
+"""Seconds within which a scheduler must answer and have a worker."""
 ALIKE = ("mesascope", "torch", "numpy")
-"""Packages whose version must be the same everywhere, or the numbers are not."""
+"""Packages whose versions must be the same on all workers; otherwise the numbers would differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """The workers of a Dask scheduler, one thread for each piece of work.
+    """The workers of a Dask scheduler, with one thread per work item.
 
-    A worker that dies takes nothing with it: Dask gives its work to another. Work that is there when several die (Dask's
-    setting ``allowed-failures``) is tried once more by itself, at the end. Ctrl-C here ends what is still being worked on.
+    When a worker dies, Dask gives its work to another worker. A work item that was on several workers when they died (Dask's
+    setting ``allowed-failures``) is tried once more alone, at the end. Ctrl-C here cancels unfinished work.
 
     Attributes:
-        scheduler: its address, as in ``tcp://host:8786``, or the path of its scheduler file.
+        scheduler: the scheduler's address, such as ``tcp://host:8786``, or the path of its scheduler file.
 
     Source: `distributed`, whose client offers the interface of `concurrent.futures`.
     """
@@ -38,8 +38,8 @@ class Cluster:
         """As `mesascope.plans.engines.Engine.results`.
 
         Raises:
-            ValueError: nobody answers, there is no worker, or one has another version of what the numbers depend on.
-            OSError: the scheduler is lost.
+            ValueError: the scheduler does not answer, has no worker, or a worker has another version of a package in `ALIKE`.
+            OSError: the connection to the scheduler is lost.
         """
         distributed = _library()
         with _connected(distributed, self.scheduler) as client:
@@ -48,26 +48,28 @@ class Cluster:
                 suspects = []
                 running = {executor.submit(_on_worker, work): work for work in works}
                 for future in as_completed(list(running)):
-                    work = running.pop(future)  # the last reference: Dask would keep the result, and do lost ones again
+                    work = running.pop(
+                        future
+                    )  # drop the last reference, or Dask keeps the result and recomputes lost ones
                     say(work.name)
                     try:
                         yield work, future.result()
                     except distributed.KilledWorker:
                         suspects.append(work)
-                for work in suspects:  # alone: Dask also suspects what only waited on the workers that died
+                for work in suspects:  # one at a time: Dask also blames work that was only queued on the dead workers
                     try:
                         yield work, executor.submit(_on_worker, work).result()
                     except distributed.KilledWorker:
                         yield work, Died(workers=TRIES)
             except CancelledError as error:
                 raise OSError(
-                    f"the scheduler {shown(self.scheduler)} was lost. What came back is kept; the same command goes on there."
+                    f"the scheduler {shown(self.scheduler)} was lost. Finished work is kept; run the same command to resume."
                 ) from error
             finally:
-                executor.shutdown(wait=False)  # which cancels
+                executor.shutdown(wait=False)  # this cancels unfinished work
 
     def check(self) -> None:
-        """Raise, as `results` does, before any work is made."""
+        """Check the cluster, with the errors of `results`, before any work is prepared."""
         with _connected(_library(), self.scheduler):
             pass
 
@@ -88,7 +90,7 @@ def _library() -> Any:
 
 @contextlib.contextmanager
 def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:
-    """A client of a scheduler that has a worker, all of whose workers run what runs here."""
+    """A client of a scheduler that has at least one worker, and whose workers all run the same versions as this process."""
     where = {"scheduler_file": scheduler} if os.path.isfile(scheduler) else {"address": scheduler}
     try:
         client = distributed.Client(**where, timeout=PATIENCE, set_as_default=False)
@@ -102,8 +104,8 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
             raise ValueError(
-                f"the scheduler {shown(scheduler)} must have a worker; it had none within {PATIENCE} s. Start some: dask "
-                "worker --nthreads 1 --scheduler-file FILE."
+                f"the scheduler {shown(scheduler)} must have a worker; it had none within {PATIENCE} s. Start workers: "
+                "dask worker --nthreads 1 --scheduler-file FILE."
             ) from error
         _check_alike(client)
         yield client
@@ -114,20 +116,20 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:
 def _check_alike(client: Any) -> None:
     try:
         found: dict[str, dict[str, str]] = client.run(versions)
-    except Exception as error:  # whatever a worker without this package raises
+    except Exception as error:  # a worker without this package may raise anything
         raise ValueError(f"every worker must have mesascope {versions()['mesascope']}; {said(error)}.") from error
     here = versions()
     for worker, there in sorted(found.items()):
         if differing := [name for name in here if there.get(name) != here[name]]:
             name = differing[0]
             raise ValueError(
-                f"every worker must run what runs here, or the numbers differ; worker {worker} has {name} {there.get(name)}, and "
-                f"here it is {here[name]}. Start the workers from this environment."
+                f"every worker must run the same versions as this process, or the numbers differ; worker {worker} has {name} "
+                f"{there.get(name)}, and this process has {here[name]}. Start the workers from this environment."
             )
 
 
 def versions() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The versions and the commit that the numbers depend on."""
     return {name: provenance()["versions"][name] for name in ALIKE} | {"commit": commit()}
 
 

@@ -1,4 +1,4 @@
-"""Where a plan's work is done: in this process, or in others on this machine. `mesascope.plans.cluster` has a cluster."""
+"""Engines, which run a plan's work: in this process or in others on this machine. For a cluster: `mesascope.plans.cluster`."""
 
 import contextlib
 import functools
@@ -16,19 +16,19 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Engine(Protocol):
-    """Does pieces of work, in any order."""
+    """Runs work items, in any order."""
 
     def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
-        """Each piece with what came out, as it is done; `Died` for one that ended every worker which tried it.
+        """Each work item with its result, in the order of completion; `Died` for work that killed every worker that tried it.
 
-        Whoever stops listening ends what is still being worked on.
+        When the caller stops iterating, unfinished work is cancelled.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """One after the other, in this process."""
+    """Runs work items one after the other, in this process."""
 
     def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
         """As `Engine.results`."""
@@ -41,7 +41,7 @@ class Here:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """In ``workers`` processes on this machine, with one thread each."""
+    """Runs work items in ``workers`` processes on this machine, with one thread each."""
 
     workers: int
 
@@ -56,25 +56,25 @@ class Processes:
 
 
 def _check_sent(work: Work[Any]) -> None:
-    """Raise where another process cannot be sent the work: somebody's own subject may hold what cannot leave this one."""
+    """Check that work can be sent to another process: a user's subject may hold objects that cannot be pickled."""
     try:
         ForkingPickler.dumps(work.run)
-    except Exception as error:  # whatever its parts raise
+    except Exception as error:  # pickling may raise anything
         raise ValueError(
             f"--workers must be able to send the work to other processes; {work.name} cannot be sent ({said(error)}). Leave "
-            "--workers out, or define what it holds at the top of a module."
+            "--workers out, or define the classes and functions that it holds at the top level of a module."
         ) from error
 
 
 def do(work: Work[T]) -> T:
-    """What a worker does: the work, telling nobody."""
+    """Do a work item in a worker, without progress messages."""
     with naming(work):
         return work.run(_silent)
 
 
 @contextlib.contextmanager
 def naming(work: Work[Any]) -> Iterator[None]:
-    """Have an error say in which work it was."""
+    """Add the name of the work item to an exception."""
     try:
         yield
     except Exception as error:
@@ -83,7 +83,7 @@ def naming(work: Work[Any]) -> Iterator[None]:
 
 
 def _silent(words: str) -> None:
-    """Tell nobody."""
+    """Discard a progress message."""
 
 
 def _within(say: Say, name: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The one loop that runs a plan: what is done is kept, the rest is done by an engine, with progress."""
+"""The only loop that runs a plan: finished work comes from the journal, an engine does the rest, with progress."""
 
 from typing import Any
 
@@ -12,27 +12,27 @@ from mesascope.records.provenance import provenance
 
 
 class PlanFailed(Exception):
-    """Some work ended every worker that tried it; everything else is done, and kept where there is a journal."""
+    """Some work killed every worker that tried it; all other work is done, and is kept if there is a journal."""
 
 
 def execute(plan: Plan, journal: Journal, *, engine: Engine | None = None, progress: bool = False) -> Results:
     """Do all work of a plan that the journal does not hold.
 
-    An error in a piece of work ends the run; so does Ctrl-C. What was done until then is in the journal.
+    An error in a work item ends the run; so does Ctrl-C. Work finished by then is in the journal.
 
     Args:
-        plan: what to do.
+        plan: the work to do.
         journal: where results are kept and found again.
-        engine: where the work is done; in this process by default.
+        engine: runs the work; by default in this process.
         progress: show a progress bar on stderr.
 
     Returns:
-        What came out, by the name of the work, in the plan's order.
+        The results by name of the work item, in the plan's order.
 
     Raises:
-        PlanFailed: work that ended every worker which tried it, once the rest is done.
-        ValueError: the journal is that of another plan.
-        Exception: what a piece of work raised, with a note that names it.
+        PlanFailed: some work killed every worker that tried it; raised after the rest is done.
+        ValueError: the journal belongs to another plan.
+        Exception: any exception of a work item, with a note that names the item.
     """
     code = provenance()
     keys = {work.name: {"work": work.key, "code": code} for work in plan.works}
@@ -60,7 +60,7 @@ def execute(plan: Plan, journal: Journal, *, engine: Engine | None = None, progr
         bar.set_description("done")
     if dead:
         raise PlanFailed(
-            f"{len(dead)} of {len(plan.works)} pieces of work ended every worker that tried them, as when memory runs out: "
+            f"{len(dead)} of {len(plan.works)} work items killed every worker that tried them, as when memory runs out: "
             f"{', '.join(dead[:5])}{' …' if len(dead) > 5 else ''}. All others are done; the same command tries these again."
         )
     return {work.name: found[work.name] for work in plan.works}

@@ -1,4 +1,4 @@
-"""What a run consists of: pieces of work, each known by what makes it the same as another."""
+"""Plans and their work items. Each item has a key; items with equal keys have the same result."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Say = Callable[[str], None]
-"""Is told what a piece of work is at, for the progress bar."""
+"""A function that receives a work item's current stage, for the progress bar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Work(Generic[T]):
-    """One piece of work: it can be done anywhere and in any order, and doing it twice does no harm.
+    """One work item: it can be done anywhere and in any order, and doing it twice does no harm.
 
     Attributes:
-        name: what people call it; no two of a plan have the same.
-        key: what makes two pieces of work the same, as the codec writes it: the instrument, its subject, task, sizes, options
-            and seed, say. The journal finds a result by it.
-        result: the dataclass that comes out.
-        run: does it. For processes and clusters it must be a module's function, or a partial of one.
+        name: its name for readers, unique within a plan.
+        key: everything that the result depends on, as values that the codec can write: for example the instrument, its
+            subject, task, sizes, options and seed. The journal finds a result by its key.
+        result: the dataclass of the result.
+        run: does the work. For processes and clusters it must be a module-level function, or a partial of one.
     """
 
     name: str
@@ -29,14 +29,14 @@ class Work(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """Pieces of work, and what they are together.
+    """A set of work items with a description.
 
     Attributes:
-        words: what it is, as in "examine two-layer, profile laptop, seed 0".
-        works: the pieces.
+        words: the description, such as "examine two-layer, profile laptop, seed 0".
+        works: the work items.
 
     Raises:
-        ValueError: two pieces have the same name.
+        ValueError: two work items have the same name.
     """
 
     words: str
@@ -45,8 +45,8 @@ class Plan:
     def __post_init__(self) -> None:
         names = [work.name for work in self.works]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"names of a plan's works must differ; {twice[0]!r} is there more than once.")
+            raise ValueError(f"names of a plan's works must differ; {twice[0]!r} occurs more than once.")
 
 
 Results = Mapping[str, Any]
-"""What came out, by the name of the work."""
+"""The results, by name of the work item."""

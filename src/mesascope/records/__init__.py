@@ -1,1 +1,1 @@
-"""What runs leave on disk: the one place that writes results and checkpoints."""
+"""The files that runs leave on disk: only this package writes results and checkpoints."""

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors in safetensors, everything else in a JSON beside them that knows the tensors' hash."""
+"""Checkpoints: tensors in a safetensors file, everything else in a JSON file beside it, with the tensors' hash."""
 
 import logging
 import re
@@ -28,7 +28,7 @@ FIELDS: dict[str, type] = {
     "extra": dict,
 }
 _STEP = re.compile(r"(?:.*-)?step-(\d+)")
-"""Names that say a step: ``step-00000256`` in a run, ``two-layer-step-256`` in the zoo."""
+"""Names that contain a step: ``step-00000256`` in a run, ``two-layer-step-256`` in the zoo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,8 +36,8 @@ class Checkpoint:
     """A training state or finished weights.
 
     Attributes:
-        step: optimiser steps taken.
-        spec: the specification that made it, as JSON.
+        step: number of optimiser steps taken.
+        spec: the specification of the run that made it, as JSON.
         tensors: ``model.*`` weights and, while training, ``optimiser.*`` state.
         extra: everything else (metrics, provenance).
     """
@@ -54,9 +54,9 @@ class Checkpoint:
 
 
 def write(stem: Path, checkpoint: Checkpoint, *, weights_only: bool = False) -> None:
-    """Write the tensors, then the JSON that vouches for them; a kill in between leaves what was there before.
+    """Write the tensors, then the JSON with their hash; if the process is killed in between, the old checkpoint stays.
 
-    The tensors' file is named in the JSON: ``stem.safetensors``, or ``stem.weights.safetensors`` for weights only.
+    The JSON names the tensors' file: ``stem.safetensors``, or ``stem.weights.safetensors`` for weights only.
     """
     tensors = _tensors(stem, weights_only)
     digest = write_tensors(tensors, checkpoint.tensors)
@@ -74,33 +74,31 @@ def write(stem: Path, checkpoint: Checkpoint, *, weights_only: bool = False) -> 
 
 
 def read(stem: Path) -> Checkpoint:
-    """Read what `write` wrote.
+    """Read a checkpoint that `write` wrote.
 
     Raises:
-        Damaged: a file missing, foreign, truncated, altered, or under another's name.
+        Damaged: a file is missing, foreign, truncated, altered, or was renamed to another checkpoint's name.
     """
     path = _beside(stem, ".json")
     meta = read_meta(stem)
     named = _STEP.fullmatch(stem.name)
     if named is not None and int(named[1]) != meta["step"]:
-        raise Damaged(
-            f"{shown(path)} is named after another step than its own: it is the checkpoint of step {meta['step']}."
-        )
+        raise Damaged(f"{shown(path)} has the wrong step in its name: it is the checkpoint of step {meta['step']}.")
     expected = _tensors(stem, meta["weights_only"])
     if meta["tensors"] != expected.name:
         raise Damaged(
-            f"{shown(path)} was written under another name: its tensors are those of {shown(meta['tensors'])}, not of "
-            f"{shown(expected.name)}. Give both files the name that they had."
+            f"{shown(path)} was written under another name: its tensors are in {shown(meta['tensors'])}, not in "
+            f"{shown(expected.name)}. Give both files their original names."
         )
     tensors = read_tensors(expected, meta["sha256"])
     return Checkpoint(step=meta["step"], spec=meta["spec"], tensors=tensors, extra=meta["extra"])
 
 
 def read_meta(stem: Path) -> dict[str, Any]:
-    """The JSON alone, whole and as it was written; the tensors are not looked at.
+    """Only the JSON, checked to be whole and unaltered; the tensors are not read.
 
     Raises:
-        Damaged: missing, foreign, or altered.
+        Damaged: the JSON is missing, foreign, or altered.
     """
     path = _beside(stem, ".json")
     document = read_unchecked(path)
@@ -114,20 +112,20 @@ def read_meta(stem: Path) -> dict[str, Any]:
     meta = unsealed(document, shown(path), required=True)
     wrong = [name for name, kind in FIELDS.items() if not isinstance(meta.get(name), kind)]
     if wrong:
-        raise Damaged(f"{shown(path)} lacks {', '.join(wrong)}, or holds something else there.")
+        raise Damaged(f"{shown(path)} lacks {', '.join(wrong)}, or has a value of the wrong type there.")
     if unknown := [name for name in meta if name not in FIELDS]:
-        raise Damaged(f"{shown(path)} has a field {shown(unknown[0])}, which no checkpoint has.")
+        raise Damaged(f"{shown(path)} has a field {shown(unknown[0])}, which is not a field of checkpoints.")
     return meta
 
 
 def steps(directory: Path) -> list[int]:
-    """Steps that have a checkpoint in the directory, ascending; whether they are intact is not checked."""
+    """Steps that have a checkpoint in the directory, ascending. The checkpoints may be damaged: this is not checked."""
     names = (re.fullmatch(r"step-(\d+)\.json", path.name) for path in directory.glob("step-*.json"))
     return sorted(int(match[1]) for match in names if match)
 
 
 def stem(directory: Path, step: int) -> Path:
-    """Where the checkpoint of a step lives."""
+    """The path of a step's checkpoint, without the ending."""
     return directory / f"step-{step:08d}"
 
 
@@ -140,32 +138,32 @@ def _tensors(stem: Path, weights_only: bool) -> Path:
 
 
 def strip(where: Path) -> None:
-    """Leave a checkpoint its weights only (a resumable one is three times as large). Killed half-way, it is whole."""
+    """Reduce a checkpoint to its weights (a resumable one is three times as large). It stays readable if this is killed."""
     full = _tensors(where, weights_only=False)
     if not full.exists():
-        return  # done before
+        return  # already done
     try:
         found = read(where)
         weights = {k: v for k, v in found.tensors.items() if k.startswith("model.")}
         write(where, Checkpoint(step=found.step, spec=found.spec, tensors=weights, extra={}), weights_only=True)
     except Damaged as error:
-        log.warning("%s It is left as it is.", error)
+        log.warning("%s It is left unchanged.", error)
     else:
         full.unlink()
 
 
 def latest(directory: Path, *, resumable: bool = False) -> Checkpoint | None:
-    """The last intact checkpoint of a directory; damaged ones are passed over with a message.
+    """The last intact checkpoint of a directory; damaged ones are skipped with a warning.
 
     Args:
         directory: holds ``step-….json`` and ``.safetensors``.
-        resumable: only those that hold an optimiser's state.
+        resumable: consider only checkpoints that hold an optimiser's state.
     """
     for step in reversed(steps(directory)):
         try:
             found = read(stem(directory, step))
         except Damaged as error:
-            log.warning("%s Looking for one before it.", error)
+            log.warning("%s Looking for an earlier one.", error)
             continue
         if not resumable or any(k.startswith("optimiser.") for k in found.tensors):
             return found

@@ -1,4 +1,4 @@
-"""Configurations as JSON and back, strictly: every dataclass carries its class name, nothing unknown is accepted."""
+"""Configurations as JSON and back, strictly: every dataclass is written with its class name, unknown fields are refused."""
 
 import dataclasses
 import difflib
@@ -17,14 +17,14 @@ from mesascope.records.shown import shown
 from mesascope.records.store import read_json
 
 T = TypeVar("T")
-_WHOLE = 10**300  # what is larger is no float
+_WHOLE = 10**300  # larger whole numbers may not fit into a float
 
 
 def to_json(value: object) -> Any:
-    """The value as JSON types: dataclasses become objects with their class name under ``type``, NaN becomes null.
+    """The value as JSON types: dataclasses become objects with their class name under ``type``; NaN and infinity become null.
 
     Raises:
-        TypeError: a value that has no place in JSON (a tensor, say).
+        TypeError: a value that cannot be written as JSON (for example, a tensor).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -48,26 +48,26 @@ def from_json(expected: type[T], data: object, where: str = "", *, ours: bool = 
     """The inverse of `to_json`: builds ``expected`` (or the subclass that ``type`` names).
 
     Args:
-        expected: the dataclass wanted; an abstract one stands for its subclasses.
+        expected: the dataclass to build; an abstract class stands for its subclasses.
         data: parsed JSON.
         where: dotted path for messages.
-        ours: read as what `to_json` wrote: every field must be there, also one that has a default, and null for a
-            number is NaN. Otherwise it is a configuration that somebody wrote, who may leave out what has a default.
+        ours: whether `to_json` wrote the data. Then every field must be present, even one with a default, and null in place
+            of a number is NaN. Otherwise the data is a user's configuration, which may leave out fields that have defaults.
 
     Raises:
-        ValueError: unknown or missing keys, wrong types, unknown class names; or what the class itself rejects.
+        ValueError: unknown or missing keys, wrong types, unknown class names, or values that the class itself rejects.
     """
     return _build(expected, data, where or expected.__name__, ours)
 
 
 def from_file(expected: type[T], path: Path, where: str = "") -> T:
-    """A configuration that somebody wrote into a JSON file.
+    """A configuration from a JSON file that a user wrote.
 
     Raises:
-        ValueError: as `from_json`, naming the file; or no such file, or not JSON.
+        ValueError: as for `from_json`, naming the file; or there is no such file, or it is not JSON.
     """
-    if not os.path.isfile(path):  # also of a name that is too long to be one
-        raise ValueError(f"{where or expected.__name__} must be a JSON file; {shown(path)} is none.")
+    if not os.path.isfile(path):  # unlike Path.is_file, also False for a name that is too long
+        raise ValueError(f"{where or expected.__name__} must be a JSON file; {shown(path)} is not a file.")
     data = read_json(path)
     try:
         return from_json(expected, data, where)
@@ -124,7 +124,7 @@ def _build_union(expected: Any, data: Any, where: str, ours: bool) -> Any:
             return _build(option, data, where, ours)
         except ValueError:
             if isinstance(data, Mapping) and dataclasses.is_dataclass(option):
-                raise  # an object can only be meant for the dataclass: its own complaint is the useful one
+                raise  # an object can only be meant as the dataclass, so its error is the useful one
     raise ValueError(f"{where} must be {_describe(expected)}; got {shown(data)}.")
 
 
@@ -151,7 +151,7 @@ def _build_dataclass(expected: type, data: Any, where: str, ours: bool) -> Any:
     values = {k: _build(hints[k], v, f"{where}.{k}", ours) for k, v in data.items() if k != "type"}
     try:
         return chosen(**values)
-    except ValueError as error:  # its own rule, which does not know where it stands
+    except ValueError as error:  # a rule of the class, which does not know the path ``where``
         raise ValueError(f"{where}: {error}") from error
 
 
@@ -160,7 +160,7 @@ def _has_default(field: "dataclasses.Field[Any]") -> bool:
 
 
 def _name(key: object) -> str:
-    """A name from a file as part of a path in a message."""
+    """A key from a file, as part of a dotted path in a message."""
     return key if isinstance(key, str) and key.isidentifier() and len(key) < 40 else f"[{shown(key)}]"
 
 
@@ -185,18 +185,18 @@ def _describe(expected: Any) -> str:
 
 
 def nearest(name: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
-    """`` Did you mean 'x'?``, or nothing when no known name is near."""
-    if len(name) > 100:  # the search takes the square of its length
+    """`` Did you mean 'x'?``, or an empty string if no known name is similar."""
+    if len(name) > 100:  # the time of the search grows with the square of the length
         return ""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def check_choices(value: object) -> None:
-    """Check that every field of a dataclass that is declared a choice (a ``Literal``) holds one of them.
+    """Check that every field of a dataclass that is declared as a ``Literal`` holds one of its choices.
 
     Raises:
-        ValueError: naming the field, the choices and the value.
+        ValueError: a field does not; the message names the field, the choices and the value.
     """
     for name, expected in get_type_hints(type(value)).items():
         if get_origin(expected) is Literal and (given := getattr(value, name)) not in (choices := get_args(expected)):
@@ -209,7 +209,7 @@ def check_count(name: str, value: object, *, least: int = 1, hint: str = "") -> 
     """Check that a size is a whole number that is large enough.
 
     Raises:
-        ValueError: naming the argument, the rule, the value and, in ``hint``, the remedy.
+        ValueError: it is not; the message names the argument, the rule, the value and the remedy (``hint``, if given).
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         remedy = hint or f" Pass {least} or more."

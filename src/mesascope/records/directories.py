@@ -1,8 +1,8 @@
-"""Directories that are ours: what may be written into, by one writer at a time.
+"""Output directories: what mesascope may write into, with one writer at a time.
 
-A directory is claimed once everything else has been checked, and before anything is written there. Its marker says what it holds,
-so that no result is written over another kind's; a lock, which the system lets go when its holder dies, keeps a second
-writer out; and nothing in it is a link, so that nothing outside is changed through one.
+A directory is claimed after everything else has been checked and before anything is written there. Its marker says what it
+holds, so that a result never overwrites one of another kind. A lock, which the system releases when its holder dies, keeps a
+second writer out. No file in it may be a link, so that nothing outside the directory is changed through a link.
 """
 
 import errno
@@ -36,14 +36,14 @@ Holds = Literal[
     "statements",
     "parts of a run",
 ]
-"""What is in a directory, as its marker says it."""
+"""What a directory holds, in the words of its marker."""
 
 
 def check(directory: Path | str, holds: Holds) -> Path:
-    """Whether a directory can be claimed, as far as can be seen without writing anything.
+    """Check that a directory can be claimed, as far as this is possible without writing.
 
     Raises:
-        ValueError: it holds files that are not ours, or another kind of ours; or it, or something above it, is a file.
+        ValueError: it holds files that mesascope did not make, or results of another kind; or it, or a parent, is a file.
     """
     path = Path(directory)
     with _possible(path):
@@ -59,13 +59,13 @@ def check(directory: Path | str, holds: Holds) -> Path:
 
 @contextmanager
 def claim(directory: Path | str, holds: Holds) -> Iterator[Path]:
-    """Be the only writer of a directory: of a new one, an empty one, or one that was claimed for the same before.
+    """Be the only writer of a directory that is new, empty, or was claimed before for the same kind of content.
 
-    Claims nest within one thread. A directory that is new, and into which nothing was written, is gone again after an exception.
+    Claims nest within one thread. If the directory is new and nothing was written into it, an exception removes it again.
 
     Raises:
-        ValueError: as for `check`; or there is a link in it; or somebody else is writing there.
-        OSError: the disk is full, say. Nothing is left then.
+        ValueError: as for `check`; or the directory contains a link; or another process or thread is writing there.
+        OSError: for example, the disk is full. Nothing is left behind then.
     """
     path = check(directory, holds)
     made = [part for part in (path, *path.parents) if not part.exists()]
@@ -83,7 +83,7 @@ def claim(directory: Path | str, holds: Holds) -> Iterator[Path]:
 
 @contextmanager
 def _marked(path: Path, holds: Holds) -> Iterator[None]:
-    """Our marker, which goes again if it stays alone. (Under the lock: somebody may have come before it.)"""
+    """Write the marker; remove it after an exception if nothing else was written. Needs the lock, and so checks again."""
     check(path, holds)
     _check_plain(path)
     sweep(path)
@@ -98,7 +98,7 @@ def _marked(path: Path, holds: Holds) -> Iterator[None]:
 
 
 def mark(path: Path, holds: Holds) -> None:
-    """Make a directory within one that is claimed, if need be, and say in it what it holds.
+    """Write a marker into a subdirectory of a claimed directory; make the subdirectory if it does not exist.
 
     Raises:
         ValueError: as for `check`.
@@ -110,12 +110,12 @@ def mark(path: Path, holds: Holds) -> None:
 
 
 def is_marked(path: Path, holds: Holds) -> bool:
-    """Whether a directory is ours and holds this."""
+    """Whether a directory has our marker and holds this kind of content."""
     return (path / MARKER).is_file() and _marker(path).get("holds") == holds
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed writers left half-written. For directories that no other process is writing to."""
+    """Remove half-written files that killed writers left. Only for directories that no other process is writing to."""
     for entry in _below(directory):
         if is_temporary(entry):
             entry.unlink(missing_ok=True)
@@ -125,7 +125,8 @@ def _check_marker(path: Path, holds: Holds) -> None:
     if not os.path.lexists(path / MARKER):
         if any(not is_temporary(entry) and entry.name != LOCK for entry in path.iterdir()):
             raise ValueError(
-                f"out must be empty or made by mesascope; {shown(path)} holds other files. Choose another directory, or empty it."
+                f"out must be empty or made by mesascope; {shown(path)} holds other files. Choose another directory, or "
+                "empty it."
             )
         return
     held = _marker(path).get("holds")
@@ -142,7 +143,7 @@ def _check_marker(path: Path, holds: Holds) -> None:
 
 
 def _marker(path: Path) -> dict[str, object]:
-    """What the marker says; nothing, if it is not one of ours."""
+    """The contents of the marker; empty if it is not a marker of this version."""
     try:
         found = read_sealed(path / MARKER) if (path / MARKER).is_file() else None
     except Damaged:
@@ -155,19 +156,19 @@ def _check_plain(path: Path) -> None:
     for entry in _below(path):
         found = entry.lstat()
         if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
-            kind = "a link" if entry.is_symlink() else "no file"
+            kind = "a link" if entry.is_symlink() else "not a file"
             raise ValueError(
                 f"out must hold plain files only; {shown(entry)} is {kind}. Choose another directory, or remove it."
             )
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
             raise ValueError(
-                f"out must hold files of its own; {shown(entry)} has a second name elsewhere (a hard link), and would change "
-                "there too. Work on a copy of the directory, made with `cp -r`."
+                f"out must hold no hard links; {shown(entry)} has a second name elsewhere, and would change there too. "
+                "Work on a copy of the directory, made with `cp -r`."
             )
 
 
 def _below(path: Path) -> Iterator[Path]:
-    """Everything in a directory, but for what lies in directories that have a marker of their own."""
+    """Everything in a directory, except the contents of subdirectories that have their own marker."""
     for entry in path.iterdir():
         yield entry
         if entry.is_dir() and not entry.is_symlink() and not (entry / MARKER).exists():
@@ -176,19 +177,21 @@ def _below(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _possible(path: Path) -> Iterator[None]:
-    """A name that the file system cannot take is the caller's to change."""
+    """Turn the file system's error for a name that is too long into a ValueError: the caller must change the name."""
     try:
         yield
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise ValueError(f"out must be a name that can be; {shown(path)} is too long. Choose a shorter one.") from error
+        raise ValueError(
+            f"out must be a possible file name; {shown(path)} is too long. Choose a shorter one."
+        ) from error
 
 
 # ------------------------------------------------------------------------------------------- the lock
 
 _held: dict[tuple[int, int], int] = {}
-"""The directories that this process holds, by device and number, each with the thread that does."""
+"""The directories that this process has locked, by device and inode number, with the thread that holds the lock."""
 
 
 @contextmanager
@@ -204,15 +207,15 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         del _held[key]
-        (path / LOCK).unlink(missing_ok=True)  # while it is still ours
+        (path / LOCK).unlink(missing_ok=True)  # before the lock is released
         os.close(handle)
 
 
 def _lock(path: Path) -> int:
-    """A handle that holds the lock; closing it, or dying, lets go.
+    """A handle that holds the lock; closing it, or the end of the process, releases the lock.
 
     Raises:
-        ValueError: somebody else holds it, who is named.
+        ValueError: another process holds it; the message names the process.
     """
     while True:
         handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -228,20 +231,22 @@ def _lock(path: Path) -> int:
             words = plain(os.read(handle, 200).decode(errors="replace"))
             os.close(handle)
             raise ValueError(
-                f"out must be free; {shown(path)} is being written to by {words or 'another process'}. Wait for its end, or "
-                "choose another directory."
+                f"out must be free; {shown(path)} is being written to by {words or 'another process'}. Wait until it ends, "
+                "or choose another directory."
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 os.close(handle)
                 raise
-            log.warning("the file system of %s has no locks: see to it that nobody else writes there.", shown(path))
+            log.warning(
+                "the file system of %s has no locks: make sure that no other process writes there.", shown(path)
+            )
             return handle
-        os.close(handle)  # whoever held it removed it just now: there is a new one to be had
+        os.close(handle)  # the previous holder has just removed the file: try again with a new one
 
 
 def _is_there(handle: int, path: Path) -> bool:
-    """Whether a file that is open still has its name."""
+    """Whether an open file is still the one at its path."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

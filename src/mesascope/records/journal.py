@@ -1,4 +1,4 @@
-"""Finished parts of a long run, so that one that was cut off goes on where it stopped."""
+"""The finished parts of a long run, so that an interrupted run resumes where it stopped."""
 
 import hashlib
 import json
@@ -20,42 +20,42 @@ PLAN = "plan.json"
 
 
 class Journal:
-    """Parts of one plan in ``directory/parts``, each in a file that is named by what it is a result of.
+    """The finished parts of one plan in ``directory/parts``, each in a file whose name is the hash of the part's key.
 
     Args:
-        directory: one that the caller has claimed; None keeps nothing.
+        directory: a directory that the caller has claimed; with None nothing is kept.
 
     Raises:
-        ValueError: there is a directory ``parts`` which is not ours.
+        ValueError: there is a directory ``parts`` that mesascope did not make.
     """
 
     def __init__(self, directory: Path | str | None) -> None:
         self._parts = None if directory is None else check(Path(directory) / "parts", HOLDS)
 
     def open(self, words: str, keys: Sequence[object]) -> None:
-        """Say which plan the parts are of.
+        """Record which plan the parts belong to.
 
         Args:
-            words: the plan, for people.
-            keys: what makes each of its parts the same as another.
+            words: a description of the plan for readers.
+            keys: the keys of its parts; equal keys mean equal parts.
 
         Raises:
-            ValueError: there are parts of another plan, which somebody may want to finish.
+            ValueError: there are parts of another plan, which a user may want to finish.
         """
         if self._parts is None:
             return
         ours = {"words": words, "works": digest(sorted(digest(key) for key in keys))}
         if (there := self._plan()) is not None and there.get("works") != ours["works"]:
             raise ValueError(
-                f"{shown(self._parts)} must hold parts of this run ({words}) or none; it holds those of another, which was not "
-                f"finished: {shown(there.get('words'))}. Finish that one, choose another --out, or delete the folder."
+                f"{shown(self._parts)} must be empty or hold parts of this run ({words}); it holds parts of another, unfinished "
+                f"run: {shown(there.get('words'))}. Finish that run, choose another --out, or delete the folder."
             )
         if there is None:
             mark(self._parts, HOLDS)
             write_json(self._parts / PLAN, ours)
 
     def get(self, key: object, expected: type[T]) -> T | None:
-        """The finished part with this key, or None; a damaged one is passed over with a message."""
+        """The finished part with this key, or None; a damaged part is skipped with a warning."""
         if self._parts is None or not (path := self._parts / f"{digest(key)}.json").exists():
             return None
         try:
@@ -63,12 +63,12 @@ class Journal:
             if held.get("key") != digest(key):
                 return None
             return from_json(expected, held.get("value"), shown(path), ours=True)
-        except ValueError as error:  # damaged, or of a version whose parts had other fields
-            log.warning("%s It is made again.", error)
+        except ValueError as error:  # damaged, or written by a version whose parts had other fields
+            log.warning("%s It is computed again.", error)
             return None
 
     def put(self, key: object, value: object, name: str = "") -> None:
-        """Keep a finished part; the name is for people who look into the file."""
+        """Keep a finished part; the name is for readers of the file."""
         if self._parts is not None:
             mark(self._parts, HOLDS)
             path = self._parts / f"{digest(key)}.json"
@@ -86,16 +86,16 @@ class Journal:
 
 
 def digest(key: object) -> str:
-    """What a key is known by: the SHA-256 of its JSON."""
+    """The SHA-256 of a key's JSON."""
     return hashlib.sha256(json.dumps(to_json(key), sort_keys=True).encode()).hexdigest()
 
 
 def discard(directory: Path) -> None:
-    """Remove the parts of a run whose result is written. Whatever else lies among them stays."""
+    """Remove the parts of a run whose result has been written. Other files among them stay."""
     parts = directory / "parts"
     if not is_marked(parts, HOLDS):
         return
-    for entry in sorted(parts.iterdir(), key=lambda entry: entry.name == MARKER):  # what says that it is ours goes last
+    for entry in sorted(parts.iterdir(), key=lambda entry: entry.name == MARKER):  # the marker last
         if entry.suffix == ".json" or is_temporary(entry):
             entry.unlink()
     if not any(parts.iterdir()):

@@ -1,4 +1,4 @@
-"""A log of one sealed document a line, which grows while a run goes on and is read back when it is taken up again."""
+"""A log with one sealed document per line, which grows during a run and is read back when the run resumes."""
 
 import json
 import logging
@@ -19,10 +19,10 @@ def append_line(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> tuple[dict[str, Any], ...]:
-    """All lines, without their seals. A last one that a killed writer left unfinished is passed over with a message.
+    """All lines, without their seals. An unfinished last line, left by a killed writer, is skipped with a warning.
 
     Raises:
-        Damaged: naming the file and the first line that is not what was written.
+        Damaged: a line is not what was written; the message names the file and the first such line.
     """
     found = []
     for _, line in _lines(path):
@@ -33,7 +33,7 @@ def read_lines(path: Path) -> tuple[dict[str, Any], ...]:
 
 
 def keep_lines(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Drop lines from the log: those that are not wanted, and those that are damaged, with a message.
+    """Drop from the log the lines that are not wanted, and (with a warning) damaged lines.
 
     Raises:
         OSError: as for `write_text`.
@@ -41,14 +41,14 @@ def keep_lines(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
     kept = []
     for raw, line in _lines(path):
         if isinstance(line, Damaged):
-            log.warning("%s The line is left out.", line)
+            log.warning("%s The line is dropped.", line)
         elif wanted(line):
             kept.append(raw + b"\n")
     write_text(path, b"".join(kept).decode())
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | Damaged]]:
-    """Every line as it stands, and what it says; or what is wrong with it."""
+    """Every line as bytes, with its document, or with the error if it is damaged."""
     *whole, rest = path.read_bytes().split(b"\n")
     for number, raw in enumerate(whole, 1):
         where = f"{shown(path)}, line {number},"
@@ -57,4 +57,4 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | Damaged]]:
         except Damaged as error:
             yield raw, error
     if rest:
-        log.warning("%s ends in a line that is not whole, as a killed run leaves it. It is left out.", shown(path))
+        log.warning("%s ends in an incomplete line, as a killed run leaves it. The line is left out.", shown(path))

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, hardware, commit."""
+"""The provenance of a result: versions, hardware, commit."""
 
 import functools
 import importlib.metadata
@@ -14,7 +14,7 @@ PACKAGES = ("mesascope", "torch", "numpy", "scipy", "safetensors")
 
 
 def provenance(**more: Any) -> dict[str, Any]:
-    """Versions, hardware and commit of this run, and whatever else is passed (spec, seed, seconds)."""
+    """Versions, hardware and commit of this run, and any other fields that are passed (spec, seed, seconds)."""
     return {
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         "hardware": {
@@ -38,7 +38,7 @@ def _version(package: str) -> str | None:
 
 @functools.cache
 def commit() -> str | None:
-    """The source tree's commit, with ``+`` when it has changes; None outside a repository."""
+    """The source tree's commit, with ``+`` if there are uncommitted changes; None outside a repository."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -46,7 +46,9 @@ def commit() -> str | None:
         return result.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # fails where git tracks something else around us
+        git(
+            "ls-files", "--error-unmatch", Path(__file__).name
+        )  # fails if the repository around this file does not track it
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):  # no git, no repository, or not this package's
+    except (OSError, subprocess.SubprocessError):  # no git, no repository, or another project's repository
         return None

@@ -1,16 +1,16 @@
-"""Foreign text in messages: cut to about a line, and nothing in it that a terminal would obey."""
+"""Foreign text in messages: cut to about one line, and without terminal control characters."""
 
 import reprlib
 from pathlib import PurePath
 
 LONGEST = 160
-"""Characters of whatever is quoted. What is wrong with a longer value shows at one of its ends, or not at all."""
+"""Characters quoted at most. The fault of a longer value is visible at one of its ends, or not at all."""
 
 
 def shown(value: object) -> str:
-    """A value as messages quote it: as Python writes it, cut to `LONGEST` characters; a path without quotes.
+    """A value as messages quote it: its ``repr``, cut to `LONGEST` characters; a path without quotes.
 
-    For whatever we did not write: values from files and options, the names of files, fields and subjects.
+    Used for all text that mesascope did not write: values from files and options; names of files, fields and subjects.
     """
     if isinstance(value, PurePath):
         return _cut(plain(str(value)))
@@ -18,32 +18,32 @@ def shown(value: object) -> str:
 
 
 def said(error: BaseException) -> str:
-    """The first line of an error that comes from another library or from a user's code; empty if it says nothing."""
+    """The first line of an error that comes from another library or from a user's code; empty if the error has no message."""
     return _cut(plain(next(iter(str(error).strip().splitlines()), "")))
 
 
 def plain(text: str) -> str:
-    r"""The text on one line, with an escape such as ``\x1b`` for every character that is not printed."""
+    r"""The text on one line, with an escape such as ``\x1b`` for every unprintable character."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cut(text: str) -> str:
-    """Without its middle, where it is too long."""
+    """The text without its middle if it is too long."""
     end = LONGEST // 4
     return text if len(text) <= LONGEST else f"{text[: LONGEST - end - 1]}…{text[-end:]}"
 
 
 class _Short(reprlib.Repr):
-    """Python's ``repr``, of so much of a value as will be quoted."""
+    """Python's ``repr``, limited to about as much of a value as will be quoted."""
 
     def repr_int(self, x: int, level: int) -> str:
-        """Python refuses to write very long numbers out."""
+        """Handle very long numbers, which Python refuses to write out."""
         return repr(x) if x.bit_length() < 400 else f"a whole number of about {x.bit_length() * 3 // 10} digits"
 
 
 _SHORT = _Short()
 _SHORT.maxlevel = 6
-_SHORT.maxstring = _SHORT.maxother = 4 * LONGEST  # `_cut` shortens it; this keeps what is made small
+_SHORT.maxstring = _SHORT.maxother = 4 * LONGEST  # `_cut` shortens the text further; this limits the work
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = _SHORT.maxfrozenset = 20

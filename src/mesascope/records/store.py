@@ -1,4 +1,4 @@
-"""Writing to disk: atomically, with a hash of each file's content. Tensors are in `records.tensors`, which is heavy to import."""
+"""Atomic writes to disk, with a hash of each file's content. Tensors are in `records.tensors`, which is slow to import."""
 
 import contextlib
 import hashlib
@@ -16,13 +16,13 @@ TEMPORARY = ".mesascope-tmp"
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a writer that was killed may have left this behind."""
+    """Whether a file has the name of a temporary file, which a killed writer may have left behind."""
     return path.name.startswith(".") and path.name.endswith(TEMPORARY)
 
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Have errors of the file system say which file they were about; a failed write alone does not."""
+    """Add the file's name to errors of the file system; the error of a failed write does not contain it."""
     try:
         yield
     except OSError as error:
@@ -33,7 +33,7 @@ def write_bytes(path: Path, data: bytes) -> str:
     """Write atomically; return the content's SHA-256.
 
     Raises:
-        OSError: naming the file, on a full disk, say. What was there before is intact, and nothing is left behind.
+        OSError: for example, on a full disk; the message names the file. The old content is intact, and nothing is left behind.
     """
     with _naming(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
@@ -64,7 +64,7 @@ def append_text(path: Path, text: str) -> None:
     """Add to the end of a log. Not atomic: a reader must expect a last line that was cut off.
 
     Raises:
-        OSError: naming the file.
+        OSError: the write failed; the message names the file.
     """
     with _naming(path), path.open("a", encoding="utf-8") as file:
         file.write(text)
@@ -76,37 +76,37 @@ def write_json(path: Path, document: Mapping[str, Any]) -> str:
 
 
 def read_unchecked(path: Path) -> Any:
-    """JSON as it stands, whatever its seal says.
+    """A file's JSON, without a check of its seal.
 
     Raises:
-        Damaged: no file, not JSON, or nothing that can be meant (see `parse`).
+        Damaged: no file, not JSON, or JSON that cannot be used (see `parse`).
     """
     check_file(path)
     return parse(path.read_bytes(), shown(path))
 
 
 def read_json(path: Path) -> Any:
-    """JSON that somebody wrote: a specification, a task. A seal is not asked for; one that is there must be right.
+    """JSON that a user wrote: a specification, a task. It needs no seal; if it has one, the seal must be right.
 
     Raises:
-        Damaged: as `read_unchecked`, or a wrong seal.
+        Damaged: as for `read_unchecked`, or a wrong seal.
     """
     return unsealed(read_unchecked(path), shown(path), required=False)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_json` wrote.
+    """A document that `write_json` wrote, with its seal checked.
 
     Raises:
-        Damaged: as `read_json`, and where there is no seal.
+        Damaged: as for `read_json`, or there is no seal.
     """
     return unsealed(read_unchecked(path), shown(path), required=True)
 
 
 def check_file(path: Path) -> None:
-    """Raise `Damaged` where there is no file."""
+    """Raise `Damaged` if there is no file."""
     if not path.is_file():
-        raise Damaged(f"{shown(path)} {'is no file' if path.exists() else 'is missing'}.")
+        raise Damaged(f"{shown(path)} {'is not a file' if path.exists() else 'is missing'}.")
 
 
 def sha256(path: Path) -> str:

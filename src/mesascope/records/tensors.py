@@ -21,15 +21,15 @@ def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Te
     """Tensors of a safetensors file, checked against a hash.
 
     Raises:
-        Damaged: not readable as safetensors, or another hash.
-        MemoryError: they do not fit, which says nothing about the file.
+        Damaged: the file is not readable as safetensors, or its hash differs.
+        MemoryError: the tensors do not fit into memory; this says nothing about the file.
     """
     check_file(path)
     if expected_sha256 is not None and sha256(path) != expected_sha256:
         raise Damaged(f"{shown(path)} is damaged: its hash is not the one recorded when it was written.")
     try:
         return safetensors.torch.load_file(path)
-    except Exception as error:  # safetensors raises its own class, OSError or ValueError, by the kind of damage
+    except Exception as error:  # safetensors raises its own class, OSError or ValueError, depending on the damage
         if f"os error {errno.ENOMEM}" in str(error):
             raise MemoryError(f"{shown(path)} cannot be read ({said(error)}).") from error
         raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error

@@ -1,9 +1,9 @@
 """Pages: one self-contained HTML file that shows a record, or any other collection of figures and tables.
 
-The only part of Mesascope that draws. Everything else hands over `mesascope.types.Figure` values.
+This is the only part of Mesascope that draws. All other parts pass `mesascope.types.Figure` values to it.
 """
 
-from markupsafe import Markup as trusted  # noqa: N813  (HTML that is put on the page as it is; text is escaped)
+from markupsafe import Markup as trusted  # noqa: N813  (HTML that is not escaped; plain text is)
 
 from mesascope.report.figures import draw
 from mesascope.report.page import failures, page, sentences

@@ -1,7 +1,7 @@
-"""A figure's rows as the drawing code wants them: columns with safe names, labels and tooltips in words.
+"""A figure's rows in the form that the drawing code needs: columns with safe names, labels and tooltips in words.
 
-Vega-Lite reads ``a.b`` and ``a[0]`` as paths into a value, so column names from outside never reach it: the roles have
-fixed names (``x``, ``y``, ``v`` value, ``s`` series, ``f`` facet, ``lo``, ``hi``), any other column is ``t0``, …
+Vega-Lite reads ``a.b`` and ``a[0]`` as paths into a value, so foreign column names never reach it: the roles have
+fixed names (``x``, ``y``, ``v`` value, ``s`` series, ``f`` facet, ``lo``, ``hi``), other columns are called ``t0``, …
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mesascope.report.formatting import measured, number, one_line
 from mesascope.types import Figure, Scalar
 
-_TOOLTIP_KEYWORDS = ("title", "image")  # what Vega's tooltip draws as a heading and as a picture
+_TOOLTIP_KEYWORDS = ("title", "image")  # Vega's tooltip draws these as a heading and as a picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,10 @@ class Columns:
     """The data of one picture.
 
     Attributes:
-        rows: one mapping a mark.
+        rows: one mapping per mark.
         labels: for each role that holds labels, the labels in the order of their first appearance.
         tooltip: Vega-Lite's tooltip channel.
-        hidden: how many points a logarithmic axis cannot show.
+        hidden: number of points that a logarithmic axis cannot show.
     """
 
     rows: list[dict[str, Scalar]]
@@ -32,15 +32,15 @@ class Columns:
 
 
 def title(figure: Figure, column: str) -> str:
-    """What to print for a column's name.
+    """The title that is printed for a column.
 
-    Vega-Lite writes titles into expressions and escapes only their quotation marks: a backslash could end a string.
+    Vega-Lite inserts titles into expressions and escapes only their quotation marks, so a backslash could end a string.
     """
     return _safe(figure.titles.get(column, column))
 
 
 def numeric(figure: Figure, column: str) -> bool:
-    """Whether a column holds numbers (and gaps) only."""
+    """Whether a column holds only numbers and gaps."""
     present = [v for v in (row.get(column) for row in figure.rows) if v is not None and v == v]
     return bool(present) and all(_finite(v) is not None for v in present)
 
@@ -50,7 +50,7 @@ def prepare(figure: Figure, labels: Sequence[str] = ()) -> Columns:
 
     Args:
         figure: the picture.
-        labels: which of the roles ``x`` and ``y`` hold labels, not positions on an axis.
+        labels: those of the roles ``x`` and ``y`` that hold labels, not positions on an axis.
     """
     positions = {"x": figure.x, "y": figure.y, "v": figure.value, "lo": figure.low, "hi": figure.high}
     names = {"s": figure.series, "f": figure.facet, **{role: positions.pop(role) for role in labels}}
@@ -115,7 +115,7 @@ def _tooltip(figure: Figure, labels: Sequence[str], extras: list[str]) -> list[d
         text = title(figure, column) or _safe(column) or name
         if name == "tip" and figure.low and figure.high:
             text += " [95 % interval]"
-        while text in used:  # a tooltip is keyed by its titles, so no two may be alike
+        while text in used:  # a tooltip is keyed by its titles, so all must differ
             text += "\u200b"
         used.add(text)
         tooltip.append({"field": name, "type": "nominal", "title": text})

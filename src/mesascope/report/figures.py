@@ -1,4 +1,4 @@
-"""From a `Figure` to a Vega-Lite spec, one function for each kind of picture."""
+"""Vega-Lite specs of figures, with one function per kind of picture."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ Spec = dict[str, Any]
 
 
 def draw(figure: Figure) -> Spec:
-    """The Vega-Lite spec of a figure: data, marks, scales, tooltips and style, with nothing left to fetch.
+    """The Vega-Lite spec of a figure: data, marks, scales, tooltips and style, without external resources.
 
-    The first series to appear is drawn in black, so put the subject first. Title and caption are the page's to set.
-    ``usermeta`` tells the page how wide one panel and one legend entry are, so that it can choose how many fit, and how
-    many points are hidden because a logarithmic axis cannot show what is not positive: a caption must own up to them.
+    The first series to appear is drawn in black, so put the subject first. The page adds title and caption. ``usermeta`` tells
+    the page the widths of one panel and of one legend entry, so that it can choose how many fit, and the number of points that
+    a logarithmic axis hides because they are not positive: the caption must state this number.
 
     Raises:
         ValueError: the figure is a table (`mesascope.report.tables` has those), has no rows, or names a missing column.
@@ -50,10 +50,10 @@ def _lines(figure: Figure) -> Spec:
     layers: list[Spec] = []
     if figure.low and figure.high:
         span = {"y": {**y, "field": "lo"}, "y2": {"field": "hi"}}
-        # A band over positions; over labels there is nothing between the points to be covered.
+        # A band over positions; bars over labels, because there is nothing between two labels.
         mark = {"type": "area", "opacity": 0.16} if positions else {"type": "rule", "strokeWidth": 1.2}
         layers.append({"mark": {**mark, "aria": False}, "encoding": span})
-    # Along a dense line, points are there to be hovered over, not to be seen.
+    # Along a dense line, points are invisible and serve only for tooltips.
     dense = len(data.rows) > 60 * max(1, len(data.labels.get("s", []))) * max(1, panels)
     series = style.series(data.labels.get("s", []), "line" if dense else "point")
     layers.append({"mark": {"type": "line", "strokeWidth": 1.6, "aria": False}, "encoding": series["dash"]})
@@ -71,7 +71,7 @@ def _heatmap(figure: Figure) -> Spec:
     few = columns <= 14 and rows <= 14
     panels = len(data.labels.get("f", []))
     across = _across(panels, 2 if few and columns > 6 else 3)
-    # Whole pixels: cells that end between two leave seams.
+    # Whole pixels: cells that end between two pixels leave seams.
     cell = max(2, int(min(44 if few else 14, (style.PAGE / across - 60) / columns)))
     width, height = cell * columns, (min(cell, 26) if few else cell) * rows
     colour = style.heat([v for row in data.rows if isinstance(v := row.get("v"), int | float)], "value" in figure.log)
@@ -111,7 +111,7 @@ def _bars(figure: Figure) -> Spec:
     encoding: Spec = {"x": value, "y": {**_labels(figure, data, "x"), "axis": _label_axis()}, **offset}
     series = style.series(names, "point" if logarithmic else "bar")
     tooltip = {"tooltip": data.tooltip}
-    # A bar needs a zero to stand on; a logarithmic axis has none, so there a point marks the value.
+    # A bar starts at zero; a logarithmic axis has no zero, so there a point marks the value.
     mark: Spec = {"type": "point", "filled": True, "size": 46} if logarithmic else {"type": "bar"}
     colour = series["color"] or {"color": {"value": style.SINGLE}}
     layers: list[Spec] = [{"mark": mark, "encoding": {**colour, **(series["shape"] if logarithmic else {}), **tooltip}}]
@@ -127,7 +127,7 @@ _KINDS: Mapping[str, Callable[[Figure], Spec]] = {"lines": _lines, "heatmap": _h
 
 
 def _across(panels: int, most: int) -> int:
-    """How many panels in a row: of four, two and two rather than three and one."""
+    """Number of panels per row, for rows of similar length: four panels make two rows of two, not three and one."""
     return math.ceil(panels / math.ceil(panels / most)) if panels else 1
 
 
@@ -145,7 +145,7 @@ def _axis(figure: Figure, role: str) -> Spec:
 
 
 def _decades(values: list[int | float]) -> list[float]:
-    """Ticks at 1, 10, 100, …, six at most; at 1, 2 and 5 of each where there are few tens."""
+    """Ticks at 1, 10, 100, …, six at most; also at 2, 5, 20, 50, … if the range spans at most two powers of ten."""
     low, high = math.floor(math.log10(min(values, default=1))), math.ceil(math.log10(max(values, default=1)))
     if high - low <= 2:
         return [m * 10.0**k for k in range(low, high + 1) for m in (1, 2, 5)]
@@ -169,7 +169,7 @@ def _label_axis() -> Spec:
 
 
 def _thinned(labels: list[str], role: str) -> Spec:
-    """Upright short labels; of very many, every fifth or tenth."""
+    """Horizontal labels if they are short; if there are very many, only every fifth or tenth."""
     out: Spec = {"labelAngle": 0 if role == "y" or max(map(len, labels)) <= 4 else -40}
     if len(labels) > 14:
         step = max(2, math.ceil(len(labels) / 50) * 5)
@@ -210,7 +210,7 @@ def _assemble(figure: Figure, data: Columns, view: Spec, width: float, height: f
         return {**spec, **fitted, "width": width, "height": height, **view}
     header = {"title": None, "labelFontWeight": 600, "labelFontSize": 11, "labelPadding": 4, "labelLimit": width}
     across = _across(len(facets), max(1, int(style.PAGE // (width + 48))))
-    # In a grid with gaps a shared axis would hang below a panel that is not there.
+    # In an incomplete grid, a shared axis would be drawn below a missing panel.
     ragged = {"resolve": {"axis": {"x": "independent"}}} if len(facets) % across else {}
     return {
         **spec,

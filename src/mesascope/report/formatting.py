@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: three significant digits, as many decimals as the interval can bear."""
+"""Numbers for readers: three significant digits, or as many decimals as the interval supports."""
 
 import math
 import re
@@ -9,13 +9,13 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: object) -> str:
-    """One value for print. Text passes unchanged, what is missing or not a number is a dash."""
+    """One value as text. Text is unchanged; a missing value or NaN is a dash."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        # Group from five digits on: years, steps and widths of four digits read better closed up.
+        # Group digits only from five on: years, steps and widths of four digits are easier to read without gaps.
         return (f"{value:,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(value)).replace("-", "−")
     if not isinstance(value, float):
         return str(value)
@@ -31,7 +31,7 @@ def number(value: object) -> str:
 
 
 def measured(value: float | None, interval: Sequence[float] | None) -> str:
-    """A value and its interval, all three with two digits of the interval's width: ``0.931 [0.912, 0.950]``."""
+    """A value and its interval, with decimals for two digits of the interval's width: ``0.931 [0.912, 0.950]``."""
     low, high = (None, None) if interval is None else interval
     if interval is None or value is None or not all(math.isfinite(float(v)) for v in (value, *interval)):
         return number(value) if interval is None else f"{number(value)} [{number(low)}, {number(high)}]"
@@ -40,12 +40,12 @@ def measured(value: float | None, interval: Sequence[float] | None) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text for a picture, where a line break would end an expression and a control character the whole drawing."""
+    """Text for a picture, where a line break would break an expression, and a control character the whole picture."""
     return re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+", " ", text).strip()
 
 
 def column(values: Sequence[object]) -> list[str]:
-    """The numbers of one table column, with the same decimals wherever their magnitudes allow it."""
+    """The numbers of one table column, with equal numbers of decimals if their magnitudes allow it."""
     floats = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v) and v]
     if not floats or not all(1e-3 <= v < 1e5 for v in floats) or all(v.is_integer() for v in floats):
         return [number(v) for v in values]

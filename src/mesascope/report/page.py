@@ -1,4 +1,4 @@
-"""The pages: of one record, the verdict first, then the evidence; of other findings, what came out, then the evidence."""
+"""The pages of a record (the verdict, then the evidence) and of other findings (the results, then the evidence)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,7 +26,7 @@ _NO_CONTROLS = "not shown: it came without controls"
 def page(record: Record | Findings | StudyResult) -> str:
     """A record, other findings, or a study's result, as one HTML document that needs no network.
 
-    A number that came without controls is not shown; the page says how many there were.
+    Numbers without controls are not shown; the page says how many there were.
     """
     if isinstance(record, StudyResult):
         return study_page([record])
@@ -57,7 +57,7 @@ def _examination(record: Record) -> str:
 
 
 def sentences(verdict: Verdict) -> list[str]:
-    """The verdict as one would tell it to a colleague: the path, the function, the other distribution."""
+    """The verdict in plain sentences: the path, the function, the other distribution."""
     on = verdict.discriminating if verdict.basis == "discriminating" else verdict.training
     on = on or verdict.training
     told = [f"On the {verdict.basis} prompts, {_path(verdict, on.path)} {_function(on.function)}"]
@@ -71,7 +71,7 @@ def sentences(verdict: Verdict) -> list[str]:
 
 
 def failures(record: Record) -> list[str]:
-    """What a reader must know of controls that failed: a sentence on all, one on each. Empty if none did."""
+    """Sentences about failed controls: one about all of them, then one about each. Empty if none failed."""
     broken = [row for row in record.controls if row.get("holds") is False]
     if not broken:
         return []
@@ -218,7 +218,7 @@ def _withheld(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def _controls(controls: Sequence[Mapping[str, Scalar]]) -> Section:
-    rows = sorted(controls, key=lambda row: row.get("holds") is not False)  # what failed comes first
+    rows = sorted(controls, key=lambda row: row.get("holds") is not False)  # failed controls first
     if not rows:
         return Section(title="Controls", blocks=("No control was run.",))
     keys = list(dict.fromkeys(key for row in rows for key in row))

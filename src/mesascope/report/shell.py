@@ -1,4 +1,4 @@
-"""The shell that every page shares: one HTML file that fetches nothing and runs only the scripts it was built with."""
+"""The frame of every page: one HTML file that loads nothing from elsewhere and runs only its own scripts."""
 
 import base64
 import dataclasses
@@ -19,7 +19,7 @@ from mesascope.report import figures, formatting, tables
 from mesascope.types import Figure
 
 LARGEST = 5_500_000
-"""Bytes that a page may have. Figures that would go beyond are left out, and the page says so."""
+"""Largest size of a page in bytes. Figures that would exceed it are left out, and the page says so."""
 
 _GENERATOR = '<meta name="generator" content="mesascope">'
 _HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ class Section:
 
     Attributes:
         title: its heading.
-        blocks: what it shows, in order: a figure, a table, text (escaped, one paragraph), or trusted `Markup`.
+        blocks: its contents, in order: figures, tables, texts (escaped, one paragraph each), or trusted `Markup`.
         folded: whether it starts closed.
     """
 
@@ -48,10 +48,10 @@ def document(
 
     Args:
         title: the heading and the window's title.
-        lead: what comes before the first section.
-        sections: the rest; each gets an entry in the list of contents.
-        subtitle: a line under the heading.
-        kicker: a line above it.
+        lead: the blocks before the first section.
+        sections: the sections; each gets an entry in the table of contents.
+        subtitle: a line below the heading.
+        kicker: a line above the heading.
     """
     bundle, script, css = _bundle(), (_HERE / "page.js").read_text("utf-8"), (_HERE / "page.css").read_text("utf-8")
     policy = "; ".join(
@@ -92,18 +92,18 @@ def document(
         )
 
     html = render(_within(LARGEST - len(render(_within(0, parts)).encode("utf-8", "replace")), parts))
-    # A lone surrogate in a text from outside could not be written to a file.
+    # A lone surrogate in foreign text could not be written to a file.
     return html.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_page(path: Path) -> bool:
-    """Whether a file is a page that was made here, as its head says."""
+    """Whether a file is a page made by mesascope, according to its head."""
     with path.open("rb") as file:
         return _GENERATOR.encode() in file.read(2000)
 
 
 def anchor(text: str) -> str:
-    """A name that is safe in an address."""
+    """A name that is safe in a URL."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "part"
 
 
@@ -115,7 +115,7 @@ def embed(value: object) -> Markup:
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """Jinja as all templates need it: everything escaped, and a name that is missing is an error."""
+    """The Jinja environment of all templates: everything is escaped, and an undefined name is an error."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -129,13 +129,13 @@ def environment() -> jinja2.Environment:
 
 
 def macro(template: str, name: str, *arguments: object) -> Markup:
-    """What a template's macro makes of the arguments, which it escapes."""
+    """The output of a template's macro, which escapes its arguments."""
     return Markup(getattr(environment().get_template(template).module, name)(*arguments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
-    """A figure in its place on the page. ``spec`` is missing where nothing can be drawn or it would not fit."""
+    """A figure with its name and number on the page. ``spec`` is None if nothing can be drawn or the page is full."""
 
     figure: Figure
     name: str
@@ -155,7 +155,7 @@ def _picture(figure: Figure, names: set[str], number: int) -> _Picture:
 
 
 def _within(room: int, parts: list[list[Block | _Picture]]) -> list[list[Block | _Picture]]:
-    """The same parts, without the specs that have no room left, first come first served."""
+    """The same parts, without the specs that do not fit into the remaining room; earlier figures come first."""
     kept: list[list[Block | _Picture]] = []
     for blocks in parts:
         kept.append([])
@@ -169,7 +169,7 @@ def _within(room: int, parts: list[list[Block | _Picture]]) -> list[list[Block |
 
 
 def _unused(name: str, names: set[str]) -> str:
-    """The name, with a number if another part of the page has it."""
+    """The name, with a number appended if another part of the page already has it."""
     found = next(tried for i in itertools.count(1) if (tried := name if i == 1 else f"{name}-{i}") not in names)
     names.add(found)
     return found
@@ -183,7 +183,7 @@ def _kind_of(block: Block | _Picture) -> str:
 
 @functools.cache
 def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed, as vl-convert ships them (no network), two seconds to put together."""
+    """Vega, Vega-Lite and Vega-Embed as shipped with vl-convert, without a network; building this takes two seconds."""
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     assert not any(text in bundle for text in ("</script", "<!--", "\r")), "this bundle cannot stand in a page"
     return bundle
@@ -194,7 +194,7 @@ def _digest(script: str) -> str:
 
 
 def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
-    """A nested mapping as rows of path and value, for tables of settings: exact, to be copied, not rounded."""
+    """A nested mapping as rows of path and value, for tables of settings: exact values that can be copied."""
     if isinstance(value, Mapping):
         return [row for key, inner in value.items() for row in flat(inner, f"{prefix}.{key}" if prefix else str(key))]
     if isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value):

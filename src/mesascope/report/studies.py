@@ -1,4 +1,4 @@
-"""The page of one study, or of many: every claim with the published figures and ours, failures first."""
+"""The page of one or many studies: every claim with the published figures and ours, failures first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from mesascope.report.tables import Table, measurement_tables, tabulate
 from mesascope.types import Evidence, Outcome, StudyResult
 
 JUDGEMENTS = ("not reproduced", "not decidable", "reproduced")
-"""In the order in which a reader wants them."""
+"""All judgements, in the order in which the page shows them."""
 
 
 _HEADS = ("measured", "ours [95 % interval]", "n", "rule")
@@ -20,7 +20,7 @@ def study_page(results: Sequence[StudyResult]) -> str:
     """One HTML document: the count, all claims with their figures, then each study with its pictures.
 
     Args:
-        results: at least one.
+        results: the results, at least one.
     """
     alone = results[0] if len(results) == 1 else None
     ordered = sorted(results, key=_worst)
@@ -36,7 +36,7 @@ def study_page(results: Sequence[StudyResult]) -> str:
 
 
 def judged(outcomes: Sequence[Outcome]) -> str:
-    """How many claims came out how, in words."""
+    """The number of claims per judgement, in words."""
     counts = {j: sum(o.judgement == j for o in outcomes) for j in reversed(JUDGEMENTS)}
     return ", ".join(f"{count} {judgement}" for judgement, count in counts.items() if count)
 
@@ -54,7 +54,7 @@ def _count(results: Sequence[StudyResult]) -> str:
 
 
 def _all_claims(results: Sequence[StudyResult]) -> list[Section]:
-    """A part for each judgement, failures first; in it a table for each claim, a row for each number it was judged by."""
+    """One section per judgement, failures first, with one table per claim and one row per number that it was judged by."""
     sections: list[Section] = []
     for judgement in JUDGEMENTS:
         claims = [(r, o) for r in results for o in r.outcomes if o.judgement == judgement]
@@ -83,7 +83,7 @@ def _row(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _study(result: StudyResult, alone: bool) -> Section:
-    """One study's part. Among others it leaves out the measurements that no claim rests on, for the sake of the pictures."""
+    """The section of one study. On a page of several, measurements that no claim uses are left out, to make room for figures."""
     evidence = [e.measurement for outcome in result.outcomes for e in outcome.evidence]
     blocks: list[Block] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
     blocks += [*result.notes, *result.figures]
@@ -103,7 +103,7 @@ def _smoke(result: StudyResult) -> list[Block]:
 
 
 def _provenance(results: Sequence[StudyResult]) -> Section:
-    """What each study's numbers came from; the networks after that, each once, since many studies examine the same."""
+    """The provenance of each study, then each network once, because many studies examine the same networks."""
     blocks: list[Table] = []
     networks: dict[tuple[str, tuple[tuple[str, str], ...]], None] = {}
     for result in results:

@@ -1,4 +1,4 @@
-"""How figures look: one palette that colour-blind readers can tell apart, with dashes and shapes beside the colours."""
+"""The style of figures: a palette that colour-blind readers can distinguish, with dashes and shapes besides colours."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,22 +17,22 @@ _FONT = "'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 
 
 def panel(panels: int) -> tuple[float, float]:
-    """Width and height of one panel when there are this many."""
+    """Width and height of one panel, given the number of panels."""
     if panels <= 1:
         return (740.0, 290.0)
     return (320.0, 210.0) if panels == 2 else (202.0, 160.0)
 
 
 def series(names: Sequence[str], mark: Literal["line", "point", "bar"]) -> dict[str, dict[str, Any]]:
-    """Channels that tell series apart: ``color`` for all marks, ``dash`` for lines, ``shape`` for points.
+    """Channels that distinguish series: ``color`` for all marks, ``dash`` for lines, ``shape`` for points.
 
-    The legend shows ``mark``: dashes for bare lines, shapes where there are points.
+    The legend shows ``mark``: dashes for lines without points, shapes for points.
 
-    Seven colours against eight dashes and shapes: 56 series before a combination comes again.
+    With seven colours and eight dashes or shapes, a combination repeats only after 56 series.
     """
     if not names or (mark == "bar" and len(names) < 2):
         return {"color": {}, "dash": {}, "shape": {}}
-    # Bars carry no outline to tell black from the error bar, so they start at blue.
+    # Black bars would hide the error bars, so bars start at blue.
     colours = (*PALETTE[1:], "#666666") if mark == "bar" else PALETTE
     legend = {"title": None, "orient": "top", "symbolOpacity": 1, "labelLimit": 260}
     legend |= (
@@ -54,7 +54,7 @@ def series(names: Sequence[str], mark: Literal["line", "point", "bar"]) -> dict[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heat:
-    """A colour scale for cells, and which of its colours are so dark that text on them must be white."""
+    """A colour scale for cells, and a test for colours so dark that text on them must be white."""
 
     scale: dict[str, Any]
     dark: Callable[[object], bool]
@@ -84,7 +84,7 @@ def heat(values: Sequence[float], logarithmic: bool) -> Heat:
 
 
 def config(legend_columns: int) -> dict[str, Any]:
-    """What all figures share."""
+    """The configuration that all figures share."""
     axis = {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "titlePadding": 6}
     colours = {
         "domainColor": "#666",

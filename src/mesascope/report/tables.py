@@ -1,4 +1,4 @@
-"""From values to tables: headings, and cells that know whether they hold a number."""
+"""Tables of values: headings, cells as text, and which columns hold numbers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ class Table:
     """A table for the page: text only, escaped where it is printed.
 
     Attributes:
-        title: what stands above it; empty for nothing.
-        head: one heading a column.
-        rows: cells as they are printed.
+        title: the title above the table; empty for none.
+        head: one heading per column.
+        rows: the cells as printed text.
         numbers: for each column, whether it holds numbers (set flush right).
     """
 
@@ -28,7 +28,7 @@ class Table:
 
 
 def tabulate(title: str, columns: Mapping[str, Sequence[object]]) -> Table:
-    """Columns of values as a table. Numbers of one column share their decimals, text stays as it is."""
+    """Columns of values as a table. Numbers of one column have the same number of decimals; text is unchanged."""
     cells = [formatting.column(list(values)) for values in columns.values()]
     return Table(
         title=title,
@@ -39,7 +39,7 @@ def tabulate(title: str, columns: Mapping[str, Sequence[object]]) -> Table:
 
 
 def figure_tables(figure: Figure) -> list[Table]:
-    """A figure of kind ``table``, one table a facet; an interval's bounds stand beside the value they belong to."""
+    """A figure of kind ``table``, with one table per facet; an interval's bounds are printed in the cell of its value."""
     names = list(dict.fromkeys(column for row in figure.rows for column in row if column != figure.facet))
     bounded = (figure.value or figure.y) if figure.low and figure.high else ""
     groups: dict[str, list[Mapping[str, Scalar]]] = {}
@@ -61,7 +61,7 @@ def figure_tables(figure: Figure) -> list[Table]:
 
 
 def measurement_tables(measurements: Sequence[Measurement]) -> list[Table]:
-    """One table for each quantity of each instrument, controls beside every number.
+    """One table per quantity of each instrument, with controls beside every number.
 
     A measurement without controls is left out: see `uncontrolled`.
     """
@@ -73,7 +73,7 @@ def measurement_tables(measurements: Sequence[Measurement]) -> list[Table]:
 
 
 def uncontrolled(measurements: Sequence[Measurement]) -> dict[str, int]:
-    """For each instrument, how many of its measurements came without controls and so are not shown."""
+    """For each instrument, the number of its measurements that are not shown because they have no controls."""
     counts: dict[str, int] = {}
     for measurement in measurements:
         if not measurement.controls:
@@ -82,7 +82,7 @@ def uncontrolled(measurements: Sequence[Measurement]) -> dict[str, int]:
 
 
 def control_text(control: Control) -> str:
-    """A control as it stands beside a number."""
+    """A control as it is printed beside a number."""
     return f"{control.name}: {_control(control)}"
 
 
@@ -126,7 +126,7 @@ def _numeric(values: Sequence[object]) -> bool:
 
 
 def _looks_numeric(value: object) -> bool:
-    if isinstance(value, str):  # a number that has been printed, its interval perhaps beside it
+    if isinstance(value, str):  # a number as text, possibly with its interval
         return value[:1] in tuple("−0123456789∞") and not value.strip("−0123456789.,×⁰¹²³⁴⁵⁶⁷⁸⁹⁻[]–∞ \u202f")
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -1,4 +1,4 @@
-"""Where prompts come from."""
+"""Tasks, from which prompts are sampled."""
 
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
 from mesascope.tasks.generalised import GeneralisedLinearRegression

@@ -1,8 +1,8 @@
-"""Covariances of the inputs: where conditioning comes from.
+"""Covariances of the inputs, which determine the conditioning of the problems.
 
 `Identity`, `Diagonal` and `Toeplitz` have *mean eigenvalue 1* (trace equal to the dimension) unless ``scale`` or ``size`` says
-otherwise, so that changing the condition number does not change the size of the inputs as well. `Eigenvalues` and
-`LogUniform` are used as they are given.
+otherwise, so that changing the condition number does not also change the size of the inputs. `Eigenvalues` and `LogUniform`
+are not rescaled.
 """
 
 import abc
@@ -23,7 +23,7 @@ Scale = Literal["mean", "largest", "smallest", "determinant"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covariance(abc.ABC):
-    """Abstract. ``rotate`` turns the eigenvectors by a rotation drawn anew for each prompt (Haar measure)."""
+    """Abstract base class. With ``rotate``, each prompt's eigenvectors are rotated by a random rotation (Haar measure)."""
 
     rotate: bool = False
 
@@ -37,7 +37,7 @@ class Covariance(abc.ABC):
         """Eigenvalues for ``count`` prompts of a member of the mixture."""
 
     def mean_eigenvalue(self, dim: int) -> float:
-        """Over all members; where eigenvalues are drawn, over 256 prompts."""
+        """The mean eigenvalue over all members; if eigenvalues are random, over 256 prompts."""
         rng = generator(0, "covariance/mean eigenvalue")
         return float(torch.stack([self.eigenvalues(dim, m, 256, rng) for m in range(len(self.names))]).mean())
 
@@ -46,12 +46,12 @@ class Covariance(abc.ABC):
         return torch.eye(dim, dtype=torch.float64)
 
     def roots(self, dim: int, indices: Tensor, seed: int, stream: str, chunk: int) -> Float[Tensor, "batch dim dim"]:
-        """Matrices R with R Rᵀ = Σ, one for each of a chunk's prompts: R = V √Λ, the eigenvectors scaled.
+        """Matrices R with R Rᵀ = Σ, one for each prompt of a chunk: R = V √Λ, the scaled eigenvectors.
 
         Args:
             dim: dimension of the inputs.
-            indices: the prompts' running numbers; number modulo the size of the mixture picks the member.
-            seed, stream, chunk: the randomness.
+            indices: the prompts' running numbers; a prompt's number modulo the size of the mixture selects its member.
+            seed, stream, chunk: the arguments of the random generator.
         """
         rng = generator(seed, f"{stream}/eigenvalues", chunk)
         per_member = [self.eigenvalues(dim, m, len(indices), rng) for m in range(len(self.names))]
@@ -83,15 +83,14 @@ class Diagonal(Covariance):
     """Eigenvalues log-spaced from the largest down to the smallest, axis-aligned unless rotated.
 
     Attributes:
-        condition: largest over smallest eigenvalue; several make a mixture, taken in turn.
-        scale: what is set to ``size``: the ``mean`` eigenvalue, the ``largest``, the ``smallest``, or their geometric mean
-            (``determinant``).
-        size: the unit of the inputs, squared.
+        condition: largest over smallest eigenvalue; several values make a mixture, which prompts take in turn.
+        scale: the quantity that is set to ``size``: the ``mean`` eigenvalue, the ``largest``, the ``smallest``, or their
+            geometric mean (``determinant``).
+        size: the square of the inputs' unit.
 
     Raises:
         ValueError: no condition number, one below 1 or not finite, an unknown scale, or a size that is not positive and
-            finite; on sampling, a condition number
-            above 1 in one dimension.
+            finite; on sampling, a condition number above 1 in one dimension.
     """
 
     condition: float | tuple[float, ...] = 10.0
@@ -102,8 +101,8 @@ class Diagonal(Covariance):
         check_choices(self)
         if not 0 < self.size < math.inf:
             raise ValueError(
-                f"size must be finite and above 0; got {self.size}. It is an eigenvalue, a variance: pass 1.0 for inputs of "
-                "unit scale."
+                f"size must be finite and above 0; got {self.size}. It is an eigenvalue, that is, a variance: pass 1.0 for "
+                "inputs of unit scale."
             )
         if not self.conditions:
             raise ValueError("condition must hold at least one number; got (). Pass 1.0 for isotropic inputs.")
@@ -130,7 +129,7 @@ class Diagonal(Covariance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogUniform(Covariance):
-    """Each eigenvalue drawn log-uniformly from [low, high], independently: every scale equally often.
+    """Eigenvalues drawn independently and log-uniformly from [low, high]: every order of magnitude is equally likely.
 
     Raises:
         ValueError: not 0 < low ≤ high, both finite.
@@ -143,7 +142,7 @@ class LogUniform(Covariance):
         if not 0 < self.low <= self.high < math.inf:
             raise ValueError(
                 f"low and high must be finite and satisfy 0 < low <= high; got low={self.low}, high={self.high}. "
-                "Eigenvalues are variances: pass 0.01 and 2.0, say."
+                "Eigenvalues are variances: pass, for example, 0.01 and 2.0."
             )
 
     def eigenvalues(self, dim: int, member: int, count: int, rng: torch.Generator) -> Float[Tensor, "count dim"]:
@@ -153,10 +152,10 @@ class LogUniform(Covariance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eigenvalues(Covariance):
-    """Eigenvalues given one by one (used as they are, never rescaled).
+    """Given eigenvalues, which are never rescaled.
 
     Raises:
-        ValueError: none given, or one that is not positive; on sampling, if their number is not the dimension.
+        ValueError: no values, or one that is not positive and finite; on sampling, if their number is not the dimension.
     """
 
     values: tuple[float, ...]
@@ -171,15 +170,15 @@ class Eigenvalues(Covariance):
     def eigenvalues(self, dim: int, member: int, count: int, rng: torch.Generator) -> Float[Tensor, "count dim"]:
         if len(self.values) != dim:
             raise ValueError(
-                f"values must name one eigenvalue for each of the {dim} dimensions; got {len(self.values)}. Pass {dim} "
-                f"of them, or set dim={len(self.values)}."
+                f"values must hold one eigenvalue for each of the {dim} dimensions; got {len(self.values)}. Pass {dim} "
+                f"values, or set dim={len(self.values)}."
             )
         return torch.tensor(self.values, dtype=torch.float64).expand(count, dim)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toeplitz(Covariance):
-    """Correlated inputs: Σᵢⱼ = correlation^|i−j| (unit variances). In five dimensions 0.75 has condition number 21.
+    """Correlated inputs: Σᵢⱼ = correlation^|i−j| (unit variances). In five dimensions, 0.75 gives condition number 21.
 
     Raises:
         ValueError: a correlation outside (−1, 1).

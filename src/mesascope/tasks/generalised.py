@@ -1,4 +1,4 @@
-"""In-context generalised linear regression: binary labels or counts, whose mean depends on wᵀx."""
+"""In-context generalised linear regression: labels are binary or counts, and their mean depends on wᵀx."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from mesascope.tasks.linear import CHUNK, LinearRegression
 from mesascope.types import Prompts
 
 STRONGEST = 5.0
-"""Beyond this standard deviation of the linear predictor labels are nearly without noise, and counts reach billions."""
+"""Largest standard deviation of the linear predictor: above it, labels have almost no noise, and counts reach billions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +24,18 @@ class GeneralisedLinearRegression:
     """Labels y with mean μ(wᵀx), w drawn anew for each prompt; the targets are the linear predictor wᵀx itself.
 
     ``logistic``: y is 1 with probability μ(η) = 1/(1 + e⁻ᵑ), else 0. ``poisson``: y is a count with mean μ(η) = eᵑ. There
-    is no intercept. The weights' direction is uniform (in the inputs' first coordinates, of a Gaussian vector), and
-    their length such that wᵀx has the standard deviation ``strength`` over each prompt's own input distribution: the
-    classes then overlap, so that with many examples a dimension they are not separable, and no mean overflows. A
-    prompt with few examples can be separable all the same: learn it with a ridge.
+    is no intercept. The weights are a rescaled Gaussian vector, so their direction is uniform; their length is such that wᵀx
+    has the standard deviation ``strength`` over each prompt's own input distribution. The classes then overlap, so that with
+    many examples per dimension they are not separable, and no mean overflows. A prompt with few examples can still be
+    separable: fit it with a ridge penalty.
 
     Attributes:
         dim: dimension of the inputs.
-        examples: pairs shown.
-        queries: queries a prompt.
+        examples: number of pairs shown per prompt.
+        queries: number of queries per prompt.
         family: the distribution of the labels, with its canonical link.
         strength: standard deviation of wᵀx.
-        inputs: distribution of all inputs, the queries' too.
+        inputs: distribution of all inputs, including the queries.
 
     Raises:
         ValueError: a size below 1, an unknown family, or a strength that is not above 0 and at most 5.
@@ -55,7 +55,7 @@ class GeneralisedLinearRegression:
         if not 0 < self.strength <= STRONGEST:
             raise ValueError(
                 f"strength must be above 0 and at most {STRONGEST}; got {shown(self.strength)}. It is the standard deviation of "
-                "wᵀx: pass 1.0 for labels with a fair share of noise."
+                "wᵀx: pass 1.0 for labels with moderate noise."
             )
 
     def sample(
@@ -67,7 +67,7 @@ class GeneralisedLinearRegression:
         start: int = 0,
         dtype: torch.dtype = torch.float64,
     ) -> Prompts:
-        """Prompts number ``start`` to ``start + n``; inputs, weights and queries are `LinearRegression`'s, w rescaled.
+        """Prompts number ``start`` to ``start + n``; inputs, weights and queries are those of `LinearRegression`, w rescaled.
 
         Arguments and exceptions are those of `LinearRegression.sample`.
         """

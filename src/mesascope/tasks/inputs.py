@@ -12,12 +12,12 @@ from mesascope.tasks.covariance import Covariance, Identity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs(abc.ABC):
-    """Abstract.
+    """Abstract base class of input distributions.
 
     Attributes:
-        covariance: its shape and, for a mixture, its members.
-        exact: condition the *sampled* design exactly: XᵀX/n equals the covariance, not only in expectation. Needs at
-            least as many examples as dimensions. Queries are never conditioned.
+        covariance: the covariance, or a mixture of several.
+        exact: whether XᵀX/n of the *sampled* design equals the covariance exactly, not only in expectation. This needs at
+            least as many examples as dimensions. Queries are not adjusted.
     """
 
     covariance: Covariance = field(default_factory=Identity)
@@ -25,7 +25,7 @@ class Inputs(abc.ABC):
 
     @abc.abstractmethod
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-        """Independent coordinates of mean 0 and variance 1."""
+        """Independent coordinates with mean 0 and variance 1."""
 
     def design(self, roots: Float[Tensor, "batch dim dim"], examples: int, rng: torch.Generator) -> Tensor:
         """Context inputs (batch, example, dim) whose covariance is R Rᵀ for each prompt's root R."""
@@ -44,7 +44,7 @@ class Inputs(abc.ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gaussian(Inputs):
-    """Normal coordinates."""
+    """Normally distributed coordinates."""
 
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         return torch.randn(shape, generator=rng, dtype=torch.float64)
@@ -52,7 +52,7 @@ class Gaussian(Inputs):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uniform(Inputs):
-    """Uniform on [−√3, √3]."""
+    """Coordinates uniform on [−√3, √3]."""
 
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         return (torch.rand(shape, generator=rng, dtype=torch.float64) * 2 - 1) * 3**0.5
@@ -60,7 +60,7 @@ class Uniform(Inputs):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Laplace(Inputs):
-    """Double exponential with scale 1/√2."""
+    """Coordinates with the Laplace (double exponential) distribution of scale 1/√2."""
 
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         uniform = torch.rand(shape, generator=rng, dtype=torch.float64) - 0.5
@@ -69,7 +69,7 @@ class Laplace(Inputs):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rademacher(Inputs):
-    """±1 with equal probability."""
+    """Coordinates ±1 with equal probability."""
 
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         return torch.randint(0, 2, shape, generator=rng).double() * 2 - 1

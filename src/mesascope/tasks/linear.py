@@ -14,21 +14,21 @@ from mesascope.tasks.inputs import Gaussian, Inputs
 from mesascope.types import Prompts
 
 LAST = 2**62  # prompts are numbered in 64 bits
-CHUNK = 256  # prompts drawn from one generator; part of what a seed means, so never changed
+CHUNK = 256  # prompts drawn from one generator; a change would change the prompts of every seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearRegression:
-    """y = wᵀx + noise, with w drawn anew for each prompt.
+    """Linear regression y = wᵀx + noise, with w drawn anew for each prompt.
 
     Attributes:
         dim: dimension of the inputs.
-        examples: pairs shown.
-        queries: queries a prompt.
+        examples: number of pairs shown per prompt.
+        queries: number of queries per prompt.
         noise: standard deviation of the label noise. Targets are noiseless.
         weights: ``unit`` for N(0, I/dim), whose mean squared length is 1 (Source B); ``standard`` for N(0, I).
         inputs: distribution of the context's inputs.
-        query_inputs: distribution of the queries; ``None`` for that of the context, with the prompt's own covariance.
+        query_inputs: distribution of the queries; ``None`` for the same as the context's, with the prompt's own covariance.
 
     Raises:
         ValueError: a size below 1, or negative noise.
@@ -71,11 +71,11 @@ class LinearRegression:
         Inputs, weights, noise and queries come from independent streams.
 
         Args:
-            n: how many prompts.
+            n: number of prompts.
             seed: the seed.
-            stream: keeps uses apart (training, fitting, scoring).
-            start: number of the first prompt.
-            dtype: precision of the result; the drawing itself is in float64.
+            stream: separates uses (training, fitting, scoring).
+            start: the first prompt's number.
+            dtype: precision of the result; the numbers are drawn in float64.
 
         Raises:
             ValueError: ``n`` below 1, ``start`` below 0, or more prompts than this machine can hold.
@@ -101,17 +101,17 @@ class LinearRegression:
         )
 
     def check_memory(self, n: int) -> None:
-        """Raise unless this machine can hold ``n`` prompts, and what it takes to draw them.
+        """Check that this machine has the memory to draw and hold ``n`` prompts.
 
         Raises:
-            ValueError: saying how much would be needed.
+            ValueError: it does not; the message says how much memory is needed.
         """
         covariance = self.inputs.covariance
         points = self.examples + self.queries
         drawing = CHUNK * self.dim * ((4 if covariance.rotate else 1) * self.dim + 4 * points)
         held = 3 * CHUNK * -(-n // CHUNK) * (points * (self.dim + 1) + 2 * self.dim)
         what = f"drawing {max(n, CHUNK)} prompts of dim={self.dim}, examples={self.examples} and queries={self.queries}"
-        check_memory(what, 8 * (drawing + held), "Take fewer of what is largest.")
+        check_memory(what, 8 * (drawing + held), "Reduce the largest of these numbers.")
 
     def _chunk(self, seed: int, stream: str, chunk: int) -> dict[str, torch.Tensor]:
         def rng(name: str) -> torch.Generator:

@@ -1,7 +1,7 @@
-"""Conformance suites: whether a member keeps the promises of its family, also one that was written elsewhere.
+"""Conformance suites: checks that a member keeps the promises of its family, including members written elsewhere.
 
 Each check is one line in a test, needs no pytest, and raises `Violation`, which lists every broken promise: what was
-promised, what was observed, and how to mend it::
+promised, what was observed, and how to fix it::
 
     from mesascope.testing import check_subject
 

@@ -1,4 +1,4 @@
-"""`check_algorithm`: whether a reference learner can be compared with."""
+"""`check_algorithm`: whether a learner can serve as a reference for comparisons."""
 
 import dataclasses
 import re
@@ -18,33 +18,31 @@ from mesascope.testing.viewing import ORDINARY
 from mesascope.types import Iterates, Prompts, Status, Task, adjusted
 
 STEPS = 3
-SINGLE = 2e-3  # what single precision may differ by, as a share of the largest value, on well-conditioned prompts
+SINGLE = 2e-3  # allowed difference of single precision, as a share of the largest value, on well-conditioned prompts
 
 RUNS = "run(algorithm, prompts) works on ordinary prompts"
-STATES = (
-    "a state holds weights (batch, dim) or predictions (batch, query) in the problem's precision, and a status a prompt"
-)
+STATES = "a state holds weights (batch, dim) or predictions (batch, query) in the problem's precision, and one status per prompt"
 START = "iterate 0 is the zero predictor"
-STATUS = "the status tells the truth: it is a Status, and whatever is not DIVERGED has numbers"
+STATUS = "the status is correct: it is a Status, and all prompts that are not DIVERGED have finite predictions"
 
 
 def check_algorithm(algorithm: type[Algorithm] | Algorithm | object, task: Task = ORDINARY, *, seed: int = 0) -> None:
     """Check that a reference learner keeps the promises of `mesascope.algorithms.Algorithm`.
 
     Args:
-        algorithm: the learner, or its class, which is then made without arguments. Coefficients must hold for any
-            number of prompts: one number for all, or a rule.
-        task: well-conditioned prompts to try it on; needed where the learner is made for one dimension.
-        seed: of the prompts.
+        algorithm: the learner, or its class, which is then instantiated without arguments. Coefficients must be valid for
+            any number of prompts: one number for all, or a rule.
+        task: the source of well-conditioned test prompts; needed if the learner is made for a certain dimension.
+        seed: the seed of the prompts.
 
     Raises:
         Violation: it breaks promises. The message lists all of them: what was promised, what was observed, and how to
-            mend it.
+            fix it.
     """
     kind = algorithm if isinstance(algorithm, type) else type(algorithm)
     report = Inspection(str(getattr(algorithm, "name", kind.__name__)), "an algorithm")
     _check_class(kind, report)
-    with report.keeping("it can be made", "give every field a default, or pass a member in place of the class"):
+    with report.keeping("it can be made", "give every field a default, or pass an instance instead of the class"):
         algorithm = kind() if isinstance(algorithm, type) else algorithm
         dataclasses.replace(algorithm)  # pyright: ignore[reportArgumentType, reportCallIssue]
     report.close(early=True)
@@ -53,12 +51,12 @@ def check_algorithm(algorithm: type[Algorithm] | Algorithm | object, task: Task 
         prompts=adjusted(task, queries=max(task.queries, 3)).sample(6, seed=seed, stream="testing"),
         report=report,
     )
-    with report.keeping(RUNS, "see the error itself, further up"):
+    with report.keeping(RUNS, "see the original error above"):
         _check_states(learner)
         _check_iterates(learner, learner.run(learner.prompts))
     report.close(early=True)
     for check in (_check_sameness, _check_precision, _check_invariances, _check_breakdowns):
-        with report.keeping(RUNS, "see the error itself, further up"):
+        with report.keeping(RUNS, "see the original error above"):
             check(learner)
     report.close()
 
@@ -70,21 +68,21 @@ class _Learner:
     report: Inspection
 
     def run(self, prompts: Prompts, steps: int = STEPS) -> Iterates:
-        """Iterates on a copy of the prompts, which must stay as it was."""
+        """The iterates on a copy of the prompts, which the run must not change."""
         given = copy(prompts)
         found = run(self.algorithm, given, steps)
         if fields := changed(prompts, given):
             remedy = (
                 "return new tensors from init and step; operations that end in an underscore, and +=, write in place"
             )
-            self.report.broken("a run leaves the prompts as they were", f"it wrote into {', '.join(fields)}", remedy)
+            self.report.broken("a run does not change the prompts", f"it wrote into {', '.join(fields)}", remedy)
         return found
 
     def same(self, promise: str, expected: Tensor, found: Tensor, what: str, remedy: str, within: float = 0.0) -> None:
-        """Note a fault unless two results are equal but for rounding."""
+        """Record a fault unless two results are equal up to rounding."""
         within = within or rounding([expected])
         if (apart := distance(expected, found)) > within:
-            size = f"a difference of {apart:.2g} of the largest value, where rounding explains {within:.1g}"
+            size = f"a difference of {apart:.2g} of the largest value; rounding explains {within:.1g}"
             self.report.broken(promise, f"{what}: {size}", remedy)
 
 
@@ -92,9 +90,11 @@ def _check_class(kind: type, report: Inspection) -> None:
     params = getattr(kind, "__dataclass_params__", None)
     if params is None or "__dataclass_params__" not in vars(kind) or not params.frozen:
         remedy = "write @dataclass(frozen=True, slots=True, kw_only=True) above the class"
-        report.broken("it is a frozen dataclass of its own configuration", f"{kind.__name__} is none", remedy)
+        report.broken("it is a frozen dataclass of its own configuration", f"{kind.__name__} is not one", remedy)
     if not issubclass(kind, Algorithm):
-        report.broken("it is an Algorithm", f"{kind.__name__} is none", "derive it from mesascope.algorithms.Algorithm")
+        report.broken(
+            "it is an Algorithm", f"{kind.__name__} is not one", "derive it from mesascope.algorithms.Algorithm"
+        )
     name = getattr(kind, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         report.broken(
@@ -109,7 +109,7 @@ def _check_class(kind: type, report: Inspection) -> None:
 
 
 def _check_states(learner: _Learner) -> None:
-    """What `run` would stretch or convert to its own shape and precision in silence."""
+    """Check shapes and precision of states, which `run` would silently broadcast or convert."""
     for dtype in (torch.float64, torch.float32):
         p = copy(learner.prompts).to(dtype=dtype)
         problem = Problem.of(p)
@@ -129,7 +129,7 @@ def _check_states(learner: _Learner) -> None:
 
 
 def _check_iterates(learner: _Learner, found: Iterates) -> None:
-    """What holds for any run on ordinary prompts."""
+    """Check what must hold for any run on ordinary prompts."""
     report = learner.report
     for words, values in (("predictions", found.predictions), ("weights", found.weights)):
         if values is not None and not bool((values[0] == 0).all()):
@@ -137,39 +137,42 @@ def _check_iterates(learner: _Learner, found: Iterates) -> None:
             report.broken(START, f"{words} of up to {float(values[0].abs().max()):.2g}", remedy)
     bad = sorted({_status(value) for value in found.status.tolist()} - {"OK", "SOLVED"})
     if bad:
-        remedy = "look at the step sizes and divisions; a status other than OK belongs to prompts that have no answer"
+        remedy = "check the step sizes and divisions; only prompts without an answer may have a status other than OK"
         report.broken("ordinary, well-conditioned prompts end well", f"status {', '.join(bad)}", remedy)
     _check_status(learner, found, "ordinary prompts")
 
 
 def _check_status(learner: _Learner, found: Iterates, case: str) -> None:
-    """Whether numbers and status go together."""
+    """Check that predictions and status are consistent."""
     report = learner.report
-    remedy = "give each prompt its Status in the state, and let no NaN be repaired"
+    remedy = "set each prompt's Status in the state, and do not replace NaN"
     known = {int(status) for status in Status}
     for prompt, status in enumerate(found.status.tolist()):
         where = f"{case}, prompt {prompt}, status {_status(status)}"
         if status not in known:
-            report.broken(STATUS, f"{where} is none", remedy)
+            report.broken(STATUS, f"{where}, which is not a Status", remedy)
         if status != Status.DIVERGED and not bool(found.predictions[:, prompt].isfinite().all()):
             report.broken(STATUS, f"{where}, and predictions that are NaN or infinite", remedy)
 
 
 def _check_sameness(learner: _Learner) -> None:
-    """Batches, steps, queries and repetition change nothing."""
+    """Check that batches, steps, queries and repetition do not change the numbers."""
     p = learner.prompts
     plain = learner.run(p).predictions
-    promise, remedy = "running again gives the same numbers", "keep what changes in the state, never in the algorithm"
+    promise, remedy = (
+        "running again gives the same numbers",
+        "keep everything that changes in the state, never in the algorithm",
+    )
     if distance(plain, learner.run(p).predictions) > 0:
         learner.report.broken(promise, "a second run differs", remedy)
     promise = "iterate k is the same however many steps follow"
-    remedy = "let a step depend on the problem and the state alone"
+    remedy = "let a step depend only on the problem and the state"
     for steps in (0, STEPS + 3):
         found, most = learner.run(p, steps).predictions, min(steps, STEPS) + 1
         if distance(plain[:most], found[:most]) > 0:
-            learner.report.broken(promise, f"a run of {steps} steps against one of {STEPS}", remedy)
+            learner.report.broken(promise, f"a run of {steps} steps differs from one of {STEPS}", remedy)
     promise = "an iterate does not depend on the other prompts of the batch"
-    remedy = "reduce over a prompt's own axes; stop nothing early for all"
+    remedy = "reduce only over a prompt's own axes; do not stop all prompts early"
     with learner.report.keeping(promise, remedy):
         alone = torch.cat([learner.run(p[i : i + 1]).predictions for i in range(len(p))], 1)
         learner.same(promise, plain, alone, "prompts one by one", remedy)
@@ -220,7 +223,7 @@ def _check_invariances(learner: _Learner) -> None:
 
 
 def _check_breakdowns(learner: _Learner) -> None:
-    """Prompts without a good answer: no exception, an honest status, and no harm to the others."""
+    """Check prompts without a good answer: no exception, a correct status, and no effect on other prompts."""
     p, report = learner.prompts, learner.report
     xs, ys = p.xs.clone(), p.ys.clone()
     names = {1: "zero labels", 2: "one input repeated", 3: "zero inputs", 4: "a coordinate that is always zero"}
@@ -230,8 +233,8 @@ def _check_breakdowns(learner: _Learner) -> None:
     xs[4, :, 0] = 0
     degenerate = dataclasses.replace(p, xs=xs, ys=ys)
     steps = p.dim + 3  # past the end of a Krylov iteration
-    promise = "degenerate prompts raise nothing: what becomes of them is their status"
-    remedy = "use solvers that report (solve_ex, cholesky_ex, pinv), and set the Status of the prompts concerned"
+    promise = "degenerate prompts raise no exception: their status reports the outcome"
+    remedy = "use solvers that report failures (solve_ex, cholesky_ex, pinv), and set the Status of the failed prompts"
     cases = {
         "a batch with zero labels, repeated, zero and constant inputs": degenerate,
         "a single example": dataclasses.replace(p, xs=p.xs[:, :1], ys=p.ys[:, :1]),
@@ -252,7 +255,7 @@ def _check_breakdowns(learner: _Learner) -> None:
 
 
 def _check_degenerate(learner: _Learner, found: Iterates, names: Mapping[int, str], steps: int) -> None:
-    promise, remedy = "a degenerate prompt does no harm to its neighbours", "reduce over a prompt's own axes alone"
+    promise, remedy = "a degenerate prompt has no effect on its neighbours", "reduce only over a prompt's own axes"
     well = torch.tensor([i for i in range(len(learner.prompts)) if i not in names])
     expected = learner.run(learner.prompts, steps).predictions[:, well]
     learner.same(promise, expected, found.predictions[:, well], "beside degenerate ones", remedy)

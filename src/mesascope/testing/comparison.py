@@ -1,4 +1,4 @@
-"""When two results count as equal, and what must look the same before and after."""
+"""Comparisons: when two results count as equal, and the state that must be the same before and after a check."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from mesascope.types import Prompts, Site, Subject
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """The largest difference, as a share of the largest magnitude in ``a``; infinite where shapes or NaNs differ.
+    """The largest difference, as a share of the largest magnitude in ``a``; infinite if shapes or NaNs differ.
 
-    Where the whole of ``a`` is zero the difference counts as it is.
+    If all of ``a`` is zero, the absolute difference is returned.
     """
     if a.shape != b.shape or not torch.equal(a.isnan(), b.isnan()):
         return float("inf")
@@ -25,27 +25,27 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 def rounding(values: Sequence[Tensor]) -> float:
-    """How far apart, by `distance`, results may be that differ in the order of operations alone: √ε of the coarsest.
+    """The largest `distance` of results that differ only in the order of operations: √ε of the least precise dtype.
 
-    A batch of one takes other kernels than a batch of five, and a network passes the difference on, so a few ε would
-    be too strict; whatever is really another computation differs by far more than √ε (3e-4 in single precision).
+    A batch of one uses other kernels than a batch of five, and a network amplifies the difference, so a few ε would be too
+    strict; a truly different computation differs by much more than √ε (3e-4 in single precision).
     """
     return max((torch.finfo(v.dtype).eps for v in values if v.is_floating_point()), default=2**-52) ** 0.5
 
 
 def tensors(prompts: Prompts) -> dict[str, Tensor]:
-    """The tensors of prompts by field."""
+    """The tensors of prompts, by field name."""
     held = {field.name: getattr(prompts, field.name) for field in dataclasses.fields(prompts)}
     return {name: value for name, value in held.items() if isinstance(value, Tensor)}
 
 
 def copy(prompts: Prompts) -> Prompts:
-    """The same prompts in memory of their own."""
+    """A copy of the prompts that shares no memory with them."""
     return dataclasses.replace(prompts, **{name: value.clone() for name, value in tensors(prompts).items()})
 
 
 def changed(before: Prompts, after: Prompts) -> list[str]:
-    """The fields whose numbers are no longer the same."""
+    """The fields whose numbers have changed."""
     now = tensors(after)
     return [name for name, value in tensors(before).items() if not torch.equal(value, now[name])]
 
@@ -58,7 +58,7 @@ def modules(subject: object) -> dict[str, nn.Module]:
 
 
 def state(subject: object) -> dict[str, tuple[object, ...]]:
-    """What must stay in the networks that a subject holds: numbers (as two sums), modes, and hooks."""
+    """State of a subject's networks that must not change: weights (as two sums), modes, and numbers of hooks."""
     found: dict[str, tuple[object, ...]] = {}
     for name, network in modules(subject).items():
         for key, value in (*network.named_parameters(prefix=name), *network.named_buffers(prefix=name)):
@@ -72,19 +72,19 @@ def state(subject: object) -> dict[str, tuple[object, ...]]:
 
 
 def altered(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """The names under which two mappings hold different things."""
+    """The names under which two mappings hold different values."""
     return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def fingerprint(subject: Subject, prompts: Prompts) -> dict[str, Tensor]:
-    """Everything a subject shows on some prompts, by name."""
+    """A subject's predictions and all its activations on some prompts, by name."""
     trace = subject.trace(copy(prompts), capture=subject.sites)
     sites: dict[Site, Tensor] = dict(trace.activations)
     return {"the predictions": trace.predictions.clone(), **{str(site): value.clone() for site, value in sites.items()}}
 
 
 def moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """The names under which two fingerprints differ, by a single bit."""
+    """The names under which two fingerprints differ, even by a single bit."""
     return [
         name
         for name in {**before, **after}

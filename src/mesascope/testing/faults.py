@@ -1,11 +1,11 @@
-"""How a suite says what is wrong: all of it at once, in words that help to mend it."""
+"""Faults: a suite reports everything that is wrong at once, with remedies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
-SHOWN = 3  # observations printed for one promise; the others are counted
+SHOWN = 3  # observations printed per promise; further ones are only counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class Fault:
 
     Attributes:
         promise: what was promised.
-        observed: what was seen instead, one entry a case.
-        remedy: how to mend it.
+        observed: what was observed instead, one entry per case.
+        remedy: how to fix it.
     """
 
     promise: str
@@ -30,7 +30,7 @@ class Fault:
 
 @final
 class Violation(AssertionError):
-    """A member breaks promises of its family. ``faults`` holds all that were found; the message says them in words."""
+    """A member breaks promises of its family. ``faults`` holds all faults found; the message lists them."""
 
     def __init__(self, headline: str, faults: tuple[Fault, ...]) -> None:
         self.faults = faults
@@ -42,8 +42,8 @@ class Inspection:
     """Collects faults; `close` raises if there are any.
 
     Args:
-        who: the member, for the headline.
-        family: what it wants to be, such as ``a subject``.
+        who: the member's name, for the headline.
+        family: the family that it belongs to, such as ``a subject``.
     """
 
     def __init__(self, who: str, family: str) -> None:
@@ -52,7 +52,7 @@ class Inspection:
         self._error: Exception | None = None
 
     def broken(self, promise: str, observed: str, remedy: str) -> None:
-        """Note a broken promise. Further observations of the same promise join the first."""
+        """Record a broken promise. Further observations of the same promise are added to the first."""
         known = self._faults.get(promise)
         seen = (*known.observed, observed) if known else (observed,)
         self._faults[promise] = Fault(
@@ -61,7 +61,7 @@ class Inspection:
 
     @contextmanager
     def keeping(self, promise: str, remedy: str, case: str = "it") -> Iterator[None]:
-        """What raises in this block breaks the promise; the first such error becomes the violation's cause."""
+        """An exception in this block breaks the promise; the first exception becomes the violation's cause."""
         try:
             yield
         except Exception as error:
@@ -72,10 +72,10 @@ class Inspection:
         """Raise if anything is broken.
 
         Args:
-            early: what was looked at so far carries the rest; if it is broken, nothing more can be said.
+            early: whether the remaining checks depend on those made so far, so that they cannot run if anything is broken.
 
         Raises:
-            Violation: with every fault.
+            Violation: there are faults; it holds all of them.
         """
         if not self._faults:
             return

@@ -1,4 +1,4 @@
-"""`check_instrument`: whether a measurement can be believed and its subject comes back unharmed."""
+"""`check_instrument`: whether an instrument's measurements are sound and it does not change its subject."""
 
 import dataclasses
 import json
@@ -18,33 +18,33 @@ from mesascope.types import Control, Domain, Intervention, Measurement, Prompts,
 RETURNS = "it returns a tuple of Measurements that is not empty"
 NUMBERS = "every measurement is a finite number, inside its interval, on at least one prompt"
 CONTROLS = "every measurement stands beside a control"
-WORDS = "every measurement says what it is: instrument, quantity, unit, coordinates, and no two say the same"
-SEED = "the same seed gives the same numbers, to the bit"
-UNCHANGED = "the subject is afterwards what it was before"
-RAISES = "an error in the middle comes through, and leaves the subject as it was"
-MEND = "remove hooks in a finally block, work on copies, and change the subject through interventions alone"
+WORDS = "every measurement states instrument, quantity, unit and coordinates, and no two state the same"
+SEED = "the same seed gives the same numbers, bit for bit"
+UNCHANGED = "the instrument does not change the subject"
+RAISES = "an error in a trace is passed on, and the subject stays unchanged"
+MEND = "remove hooks in a finally block, work on copies, and change the subject only through interventions"
 
 Instrument = Callable[..., tuple[Measurement, ...]]
 
 
 def check_instrument(instrument: Instrument, subject: Subject, task: Task, *, seed: int = 0) -> None:
-    """Check that an instrument measures what can be believed, and changes nothing.
+    """Check that an instrument's measurements are sound, and that it changes nothing.
 
     It is called as ``instrument(subject, task, seed=seed)``, several times. Fix other arguments, such as a small number of
     prompts, with `functools.partial`.
 
     Args:
         instrument: a function of a subject and a task.
-        subject: a small one, to which the instrument applies.
-        task: prompts inside its domain.
-        seed: passed on.
+        subject: a small subject to which the instrument applies.
+        task: a task inside the subject's domain.
+        seed: the seed that is passed to the instrument.
 
     Raises:
         Violation: it breaks promises. The message lists all of them: what was promised, what was observed, and how to
-            mend it.
-        mesascope.instruments.NotApplicable: it does not apply to this subject, so nothing can be checked.
+            fix it.
+        mesascope.instruments.NotApplicable: the instrument does not apply to this subject, so nothing can be checked.
     """
-    function = getattr(instrument, "func", instrument)  # a partial's
+    function = getattr(instrument, "func", instrument)  # for a partial
     report = Inspection(getattr(function, "__name__", type(function).__name__), "an instrument")
     sample = task.sample(3, seed=seed, stream="testing/unchanged")
     held, shown = state(subject), fingerprint(subject, sample)
@@ -54,7 +54,7 @@ def check_instrument(instrument: Instrument, subject: Subject, task: Task, *, se
         with report.keeping(promise, MEND, f"a trace {when}"):
             names += moved(shown, fingerprint(subject, sample))
         if names:
-            report.broken(promise, f"{when}, {', '.join(names[:3])} are not what they were", MEND)
+            report.broken(promise, f"{when}, {', '.join(names[:3])} have changed", MEND)
 
     counting = _Counted(subject=subject)
     found = instrument(counting, task, seed=seed)
@@ -65,7 +65,7 @@ def check_instrument(instrument: Instrument, subject: Subject, task: Task, *, se
     _check_measurements(found, report)
     with report.keeping(SEED, "draw from mesascope.seeds.generator(seed, stream, step)", "a second call"):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + 1)  # which must not matter
+            torch.manual_seed(seed + 1)  # this must not matter
             again = instrument(subject, task, seed=seed)
         if different := [a for a, b in zip(found, again, strict=True) if repr(a) != repr(b)]:
             remedy = "draw from mesascope.seeds.generator(seed, stream, step), and sum in a fixed order"
@@ -78,9 +78,9 @@ def check_instrument(instrument: Instrument, subject: Subject, task: Task, *, se
         except _PlannedError:
             pass
         except Exception as error:
-            report.broken(RAISES, f"{when}, out came {describe(error)}", "catch nothing that you cannot mend")
+            report.broken(RAISES, f"{when}, the result was {describe(error)}", "catch only errors that you can handle")
         else:
-            report.broken(RAISES, f"{when}, nothing came out", "catch nothing that you cannot mend")
+            report.broken(RAISES, f"{when}, no error was raised", "catch only errors that you can handle")
         unharmed(RAISES, when)
     report.close()
 
@@ -91,7 +91,9 @@ def _check_measurements(found: Sequence[Measurement], report: Inspection) -> Non
         label = _label(m)
         if not isinstance(m.value, int | float) or not math.isfinite(m.value):
             report.broken(
-                NUMBERS, f"{label}: {m.value}", "give a float; leave out what cannot be measured, or say why it can't"
+                NUMBERS,
+                f"{label}: {m.value}",
+                "give a float; leave out numbers that cannot be measured, or say why they can't",
             )
         if m.n < 1:
             report.broken(NUMBERS, f"{label}: n = {m.n}", "n is the number of independent prompts behind it")
@@ -103,19 +105,19 @@ def _check_measurements(found: Sequence[Measurement], report: Inspection) -> Non
                 report.broken(NUMBERS, f"{who}: {value:.6g} outside {interval}", "take both from the same numbers")
         if not m.controls:
             remedy = "measure a case with a known answer in the same call, and give it as a Control"
-            report.broken(CONTROLS, f"{label} stands alone", remedy)
+            report.broken(CONTROLS, f"{label} has no control", remedy)
         for control in m.controls:
             if not isinstance(control, Control) or control.kind not in ("positive", "negative") or not control.name:
                 report.broken(CONTROLS, f"{label}: {control!r:.80}", "say positive or negative, and what was measured")
             elif math.isnan(control.value):
-                report.broken(CONTROLS, f"{label}: {control.name} is NaN", "a control that says nothing is none")
+                report.broken(CONTROLS, f"{label}: {control.name} is NaN", "give a control with a meaningful value")
         for name in ("instrument", "quantity", "unit"):
             if not isinstance(getattr(m, name), str) or not getattr(m, name):
                 report.broken(WORDS, f"{label}: {name} is {getattr(m, name)!r}", "give it as a text")
         if odd := [key for key, value in m.coordinates.items() if not isinstance(value, Scalar)]:
-            report.broken(WORDS, f"{label}: coordinate {odd[0]} is no text or number", "str(site), float(tensor)")
+            report.broken(WORDS, f"{label}: coordinate {odd[0]} is not a text or number", "str(site), float(tensor)")
         elif (key := json.dumps(to_json(dataclasses.replace(m, value=0.0, interval=None, controls=())))) in said:
-            report.broken(WORDS, f"{label} twice", "tell them apart by their coordinates")
+            report.broken(WORDS, f"{label} twice", "give them different coordinates")
         else:
             said.add(key)
 
@@ -132,12 +134,12 @@ def _label(m: Measurement) -> str:
 
 
 class _PlannedError(Exception):
-    """Raised by a trace to see what becomes of it."""
+    """Raised deliberately by a trace, to see whether the instrument passes it on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Counted:
-    """A subject that counts its traces, and fails at one of them. Whatever else it has is the subject's own."""
+    """A subject that counts its traces and fails at one of them. All other attributes are those of the wrapped subject."""
 
     subject: Subject
     fail_at: int = 0

@@ -1,4 +1,4 @@
-"""The promises of a subject that concern capturing and intervening."""
+"""A subject's promises about captures and interventions."""
 
 import dataclasses
 
@@ -17,33 +17,33 @@ IDLE = "capturing changes nothing"
 RUNS = "an intervention runs once, sees what the site computes, and what it returns is captured"
 ZERO = "an intervention of strength zero changes nothing, nor does patching a subject with itself"
 EFFECT = "an intervention takes effect"
-UNKNOWN = "a site that the subject does not have raises ValueError, and leaves nothing behind"
-ERRORS = "an edit that raises lets its error through, and leaves nothing behind"
+UNKNOWN = "a site that the subject does not have raises ValueError, and leaves no hook behind"
+ERRORS = "an edit's error is passed on, and leaves no hook behind"
 
 
 class _PlannedError(Exception):
-    """Raised by an edit to see what becomes of it."""
+    """Raised deliberately by an edit, to see whether the subject passes it on."""
 
 
 def check_captures(view: View) -> None:
-    """Captures fire, in shape, alone and together, and change nothing."""
+    """Check that captures fire with the right shapes, alone and together, and change nothing."""
     subject, report, p = view.subject, view.report, view.prompts
-    remedy = "list in sites what trace can show, and nothing else"
+    remedy = "list in sites exactly the sites that trace can capture"
     everything = None
     with report.keeping(FIRES, remedy):
         everything = view.trace(capture=subject.sites)
     if everything is None:
         return
     view.same(
-        IDLE, view.plain, everything.predictions, "with every site captured", "only read in a hook: write nothing"
+        IDLE, view.plain, everything.predictions, "with every site captured", "in a hook, only read the activation"
     )
     held = dict(everything.activations)
     for site in subject.sites:
         if not isinstance(held.get(site), Tensor):
-            report.broken(FIRES, f"{site} was asked for, and is not among the activations", remedy)
+            report.broken(FIRES, f"{site} was requested, but is not among the activations", remedy)
     for site in held:
         if site not in subject.sites:
-            report.broken(FIRES, f"{site} was not asked for, and is there", "keep the sites in capture alone")
+            report.broken(FIRES, f"{site} was captured without being requested", "keep only the sites in capture")
     turned = torch.arange(view.queries).roll(1)
     reordered = dataclasses.replace(p, queries=p.queries[:, turned], targets=p.targets[:, turned])
     permuted = view.trace(reordered, capture=subject.sites).activations
@@ -58,8 +58,8 @@ def check_captures(view: View) -> None:
         with report.keeping(FIRES, remedy):
             alone = view.trace(capture=[site])
             words = f"{site} captured alone"
-            view.same(IDLE, value, alone.activations[site], words, "compute a site in full whenever it is asked for")
-            view.same(IDLE, view.plain, alone.predictions, words, "only read in a hook: write nothing")
+            view.same(IDLE, value, alone.activations[site], words, "compute a site in full whenever it is requested")
+            view.same(IDLE, view.plain, alone.predictions, words, "in a hook, only read the activation")
         if site.kind != "pattern" and site in permuted:
             expected, found = value[:, view.answered][:, turned], permuted[site][:, view.answered]
             view.same(
@@ -71,7 +71,7 @@ def check_captures(view: View) -> None:
 
 
 def check_idle_edits(view: View) -> None:
-    """Edits that change nothing change nothing, and see what is there."""
+    """Check that edits without a change have no effect, and that they get the captured activation."""
     subject, report = view.subject, view.report
     calls: dict[Site, list[Tensor]] = {site: [] for site in subject.sites}
 
@@ -82,7 +82,7 @@ def check_idle_edits(view: View) -> None:
 
         return Intervention(site=site, edit=edit)
 
-    remedy = "pass every activation through the edits for its site and go on with what comes back"
+    remedy = "pass every activation through the edits for its site, and continue with the result"
     with report.keeping(RUNS, remedy):
         trace = view.trace(capture=subject.sites, interventions=[watch(site) for site in subject.sites])
         view.same(ZERO, view.plain, trace.predictions, "edits that return what they get", remedy)
@@ -105,15 +105,15 @@ def check_idle_edits(view: View) -> None:
 
 
 def check_real_edits(view: View) -> None:
-    """What is put in at the last site of path arrives, and a large edit acts at every site."""
+    """Check that an edit at the last site of path determines the predictions, and that a large edit acts at every site."""
     subject, report = view.subject, view.report
     if not subject.path:
         return
-    remedy = "go on from what edit returns: later layers read what was put in, not what they had computed before"
+    remedy = "continue from the value that edit returns: later layers must read it, not the value computed before"
     with report.keeping(EFFECT, remedy):
         if inert := inert_sites(subject, copy(view.prompts)):
             report.broken(
-                EFFECT, f"a large edit at {', '.join(map(str, inert))} leaves the predictions as they were", remedy
+                EFFECT, f"a large edit at {', '.join(map(str, inert))} does not change the predictions", remedy
             )
     last, answered = subject.path[-1], view.answered
     order = torch.arange(len(view.prompts)).roll(1)
@@ -126,17 +126,17 @@ def check_real_edits(view: View) -> None:
         new[:, answered] = given[:, answered]
         return new
 
-    remedy = "continue the pass with what edit returns; a value that is only stored has no effect"
+    remedy = "continue the pass with the value that edit returns; a value that is only stored has no effect"
     with report.keeping(EFFECT, remedy):
         words = f"another prompt's activation put in at the queries of {last}"
         found = view.trace(interventions=[Intervention(site=last, edit=put)]).predictions
         if distance(view.plain, donor.predictions) > view.tolerance >= distance(view.plain, found):
-            report.broken(EFFECT, f"{words}: the predictions stayed as they were", remedy)
+            report.broken(EFFECT, f"{words}: the predictions did not change", remedy)
         else:
             view.same(EFFECT, donor.predictions, found, f"{words}, against its predictions", remedy)
         view.trace(interventions=[Intervention(site=last, edit=lambda _: given)])
         if not torch.equal(given, kept):
-            report.broken(EFFECT, f"the tensor that an edit returned at {last} was written into", "add out of place")
+            report.broken(EFFECT, f"the tensor that an edit returned at {last} was overwritten", "do not add in place")
     with report.keeping(RUNS, remedy):
         twice = [Intervention(site=last, edit=lambda a: a + 1), Intervention(site=last, edit=lambda a: a * 2)]
         seen = view.trace(capture=[last], interventions=twice).activations[last]
@@ -146,10 +146,10 @@ def check_real_edits(view: View) -> None:
 
 
 def check_errors(view: View) -> None:
-    """Errors come through, and nothing stays."""
+    """Check that errors are passed on, and that no hook stays behind."""
     subject, report = view.subject, view.report
     stranger = Site(layer=max([site.layer for site in subject.sites], default=0) + 1000, kind="resid_post")
-    remedy = "compare what is asked for with sites before the pass, and raise ValueError"
+    remedy = "compare the requested sites with sites before the pass, and raise ValueError"
     identity = Intervention(site=stranger, edit=lambda activation: activation)
     for words, capture, edits in (("captured", [stranger], []), ("edited", [], [identity])):
         try:
@@ -159,13 +159,13 @@ def check_errors(view: View) -> None:
         except Exception as error:
             report.broken(UNKNOWN, f"{stranger} {words} raised {describe(error)}", remedy)
         else:
-            report.broken(UNKNOWN, f"{stranger} {words} was accepted in silence", remedy)
+            report.broken(UNKNOWN, f"{stranger} {words} was accepted silently", remedy)
         _unmoved(view, UNKNOWN, f"a trace after {stranger} was {words}")
 
     def fail(activation: Tensor) -> Tensor:
         raise _PlannedError("an edit raised")
 
-    remedy = "catch nothing in trace"
+    remedy = "catch no exceptions in trace"
     for site in subject.sites:
         edits = [Intervention(site=s, edit=lambda a: a + 1) for s in subject.path[:1] if s != site]
         try:
@@ -181,7 +181,7 @@ def check_errors(view: View) -> None:
 
 
 def _unmoved(view: View, promise: str, words: str) -> bool:
-    """Whether an ordinary trace is what it was at the start, to the bit."""
+    """Whether an ordinary trace gives the same predictions as at the start."""
     remedy = "remove hooks in a finally block, or register none"
     try:
         found = view.trace().predictions
@@ -192,7 +192,7 @@ def _unmoved(view: View, promise: str, words: str) -> bool:
 
 
 def _misshapen(site: Site, value: object, batch: int, queries: int) -> str:
-    """What is wrong with an activation's shape; empty if nothing is."""
+    """The fault of an activation's shape or numbers, in words; empty if there is none."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return f"not floating-point numbers but a {getattr(value, 'dtype', type(value).__name__)}"
     shape = tuple(value.shape)

@@ -1,4 +1,4 @@
-"""Whether a subject's stated layout is where its tokens stand."""
+"""Checks that a subject's stated layout gives the real positions of its tokens."""
 
 import dataclasses
 
@@ -10,14 +10,14 @@ from mesascope.testing.comparison import distance
 from mesascope.testing.viewing import View
 from mesascope.types import Layout, Site, StatesLayout, stated_layout
 
-STATED = "layout(examples, queries) says where inputs, labels and queries stand"
+STATED = "layout(examples, queries) gives the positions of inputs, labels and queries"
 
 
 def check_layout(view: View) -> None:
-    """Check a stated layout, if there is one, against what the subject shows.
+    """Check a stated layout, if there is one, against the subject's activations.
 
-    Positions are in range and disjoint, as many as every site has; and where the embedding is a site, another label
-    changes it at that label's positions only, another input at that input's, another query at that query's.
+    Positions must be in range and disjoint, and their number must be that of every site. If the embedding is a site, another
+    label must change it only at that label's positions, another input at that input's, and another query at that query's.
     """
     subject, report, p = view.subject, view.report, view.prompts
     if not isinstance(subject, StatesLayout):
@@ -33,18 +33,18 @@ def check_layout(view: View) -> None:
             report.broken(STATED, f"(examples, queries) = {sizes} for {(p.examples, view.queries)}", remedy)
             return
         if fault := _overlaps(places):
-            report.broken(STATED, fault, "give every token one place")
+            report.broken(STATED, fault, "give every token its own position")
         for site, value in view.trace(capture=subject.sites).activations.items():
             if (shown := value.shape[2 if site.kind == "pattern" else 1]) != places.positions:
                 words = f"{places.positions} positions, and {shown} at {site}"
-                report.broken(STATED, words, "count all tokens, those that are neither input nor label too")
+                report.broken(STATED, words, "count all tokens, including those that are neither input nor label")
                 return
         if Site(kind="embed") in subject.sites:
             _check_embedding(view, places)
 
 
 def _check_embedding(view: View, places: Layout) -> None:
-    """Change one label, one input and one query, and see at which positions the embedding changes."""
+    """Change one label, one input and one query, and check at which positions the embedding changes."""
     p, site, report = view.prompts, Site(kind="embed"), view.report
     plain = view.trace(capture=[site])[site].clone()
     example, query = p.examples // 2, view.queries - 1
@@ -63,7 +63,9 @@ def _check_embedding(view: View, places: Layout) -> None:
         if bool((moved & ~allowed).any()):
             where = ", ".join(map(str, (moved & ~allowed).nonzero()[:, 0].tolist()))
             report.broken(
-                STATED, f"another value of {words} changes {site} at {where}, which are not its", "state its tokens"
+                STATED,
+                f"another value of {words} changes {site} at {where}, which the layout does not state",
+                "state all its tokens",
             )
         elif not bool(moved.any()):
             report.broken(STATED, f"another value of {words} changes {site} nowhere", "state its tokens")
@@ -74,7 +76,7 @@ def _moved(before: Tensor, after: Tensor, tolerance: float) -> Bool[Tensor, " po
 
 
 def _overlaps(places: Layout) -> str:
-    """What is in two places at once; empty if nothing is."""
+    """A conflict between two tokens' positions, in words; empty if there is none."""
     kinds = {"inputs": places.inputs, "queries": places.queries[:, None]}
     if not places.together:
         kinds["labels"] = places.labels

@@ -30,24 +30,24 @@ from mesascope.types import (
 
 NAMES = ("name", "domain", "sites", "path", "trace", "readout")
 RESIDUAL = ("resid_pre", "resid_mid", "resid_post")
-FRESH = (1001, 1002)  # seeds of untrained controls; two, for the subject itself may be untrained and have one of them
-LARGEST = 64  # of a dimension or number of examples that is tried out
+FRESH = (1001, 1002)  # seeds of untrained controls; two, because the subject itself may be untrained with one of them
+LARGEST = 64  # largest dimension or number of examples that is tried
 
 
 def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -> None:
     """Check that a model keeps the promises of `mesascope.types.Subject`, on which every instrument relies.
 
-    One line in a test of yours: ``check_subject(my_model.load())``. Equal means equal up to rounding: √ε of the
+    Use it as one line in a test: ``check_subject(my_model.load())``. Equal means equal up to rounding: √ε of the
     subject's own precision, as a share of the largest value.
 
     Args:
         subject: the model.
-        task: prompts to try it on; by default a linear regression inside its domain.
-        seed: of the prompts.
+        task: the source of test prompts; by default a linear regression inside the subject's domain.
+        seed: the seed of the prompts.
 
     Raises:
         Violation: it breaks promises. The message lists all of them: what was promised, what was observed, and how to
-            mend it.
+            fix it.
         ValueError: the task lies outside the subject's domain.
     """
     report = Inspection(_who(subject), "a subject")
@@ -60,7 +60,7 @@ def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -
     view = View.of(subject, prompts, report)
     try:
         before = fingerprint(subject, prompts)
-    except Exception:  # said by the checks below, which capture the same sites
+    except Exception:  # reported by the checks below, which capture the same sites
         before = {}
     for check in (
         _check_answers,
@@ -76,9 +76,9 @@ def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -
         _check_reinitialised,
         interventions.check_errors,
     ):
-        with report.keeping(f"the check of {_words(check)} runs to its end", "see the error itself, further up"):
+        with report.keeping(f"the check of {_words(check)} runs to its end", "see the original error above"):
             check(view)
-        _check_state(subject, held, report)  # after each: what every pass turns over is back after two
+        _check_state(subject, held, report)  # after each check: a state that every pass flips is back after two passes
     if before:
         with report.keeping(UNCHANGED, UNDO):
             for name in moved(before, fingerprint(subject, prompts)):
@@ -87,16 +87,16 @@ def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -
     report.close()
 
 
-UNCHANGED = "a subject is after an examination what it was before"
+UNCHANGED = "an examination does not change the subject"
 UNDO = "keep no state between calls; remove hooks in a finally block; put the network in evaluation mode once, when loading"
 
 
 def _check_state(subject: object, held: Mapping[str, object], report: Inspection) -> None:
     for name in altered(held, state(subject)):
-        report.broken(UNCHANGED, f"{name} are not as they were", UNDO)
+        report.broken(UNCHANGED, f"{name} changed", UNDO)
 
 
-# --------------------------------------------------------------------------------------------- what it says of itself
+# --------------------------------------------------------------------------------------------- its description
 
 
 def _check_protocol(subject: object, report: Inspection) -> None:
@@ -115,7 +115,7 @@ def _check_protocol(subject: object, report: Inspection) -> None:
         report.broken(
             "domain is a Domain",
             f"it is {subject.domain!r}",
-            "give the problems it can take as Domain(dims=(5,), examples=(20,)); None means any",
+            "give the accepted problem sizes as Domain(dims=(5,), examples=(20,)); None means any",
         )
     for name in ("sites", "path"):
         value = getattr(subject, name)
@@ -125,21 +125,23 @@ def _check_protocol(subject: object, report: Inspection) -> None:
             )
         elif len(set(value)) < len(value):
             twice = next(site for site in value if value.count(site) > 1)
-            report.broken(f"{name} names every site once", f"{twice} stands there again", "remove it")
+            report.broken(f"{name} names every site once", f"{twice} occurs twice", "remove it")
     report.close(early=True)
     promise = "path lists sites of the residual stream, in order of layers"
     for site in subject.path:
         if site not in subject.sites:
-            report.broken(promise, f"{site} is not in sites", "list in sites whatever can be captured, path included")
+            report.broken(
+                promise, f"{site} is not in sites", "list in sites all sites that can be captured, including path"
+            )
         if site.kind not in RESIDUAL:
             kinds = ", ".join(RESIDUAL)
             report.broken(
-                promise, f"{site} is not in the residual stream", f"use {kinds}; others belong in sites alone"
+                promise, f"{site} is not in the residual stream", f"use {kinds}; other kinds belong only in sites"
             )
     if [site.layer for site in subject.path] != sorted(site.layer for site in subject.path):
         report.broken(promise, f"it runs {', '.join(map(str, subject.path))}", "sort it by layer")
     spec = spec_of(subject)
-    with report.keeping("spec, where there is one, can be written as JSON", "hold texts, numbers, lists and mappings"):
+    with report.keeping("spec, if there is one, can be written as JSON", "hold texts, numbers, lists and mappings"):
         json.dumps(to_json(spec))
 
 
@@ -151,8 +153,8 @@ def _check_answers(view: View) -> None:
     promise = "the same prompts get the same answers"
     remedy = "put the network in evaluation mode (dropout off), and draw no random numbers in trace"
     view.same(promise, view.plain, again, "a second trace", remedy)
-    promise = "answers come from xs, ys and queries alone"
-    remedy = "do not look at targets, target_variance, weights or strata: they are what the answers are compared with"
+    promise = "answers depend only on xs, ys and queries"
+    remedy = "do not use targets, target_variance, weights or strata: the answers are compared with them"
     p = view.prompts
     hidden = dataclasses.replace(
         p,
@@ -165,7 +167,7 @@ def _check_answers(view: View) -> None:
     with view.report.keeping(promise, remedy):
         found = view.trace(hidden).predictions
         view.same(promise, view.plain, found, "with other targets and without weights", remedy)
-    promise = "prompts in either precision are taken"
+    promise = "prompts in single and double precision are accepted"
     for dtype in (torch.float32, torch.float64):
         with view.report.keeping(promise, "convert them to the network's: prompts.to(dtype=...)"):
             check_trace(view.trace(p.to(dtype=dtype)), p, view.report, promise)
@@ -173,9 +175,7 @@ def _check_answers(view: View) -> None:
 
 def _check_batching(view: View) -> None:
     promise = "an answer does not depend on the other prompts of the batch"
-    remedy = (
-        "look for statistics over the batch (batch norm, padding, a mean over axis 0), or a batch size written down"
-    )
+    remedy = "look for statistics over the batch (batch norm, padding, a mean over axis 0), or a hard-coded batch size"
     p = view.prompts
     with view.report.keeping(promise, remedy):
         alone = torch.cat([view.trace(p[i : i + 1]).predictions for i in range(len(p))])
@@ -213,17 +213,15 @@ def _check_readout(view: View) -> None:
     if not subject.path:
         return
     promise = "readout at the last site of path gives the predictions"
-    remedy = (
-        "apply what follows the last layer (final norm, unembedding), and keep the queries last on the position axis"
-    )
+    remedy = "apply all modules after the last layer (final norm, unembedding), and keep the queries last on the position axis"
     last = subject.path[-1]
     for prompts, words in ((p, "the activation at the queries"), (p[:1], "the same for one prompt")):
         with report.keeping(promise, remedy):
             trace = view.trace(prompts, capture=[last])
             activation = trace.activations[last][:, view.answered]
             view.same(promise, trace.predictions, subject.readout(activation.clone(), last), words, remedy)
-    promise = "readout takes the activation of any site of path, and leaves it as it was"
-    remedy = "read with one and the same unembedding at every layer, and write into nothing"
+    promise = "readout accepts the activation of any site of path, and does not change it"
+    remedy = "use the same unembedding at every layer, and do not write in place"
     with report.keeping(promise, remedy):
         trace = view.trace(capture=subject.path)
         for site in subject.path:
@@ -243,9 +241,9 @@ def _check_domain(view: View) -> None:
     subject, report = view.subject, view.report
     dims, examples = subject.domain.dims, subject.domain.examples
     task = fitting_task(subject)
-    promise = "every problem inside the domain is taken"
+    promise = "every problem inside the domain is accepted"
     for dim, count in itertools.product(_ends(dims), _ends(examples)):
-        remedy = "narrow the domain to what the model can take"
+        remedy = "narrow the domain to the sizes that the model accepts"
         with report.keeping(promise, remedy, f"dim={dim}, examples={count}"):
             p = adjusted(task, dim=dim, examples=count).sample(2, seed=0, stream="testing/domain")
             check_trace(view.trace(p), p, report, promise)
@@ -267,7 +265,7 @@ def _check_domain(view: View) -> None:
 
 
 def _ends(allowed: tuple[int, ...] | range | None) -> tuple[int, ...]:
-    """The smallest and the largest, as far as it is worth trying; for any, two sizes that are not the usual."""
+    """The smallest and the largest size worth trying; if any size is allowed, two unusual sizes."""
     if allowed is None:
         return (1, 7)
     tried = [value for value in allowed if value <= LARGEST] or [min(allowed)]
@@ -278,14 +276,12 @@ def _missing(allowed: tuple[int, ...] | range, near: int) -> int:
     return next(value for value in itertools.count(near + 1) if value not in allowed)
 
 
-# --------------------------------------------------------------------------------------------- optional verbs
+# --------------------------------------------------------------------------------------------- optional abilities
 
 
 def _check_answers_everywhere(view: View) -> None:
     subject, report, p = view.subject, view.report, view.prompts
-    says = getattr(
-        subject, "answers_everywhere", False
-    )  # also one that says so and has no such method: that is a fault
+    says = getattr(subject, "answers_everywhere", False)  # a subject that says so but lacks the method is at fault
     if answering_everywhere(subject) is None and not says:
         return
     promise = "answer_everywhere answers each input of the context from the examples before it"
@@ -320,16 +316,16 @@ def _check_reinitialised(view: View) -> None:
     subject, report = view.subject, view.report
     if not isinstance(subject, Reinitialisable):
         return
-    promise = "reinitialised(seed) gives the same architecture, untrained, and the seed fixes it"
-    remedy = "build a new network of the same configuration whose weights come from the seed alone"
+    promise = "reinitialised(seed) gives the same architecture, untrained, determined by the seed"
+    remedy = "build a new network of the same configuration, with weights that depend only on the seed"
     with report.keeping(promise, remedy):
         fresh = [subject.reinitialised(seed) for seed in FRESH]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(FRESH[1])  # which must not matter
+            torch.manual_seed(FRESH[1])  # this must not matter
             again = subject.reinitialised(FRESH[0])
         for name in ("sites", "path", "domain"):
             if getattr(fresh[0], name, None) != getattr(subject, name):
-                report.broken(promise, f"its {name} are other than the subject's", remedy)
+                report.broken(promise, f"its {name} differ from the subject's", remedy)
         answers = [other.trace(view.prompts) for other in (*fresh, again)]
         for trace in answers:
             check_trace(trace, view.prompts, report, promise)

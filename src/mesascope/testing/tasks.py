@@ -1,4 +1,4 @@
-"""`check_task`: whether prompts can be relied on."""
+"""`check_task`: whether a task's prompts are sound."""
 
 import itertools
 import json
@@ -12,45 +12,47 @@ from mesascope.testing.comparison import tensors
 from mesascope.testing.faults import Inspection
 from mesascope.types import LinearTask, Prompts, Task, adjusted
 
-COUNT, CUTS = 300, (0, 5, 130, 257, 300)  # past the 256 that our own tasks draw at a time, and cut anywhere
+COUNT, CUTS = 300, (0, 5, 130, 257, 300)  # more than the 256 that mesascope's tasks draw at a time; arbitrary cuts
 LATER = 1024  # a multiple of any likely number of prompts drawn at a time
 DRAWS, SIGMAS = 4000, 5.0
 
 SAMPLES = "sample(n, seed=...) gives n Prompts of the task's dim, examples and queries, finite, in double precision"
-REPEATS = "the same seed gives the same numbers, to the bit"
+REPEATS = "the same seed gives the same numbers, bit for bit"
 SPLITS = "numbers do not depend on how a sample is split: prompt i is the same in every call"
 DIFFERS = "seeds, streams and prompts are independent of one another"
 PRECISION = "dtype= sets the precision, and rounds the same numbers"
-GLOBAL = "sampling leaves the global random generator alone"
+GLOBAL = "sampling does not use the global random generator"
 VARIANCE = "target_variance is the variance of a prompt's target over the query distribution"
-LATENT = "prompts with latent weights have the targets wᵀx, and so labels but for their noise, where the task is linear"
+LATENT = (
+    "prompts with latent weights w have targets wᵀx; in a linear task, labels are wᵀx plus noise of the stated size"
+)
 JSON = "a task can be written as JSON and read back"
 
 
 def check_task(task: object, *, seed: int = 0) -> None:
-    """Check that a task keeps the promises of `mesascope.types.Task`, and of the parts that it has besides.
+    """Check that a task keeps the promises of `mesascope.types.Task`, and of the optional protocols that it satisfies.
 
-    Its sample depends on (seed, stream, prompt number) and nothing else; what its prompts and its further parts say of the
-    labels holds of the labels.
+    Its samples must depend only on (seed, stream, prompt number), and the labels must agree with the stated weights, noise and
+    variances.
 
     Args:
         task: a frozen dataclass with the fields ``dim``, ``examples`` and ``queries``, and the method
             ``sample(n, *, seed, stream, start, dtype)``.
-        seed: of the sample.
+        seed: the seed of the sample.
 
     Raises:
         Violation: it breaks promises. The message lists all of them: what was promised, what was observed, and how to
-            mend it.
+            fix it.
     """
     report = Inspection(type(task).__name__, "a task")
     params = getattr(task, "__dataclass_params__", None)
     if params is None or not params.frozen:
         remedy = "write @dataclass(frozen=True, slots=True, kw_only=True) above the class"
-        report.broken("it is a frozen dataclass of its own configuration", f"{type(task).__name__} is none", remedy)
+        report.broken("it is a frozen dataclass of its own configuration", f"{type(task).__name__} is not one", remedy)
     for name in ("dim", "examples", "queries"):
         if not isinstance(getattr(task, name, None), int):
-            remedy = "make dim, examples and queries fields: instruments set the queries they need"
-            report.broken("dim, examples and queries are whole numbers", f"{name} is none", remedy)
+            remedy = "make dim, examples and queries fields: instruments set the number of queries that they need"
+            report.broken("dim, examples and queries are whole numbers", f"{name} is not one", remedy)
     if not callable(getattr(task, "sample", None)):
         report.broken(SAMPLES, "there is no sample", "give it a method sample(n, *, seed, stream, start, dtype)")
     report.close(early=True)
@@ -62,22 +64,22 @@ def check_task(task: object, *, seed: int = 0) -> None:
     prompts = task.sample(COUNT, seed=seed)
     for promise, remedy, check in (
         (REPEATS, "draw from generator(seed, stream, step)", _check_repeats),
-        (SPLITS, "draw in chunks that start's multiples fix, and cut out of them", _check_splits),
+        (SPLITS, "draw in chunks of a fixed size, each from its own generator, and slice the chunks", _check_splits),
         (DIFFERS, "make a generator from seed and stream, and step it with the chunk's number", _check_differs),
         (PRECISION, "draw in float64, and convert at the end", _check_precision),
         (
             VARIANCE,
-            "for a target that is linear in the query it is wᵀ Σ w, with Σ the queries' covariance",
+            "for a target linear in the query, return wᵀ Σ w, with Σ the queries' covariance",
             _check_variance,
         ),
-        (LATENT, "leave weights out of the prompts where answers are no linear function of the query", _check_latent),
+        (LATENT, "leave weights out of the prompts if answers are not a linear function of the query", _check_latent),
         (JSON, "use fields of plain types, or of frozen dataclasses with annotations", _check_json),
     ):
         with report.keeping(promise, remedy):
             if fault := check(task, prompts, seed):
                 report.broken(promise, fault, remedy)
     if not torch.equal(state, torch.get_rng_state()):
-        report.broken(GLOBAL, "it was moved", "draw from mesascope.seeds.generator(seed, stream, step)")
+        report.broken(GLOBAL, "its state changed", "draw from mesascope.seeds.generator(seed, stream, step)")
     report.close()
 
 
@@ -91,7 +93,7 @@ def _check_sample(task: Task, prompts: object, report: Inspection) -> None:
         report.broken(SAMPLES, f"(prompts, examples, dim, queries) = {got}, not {expected}", remedy)
     if prompts.xs.dtype != torch.float64:
         report.broken(
-            SAMPLES, f"{prompts.xs.dtype}", "make float64 the default; subjects convert to what they compute in"
+            SAMPLES, f"{prompts.xs.dtype}", "make float64 the default; subjects convert to their own precision"
         )
 
 
@@ -178,7 +180,7 @@ def _check_json(task: Task, prompts: Prompts, seed: int) -> str:
 
 
 def _apart(a: Prompts, b: Prompts) -> str:
-    """The fields in which two samples differ, in words; empty if in none."""
+    """The fields in which two samples differ, in words; empty if there are none."""
     left, right = tensors(a), tensors(b)
     return ", ".join(
         n for n in {**left, **right} if n not in left or n not in right or not torch.equal(left[n], right[n])
@@ -186,11 +188,11 @@ def _apart(a: Prompts, b: Prompts) -> str:
 
 
 def _shared(a: Prompts, b: Prompts) -> str:
-    """The fields in which two samples are the same, in words; empty if in none."""
+    """The fields in which two samples are equal, in words; empty if there are none."""
     left, right = tensors(a), tensors(b)
     return ", ".join(n for n in ("xs", "queries", "weights") if n in left and n in right and _equal(left[n], right[n]))
 
 
 def _equal(left: Tensor, right: Tensor) -> bool:
-    """Whether nearly all prompts have the same numbers. A single one can have them by chance, if inputs are ±1."""
+    """Whether nearly all prompts have the same numbers. If inputs are ±1, single prompts can be equal by chance."""
     return float((left == right).flatten(1).all(-1).double().mean()) > 0.9

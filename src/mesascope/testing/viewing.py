@@ -1,4 +1,4 @@
-"""A subject under inspection, with the prompts it is shown."""
+"""A subject under inspection, with the test prompts."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from mesascope.types import Intervention, Prompts, Site, Subject, Task, Trace
 
 PROMPTS, QUERIES = 5, 3
 ORDINARY = LinearRegression(dim=4, examples=12, queries=3, noise=0.5)
-"""The problems that algorithms are tried on."""
+"""The problems on which algorithms are tested."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class View:
-    """What all checks of one subject share.
+    """Values that all checks of one subject share.
 
     Attributes:
-        subject: under inspection.
-        prompts: a handful, each with several queries.
-        report: where faults go.
+        subject: the subject under inspection.
+        prompts: a few prompts, each with several queries.
+        report: collects faults.
         plain: the predictions on these prompts when nothing is captured or edited.
-        tolerance: what `distance` may be between results that are equal but for rounding.
+        tolerance: the largest `distance` between results that are equal up to rounding.
     """
 
     subject: Subject
@@ -39,16 +39,16 @@ class View:
 
     @classmethod
     def of(cls, subject: Subject, prompts: Prompts, report: Inspection) -> "View":
-        """The view, once the subject has shown that it can be traced at all.
+        """Make the view, after a test that the subject can be traced at all.
 
         Raises:
-            Violation: it can't.
+            Violation: the subject can't be traced.
         """
-        promise = "trace(prompts) gives a Trace with one finite answer a query"
+        promise = "trace(prompts) gives a Trace with one finite answer per query"
         with report.keeping(
             promise,
-            "take the prompts of a task as they come: in double precision, on the CPU, and with "
-            "several queries each; convert them with prompts.to(device=..., dtype=...)",
+            "accept prompts as a task samples them: in double precision, on the CPU, and with several queries each; "
+            "convert them with prompts.to(device=..., dtype=...)",
         ):
             trace = subject.trace(copy(prompts))
             check_trace(trace, prompts, report, promise)
@@ -57,7 +57,7 @@ class View:
         view = cls(subject=subject, prompts=prompts, report=report, plain=plain, tolerance=0.0)
         shown = [plain]
         promise = "every site in sites can be captured"
-        with report.keeping(promise, "list in sites what trace can show, and nothing else"):
+        with report.keeping(promise, "list in sites exactly the sites that trace can capture"):
             shown += view.trace(capture=subject.path).activations.values()
         return dataclasses.replace(view, tolerance=rounding(shown))
 
@@ -67,7 +67,7 @@ class View:
 
     @property
     def answered(self) -> Int[Tensor, " query"]:
-        """The positions whose stream gives the answers, as the subject states them, or the last ones."""
+        """The positions whose stream gives the answers: those that the subject states, or else the last ones."""
         return asked(self.subject, self.prompts)[:, -1]
 
     def trace(
@@ -76,7 +76,7 @@ class View:
         capture: Sequence[Site] = (),
         interventions: Sequence[Intervention] = (),
     ) -> Trace:
-        """Trace a copy of the prompts, and see that it stays as it was."""
+        """Trace a copy of the prompts, and check that the copy does not change."""
         given = copy(self.prompts if prompts is None else prompts)
         kept = copy(given)
         try:
@@ -84,24 +84,24 @@ class View:
         finally:
             if fields := changed(kept, given):
                 self.report.broken(
-                    "a trace leaves the prompts as they were",
+                    "a trace does not change the prompts",
                     f"it wrote into {', '.join(fields)}",
                     "work on copies; operations that end in an underscore, and +=, write into the prompts' own memory",
                 )
 
     def same(self, promise: str, expected: Tensor, found: Tensor, what: str, remedy: str) -> bool:
-        """Whether two results are equal but for rounding; if not, that is a fault. ``what`` begins its description."""
+        """Whether two results are equal up to rounding; if not, record a fault whose description begins with ``what``."""
         apart = distance(expected, found)
         if apart > self.tolerance:
             size = f"shape {tuple(found.shape)} instead of {tuple(expected.shape)}"
             if expected.shape == found.shape:
-                size = f"a difference of {apart:.2g} of the largest value, where rounding explains {self.tolerance:.1g}"
+                size = f"a difference of {apart:.2g} of the largest value; rounding explains {self.tolerance:.1g}"
             self.report.broken(promise, f"{what}: {size}", remedy)
         return apart <= self.tolerance
 
 
 def check_trace(trace: object, prompts: Prompts, report: Inspection, promise: str) -> None:
-    """Note what is wrong with a trace's answers."""
+    """Record the faults of a trace's answers."""
     if not isinstance(trace, Trace) or not isinstance(trace.predictions, Tensor):
         report.broken(promise, f"trace returned {_name(trace)}", "return Trace(predictions=..., activations={...})")
         return
@@ -121,7 +121,7 @@ def check_trace(trace: object, prompts: Prompts, report: Inspection, promise: st
 
 
 def several_queries(prompts: Prompts, queries: int = QUERIES) -> Prompts:
-    """The prompts with more queries each, taken from one another, where a task gives too few to tell them apart."""
+    """The prompts with at least this many queries each; if a task gives fewer, prompts take queries from one another."""
     if prompts.queries.shape[1] >= queries:
         return prompts
     turns = range(queries)
@@ -133,7 +133,7 @@ def several_queries(prompts: Prompts, queries: int = QUERIES) -> Prompts:
 
 
 def fitting_task(subject: Subject, dim: int = 5, examples: int = 20) -> Task:
-    """A task inside the subject's domain, as near to the given size as it allows."""
+    """A task inside the subject's domain, as near to the given sizes as the domain allows."""
     domain = subject.domain
     return LinearRegression(
         dim=_nearest(domain.dims, dim), examples=_nearest(domain.examples, examples), queries=QUERIES

@@ -1,4 +1,4 @@
-"""The mathematics behind in-context gradient descent: stated once, checked by provers."""
+"""The mathematics of in-context gradient descent: statements, each written once and checked by several provers."""
 
 from mesascope.theory.check import ProverFailed, check
 from mesascope.theory.export import export

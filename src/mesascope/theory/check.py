@@ -1,4 +1,4 @@
-"""Every statement put to every prover that is here."""
+"""Check every statement with every prover that is installed."""
 
 import re
 import shutil
@@ -19,24 +19,24 @@ from mesascope.theory.outcome import Need, Outcome, Verdict
 from mesascope.theory.statement import Statement
 
 POINTS = {"exact": 200, "numeric": 2000}
-"""How many values of the variables are drawn: in all for fractions, for each choice of the naturals for float64."""
+"""Number of points drawn: for fractions in total, for float64 per choice of the natural variables."""
 
 SEED = 4
-"""Of the search for counter-examples, which are confirmed whatever they come from: one with which they are found soon."""
+"""Seed of the search for counter-examples, chosen so that they are found quickly; each one is then confirmed separately."""
 
 TIMEOUT = 900
-"""Seconds that ``coqc`` or Lean may take for all statements: ``coqc`` takes about ten, many times that on a busy machine."""
+"""Seconds allowed to ``coqc`` or Lean for all statements: ``coqc`` takes about ten, but many times that on a busy machine."""
 
 _Asked = tuple[str, bool, int, int]
-"""A network, whether it ran on exact numbers, at how many points the hypotheses held, and at how many the statement failed."""
+"""A network, whether it ran on exact numbers, the number of points where the hypotheses held, and where the statement failed."""
 
 
 def check(statements: Sequence[Statement], seed: int = 0, lean_project: Path | None = None) -> tuple[Outcome, ...]:
-    """Put every statement to Rocq, z3, exact fractions, float64 and networks; a prover that is missing says ``not checked``.
+    """Check statements with Rocq, z3, exact fractions, float64 and networks; a missing prover's verdict is ``not checked``.
 
     Args:
-        statements: which ones.
-        seed: of what is drawn.
+        statements: the statements to check.
+        seed: the seed of all random values.
         lean_project: a Lake project that depends on Mathlib, in which the Lean text is compiled.
     """
     by_rocq, axioms = prove(statements)
@@ -66,7 +66,7 @@ def check(statements: Sequence[Statement], seed: int = 0, lean_project: Path | N
 
 
 class ProverFailed(RuntimeError):
-    """A prover that judged nothing: it stopped elsewhere than at a statement, or took too long."""
+    """A prover gave no verdict: it failed outside the statements, or took too long."""
 
 
 def _run(command: list[str], folder: Path | str) -> "subprocess.CompletedProcess[str]":
@@ -74,14 +74,14 @@ def _run(command: list[str], folder: Path | str) -> "subprocess.CompletedProcess
         return run_beside(command, folder, TIMEOUT)
     except subprocess.TimeoutExpired as error:
         raise ProverFailed(
-            f"{Path(command[0]).name} took more than {TIMEOUT} s. Try again on a machine less busy."
+            f"{Path(command[0]).name} took more than {TIMEOUT} s. Try again on a less busy machine."
         ) from error
 
 
 def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[str, ...]]:
-    """Rocq's verdicts, and the axioms that the proofs rest on together.
+    """Rocq's verdicts, and the axioms that all proofs together use.
 
-    A proof that fails is left out and the rest compiled again, so that one mistake hides no other.
+    If a proof fails, it is left out and the rest is compiled again, so that one mistake does not hide another.
     """
     compiler = shutil.which("coqc")
     if compiler is None:
@@ -107,10 +107,10 @@ def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[s
 
 
 def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tuple[Verdict, ...]:
-    """Lean's verdicts. Its tactics are generic, without hints: ``unproved`` says that they fail, and nothing of the statement.
+    """Lean's verdicts. Its tactics are generic, without hints: ``unproved`` means only that these tactics fail.
 
     Raises:
-        ProverFailed: Lean failed, but at no statement; the project lacks Mathlib, say.
+        ProverFailed: Lean failed outside the statements; for example, the project lacks Mathlib.
     """
     lake = shutil.which("lake")
     if project is None or lake is None:
@@ -132,7 +132,7 @@ def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tupl
 
 
 def decide(statement: Statement) -> Verdict:
-    """z3's verdict. With natural variables it speaks of `smt.instances` only."""
+    """z3's verdict. For a statement with natural variables, it covers only `smt.instances`."""
     if find_spec("z3") is None:
         return Verdict(status="not checked", detail="z3 is not installed (pip install 'mesascope[theory]')")
     start, chosen = time.perf_counter(), list(smt.instances(statement))
@@ -148,7 +148,7 @@ def decide(statement: Statement) -> Verdict:
 
 
 def try_fractions(statement: Statement, seed: int) -> Verdict:
-    """Exact arithmetic at random small fractions."""
+    """The verdict of exact arithmetic at random small fractions."""
     start, tried = time.perf_counter(), 0
     for values in numeric.fractions(statement, POINTS["exact"], seed):
         assumed, violated = numeric.violations(statement, values)
@@ -160,7 +160,7 @@ def try_fractions(statement: Statement, seed: int) -> Verdict:
 
 
 def try_floats(statement: Statement, seed: int) -> Verdict:
-    """float64 at random points."""
+    """The verdict of float64 at random points."""
     if statement.unstable:
         return Verdict(status="not checked", detail="its iteration amplifies rounding")
     start, tried = time.perf_counter(), 0
@@ -178,13 +178,13 @@ def try_floats(statement: Statement, seed: int) -> Verdict:
 def run_networks(
     statements: Sequence[Statement], seed: int, change: running.Change = running.unchanged, *, fractions: bool = True
 ) -> dict[str, Verdict]:
-    """By key, what hand-built networks say that run: in float64, and on binary fractions, with which they don't round.
+    """The verdicts, by key, of hand-built networks that run in float64 and on binary fractions, where they do not round.
 
     Args:
-        statements: which ones are asked.
-        seed: of the prompts.
-        change: done to each network first; a mistake, to see it found.
-        fractions: False leaves these out.
+        statements: the statements to check.
+        seed: the seed of the prompts.
+        change: a change of each network before it runs; tests introduce a mistake here, which must be found.
+        fractions: whether networks also run on binary fractions.
     """
     asked: dict[str, list[_Asked]] = {s.key: [] for s in statements}
     by_key = {s.key: s for s in statements}
@@ -196,7 +196,7 @@ def run_networks(
 
 
 def satisfiable(statement: Statement) -> str:
-    """Whether the hypotheses can hold together, for some lengths: yes, no, undecided, or not checked without z3."""
+    """Whether all hypotheses can hold at once, for some lengths: yes, no, undecided, or (without z3) not checked."""
     if find_spec("z3") is None:
         return "not checked"
     said = {smt.ask(smt.question(statement, n, conclusion=False)).verdict for n in smt.instances(statement)}
@@ -204,7 +204,7 @@ def satisfiable(statement: Statement) -> str:
 
 
 def needs(statement: Statement) -> tuple[Need, ...]:
-    """What happens without each of the hypotheses."""
+    """For each hypothesis, whether the statement fails without it."""
     return tuple(_need(statement, place) for place in range(len(statement.assumptions)))
 
 
@@ -229,7 +229,7 @@ def _need(statement: Statement, place: int) -> Need:
 
 
 def _confirmed(statement: Statement, place: int, naturals: dict[str, int], found: dict[str, Fraction]) -> bool:
-    """Whether exact fractions say the same of z3's counter-example."""
+    """Whether exact fractions confirm z3's counter-example."""
     values: dict[str, object] = dict(naturals)
     for variable in statement.variables:
         if isinstance(variable, expressions.Real):
@@ -240,7 +240,7 @@ def _confirmed(statement: Statement, place: int, naturals: dict[str, int], found
 
 
 def _fails(statement: Statement, assumed: Sequence[expressions.Formula], values: numeric.Values) -> bool:
-    """Whether the conclusion fails where this much is assumed; not where the formulas divide by zero."""
+    """Whether the assumptions hold and the conclusion fails at these values; False if a formula divides by zero."""
     try:
         return all(numeric.holds(h, values) for h in assumed) and not numeric.holds(statement.conclusion, values)
     except ZeroDivisionError:
@@ -248,14 +248,14 @@ def _fails(statement: Statement, assumed: Sequence[expressions.Formula], values:
 
 
 def _found(sequence: expressions.Sequence, found: dict[str, Fraction], *indices: int) -> object:
-    """A sequence, or below the first index a row of a table, of what z3 found; zero where it did not need a value."""
+    """A sequence, or a row of a table, with the values that z3 found; zero for entries that z3 gave no value."""
     if len(indices) == sequence.axes:
         return found.get(smt.constant(sequence, *indices), Fraction(0))
     return [_found(sequence, found, *indices, k) for k in range(numeric.LONGEST + 2)]
 
 
 def _together(said: Sequence[_Asked]) -> Verdict:
-    """What all networks together say of one statement."""
+    """The joint verdict of all networks on one statement."""
     if not said:
         return Verdict(status="not tied", detail="no network has its variables")
     networks = ", ".join(dict.fromkeys(network for network, *_ in said))
@@ -285,7 +285,7 @@ def _theorem_at(text: str, line: int) -> str | None:
 
 
 def _times(output: str) -> dict[str, float]:
-    """Seconds per theorem, from what ``coqc -time`` prints for every sentence, in the order of the file."""
+    """Seconds per theorem, summed from the times that ``coqc -time`` prints for every sentence, in the order of the file."""
     spent: dict[str, float] = {}
     key = None
     for sentence, seconds in re.findall(r"^Chars \d+ - \d+ \[(.*)\] ([\d.]+) secs", output, flags=re.MULTILINE):

@@ -1,4 +1,4 @@
-"""Statements on disk, in the languages of provers and readers."""
+"""Writes statements to files, in the languages of provers or for readers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,10 @@ from mesascope.theory.statement import Statement
 
 
 def files(statements: Sequence[Statement], to: str) -> dict[str, str]:
-    """Texts by their file names.
+    """The texts by file name.
 
     Raises:
-        ValueError: a language that there is no emitter for.
+        ValueError: an unknown language.
     """
     match to:
         case "rocq":

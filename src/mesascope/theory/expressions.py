@@ -1,7 +1,7 @@
-"""The language that statements are written in: real expressions, finite sums, comparisons, "and", and "for every index".
+"""The language of statements: real expressions, finite sums, comparisons, "and", and "for every index".
 
-Python's operators build trees and compute nothing: ``eta * (b - a * w) <= 0`` is a formula. Every prover's text and every numeric
-check is derived from the tree, so that a statement is written once.
+Python's operators build trees and compute nothing: ``eta * (b - a * w) <= 0`` is a formula. The text for every prover and every
+numeric check is derived from the tree, so that a statement is written only once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ Operand = Union["Expression", int]
 
 
 class Expression:
-    """A real number, as a tree."""
+    """An expression with a real value, as a tree."""
 
     __slots__ = ()
 
@@ -64,9 +64,9 @@ class Natural:
     """A natural number: a length, an index or an exponent; ``k + 1`` is the next one.
 
     Attributes:
-        name: in ASCII, for provers.
-        meaning: in words; empty for an index that a sum or a quantifier binds.
-        shift: what is added to the variable.
+        name: its name in ASCII, for provers.
+        meaning: its meaning in words; empty for an index that a sum or a quantifier binds.
+        shift: the number that is added to the variable.
     """
 
     name: str
@@ -89,9 +89,9 @@ class Real(Expression):
     """A real variable.
 
     Attributes:
-        name: in ASCII, for provers.
-        symbol: as people write it.
-        meaning: in words.
+        name: its name in ASCII, for provers.
+        symbol: its usual mathematical symbol.
+        meaning: its meaning in words.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Real(Expression):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """A real sequence; ``g[k]`` is an entry, and ``r[k, i]`` one of a table.
+    """A real sequence or table; ``g[k]`` is an entry of a sequence, ``r[k, i]`` an entry of a table.
 
     Attributes:
         name, symbol, meaning: those of `Real`.
@@ -127,7 +127,7 @@ class Entry(Expression):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count(Expression):
-    """A natural number as a real one."""
+    """A natural number, converted to a real number."""
 
     value: Natural
 
@@ -143,7 +143,7 @@ class Binary(Expression):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power(Expression):
-    """A natural power."""
+    """A power with a natural exponent."""
 
     base: Expression
     exponent: int | Natural
@@ -176,7 +176,7 @@ class Compare:
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a formula is neither true nor false before its variables have values; got one in a place that asks. "
+            "a formula is neither true nor false before its variables have values; got one where a bool is needed. "
             "Write 0 < x < 1 as two formulas."
         )
 
@@ -192,7 +192,7 @@ class Every:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class All:
-    """Formulas that hold together; under `Every`, what one step of an iteration does."""
+    """A conjunction of formulas; inside `Every`, the equations of one step of an iteration."""
 
     formulas: "tuple[Formula, ...]"
 
@@ -203,7 +203,7 @@ Variable = Real | Sequence | Natural
 
 
 def equals(left: Operand, right: Operand) -> Compare:
-    """The equation; ``==`` compares trees."""
+    """The equation left = right; ``==`` would compare trees."""
     return Compare(symbol="=", left=_lift(left), right=_lift(right))
 
 
@@ -218,12 +218,12 @@ def absolute(argument: Operand) -> Function:
 
 
 def variables(*trees: object) -> tuple[Variable, ...]:
-    """The free variables, in order of appearance, each once."""
+    """The free variables in order of first appearance."""
     return tuple(dict.fromkeys(variable for tree in trees for variable in _free(tree)))
 
 
 def natural(value: Index, values: Mapping[str, Any]) -> int:
-    """The number that an index, a length or an exponent stands for, where the variables have these values."""
+    """The value of an index, a length or an exponent, given the variables' values."""
     return value if isinstance(value, int) else values[value.name] + value.shift
 
 

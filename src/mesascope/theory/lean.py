@@ -1,4 +1,4 @@
-"""Statements as Lean 4 text over Mathlib. `check` compiles it where there is a project to do so in."""
+"""Statements as Lean 4 text over Mathlib. `check` compiles it if a Lean project is given."""
 
 from collections.abc import Iterable
 
@@ -39,12 +39,12 @@ _SYMBOL = {"<=": "≤"}
 
 
 def module(statements: Iterable[Statement]) -> str:
-    """A file for a project that depends on Mathlib."""
+    """The text of a Lean file for a project that depends on Mathlib."""
     return "\n".join([PRELUDE, *map(theorem, statements)])
 
 
 def theorem(statement: Statement) -> str:
-    """One theorem, with generic tactics for its proof."""
+    """The text of one theorem, with generic tactics as its proof."""
     variables = "".join(f" ({v.name} : {_type(v)})" for v in statement.variables)
     assumed = "".join(f"\n    (h{n} : {_text(formula)})" for n, formula in enumerate(statement.assumptions, 1))
     claim = f"theorem {statement.key}{variables}{assumed} :\n    {_text(statement.conclusion)}"

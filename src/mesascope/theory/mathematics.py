@@ -1,4 +1,4 @@
-"""Statements as people write them, in Unicode."""
+"""Statements in usual mathematical notation, in Unicode."""
 
 from mesascope.theory.expressions import (
     All,
@@ -24,13 +24,13 @@ _RAISED = str.maketrans("0123456789+abcdefghijklmn", "⁰¹²³⁴⁵⁶⁷⁸�
 
 
 def mathematics(statement: Statement) -> str:
-    """Hypotheses ⇒ conclusion."""
+    """The statement in the form: hypotheses ⇒ conclusion."""
     hypotheses = ", ".join(map(written, statement.hypotheses))
     return f"{hypotheses} ⇒ {written(statement.conclusion)}" if hypotheses else written(statement.conclusion)
 
 
 def written(tree: Formula | Expression) -> str:
-    """An expression or a formula."""
+    """An expression or a formula in Unicode."""
     match tree:
         case Every():
             return f"{written(tree.formula)} for all {tree.index.name} < {_natural(tree.length)}"
@@ -64,7 +64,7 @@ def written(tree: Formula | Expression) -> str:
 
 
 def _inside(tree: Expression, level: int) -> str:
-    """With brackets where what stands outside binds more strongly."""
+    """An expression, in brackets if the surrounding operator binds more strongly."""
     match tree:
         case Binary(symbol="-", left=Number(value=0)):
             own = 0

@@ -1,4 +1,4 @@
-"""Statements as predicates: on float64 tensors, with the rounding errors that float64 makes, and on exact fractions."""
+"""Statements as predicates, evaluated on float64 tensors with a tolerance for rounding, and on exact fractions."""
 
 import itertools
 import math
@@ -34,34 +34,34 @@ from mesascope.theory.rounding import Rounded
 from mesascope.theory.statement import Statement
 
 SLACK = 64 * torch.finfo(torch.float64).eps
-"""Rounding allowed to float64, relative to the sum of the magnitudes of everything that is added up."""
+"""Tolerance for rounding in float64, relative to the sum of the magnitudes of all terms that are added."""
 
 AMPLIFIED = 2**4 * SLACK
-"""The same for an iteration whose vectors shrink by less than 16 and keep the rounding errors of the first, larger ones."""
+"""The same for an iteration whose vectors shrink by a factor below 16 and keep the rounding errors of the first ones."""
 
 DRAWN = 512
-"""How many random fractions there are for one point; sequences of `LONGEST` + 2 entries and reals take theirs from it."""
+"""Number of random fractions for one point; reals, and sequences of `LONGEST` + 2 entries, take their values from them."""
 
 LONGEST = 4
-"""Natural variables are drawn from 0 to this."""
+"""Natural variables are drawn from 0 to this number."""
 
 MEASURED = "measured"
-"""Key of what is not computed but was read from a network: values by the expression that they take the place of."""
+"""Key of values that were measured in a network instead of computed, by the expression that they replace."""
 
 Value = Tensor | Fraction
 Values = Mapping[str, Any]
-"""By the variables' names: a number (tensor, fraction or NumPy array of them, or `Rounded`) for a real, a list of them for a
-sequence, an int for a natural; and what is `MEASURED`: a number, or within a sum or a quantifier a list of them."""
+"""Values by variable name: a number (tensor, fraction or NumPy array of fractions, or `Rounded`) for a real, a list of numbers
+for a sequence, an int for a natural; and `MEASURED` values: a number, or inside a sum or a quantifier a list of numbers."""
 
 
 def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool = True) -> Any:
-    """Whether a formula holds at given values: a bool for fractions, a tensor of them, elementwise, for tensors.
+    """Whether a formula holds at given values: a bool for fractions, an elementwise tensor of bools for tensors.
 
     Args:
-        formula: what is asked.
+        formula: the formula.
         values: tensors in float64 that broadcast together, or fractions.
-        slack: how far a comparison may be missed, relative to the magnitudes that enter; 0 for fractions, `SLACK` for float64.
-        inequalities: False gives the slack to equations only.
+        slack: tolerance of a comparison, relative to the magnitudes of its terms; 0 for fractions, `SLACK` for float64.
+        inequalities: whether inequalities get the tolerance too; with False only equations do.
     """
     if not isinstance(formula, Compare):
         result: Any = True
@@ -82,7 +82,7 @@ def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool
 
 
 def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[Any, Any]:
-    """Where the hypotheses hold, and where in addition the conclusion fails. An equation among the hypotheses gets the slack."""
+    """Where the hypotheses hold, and where also the conclusion fails. In the hypotheses only equations get the slack."""
     assumed: Any = True
     for hypothesis in statement.hypotheses:
         assumed = holds(hypothesis, values, slack, inequalities=False) & assumed
@@ -92,7 +92,7 @@ def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[
 
 
 def floats(statement: Statement, points: int, seed: int) -> Iterator[Values]:
-    """Random float64 values for a statement's variables, one choice of the naturals at a time; equations are solved."""
+    """Random float64 values of a statement's variables, for one choice of the naturals at a time; equations are solved."""
     for length in range(LONGEST + 1):
         draw = generator(seed, f"theory/float/{statement.key}", length)
         lengths = itertools.repeat(length)
@@ -100,13 +100,13 @@ def floats(statement: Statement, points: int, seed: int) -> Iterator[Values]:
 
 
 def fractions(statement: Statement, points: int, seed: int, without: Formula | None = None) -> Iterator[Values]:
-    """Random small fractions for a statement's variables; where an equation has no solution, the point is left out.
+    """Random small fractions for a statement's variables; a point is left out if an equation has no solution.
 
     Args:
-        statement: whose variables.
-        points: how many are tried.
-        seed: of the draw.
-        without: one of the statement's assumptions that need not hold.
+        statement: the statement whose variables get values.
+        points: number of points to try.
+        seed: the seed of the draw.
+        without: one of the statement's assumptions, which need not hold.
     """
     drawn = torch.randint(-12, 13, (points, DRAWN), generator=generator(seed, f"theory/exact/{statement.key}"))
     for n, row in enumerate(drawn.tolist()):
@@ -139,7 +139,7 @@ def _table(axes: int, draw: Any) -> Any:
 
 
 def _parts(formula: Every | All, values: Values) -> Iterator[tuple[Formula, Mapping[str, int]]]:
-    """What has to hold together, in order, each with the index that it is about."""
+    """The parts of a formula in order, each with the value of its index."""
     if isinstance(formula, All):
         yield from ((part, {}) for part in formula.formulas)
     else:
@@ -147,9 +147,9 @@ def _parts(formula: Every | All, values: Values) -> Iterator[tuple[Formula, Mapp
 
 
 def _solve(formula: Formula, values: dict[str, Any], indices: Mapping[str, int], without: Formula | None) -> None:
-    """Set the first variable on the left so that an equation holds, if it enters linearly; reflect one that is on the wrong side.
+    """Make a hypothesis hold: solve an equation for its first variable, in which it is linear; reflect into an inequality.
 
-    A comparison without a variable alone on one side is left to chance.
+    An inequality without a single variable on one side is not enforced.
     """
     if not isinstance(formula, Compare):
         for part, more in _parts(formula, {**values, **indices}):
@@ -175,7 +175,7 @@ def _solve(formula: Formula, values: dict[str, Any], indices: Mapping[str, int],
     nothing = holder[key] * 0
     zero, one = gap(nothing), gap(nothing + 1)
     holder[key] = -zero / (one - zero)
-    if isinstance(zero, Tensor):  # once more: the slope is known with an absolute error only
+    if isinstance(zero, Tensor):  # refine once: the slope is known only up to an absolute error
         holder[key] = holder[key] - gap(holder[key]) / (one - zero)
 
 
@@ -191,7 +191,7 @@ def _first(tree: Expression) -> Real | Entry:
 
 
 def _place(variable: Real | Entry, values: dict[str, Any], naturals: Values) -> tuple[Any, Any]:
-    """Where a variable's value is kept: what holds it, and under which key."""
+    """The container that holds a variable's value, and the key there."""
     if isinstance(variable, Real):
         return values, variable.name
     holder = values[variable.sequence.name]
@@ -202,7 +202,7 @@ def _place(variable: Real | Entry, values: dict[str, Any], naturals: Values) -> 
 
 
 def _evaluate(tree: Expression, values: Values) -> Rounded:
-    """An expression's value. The size of a measured one is at least that of computing it: a network rounds as it computes."""
+    """An expression's value. A measured value has at least the size of the computation, because a network rounds too."""
     if MEASURED in values and tree in values[MEASURED]:
         value = values[MEASURED][tree]
         for index in (v for v in variables(tree) if isinstance(v, Natural) and not v.meaning):
@@ -243,5 +243,5 @@ def _computed(tree: Expression, values: Values) -> Rounded:
 
 
 def _exponential(value: Any) -> Any:
-    """Of a fraction a float's exact value, positive but not quite the exponential: enough where statements use no more."""
+    """The exponential; for a fraction, a float approximation as a fraction, which suffices if only positivity is used."""
     return value.exp() if isinstance(value, Tensor) else Fraction(math.exp(value))

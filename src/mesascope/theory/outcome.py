@@ -1,4 +1,4 @@
-"""What everybody says of a statement."""
+"""All provers' verdicts on one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ BROKEN = ("refuted", "unproved")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one prover says of one statement.
+    """One prover's verdict on one statement.
 
     Attributes:
-        status: ``proved``; ``proved for`` some values of the natural variables; ``held`` at every point tried, which is no proof;
-            ``refuted`` by a counter-example; ``unproved``, where the prover rejects the proof; ``undecided``; ``not checked``;
-            ``not tied`` to a network that runs.
-        seconds: how long it took.
+        status: ``proved``; ``proved for`` some values of the natural variables; ``held`` at every point tried, which is not a
+            proof; ``refuted`` by a counter-example; ``unproved``, if the prover rejects the proof; ``undecided``;
+            ``not checked``; ``not tied``, if no network has the statement's variables.
+        seconds: how long the prover took.
         detail: a counter-example, the prover's message, the number of points.
     """
 
@@ -25,14 +25,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Why a hypothesis is there: values at which all the others hold and the conclusion fails, checked in exact fractions.
+    """Why a hypothesis is needed: values at which all other hypotheses hold and the conclusion fails, in exact fractions.
 
-    z3 looks for them, and where it finds none in time they are drawn at random.
+    z3 searches for such values; if it finds none in time, random values are tried.
 
     Attributes:
-        hypothesis: which one.
+        hypothesis: the hypothesis, in Unicode.
         status: ``needed``, ``not needed`` or ``undecided``; ``not checked`` without z3.
-        counterexample: values by the variables' names.
+        counterexample: values by variable name.
     """
 
     hypothesis: str
@@ -42,18 +42,18 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One statement, and what everybody says of it.
+    """One statement with all provers' verdicts.
 
     Attributes:
-        key, name, words, source, used, departs: the statement's own.
+        key, name, words, source, used, departs: those of the `Statement`.
         mathematics: hypotheses and conclusion in Unicode.
         rocq, z3, exact, numeric: the verdicts.
-        running: that of networks which run, the statement's variables being read from their channels; ``not tied`` where no
-            network has them.
-        lean: Lean's verdict where there is a project to compile in. Its proofs have no hints, so ``unproved`` breaks nothing.
-        axioms: what the Rocq proofs rest on. They are printed for all of them together, so a single proof may use fewer.
-        satisfiable: whether the hypotheses can hold together.
-        needs: for each hypothesis, what happens without it.
+        running: the verdict of networks that run; the statement's variables are read from their channels. ``not tied`` if no
+            network has these variables.
+        lean: Lean's verdict, if there is a Lean project. Its proofs have no hints, so ``unproved`` does not count as broken.
+        axioms: the axioms of all Rocq proofs together; a single proof may use fewer.
+        satisfiable: whether all hypotheses can hold at once.
+        needs: for each hypothesis, whether the statement fails without it.
     """
 
     key: str
@@ -75,7 +75,7 @@ class Outcome:
 
     @property
     def broken(self) -> bool:
-        """Whether anybody rejects the statement, a hypothesis is contradictory or idle, or no network gets to where it speaks."""
+        """Whether a prover rejects it, hypotheses are contradictory or unneeded, or no network meets the hypotheses."""
         verdicts = (self.rocq, self.z3, self.exact, self.numeric, self.running)
         idle = any(need.status == "not needed" for need in self.needs)
         return (
@@ -86,7 +86,7 @@ class Outcome:
         )
 
     def __str__(self) -> str:
-        """One line: who proved it and in what time, and where it was tried."""
+        """One line with every prover's status, detail and time."""
         parts = []
         for prover in ("rocq", "z3", "exact", "numeric", "running"):
             said: Verdict = getattr(self, prover)
@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def details(self) -> str:
-        """What the line leaves out: the statement itself, and a counter-example to it without each of its hypotheses."""
+        """Details that ``str`` omits: the statement itself, and for each hypothesis a counter-example without it."""
         lines = [self.words, self.mathematics, self.departs, f"{self.source}. Used: {self.used}."]
         for need in self.needs:
             fails = ", ".join(f"{name} = {value}" for name, value in need.counterexample.items())
@@ -106,7 +106,7 @@ class Outcome:
 
 
 def rests_on(outcomes: Sequence[Outcome]) -> str:
-    """What the proofs assume, in a sentence, and what nobody has checked."""
+    """The axioms that the proofs assume, and Lean's results, in a sentence."""
     named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
     rocq_says = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"
     proved = sum(outcome.lean.status == "proved" for outcome in outcomes)

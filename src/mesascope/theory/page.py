@@ -1,4 +1,4 @@
-"""The statements for readers: in words, in mathematics, and what they are tied to, as Markdown."""
+"""The statements for readers as Markdown: in words, in mathematics, and with the networks that they are checked on."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from mesascope.theory.statements import TOPICS
 
 
 def module(statements: Sequence[Statement]) -> str:
-    """A page with a part for each topic that has some of these statements."""
+    """A page with one section for each topic that has any of these statements."""
     wanted = {s.key for s in statements}
     networks = running.networks()
     parts = [

@@ -1,4 +1,4 @@
-"""The variables that statements share: one name, one symbol and one meaning each."""
+"""The variables of all statements, each with one name, one symbol and one meaning."""
 
 from mesascope.theory.expressions import Expression, Natural, Operand, Real, Sequence
 
@@ -67,7 +67,7 @@ updates = _sequence("u", "u", "update, or gradient after the step, per channel")
 gains = _sequence("kappa", "κ", "gain per channel")
 path = _sequence("w", "w", "weight after each step")
 
-tolerance = _real("eps", "ε", "squared error aimed at, or largest relative rounding error")
+tolerance = _real("eps", "ε", "target squared error, or largest relative rounding error")
 bound = _real("h", "h", "smallest or largest target, largest squared contraction factor, or largest squared cosine")
 scores = _sequence("s", "s", "attention score of each example")
 targets = _sequence("y", "y", "target of each example")
@@ -90,8 +90,8 @@ ratio = _real("rho", "ρ", "(√κ − 1)/(√κ + 1)")
 at = _real("x", "x", "where a polynomial is evaluated, relative to the spectrum")
 at_0 = _real("x_0", "x₀", "the point 0, relative to the spectrum")
 sink = _real("s", "s", "share of the attention that goes to a sink, which adds nothing")
-shift = _real("delta", "δ", "by how much the curvature differs from what the gain was made for")
-rate_of_gain = _real("tau", "τ", "step size of the training that changes the step size η")
+shift = _real("delta", "δ", "difference between the curvature and the one that the gain was made for")
+rate_of_gain = _real("tau", "τ", "learning rate of the training of the step size η")
 u_of = _sequence("u", "u", "left argument of a form, per token")
 v_of = _sequence("v", "v", "right argument of a form, or value, per token")
 dual = _sequence("alpha", "α", "dual coefficient of each example")

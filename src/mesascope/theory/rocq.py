@@ -25,21 +25,22 @@ from mesascope.theory.expressions import (
 from mesascope.theory.statement import Statement
 
 LEMMAS = ("sums", "inner_products", "chebyshev", "conjugate_gradient", "rounding", "welch")
-"""Files in ``lemmas/``, in the order in which they build on one another."""
+"""Files in ``lemmas/``, in an order in which each uses only earlier ones."""
 
 _HERE = Path(__file__).parent
 PRELUDE = "\n".join((_HERE / "lemmas" / f"{name}.v").read_text("utf-8") for name in LEMMAS)
-"""What stands before the theorems: sums, tactics, and the lemmas of longer proofs."""
+"""The text before the theorems: sums, tactics, and the lemmas of longer proofs."""
 
 _FUNCTION = {"exp": "exp", "abs": "Rabs"}
 
 
 def module(statements: Sequenced[Statement], *, axioms_of_each: bool = True) -> str:
-    """A file that ``coqc`` compiles.
+    """The text of a file that ``coqc`` compiles.
 
     Args:
-        statements: what is proved.
-        axioms_of_each: print what every single proof assumes, at almost a second each; False prints it once, for all together.
+        statements: the statements to prove.
+        axioms_of_each: print the axioms of every single proof, which takes almost a second each; with False they are printed
+            once, for all proofs together.
     """
     keys = [statement.key for statement in statements]
     together = f"Definition everything := ({', '.join(keys)}).\n" if keys else ""
@@ -50,7 +51,7 @@ def module(statements: Sequenced[Statement], *, axioms_of_each: bool = True) -> 
 
 
 def theorem(statement: Statement) -> str:
-    """One theorem with its proof."""
+    """The text of one theorem with its proof."""
     variables = "".join(f" ({v.name} : {_type(v)})" for v in statement.variables)
     claim = " ->\n  ".join(map(_text, (*statement.assumptions, statement.conclusion)))
     proof = statement.rocq or "close."

@@ -1,4 +1,4 @@
-"""Numbers that know how far rounding may be off."""
+"""Numbers that carry a scale for their rounding error."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rounded:
-    """A number and its size, to which its rounding error is relative.
+    """A number with its size, the scale of its rounding error.
 
-    The size is what the same arithmetic gives with every term positive, so it bounds the error up to a factor. Where terms cancel
-    it is much larger than the number that is left. On fractions, which don't round, it is the same and nobody needs it.
+    The size is the result of the same arithmetic with every term positive, so it bounds the error up to a factor. If terms
+    cancel, it is much larger than the number. With fractions, which don't round, it is computed too but not needed.
 
     Attributes:
-        value: a number (tensor, fraction or NumPy array of them).
-        size: likewise; at least the value's magnitude.
+        value: a number (tensor, fraction or NumPy array of fractions).
+        size: of the same type; at least the value's magnitude.
     """
 
     value: Any
@@ -22,7 +22,7 @@ class Rounded:
 
     @staticmethod
     def of(number: Any) -> "Rounded":
-        """A number as it stands, unless it knows its size."""
+        """The number with its magnitude as its size; a `Rounded` is returned unchanged."""
         return number if isinstance(number, Rounded) else Rounded(number, abs(number))
 
     @staticmethod

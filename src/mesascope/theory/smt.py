@@ -1,6 +1,6 @@
-"""Statements as SMT-LIB text, and what z3 says of it.
+"""Statements as SMT-LIB text, and z3's answers to it.
 
-A statement with natural variables (lengths, exponents) has one text per choice of them: sums and powers are written out.
+A statement with natural variables (lengths, exponents) has one text per choice of their values, with sums and powers expanded.
 """
 
 import itertools
@@ -30,10 +30,10 @@ from mesascope.theory.expressions import (
 from mesascope.theory.statement import Statement
 
 LONGEST = 3
-"""Up to where natural variables go."""
+"""The largest value of natural variables."""
 
 TIMEOUT = 10_000
-"""Milliseconds that z3 may take for one question."""
+"""Milliseconds allowed to z3 for one question."""
 
 
 def instances(statement: Statement) -> Iterator[dict[str, int]]:
@@ -46,16 +46,16 @@ def instances(statement: Statement) -> Iterator[dict[str, int]]:
 def question(
     statement: Statement, naturals: Mapping[str, int], *, without: int | None = None, conclusion: bool = True
 ) -> str:
-    """Asks for values at which the hypotheses hold and the conclusion fails: ``unsat`` is a proof.
+    """The question for values at which the hypotheses hold and the conclusion fails: the answer ``unsat`` is a proof.
 
-    Whoever asks for values, without a hypothesis or without the conclusion, wants ones that can be computed with: no division
-    by zero, which for provers has a value too.
+    If ``without`` is given or ``conclusion`` is False, the values themselves are used. Then divisions by zero, which have a value
+    for provers, are excluded.
 
     Args:
-        statement: what is asked about.
+        statement: the statement.
         naturals: the values of its natural variables.
-        without: a hypothesis to leave out, by its place.
-        conclusion: False asks whether the hypotheses can hold together.
+        without: index of a hypothesis to leave out.
+        conclusion: with False, the question is whether all hypotheses can hold at once.
     """
     kept = [h for n, h in enumerate(statement.assumptions) if n != without]
     lines = [f"(assert {text})" for h in kept for text in _comparisons(h, naturals)]
@@ -84,11 +84,11 @@ def module(statement: Statement) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What z3 says.
+    """z3's answer.
 
     Attributes:
         verdict: unsat, sat or unknown.
-        values: for sat, values by the constants' names; None where one is no rational number.
+        values: for sat, values by the constants' names; None if a value is not a rational number.
     """
 
     verdict: str
@@ -96,12 +96,12 @@ class Answer:
 
 
 def ask(text: str) -> Answer:
-    """Put a question to z3.
+    """Ask z3 a question.
 
     Raises:
         ImportError: z3 is not installed.
     """
-    import z3  # noqa: PLC0415  an extra of its own
+    import z3  # noqa: PLC0415  (an optional extra)
 
     solver = z3.Solver()
     solver.set("timeout", TIMEOUT)
@@ -157,9 +157,9 @@ def _term(tree: Expression, naturals: Mapping[str, int]) -> str:
 
 
 def _parts(tree: object, naturals: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """The constants in a formula that is written out, as (name, ""), and its exponentials, as ("", text).
+    """The constants in an expanded formula, as (name, ""), and its exponentials, as ("", text).
 
-    Of the exponential z3 is told only that it is positive: what it proves with that is true of the exponential.
+    z3 is told only that the exponential is positive: whatever it proves from this is true of the exponential.
     """
     match tree:
         case Real():
@@ -189,7 +189,7 @@ def _entry(entry: Entry, naturals: Mapping[str, int]) -> str:
 
 
 def _divisors(tree: object) -> Iterator[Expression]:
-    """What is divided by. Inside sums and quantifiers nothing is looked for."""
+    """The divisors in a formula, except those inside sums and quantifiers."""
     match tree:
         case Binary() | Compare():
             if tree.symbol == "/":

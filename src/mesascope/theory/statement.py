@@ -1,4 +1,4 @@
-"""What a statement is."""
+"""The class of statements: theorems with their source and use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -6,27 +6,27 @@ from dataclasses import dataclass, replace
 from mesascope.theory.expressions import All, Every, Formula, Variable, variables
 
 SOURCE = "Nagy, When In-Context Learning Implements Gradient Descent (2026)"
-"""The paper that states most of them."""
+"""The paper that states most of the statements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One theorem, for all values of its variables: if the hypotheses hold, so does the conclusion.
 
-    Every hypothesis is needed: what the source asks for and the conclusion does not is named in ``departs``.
+    Every hypothesis is needed. If the source assumes more than the conclusion needs, ``departs`` says so.
 
     Attributes:
-        key: short name, such as ``A1``; letters, digits and underscores, so that provers can use it.
-        name: what it is about, in a few words.
+        key: a short name, such as ``A1``; letters, digits and underscores, so that provers can use it.
+        name: its topic in a few words.
         words: the statement in a sentence.
-        hypotheses: what is assumed. An equation says what its first variable on the left is, once the others are known.
-        conclusion: what follows.
-        source: where it is stated.
-        used: what it carries: the instrument, study or other statement.
-        departs: how this differs from the source; empty if it does not.
-        rocq: tactics that prove it where the generic ones fail.
-        cases: values of the natural variables at which z3 is asked, where all that it is asked otherwise take it too long.
-        unstable: the iteration that it describes amplifies rounding, so that float64 tells nothing and only fractions are tried.
+        hypotheses: the assumptions. An equation determines its first variable on the left from the other variables.
+        conclusion: the conclusion.
+        source: the publication that states it.
+        used: where the project uses it: an instrument, a study or another statement.
+        departs: how it differs from the source; empty if it does not.
+        rocq: tactics that prove it, if the generic ones fail.
+        cases: values of the natural variables for z3, if the default choices take z3 too long.
+        unstable: whether the iteration in it amplifies rounding, so that float64 is not conclusive and only fractions are tried.
     """
 
     key: str
@@ -43,12 +43,12 @@ class Statement:
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """The free variables, in order of appearance."""
+        """The free variables, in order of first appearance."""
         return variables(*self.hypotheses, self.conclusion)
 
     @property
     def assumptions(self) -> tuple[Formula, ...]:
-        """The hypotheses one by one: what an iteration does in one step is several."""
+        """The hypotheses split into single formulas; the equations of one step of an iteration are several."""
         return tuple(part for hypothesis in self.hypotheses for part in _apart(hypothesis))
 
 

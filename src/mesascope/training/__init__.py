@@ -1,4 +1,4 @@
-"""Making subjects: specification and loop."""
+"""Training of subjects: specifications and the training loop."""
 
 from mesascope.training.loop import Diverged, Interrupted, evaluate, train, train_many
 from mesascope.training.spec import SPECS, Curriculum, TrainingSpec, dense, query_only, query_only_laptop

@@ -1,4 +1,4 @@
-"""What one step of training reads, and the squared errors in it."""
+"""The batches of training steps, and the squared errors on them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from mesascope.training.spec import Supervision, TrainingSpec
 from mesascope.types import Prompts
 
 AHEAD = 2048
-"""Prompts that are drawn together, where a batch has fewer."""
+"""Prompts drawn at once, if a batch has fewer."""
 
 
 class Batch(NamedTuple):
-    """One step's prompts, and of them only what a step reads. (Checking `Prompts` would make a GPU wait every step.)"""
+    """One step's prompts, with only the tensors that a step reads. (The checks of `Prompts` would make a GPU wait every step.)"""
 
     xs: Float[Tensor, "batch example dim"]
     ys: Float[Tensor, "batch example"]
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
 
 def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
-    """The batches of steps ``start``, ``start + 1``, …; drawn some steps ahead, since drawing has a fixed cost."""
+    """The batches of steps ``start``, ``start + 1``, …; several are drawn at once, because each draw has a fixed cost."""
     ahead = max(1, AHEAD // spec.batch)
     for first in range(start, spec.steps, ahead):
         count = min(ahead, spec.steps - first)
@@ -38,16 +38,17 @@ def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
 
 
 def mean_squared_error(model: Transformer, prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
-    """The training loss, a mean: over prompts and queries, or over all answered inputs.
+    """The training loss, a mean over prompts and queries, or (supervision ``everywhere``) over all answered inputs.
 
-    Everywhere, the context's inputs are held against their labels, noise and all; queries against noiseless targets.
+    With ``everywhere``, answers at the context's inputs are compared with their noisy labels, and answers at queries with
+    noiseless targets.
     """
     answers = model(prompts.xs, prompts.ys, prompts.queries, everywhere=supervision == "everywhere")
     return (answers - _wanted(prompts, supervision)).square().mean()
 
 
 def zero_error(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
-    """The training loss of a model that answers zero: what every untrained one is close to."""
+    """The training loss of a model that answers zero; every untrained model is close to it."""
     return _wanted(prompts, supervision).square().mean()
 
 

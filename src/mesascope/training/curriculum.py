@@ -1,4 +1,4 @@
-"""Where a run stands in its curriculum, and what that makes of a batch."""
+"""A run's progress in its curriculum, and its effect on a batch."""
 
 from collections.abc import Mapping
 from typing import Any, final
@@ -13,28 +13,28 @@ from mesascope.training.spec import TrainingSpec
 
 @final
 class Course:
-    """How many dimensions are active, and what decides when the next one joins. Without a curriculum: all, for ever.
+    """The number of active dimensions, and the rule that activates the next one. Without a curriculum, all are always active.
 
     Attributes:
-        active: dimensions of the inputs that are not held at zero.
+        active: number of dimensions of the inputs that are not set to zero.
     """
 
     def __init__(self, spec: TrainingSpec, device: str) -> None:
         self.curriculum, self.dim, self.device = spec.curriculum, spec.task.dim, device
         self.active = self.dim if self.curriculum is None else self.curriculum.start
         self.taken = 0  # steps in this stage
-        self.errors: list[Tensor] = []  # (of the model, of answering zero), a pair a step; read once a window
+        self.errors: list[Tensor] = []  # (of the model, of answering zero), one pair per step; read once per window
 
     @property
     def complete(self) -> bool:
         return self.active == self.dim
 
     def restrict(self, batch: Batch) -> Batch:
-        """The batch as the course has it now."""
+        """The batch with only the active dimensions."""
         return batch if self.complete else restrict(batch, self.active)
 
     def record(self, loss: Float[Tensor, ""], zero: Float[Tensor, ""]) -> None:
-        """Take note of a step's loss and of what answering zero would have given; a dimension joins where the rule is met."""
+        """Record a step's loss and the loss of answering zero; activate the next dimension if the rule is met."""
         if self.curriculum is None or self.complete:
             return
         self.taken += 1
@@ -47,11 +47,11 @@ class Course:
             self.active, self.taken = self.active + 1, 0
 
     def state(self) -> dict[str, Any]:
-        """As JSON: all that the next decision depends on."""
+        """Everything that the next decision depends on, as JSON."""
         return {"active": self.active, "taken": self.taken, "errors": [e.tolist() for e in self.errors]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a `state`."""
+        """Continue from a `state`."""
         self.active, self.taken = state["active"], state["taken"]
         self.errors = [torch.tensor(e, device=self.device) for e in state["errors"]]
 
@@ -59,7 +59,7 @@ class Course:
 def restrict(batch: Batch, active: int) -> Batch:
     """The same prompts in their first ``active`` dimensions: the other coordinates of all inputs are zero.
 
-    Labels and targets are those of the weights that are left, times √(dim/active), so that isotropic prompts keep
+    Labels and targets are computed from the remaining weights, times √(dim/active), so that isotropic prompts keep
     their variance. The labels' noise stays as it was drawn.
     """
     assert batch.weights is not None, "a spec with a curriculum has a linear task"

@@ -1,4 +1,4 @@
-"""The training loop: resumable to the bit, stoppable at any moment, and loud when something goes wrong."""
+"""The training loop: it resumes bit for bit, can be stopped at any moment, and raises an error when something goes wrong."""
 
 import dataclasses
 import logging
@@ -40,10 +40,10 @@ EVALUATION_PROMPTS = 8192
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; everything up to ``step`` is on disk."""
+    """Training was stopped by a signal; everything up to ``step`` is on disk."""
 
     def __init__(self, step: int, directory: Path) -> None:
-        super().__init__(f"stopped after step {step}; go on with --resume --out {directory}")
+        super().__init__(f"stopped after step {step}; continue with --resume --out {directory}")
         self.step = step
         self.directory = directory
 
@@ -60,15 +60,15 @@ def train(
     device: str = "cpu",
     progress: bool = True,
 ) -> Path:
-    """Train, and leave a run directory: ``spec.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model.safetensors``.
+    """Train a model and write a run directory: ``spec.json``, ``metrics.jsonl``, ``checkpoints/``, ``model.safetensors``.
 
     Batches are a function of (seed, step), and a checkpoint holds weights, optimiser, schedule, curriculum and step: a
-    run that was killed and resumed ends in the same bits as one that was not (same machine, same number of threads).
+    run that was killed and resumed ends with the same bits as an uninterrupted run (same machine, same number of threads).
 
     Args:
-        spec: what to train.
+        spec: the specification.
         out: the run directory: new, empty, or a run of the same spec.
-        resume: go on from the last intact checkpoint. Without it, a directory that has checkpoints is refused.
+        resume: continue from the last intact checkpoint. Otherwise a directory that has checkpoints is refused.
         device: where to compute.
         progress: show a progress bar on stderr.
 
@@ -76,11 +76,11 @@ def train(
         The run directory.
 
     Raises:
-        ValueError: the directory is not usable for this spec, or somebody else trains there; the spec needs more memory
-            than there is; there is no such device.
-        Diverged: a loss or a weight that is not finite.
-        Interrupted: SIGINT or SIGTERM arrived; the state was saved. (A second one does not wait for that.)
-        OSError: the disk is full, say. The last checkpoint is intact, and resuming goes on from there.
+        ValueError: the directory is not usable for this spec, or another process trains there; the spec needs more memory
+            than this machine has; there is no such device.
+        Diverged: a loss or a weight is not finite.
+        Interrupted: SIGINT or SIGTERM arrived, and the state was saved. (A second signal stops without saving.)
+        OSError: for example, the disk is full. The last checkpoint is intact, and a resumed run continues from there.
     """
     with _stop_requested() as stop:
         check_device(device)
@@ -100,7 +100,7 @@ def train_many(
 ) -> tuple[Path, ...]:
     """Train the same spec from several seeds, one after the other, each in ``out/seed-N``.
 
-    Resuming passes over what is finished. Arguments and exceptions are those of `train`.
+    Resuming skips finished runs. Arguments and exceptions are those of `train`.
 
     Returns:
         The run directories, in the order of the seeds.
@@ -114,7 +114,7 @@ def train_many(
     with _stop_requested() as stop:
         check_device(device)
         check_fits(spec)
-        for directory, each in runs.items():  # all before the first one trains
+        for directory, each in runs.items():  # check all before the first one trains
             _check_run(each, directory, resume)
         with claim(out, "training runs, one a seed"):
             try:
@@ -126,13 +126,13 @@ def train_many(
 def _train(
     spec: TrainingSpec, directory: Path, stop: threading.Event, resume: bool, device: str, progress: bool
 ) -> Path:
-    """One run. Everything that can be refused is, before the directory is claimed."""
+    """Train one run. Everything that can be refused is refused before the directory is claimed."""
     if resume and _has_ended(spec, directory):
         return directory
     run = _Run(spec, directory, device)
     spec.task.sample(1, seed=spec.seed, stream="train", dtype=torch.float32)
     with claim(directory, HOLDS):
-        _check_run(spec, directory, resume)  # again: somebody may have trained here in between
+        _check_run(spec, directory, resume)  # again: another process may have trained here in between
         last = checkpoints.latest(directory / "checkpoints", resumable=True) if resume else None
         if last is not None:
             _check_same(spec, last.spec, directory / "checkpoints")
@@ -155,7 +155,7 @@ def _train(
 
 
 class _Run:
-    """Model, optimiser and schedule of one run, and how they go to disk and back."""
+    """Model, optimiser and schedule of one run, with their saving and restoring."""
 
     def __init__(self, spec: TrainingSpec, directory: Path, device: str) -> None:
         self.spec, self.directory, self.device = spec, directory, device
@@ -163,7 +163,9 @@ class _Run:
         self.optimisers = Optimisers(self.model, spec)
         self.course = Course(spec, device)
         self.step = 0
-        self.losses: list[Tensor] = []  # of the steps since the last line of metrics; read only there: reading waits
+        self.losses: list[
+            Tensor
+        ] = []  # of the steps since the last metrics line; read only then, as reading waits for the GPU
         self.timed_from, self.clock = 0, time.perf_counter()
 
     def update(self, batch: Batch) -> None:
@@ -180,7 +182,7 @@ class _Run:
         self.course.record(loss.detach(), zero_error(batch, self.spec.supervision))
 
     def log(self) -> float:
-        """Append a line of metrics; return the mean loss since the last one."""
+        """Append a line of metrics; return the mean loss since the previous line."""
         mean = self._mean_loss()
         now = time.perf_counter()
         line = {
@@ -211,9 +213,9 @@ class _Run:
         )
 
     def save(self) -> None:
-        """Write a checkpoint; older ones than the one before it keep only their weights."""
+        """Write a checkpoint, and reduce all but the last two checkpoints to their weights."""
         if self.losses:
-            self._mean_loss()  # never save a state that came from a loss that was not finite
+            self._mean_loss()  # never save a state that resulted from a loss that was not finite
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()} | self.optimisers.tensors()
         if not all(bool(torch.isfinite(v).all()) for v in tensors.values()):  # a finite loss can have an infinite slope
             raise self._diverged(f"a weight or the optimiser's state was not finite after step {self.step}")
@@ -232,7 +234,7 @@ class _Run:
             checkpoints.strip(checkpoints.stem(folder, old))
 
     def restore(self, found: Checkpoint | None) -> int:
-        """Take up a resumable checkpoint, or begin if there is none; return the step."""
+        """Continue from a resumable checkpoint, or begin anew if there is none; return the step."""
         step = 0 if found is None else found.step
         if (metrics := self.directory / "metrics.jsonl").exists():
             keep_lines(metrics, lambda line: line["step"] <= step)
@@ -240,7 +242,7 @@ class _Run:
             return 0
         if found.extra["threads"] != torch.get_num_threads():
             log.warning(
-                "this run began with %d threads and goes on with %d: its last bits may differ from those of an "
+                "this run began with %d threads and continues with %d: its last bits may differ from those of an "
                 "uninterrupted run. Pass --threads %d to avoid that.",
                 *(found.extra["threads"], torch.get_num_threads(), found.extra["threads"]),
             )
@@ -253,7 +255,7 @@ class _Run:
         return step
 
     def finish(self) -> None:
-        """Write the last checkpoint, and the finished weights with their held-out error."""
+        """Write the last checkpoint, and the final weights with their held-out error."""
         if self.step not in checkpoints.steps(self.directory / "checkpoints"):
             self.save()
         error = evaluate(self.model, self.spec.task, seed=self.spec.seed, device=self.device)
@@ -268,7 +270,7 @@ class _Run:
 
 @torch.no_grad()
 def evaluate(model: Transformer, task: Task, *, seed: int, device: str = "cpu") -> float:
-    """Mean squared error at the query, over prompts that training never saw."""
+    """Mean squared error per query, over prompts that training never saw."""
     total = 0.0
     for start in range(0, EVALUATION_PROMPTS, EVALUATED):
         count = min(EVALUATED, EVALUATION_PROMPTS - start)
@@ -278,7 +280,7 @@ def evaluate(model: Transformer, task: Task, *, seed: int, device: str = "cpu") 
 
 
 def _check_run(spec: TrainingSpec, out: Path, resume: bool) -> None:
-    """Raise unless this spec may be trained there. Nothing is written; a run without a checkpoint has nothing to lose."""
+    """Check that this spec may be trained there, without writing. A run without a checkpoint may be overwritten."""
     check(out, HOLDS)
     if not checkpoints.steps(out / "checkpoints") and not (out / "model.json").exists():
         return
@@ -286,25 +288,23 @@ def _check_run(spec: TrainingSpec, out: Path, resume: bool) -> None:
         try:
             held = read_sealed(known)
         except Damaged as error:
-            raise ValueError(
-                f"{error} Move it away: --resume then goes by the spec that the checkpoints hold."
-            ) from error
+            raise ValueError(f"{error} Move it away: --resume then uses the spec that the checkpoints hold.") from error
         _check_same(spec, held, known)
     if not resume:
         raise ValueError(
-            f"out must be new; {shown(out)} holds this very run. Pass --resume to go on, or choose another."
+            f"out must be new; {shown(out)} holds this same run. Pass --resume to continue it, or choose another."
         )
 
 
 def _check_same(spec: TrainingSpec, held: Mapping[str, Any], where: Path) -> None:
     if (differs := difference(spec, held)) is not None:
         raise ValueError(
-            f"out must be new, or a run of the same spec; {shown(where)} is of another one, where {differs}. Choose another."
+            f"out must be new, or a run of the same spec; {shown(where)} is of another spec, where {differs}. Choose another."
         )
 
 
 def _has_ended(spec: TrainingSpec, directory: Path) -> bool:
-    """Whether there are finished weights; those that are damaged are made again from the last checkpoint."""
+    """Whether there are final weights; damaged ones count as missing, and are made again from the last checkpoint."""
     if not (directory / "model.json").exists():
         return False
     try:
@@ -322,9 +322,9 @@ def _on_grid(step: int, spec: TrainingSpec) -> bool:
 
 @contextmanager
 def _stop_requested() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that a step is never torn. The second signal stops at once.
+    """An event that SIGINT and SIGTERM set, so that training stops between two steps. The second signal stops at once.
 
-    A signal that comes too late to stop anything here is passed on to whoever handles signals around it.
+    After training, the last signal is raised again, so that the outer signal handler receives it.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

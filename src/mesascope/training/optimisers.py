@@ -20,21 +20,21 @@ class Optimisers:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """The learning rate of the next step."""
         return self._each[0].param_groups[0]["lr"]
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for each in self._each:
             each.zero_grad(set_to_none=True)
 
     def step(self) -> None:
-        """Move the parameters, then the learning rate."""
+        """Update the parameters, then the learning rate."""
         for each in (*self._each, *self._schedules):
             each.step()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state of all parameters, numbered through the optimisers, as ``optimiser.INDEX.NAME``."""
+        """The state of all parameters as ``optimiser.INDEX.NAME``; the index counts on from one optimiser to the next."""
         held, start = {}, 0
         for each in self._each:
             state = each.state_dict()["state"]
@@ -50,7 +50,7 @@ class Optimisers:
         }
 
     def restore(self, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
-        """Take up `tensors` and `settings`."""
+        """Restore the state that `tensors` and `settings` returned."""
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimiser."):
@@ -83,12 +83,12 @@ def _make(model: Transformer, spec: TrainingSpec) -> list[torch.optim.Optimizer]
 def _one_cycle(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim.lr_scheduler.OneCycleLR:
     total, warmup = spec.steps + 1, spec.warmup
     if warmup * total == 1:
-        warmup += 1e-9  # torch divides by zero where the rate rises for exactly no step
+        warmup += 1e-9  # torch divides by zero if the rate rises for exactly 0 steps
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser, spec.learning_rate, total_steps=total, pct_start=warmup, cycle_momentum=spec.optimiser != "muon"
     )
 
 
 def _count(optimiser: torch.optim.Optimizer) -> int:
-    """How many parameters it has."""
+    """The number of an optimiser's parameter tensors."""
     return sum(len(group["params"]) for group in optimiser.param_groups)

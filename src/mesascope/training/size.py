@@ -1,4 +1,4 @@
-"""What training a spec takes, before anything is made for it."""
+"""The memory that training a spec needs, estimated before any of it is allocated."""
 
 from mesascope.machine.memory import check_memory
 from mesascope.models.transformer import count_parameters
@@ -6,19 +6,17 @@ from mesascope.training.batches import AHEAD
 from mesascope.training.spec import TrainingSpec
 from mesascope.types import SizedTask
 
-_BYTES = 4  # of a number in float32
-_STATE = (
-    7  # copies of the weights: themselves, the gradient, two moments; and these but the gradient when they are saved
-)
+_BYTES = 4  # per number in float32
+_STATE = 7  # copies of the weights: weights, gradient, two moments; when saving, all of these again except the gradient
 EVALUATED = 1024
-"""Prompts that are evaluated at a time."""
+"""Number of prompts evaluated at a time."""
 
 
 def check_fits(spec: TrainingSpec) -> None:
-    """Raise unless this machine can hold the network, its optimiser, a batch on its way through, and the prompts.
+    """Check that this machine can hold the network, its optimiser, a batch's activations, and the prompts.
 
     Raises:
-        ValueError: saying how much would be needed.
+        ValueError: it cannot; the message says how much memory is needed.
     """
     model, remedy = spec.model, "Take fewer layers, a smaller width, a smaller batch or fewer examples."
     what = (
@@ -31,7 +29,7 @@ def check_fits(spec: TrainingSpec) -> None:
 
 
 def _kept_for_gradients(spec: TrainingSpec) -> int:
-    """Numbers that one batch leaves behind on its way through the layers. Checked against what training takes: within a half."""
+    """Number of activations that one batch keeps for the gradient. Measured memory differed from this by less than half."""
     model, queries = spec.model, spec.task.queries
     prompts = spec.batch * (queries if model.mask == "full" else 1)
     positions = model.tokens_per_example * spec.task.examples + (1 if model.mask == "full" else queries)

@@ -1,4 +1,4 @@
-"""What a training run is: one frozen value, made by a function that returns it complete."""
+"""The specification of a training run: one frozen value, made by a function that returns it complete."""
 
 import math
 from collections.abc import Mapping
@@ -19,25 +19,25 @@ Supervision = Literal["query", "everywhere"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curriculum:
-    """Few dimensions first: another one whenever the error is low. Query-only training leaves its plateau that way.
+    """A curriculum over dimensions: training starts with few, and adds one whenever the error is low.
 
-    The inputs' other coordinates are zero, and the weights that are left are scaled by √(dim/active), so that isotropic
-    prompts keep their variance at every stage.
+    Query-only training leaves its plateau this way. The inputs' inactive coordinates are zero, and the remaining weights are
+    scaled by √(dim/active), so that isotropic prompts keep their variance at every stage.
 
     Attributes:
         start: active dimensions at the first step.
-        below: the loss, as a share of what answering zero gives on the same prompts, below which the next dimension
-            joins.
-        window: steps over which both are averaged before they are compared; each stage takes at least so many.
-        patience: steps after which, at the end of a window, the next dimension joins whatever the loss: a network that
-            cannot get so low (one layer, say) still trains on the whole task in the end.
+        below: the loss, as a share of the loss of answering zero on the same prompts, below which the next dimension is
+            added.
+        window: steps over which both losses are averaged before the comparison; each stage takes at least this many.
+        patience: steps after which, at the end of a window, the next dimension is added at any loss: a network that cannot
+            reach such a low loss (with one layer, for example) still trains on the whole task in the end.
 
     Raises:
         ValueError: a value out of range.
 
     Source: Garg et al. 2022, appendix A (a curriculum over dimensions and examples).
-    Departs from source: there the dimensions grow on a fixed timetable, and so do the examples; here, when the error
-        allows it, and all examples are shown from the start.
+    Departs from source: there both dimensions and examples grow on a fixed schedule; here the dimensions grow when the error
+        is low enough, and all examples are shown from the start.
     """
 
     start: int = 1
@@ -57,26 +57,26 @@ class Curriculum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSpec:
-    """A training run, complete.
+    """The complete specification of a training run.
 
     Attributes:
-        name: for reports and directories.
-        task: where the prompts come from; ``queries`` is how many a prompt are trained on. In a file it is a linear regression.
+        name: used in reports and for directories.
+        task: where the prompts come from; its ``queries`` per prompt are trained on. In a JSON file it is a linear regression.
         model: the architecture.
         supervision: ``query`` (mean squared error at the queries) or ``everywhere`` (mean over the context's
             inputs and the queries, each answered from the examples before it; needs ``answers='everywhere'``).
-        steps, batch: optimiser steps; prompts a step, fresh each time.
-        optimiser: ``adam``, ``adamw`` (decoupled decay), or ``muon``: for the matrices of the blocks a step along the
-            orthogonal factor of the gradient's running mean, as long as Adam's would be; Adam for all else. (Jordan et
-            al. 2024, with the scale of Liu et al. 2025.)
+        steps, batch: optimiser steps; prompts per step, new in every step.
+        optimiser: ``adam``, ``adamw`` (decoupled decay), or ``muon``: for the matrices of the blocks, a step along the
+            orthogonal factor of the gradient's running mean, scaled to the length of Adam's step; Adam for all other
+            parameters. (Jordan et al. 2024, with the scale of Liu et al. 2025.)
         learning_rate: its maximum.
-        weight_decay, betas, clip: of the optimiser; ``clip`` bounds the gradient's norm, None leaves it alone.
+        weight_decay, betas, clip: of the optimiser; ``clip`` bounds the gradient's norm, with None there is no bound.
         schedule: ``onecycle`` (torch's, cosine, with its cycling of the first beta) or ``constant``.
-        warmup: share of the steps that the rate rises (OneCycle's ``pct_start``).
+        warmup: share of the steps during which the rate rises (OneCycle's ``pct_start``).
         curriculum: whether dimensions are added one at a time; None trains on the whole task from the start.
-        checkpoint_every: regular grid of checkpoints; besides, one at every power of two.
+        checkpoint_every: steps between regular checkpoints; there is also one at every power of two.
         log_every: steps averaged into one line of metrics.
-        seed: of the initial weights and the data.
+        seed: the seed of the initial weights and the data.
 
     Raises:
         ValueError: a value out of range, or parts that do not fit together.
@@ -105,16 +105,18 @@ class TrainingSpec:
         if len(self.name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in self.name):
             raise ValueError(
                 f"name must be a text of at most {LONGEST_NAME} characters that can be written; got {shown(self.name)}. "
-                "Leave out halves of characters; a word or two will do."
+                "Leave out halves of surrogate pairs; one or two words are enough."
             )
         for name in ("steps", "batch", "checkpoint_every", "log_every"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, least=0)
-        if any("\ud800" <= character <= "\udfff" for character in self.name):  # half a character: JSON can spell it
-            raise ValueError(f"name must be text that a file can hold; got {self.name!r}. A plain word will do.")
+        if any(
+            "\ud800" <= character <= "\udfff" for character in self.name
+        ):  # half of a surrogate pair: JSON can contain it
+            raise ValueError(f"name must be text that a file can hold; got {self.name!r}. A plain word is enough.")
         if self.steps > MAX_STEPS:
             raise ValueError(
-                f"steps must be at most {MAX_STEPS:,}; got {self.steps:,}. No run would end: source B takes 200,000."
+                f"steps must be at most {MAX_STEPS:,}; got {self.steps:,}. No run would end: source B takes 200,000 steps."
             )
         if self.model.layers > MAX_LAYERS:
             raise ValueError(
@@ -125,7 +127,7 @@ class TrainingSpec:
             ("learning_rate", 0 < self.learning_rate < 10, "lie between 0 and 10", "0.0003 is source B's"),
             ("warmup", 0 < self.warmup < 1, "be a share of the steps between 0 and 1", "0.1 is source B's"),
             ("weight_decay", 0 <= self.weight_decay * self.learning_rate < 1,
-             "be 0 or more, and below 1/learning_rate, from where on a step would take all of a weight", "0 is none"),
+             "be 0 or more, and below 1/learning_rate, where one step would remove a weight entirely", "0, for no decay"),
             ("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "be two numbers from 0 to below 1",
              "(0.9, 0.999) is usual"),
             ("clip", self.clip is None or 0 < self.clip < math.inf, "be a positive norm, or None", "None, for no bound"),
@@ -135,8 +137,8 @@ class TrainingSpec:
         check_keeps_task(self.task)
         if self.curriculum is not None and not isinstance(self.task, LinearTask):
             raise ValueError(
-                f"curriculum needs a linear task, as labels are made anew from fewer weights; got a {type(self.task).__name__}. "
-                "Train on the whole task with curriculum=None."
+                f"curriculum needs a linear task, because labels are computed anew from fewer weights; got a "
+                f"{type(self.task).__name__}. Train on the whole task with curriculum=None."
             )
         if self.task.dim != self.model.dim:
             raise ValueError(
@@ -149,7 +151,7 @@ class TrainingSpec:
             )
         if self.task.examples > self.model.examples:
             raise ValueError(
-                f"task.examples must be at most model.examples, which fixes the positions; got {self.task.examples} "
+                f"task.examples must be at most model.examples, which fixes the number of positions; got {self.task.examples} "
                 f"and {self.model.examples}. Give both the same."
             )
         if self.supervision == "everywhere" and self.model.answers != "everywhere":
@@ -180,15 +182,15 @@ def query_only(layers: int, *, seed: int = 42) -> TrainingSpec:
 
 
 def query_only_laptop(layers: int, *, seed: int = 42) -> TrainingSpec:
-    """The loss at the query, in ten minutes of one core's time for two layers: eight queries a prompt, and Muon.
+    """Training on the loss at the query, with eight queries per prompt and Muon: ten minutes on one core for two layers.
 
-    Queries of one prompt share its context and do not see one another, so what is learned is still the answer to one
-    query; but for a third more work a step, the gradient has eight times the targets, and training leaves the plateau by
-    itself. Of the networks that ship, Muon's is below the last training loss of Adam's (15,000 steps at 1e-3, with a
-    curriculum) from step 3,850 on.
+    Queries of one prompt share its context and do not see one another, so the network still learns to answer a single
+    query. For a third more work per step, the gradient has eight times as many targets, and training leaves the plateau
+    without a curriculum. Of the shipped networks, the one trained with Muon is below the last training loss of the one
+    trained with Adam (15,000 steps at 1e-3, with a curriculum) from step 3,850 on.
 
-    Departs from source B: the queries, the optimiser, clipping, a shorter warm-up, and 6,000 steps of 64 prompts in place
-        of 200,000 of 256.
+    Departs from source B: the queries, the optimiser, clipping, a shorter warm-up, and 6,000 steps of 64 prompts instead
+        of 200,000 steps of 256.
     """
     return TrainingSpec(
         name=f"query-only-{layers}-layers-laptop",
@@ -230,4 +232,4 @@ SPECS = {
         *(query_only_laptop(layers) for layers in (1, 2, 3, 4, 6)),
     )
 }
-"""Specifications that have a name: those of the zoo, and source B's."""
+"""The named specifications: those of the zoo, and source B's."""

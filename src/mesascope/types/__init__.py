@@ -1,4 +1,4 @@
-"""The vocabulary: the values that flow from tasks to reports, and the protocols that tasks and subjects keep.
+"""The vocabulary: the values that flow from tasks to reports, and the protocols that tasks and subjects satisfy.
 
 One direction of flow::
 

@@ -1,14 +1,14 @@
-"""What a subject may be able to do besides: each ability is a small protocol, and none of them has to be there.
+"""Optional abilities of a subject. Each ability is a small protocol, and a subject may lack all of them.
 
-A subject has an ability if it has the names; nothing is registered. `mesascope.testing.check_subject` checks those that are
-there. What is lost without one:
+A subject has an ability if it has the attributes that the protocol names; nothing is registered.
+`mesascope.testing.check_subject` checks the abilities that a subject has. What is lost without each of them:
 
 - `Reinitialisable`: the untrained network as a control;
-- `Specified`: what it came from, in the record;
+- `Specified`: the origin of the subject in the record;
 - `AnswersEverywhere`: the metrics that compare answers along the context;
-- `StatesLayout`: nothing where an example takes one token or two and the queries come last, which is then found by asking;
-  instruments that read positions, where numbers take several tokens;
-- `DeclaresState`: the causal test looks for the algorithm's state with probes, where it would be told.
+- `StatesLayout`: instruments that read positions, if a number takes several tokens. Nothing is lost if an example takes one or
+  two tokens and the queries come last: that layout is found by testing the subject;
+- `DeclaresState`: the causal test must search for the algorithm's state with probes, because the subject doesn't declare it.
 """
 
 from collections.abc import Mapping
@@ -24,20 +24,20 @@ from mesascope.types.subjects import Subject
 
 @runtime_checkable
 class Reinitialisable(Protocol):
-    """A subject that can be had untrained."""
+    """A subject of which an untrained copy can be made."""
 
     def reinitialised(self, seed: int) -> Subject:
-        """The same architecture with fresh random weights, which the seed fixes."""
+        """The same architecture with fresh random weights, determined by the seed."""
         ...
 
 
 @runtime_checkable
 class Specified(Protocol):
-    """A subject that says what it came from."""
+    """A subject that states its specification: how it was made."""
 
     @property
     def spec(self) -> Any:
-        """As JSON; goes into every record."""
+        """The specification as JSON; it is stored in every record."""
         ...
 
 
@@ -47,7 +47,7 @@ class AnswersEverywhere(Protocol):
 
     @property
     def answers_everywhere(self) -> bool:
-        """Whether it does: a class may have the method for some of its configurations only."""
+        """Whether this subject can do so: a class may support it for some of its configurations only."""
         ...
 
     def answer_everywhere(self, prompts: Prompts) -> Float[Tensor, "batch example"]:
@@ -60,13 +60,13 @@ class StatesLayout(Protocol):
     """A subject that states where its tokens stand."""
 
     def layout(self, examples: int, queries: int) -> Layout:
-        """The positions of inputs, labels and queries for prompts of so many examples and queries."""
+        """The positions of inputs, labels and queries for prompts with these numbers of examples and queries."""
         ...
 
 
 @runtime_checkable
 class DeclaresState(Protocol):
-    """A subject that declares which of its channels hold the state of which algorithm, as hand-built networks do."""
+    """A subject that declares which of its channels hold which algorithm's state, as hand-built networks do."""
 
     @property
     def holds(self) -> Any:
@@ -75,17 +75,17 @@ class DeclaresState(Protocol):
 
     @property
     def layers(self) -> int:
-        """Attention layers."""
+        """Number of attention layers."""
         ...
 
     @property
     def layers_per_step(self) -> int:
-        """Layers that a step takes."""
+        """Number of layers per step of the algorithm."""
         ...
 
     @property
     def layers_to_start(self) -> int:
-        """Layers before the first step."""
+        """Number of layers before the first step."""
         ...
 
     def channels(self, dim: int) -> Any:
@@ -94,18 +94,18 @@ class DeclaresState(Protocol):
 
 
 def spec_of(subject: object) -> Any:
-    """What a subject came from, or None where it does not say."""
+    """The subject's specification, or None if it states none."""
     return subject.spec if isinstance(subject, Specified) else None
 
 
 def spec_mapping(subject: object) -> Mapping[str, Any]:
-    """The same as a mapping; empty where it does not say, or in another form."""
+    """The subject's specification as a mapping; empty if it states none, or one that is not a mapping."""
     spec = spec_of(subject)
     return spec if isinstance(spec, Mapping) else {}
 
 
 def untrained_twin(subject: object, seed: int) -> Subject | None:
-    """The subject with fresh random weights, or None for one that cannot be had untrained."""
+    """The subject with fresh random weights, or None if it is not `Reinitialisable`."""
     return subject.reinitialised(seed) if isinstance(subject, Reinitialisable) else None
 
 
@@ -115,5 +115,5 @@ def answering_everywhere(subject: object) -> AnswersEverywhere | None:
 
 
 def stated_layout(subject: object, examples: int, queries: int) -> Layout | None:
-    """The layout that a subject states, or None."""
+    """The layout that a subject states, or None if it states none."""
     return subject.layout(examples, queries) if isinstance(subject, StatesLayout) else None

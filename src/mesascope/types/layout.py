@@ -1,4 +1,4 @@
-"""Where a prompt's tokens stand among a subject's positions."""
+"""Which of a subject's positions hold which of a prompt's tokens."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from torch import Tensor
 class Layout:
     """The positions of inputs, labels and queries, for prompts of some number of examples and queries.
 
-    Where queries share one context, its positions are the same for each of them; where each has a context of its own (a
-    network whose context sees the query), they differ. An example whose input and label are in the same tokens has the same
-    ``inputs`` and ``labels``. `interleaved` makes the usual ones.
+    If the queries share one context, its positions are the same for every query; if each query has a context of its own (in a
+    network whose context sees the query), they differ. If an example's input and label are in the same tokens, its ``inputs``
+    and ``labels`` are equal. `interleaved` makes the usual layouts.
 
     Attributes:
         inputs: for each query, the positions of the tokens of each example's input, in order.
-        labels: the same of its label. The last of them has seen the whole example.
+        labels: the same for each example's label. Its last token has seen the whole example.
         queries: for each query, the positions of its own tokens; the stream at the last one gives the answer.
-        context: for each query, all positions that it is answered from, in order: those of the examples, and any others
-            (separators, a beginning of the text).
+        context: for each query, all positions of its context, in order: those of the examples, and any others (separators,
+            a token that begins the text).
 
     Raises:
-        ValueError: the four are not of one number of queries and examples, an example's token is not in the context, or a
-            query's is.
+        ValueError: the four tensors disagree on the number of queries or of examples, a position is negative, a token of an
+            example is not in the context, or a token of a query is.
     """
 
     inputs: Int[Tensor, "query example _"]
@@ -37,19 +37,19 @@ class Layout:
         asked, shown = {shape[0] for shape in shapes.values()}, {shapes["inputs"][1], shapes["labels"][1]}
         if len(asked) > 1 or len(shown) > 1:
             raise ValueError(
-                f"layout must be of one number of queries, and of examples, throughout; got shapes {shapes}."
+                f"layout must have the same numbers of queries and of examples in all its tensors; got shapes {shapes}."
             )
         if min(int(value.min()) for value in self._parts().values()) < 0:
             raise ValueError(
-                "layout must hold positions counted from 0; got one below. Count the context first, then queries."
+                "layout must hold positions counted from 0; got a negative one. Count the context first, then queries."
             )
         context = torch.cat([self.inputs.flatten(1), self.labels.flatten(1)], 1)
         if any(not bool(torch.isin(own, known).all()) for own, known in zip(context, self.context, strict=True)):
             raise ValueError(
-                "layout's context must hold the positions of all inputs and labels; some are not in it. Add them."
+                "layout's context must hold the positions of all inputs and labels; some are missing. Add them."
             )
         if bool(torch.isin(self.queries, self.context).any()):
-            raise ValueError("layout's queries must not be in the context; one is. Give each query tokens of its own.")
+            raise ValueError("layout's queries must not be in the context; one is. Give each query its own tokens.")
 
     @property
     def examples(self) -> int:
@@ -73,7 +73,7 @@ class Layout:
 
     @property
     def first(self) -> Int[Tensor, " position"]:
-        """For each position, the first of its context."""
+        """For each position, the first position of its context."""
         found = torch.arange(self.positions)
         found[self.context] = self.context[:, :1].expand_as(self.context)
         found[self.queries] = self.context[:, :1].expand_as(self.queries)
@@ -81,7 +81,7 @@ class Layout:
 
     @property
     def previous(self) -> Int[Tensor, " position"]:
-        """For each position, the one before it (itself for the first); for a query's first, the last of its context."""
+        """For each position, the position before it (the first: itself; a query's first: its context's last)."""
         found = torch.arange(self.positions)
         found[self.context] = self.context[:, [0, *range(self.context.shape[1] - 1)]]
         found[self.queries] = torch.cat([self.context[:, -1:], self.queries[:, :-1]], 1)
@@ -90,7 +90,7 @@ class Layout:
     def columns(self) -> dict[str, Int[Tensor, "query example"]]:
         """The positions of each kind of token, example by example: ``label`` and ``input``, or both in one ``example``.
 
-        Nothing where an input or a label takes several tokens.
+        Empty if an input or a label takes several tokens.
         """
         if self.inputs.shape[2] > 1 or self.labels.shape[2] > 1:
             return {}
@@ -99,7 +99,7 @@ class Layout:
         return {"label": self.labels[..., 0], "input": self.inputs[..., 0]}
 
     def names(self) -> list[str]:
-        """A short name for each position: x1, y1, … and xq, or numbers where an example's tokens hold both."""
+        """A short name for each position: x1, y1, … and xq; numbers if a token holds both input and label."""
         found = [str(position + 1) for position in range(self.positions)]
         if not self.together:
             for letter, kind in (("x", self.inputs), ("y", self.labels)):
@@ -126,12 +126,12 @@ def interleaved(
     query_tokens: int | None = None,
     own_context: bool = False,
 ) -> Layout:
-    """Example after example, each input before its label; then the queries, one after the other.
+    """A layout with example after example, each input before its label, and then query after query.
 
     Args:
-        examples, queries: how many.
-        input_tokens, label_tokens: tokens of an input and of a label; no label tokens: those of the input hold both.
-        query_tokens: tokens of a query; by default as many as an input has.
+        examples, queries: their numbers.
+        input_tokens, label_tokens: tokens per input and per label; with 0 label tokens, the input's tokens hold both.
+        query_tokens: tokens per query; by default as many as per input.
         own_context: each query has a context of its own. All contexts come first, in the queries' order.
     """
     each = input_tokens + label_tokens

@@ -1,4 +1,4 @@
-"""Problems, and what an algorithm holds of them step by step."""
+"""Regression problems, and an algorithm's iterates on them."""
 
 import dataclasses
 import enum
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Sizes(Protocol):
-    """Whatever says how large its problems are: prompts, and tasks."""
+    """Anything with problem sizes: prompts and tasks."""
 
     @property
     def dim(self) -> int:
@@ -39,9 +39,9 @@ class Prompts:
         queries: inputs to answer.
         targets: noiseless answers.
         target_variance: V_p, the variance of one prompt's target over the query distribution (wᵀ Σ_q w for a
-            linear target). Errors are divided by it, so that prompts of different scale count alike.
+            linear target). Errors are divided by it, so that prompts of different scales have equal weight.
         weights: the latent regression weights, where the task has them.
-        strata: an integer label per prompt (which condition number it was drawn with, say). Resampling keeps the
+        strata: an integer label per prompt (for example, the condition number it was drawn with). Resampling keeps the
             proportions of the strata.
         stratum_names: what the labels mean.
 
@@ -86,8 +86,8 @@ class Prompts:
                 continue
             if not values.is_floating_point() or values.dtype != self.xs.dtype:
                 raise ValueError(
-                    f"{name} must hold floating-point numbers, of one precision throughout the prompts; got "
-                    f"{values.dtype} beside xs of {self.xs.dtype}. Convert it with .to(torch.float32)."
+                    f"{name} must hold floating-point numbers of the same precision as xs; got "
+                    f"{values.dtype}, and xs is {self.xs.dtype}. Convert it with .to(torch.float32)."
                 )
             if not bool(torch.isfinite(values).all()):
                 bad = int((~torch.isfinite(values)).reshape(batch, -1).any(-1).nonzero()[0, 0])
@@ -103,7 +103,7 @@ class Prompts:
             low, high = int(self.strata.min()), int(self.strata.max())
             if low < 0 or high >= len(self.stratum_names):
                 raise ValueError(
-                    f"strata must be labels from 0 to {len(self.stratum_names) - 1}, places in stratum_names; got "
+                    f"strata must be labels from 0 to {len(self.stratum_names) - 1}, indices into stratum_names; got "
                     f"{low if low < 0 else high}. Name every stratum in stratum_names."
                 )
 
@@ -138,17 +138,19 @@ class Prompts:
 
 
 class Status(enum.IntEnum):
-    """What became of one prompt in an iteration. Reported, never repaired."""
+    """How the iteration ended for one prompt. It is reported, never repaired."""
 
     OK = 0
-    SOLVED = 1  # the residual is zero, or rounding that going on would blow up: later iterates repeat the solution
-    BREAKDOWN = 2  # a division by zero, or a direction whose curvature is but rounding: later iterates repeat the last
+    SOLVED = (
+        1  # the residual is zero, or only rounding, which more steps would amplify: later iterates repeat the solution
+    )
+    BREAKDOWN = 2  # a division by zero, or a direction whose curvature is only rounding: later iterates repeat the last
     DIVERGED = 3  # a value left the finite range: later iterates are NaN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Iterates:
-    """What an algorithm holds after every step; index k on the ``step`` axis is the state after k steps.
+    """An algorithm's state after every step; index k on the ``step`` axis is the state after k steps.
 
     Attributes:
         predictions: answers at the queries; row 0 is the starting point (the zero predictor).

@@ -1,4 +1,4 @@
-"""What was found: measurements with their controls, pictures as data, verdicts, records."""
+"""Results: measurements with their controls, figures as data, verdicts, records."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ class Control:
     Attributes:
         kind: ``positive`` (the effect is known to be there) or ``negative`` (known to be absent).
         name: what was measured instead.
-        value: what the same instrument said of it, in the measurement's unit.
-        interval: 95 % interval, where there is one.
-        degenerate: why its value says nothing in this case, which is then left out of all checks; empty where it does.
+        value: what the same instrument measured there, in the measurement's unit.
+        interval: 95 % interval, if there is one.
+        degenerate: why the value says nothing in this case, so that no check uses it; empty if the value is meaningful.
     """
 
     kind: Literal["positive", "negative"]
@@ -36,10 +36,10 @@ class Measurement:
 
     Attributes:
         instrument: which instrument made it.
-        quantity: what it is, such as ``cosine``.
+        quantity: what was measured, such as ``cosine``.
         value: the number.
         interval: its 95 % interval, over prompts unless the instrument says otherwise.
-        n: how many independent prompts (or pairs) it rests on.
+        n: number of independent prompts (or pairs) behind it.
         unit: its unit; ``1`` for pure numbers.
         coordinates: where it was measured: site, target, distribution.
         controls: the same measurement on cases whose answer is known.
@@ -62,9 +62,9 @@ class Figure:
     Attributes:
         name: a short unique name, used as the anchor on the page.
         section: the part of the page it belongs to.
-        kind: ``lines`` (x, y, one line a ``series``), ``heatmap`` (x, y, ``value``), ``bars`` or ``table``.
-        rows: the data, one mapping a mark or table row.
-        x, y, value, series, facet, low, high: names of columns in ``rows``; empty where the kind has no use for them.
+        kind: ``lines`` (x, y, one line per ``series``), ``heatmap`` (x, y, ``value``), ``bars`` or ``table``.
+        rows: the data, one mapping per mark or per table row.
+        x, y, value, series, facet, low, high: names of columns in ``rows``; empty if the kind does not use them.
             ``low`` and ``high`` bound an interval around ``y``; ``facet`` repeats the picture for each of its values.
         titles: what to print instead of a column's name.
         log: the axes (``x``, ``y``) with a logarithmic scale.
@@ -89,12 +89,12 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one instrument brought back from one subject.
+    """What one instrument measured on one subject.
 
     Attributes:
         measurements: the numbers, each with its controls.
-        figures: the pictures of them, as data.
-        skipped: why it does not apply; empty where it does.
+        figures: pictures of the measurements, as data.
+        skipped: why the instrument does not apply; empty if it applies.
         seconds: how long it took.
     """
 
@@ -113,9 +113,9 @@ class CandidateScore:
         score: progress score; 1 is exact, 0 no better than the zero predictor.
         interval: 95 % interval over prompts.
         detail: fitted coefficients, stride and offset, in words and numbers.
-        excluded: why the candidate is out (a broken invariance, say); empty if it is in.
+        excluded: why the candidate is excluded (for example, a broken invariance); empty if it is not.
         kept: whether it is in the confidence set.
-        steps: the step that each layer was compared with; one for the question of the function.
+        steps: the algorithm's step that each layer was compared with; a single step for the question ``function``.
     """
 
     candidate: str
@@ -136,20 +136,20 @@ class Answer:
 
     Attributes:
         question: ``function`` (what the last layer computes) or ``path`` (what the layers do on the way).
-        distribution: the distribution of prompts it holds on, in words.
+        distribution: the distribution of prompts that the answer is about, in words.
         label: what the evidence supports.
-        algorithms: the candidates that remain; one if identified, none if none.
+        algorithms: the candidates that remain; one if the label is ``identified``, empty if it is ``none``.
         reason: why, in words.
         readout: ``own`` or ``fitted``: the readout that the answer rests on.
         scores: every candidate, best first.
         controls: the scores that a candidate had to beat.
-        remainder: share of the subject's variance that the best candidate leaves and the problem determines: what comes
-            back when the same is asked again.
-        remainder_interval: its 95 % interval.
-        remainder_regressed: the part of it that is linear in the spectral channels and the other candidates' iterates.
-        n: prompts scored.
-        evidence: layers that change the answer, on which a path rests; a last layer alone shows a function, not a path.
-        agreement: how like each other the candidates are on these prompts (same score, 1 is equal).
+        remainder: share of the subject's variance that the best candidate leaves unexplained and that the problem determines:
+            it repeats when the same problem is asked again.
+        remainder_interval: the remainder's 95 % interval.
+        remainder_regressed: the part of the remainder that is linear in the spectral channels and the other candidates' iterates.
+        n: number of prompts scored.
+        evidence: number of layers that change the answer; a path rests on these. A last layer alone shows a function, not a path.
+        agreement: how similar the candidates are to one another on these prompts (the same score; 1 is equal).
     """
 
     question: Literal["function", "path"]
@@ -218,7 +218,7 @@ class Record:
         verdict: see `Verdict`.
         measurements: every number, each with its controls.
         skipped: instruments that do not apply to this subject, with the reason.
-        controls: whether each instrument's known cases came out as they must, in this very run.
+        controls: whether each instrument's controls gave their known answers in this run.
         figures: pictures as data.
         provenance: spec, seed, commit, versions, hardware, time spent.
     """

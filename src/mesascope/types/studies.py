@@ -1,4 +1,4 @@
-"""What a study found: each published claim with its rule, the published figures, ours, and the judgement."""
+"""A study's results: each published claim with its rule, the published figures, our figures, and the judgement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Judgement = Literal["reproduced", "not reproduced", "not decidable"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One number that a claim was judged by.
+    """One number that was used to judge a claim.
 
     Attributes:
-        rule: where it had to lie, in words, as fixed before the run.
-        measurement: what was found.
-        holds: whether its interval (the value, where there is none) lies inside; None if it straddles the bound.
+        rule: the range it had to lie in, in words, as fixed before the run.
+        measurement: what was measured.
+        holds: whether its interval (its value, if it has no interval) lies inside; None if the interval straddles the bound.
     """
 
     rule: str
@@ -26,10 +26,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedFigure:
-    """One figure that a source prints.
+    """One number that a source prints.
 
     Attributes:
-        path: where it stands in the collection of published figures.
+        path: its place in the collection of published figures.
         value: as printed.
     """
 
@@ -39,14 +39,14 @@ class PublishedFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a claim.
+    """The outcome of testing one claim.
 
     Attributes:
         claim: what is claimed, in our words.
         own: whether the claim is ours (nobody published it) and not the source's.
         published: the source's figures.
-        evidence: the numbers it was judged by.
-        judgement: ``not decidable`` where the budget, or the interval, does not allow more.
+        evidence: the numbers that the claim was judged by.
+        judgement: ``not decidable`` if the budget or the interval does not allow a judgement.
         reason: why, in words.
     """
 
@@ -67,7 +67,7 @@ class StudyResult:
         title: its question.
         source: whose claims they are.
         profile: ``smoke``, ``laptop`` or ``full``.
-        outcomes: one a claim.
+        outcomes: one per claim.
         notes: departures from the source, and what else came out, as one would tell it to a colleague.
         measurements: every number, each with its controls.
         figures: pictures and tables as data.

@@ -1,4 +1,4 @@
-"""Subjects: where they can be read and changed, what they can take, and the protocol that all of them keep."""
+"""Subjects: the protocol that all of them satisfy, the sites where they are read and edited, and their domains."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Site:
     the output projection; ``pattern`` is ``(batch, head, position, position)``.
 
     Raises:
-        ValueError: unknown kind, or a layer that does not go with it.
+        ValueError: unknown kind, or a layer that does not fit the kind.
     """
 
     layer: int = -1
@@ -57,7 +57,7 @@ class Site:
         """The site that prints as ``name``.
 
         Raises:
-            ValueError: no site prints so.
+            ValueError: no site has this name.
         """
         if name == _HOOKS["embed"]:
             return cls(kind="embed")
@@ -70,7 +70,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Intervention:
-    """Replace what a site computes: ``edit`` gets the activation and returns one of the same shape.
+    """Replace what a site computes: ``edit`` gets the activation and returns another of the same shape.
 
     Interventions on one site apply in the order given, and what is captured there is the edited value.
     """
@@ -90,8 +90,8 @@ class Trace:
         """The activation at a site, given as a `Site` or by its hook name.
 
         Raises:
-            KeyError: it was not captured.
-            ValueError: the name is no site's.
+            KeyError: the site was not captured.
+            ValueError: no site has this name.
         """
         site = Site.parse(site) if isinstance(site, str) else site
         if site not in self.activations:
@@ -102,7 +102,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """The problems a subject can take. ``None`` means any.
+    """The problem sizes that a subject accepts. ``None`` means any.
 
     Attributes:
         dims: input dimensions.
@@ -113,10 +113,10 @@ class Domain:
     examples: tuple[int, ...] | range | None = None
 
     def check(self, problems: Sizes) -> None:
-        """Raise if problems lie outside the domain: prompts, or a task before any are drawn from it.
+        """Check that prompts, or a task before prompts are drawn from it, lie in the domain.
 
         Raises:
-            ValueError: with the rule that was broken.
+            ValueError: they do not; the message names the broken rule.
         """
         for name, allowed, actual in (("dim", self.dims, problems.dim), ("examples", self.examples, problems.examples)):
             if allowed is not None and actual not in allowed:
@@ -128,15 +128,15 @@ class Domain:
 
 
 class BrokenSubject(ValueError):
-    """Somebody's own subject whose code raised, or that is no subject after all; the message names it."""
+    """A user's subject whose code raised, or that does not satisfy the protocol; the message names it."""
 
 
 @runtime_checkable
 class Subject(Protocol):
     """Anything that can be examined: a trained transformer, a hand-built network, a researcher's own model.
 
-    What it may be able to do besides (an untrained twin, a specification, answers at every input, its layout, a state that it
-    declares) is in `mesascope.types.abilities`.
+    Optional abilities (an untrained twin, a specification, answers at every input, a stated layout, a declared state) are in
+    `mesascope.types.abilities`.
     """
 
     @property
@@ -146,7 +146,7 @@ class Subject(Protocol):
 
     @property
     def domain(self) -> Domain:
-        """The problems it can take."""
+        """The problem sizes that it accepts."""
         ...
 
     @property
@@ -156,7 +156,7 @@ class Subject(Protocol):
 
     @property
     def path(self) -> tuple[Site, ...]:
-        """The residual stream after each layer, in order: the places where a layer-wise algorithm would show."""
+        """The residual stream after each layer, in order: where the steps of a layer-wise algorithm would be visible."""
         ...
 
     def trace(
@@ -164,20 +164,20 @@ class Subject(Protocol):
     ) -> Trace:
         """Run the model, read the sites in ``capture`` and edit those in ``interventions``.
 
-        A site that is unknown or does not fire raises; nothing is left behind, also after an error.
+        A site that is unknown or does not fire is an error. No hook stays behind, not even after an error.
         """
         ...
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
-        """The answers that the model's own readout gives from a residual-stream activation where the queries are answered."""
+        """The answers of the model's own readout, from a residual-stream activation at the positions that give the answers."""
         ...
 
 
 def check_description(subject: Subject) -> None:
-    """Check what a subject says of itself: that its name is text, its domain a `Domain`, its sites `Site`s.
+    """Check a subject's description: its name is text, its domain a `Domain`, its sites are `Site`s.
 
     Raises:
-        BrokenSubject: naming the attribute.
+        BrokenSubject: an attribute is of the wrong kind; the message names it.
     """
     wanted = {"name": (str, "text"), "domain": (Domain, "a Domain"), "sites": (Sequence, "a tuple of sites")}
     who = f"{type(subject).__name__} must be a subject, as mesascope.types.Subject describes it"
@@ -185,6 +185,6 @@ def check_description(subject: Subject) -> None:
         if not isinstance(found := getattr(subject, name), kind):
             raise BrokenSubject(f"{who}: its {name} must be {words}; got a {type(found).__name__}.")
     if not subject.name.isprintable():
-        raise BrokenSubject(f"{who}: its name must be of characters that can be printed.")
+        raise BrokenSubject(f"{who}: its name must consist of printable characters.")
     if not all(isinstance(site, Site) for site in (*subject.sites, *subject.path)):
-        raise BrokenSubject(f"{who}: its sites and its path must be of mesascope.types.Site.")
+        raise BrokenSubject(f"{who}: its sites and its path must consist of mesascope.types.Site.")

@@ -1,17 +1,17 @@
-"""Tasks: where prompts come from. The protocol that all of them keep, and the parts that some have besides.
+"""Tasks: where prompts come from. The protocol that all tasks satisfy, and optional protocols that some satisfy as well.
 
-Any frozen dataclass that keeps `Task` can be identified on, examined on and trained on. What an instrument needs beyond that
-it asks for by one of the protocols below; a task without it is not refused: the instrument is left out, with the reason.
+Any frozen dataclass that satisfies `Task` works for identification, examination and training. An instrument that needs more
+states this as one of the protocols below. A task without it is not refused: the instrument is skipped, with the reason.
 
 - `NoisyTask`: ``noise``, the standard deviation of the label noise (without it identification takes 0);
 - `LinearTask`: y = wᵀx + noise with a known prior of w, ``weight_variance`` (the invariance ``additive`` needs it);
-- `PrescribableTask`: ``inputs`` and ``query_inputs``, whose spectrum can be set (the prompts made to tell candidates apart, the
+- `PrescribableTask`: ``inputs`` and ``query_inputs``, whose spectrum can be set (the discriminating prompts, the
   spectral response and the stress table need it; the metrics from the literature leave ridge out without it);
-- `SizedTask`: ``check_memory(n)``, which refuses what this machine cannot hold.
+- `SizedTask`: ``check_memory(n)``, which refuses a batch that does not fit into this machine's memory.
 
-Two more parts stand in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights, where the answer
-to any query x is wᵀx (patching, memorisation and the probe for w need them); and ``target_variance``, which
-every task has to give, as errors are divided by it.
+Two more parts are in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights w, if the answer to
+any query x is wᵀx (patching, memorisation and the probe for w need them); and ``target_variance``, which every task must
+supply, because errors are divided by it.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ SIZES = ("dim", "examples", "queries")
 class Task(Sizes, Protocol):
     """A distribution over prompts: a frozen dataclass whose fields are its configuration.
 
-    ``dim``, ``examples`` and ``queries`` are fields (instruments ask for the number of queries that they need by
-    `dataclasses.replace`), and so must be what it depends on otherwise: a record writes them down.
-    `mesascope.testing.check_task` says whether the promises are kept.
+    ``dim``, ``examples`` and ``queries`` are fields: instruments use `dataclasses.replace` to get the number of queries that
+    they need. Everything else that the task depends on must be a field too, because a record stores the fields.
+    `mesascope.testing.check_task` checks all of this.
     """
 
     @property
@@ -48,7 +48,7 @@ class Task(Sizes, Protocol):
         """Prompts number ``start`` to ``start + n``.
 
         The numbers depend on (seed, stream, prompt number) alone: one call for 512 gives the same as two for 256.
-        ``stream`` keeps uses apart (training, fitting, scoring), and ``dtype`` is the precision of the result.
+        ``stream`` separates uses (training, fitting, scoring), and ``dtype`` is the precision of the result.
         """
         ...
 
@@ -65,7 +65,7 @@ class NoisyTask(Task, Protocol):
 
 @runtime_checkable
 class LinearTask(NoisyTask, Protocol):
-    """y = wᵀx + noise, where the prior of w is known. Its prompts hold w as ``weights``."""
+    """A task y = wᵀx + noise with a known prior of w. Its prompts hold w as ``weights``."""
 
     @property
     def weight_variance(self) -> float:
@@ -75,7 +75,7 @@ class LinearTask(NoisyTask, Protocol):
 
 @runtime_checkable
 class Spectrum(Protocol):
-    """A covariance of inputs, or a mixture of several; `mesascope.tasks.Covariance` is one."""
+    """The spectrum of a covariance of inputs, or of a mixture of several; `mesascope.tasks.Covariance` is one."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Spectrum(Protocol):
         ...
 
     def mean_eigenvalue(self, dim: int) -> float:
-        """Over all members: the unit of the inputs, squared."""
+        """The mean eigenvalue over all members: the square of the inputs' unit."""
         ...
 
 
@@ -97,18 +97,18 @@ class InputDistribution(Protocol):
 
     @property
     def covariance(self) -> Spectrum:
-        """Its shape."""
+        """The covariance of the inputs."""
         ...
 
     @property
     def exact(self) -> bool:
-        """Whether XᵀX/n equals the covariance, not only in expectation."""
+        """Whether XᵀX/n equals the covariance exactly, not only in expectation."""
         ...
 
 
 @runtime_checkable
 class PrescribableTask(LinearTask, Protocol):
-    """A linear task whose inputs may be exchanged: both are fields that take any `mesascope.tasks.Inputs`."""
+    """A linear task whose input distributions can be replaced: both are fields that take any `mesascope.tasks.Inputs`."""
 
     @property
     def inputs(self) -> InputDistribution:
@@ -117,53 +117,53 @@ class PrescribableTask(LinearTask, Protocol):
 
     @property
     def query_inputs(self) -> InputDistribution | None:
-        """Distribution of the queries; None for that of the context."""
+        """Distribution of the queries; None for the same as the context's."""
         ...
 
 
 @runtime_checkable
 class SizedTask(Task, Protocol):
-    """A task that knows what its prompts take."""
+    """A task that knows how much memory its prompts need."""
 
     def check_memory(self, n: int) -> None:
-        """Raise ValueError unless this machine can hold ``n`` prompts, and what it takes to draw them."""
+        """Raise ValueError unless this machine has the memory to draw and hold ``n`` prompts."""
         ...
 
 
 def is_prescribable(task: object) -> TypeGuard[PrescribableTask]:
-    """Whether a task is linear and its inputs can be exchanged; a field ``inputs`` of something else is not enough."""
+    """Whether a task is linear and its inputs can be replaced; a field ``inputs`` of another kind is not enough."""
     return isinstance(task, PrescribableTask) and isinstance(task.inputs, InputDistribution)
 
 
 def check_keeps_task(task: object) -> None:
-    """Check that something keeps the protocol `Task`.
+    """Check that an object satisfies the protocol `Task`.
 
     Raises:
-        ValueError: it does not; what it lacks is named, in one line.
+        ValueError: it does not; the message names what is missing, in one line.
     """
     what = f"the class {task.__name__}" if isinstance(task, type) else f"a {type(task).__name__}"
     missing = lacking(task, (*SIZES, "sample"))
     wrong = [n for n in SIZES if n not in missing and not _whole(getattr(task, n))]
     if isinstance(task, type):
-        fault = "in place of an object of it"
+        fault = "instead of an instance of it"
     elif missing:
         fault = f"without {', '.join(missing)}"
     elif wrong:
-        fault = f"whose {wrong[0]} is no whole number"
+        fault = f"whose {wrong[0]} is not a whole number"
     elif not callable(cast(Any, task).sample):
-        fault = "whose sample is no method"
+        fault = "whose sample is not a method"
     elif not dataclasses.is_dataclass(task):
-        fault = "that is no dataclass"
+        fault = "that is not a dataclass"
     else:
         return
     raise ValueError(
-        f"task must keep the protocol mesascope.types.Task; got {what} {fault}. Pass a frozen dataclass with the fields dim, "
+        f"task must satisfy the protocol mesascope.types.Task; got {what} {fault}. Pass a frozen dataclass with the fields dim, "
         "examples and queries and the method sample(n, *, seed, stream, start, dtype), or one of mesascope.tasks."
     )
 
 
 def lacking(task: object, names: Sequence[str]) -> list[str]:
-    """Which of these names a task does not have."""
+    """Those of the names that a task does not have as attributes."""
     return [name for name in names if not hasattr(task, name)]
 
 
@@ -173,7 +173,7 @@ def adjusted(task: T, **changes: object) -> T:
 
 
 def label_noise(task: Task) -> float:
-    """The standard deviation of the label noise; 0 where the task does not say."""
+    """The standard deviation of the label noise; 0 if the task does not state it."""
     return task.noise if isinstance(task, NoisyTask) else 0.0
 
 

@@ -1,6 +1,6 @@
-"""Trained models that ship, each as weights beside the specification that made them; and all other references.
+"""The model zoo: shipped trained models (weights beside the specification that made them), and all other references.
 
-Names are told without torch; it is loaded with the first of the names that need it.
+Names can be listed without torch; it is loaded at the first use of a function that needs it.
 """
 
 import importlib

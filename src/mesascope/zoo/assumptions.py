@@ -1,4 +1,4 @@
-"""What the weights of Garg et al.'s models do not show: where it is taken from, and what speaks against it."""
+"""Properties that the weights of Garg et al.'s models do not show: their sources, and reasons for doubt."""
 
 import re
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ class Choice:
     """A number that the weights do not show.
 
     Attributes:
-        value: the number; None where it must be asked for.
-        source: where it comes from, in words.
-        doubt: what speaks against it; empty where nothing does.
+        value: the number; None if the user must supply it.
+        source: where the number comes from, in words.
+        doubt: reasons against the number; empty if there are none.
     """
 
     value: int | None
@@ -33,11 +33,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Training:
-    """What a file tells of its training besides the weights.
+    """What a checkpoint file shows about its training, apart from the weights.
 
     Attributes:
-        step: what ``train_step`` says; None where nothing does.
-        taken: the steps that the optimiser has counted.
+        step: the value of ``train_step``; None if the file has none.
+        taken: the number of steps that the optimiser has counted.
         examples: how many examples training showed before a query, as far as the optimiser's state shows it.
     """
 
@@ -47,10 +47,10 @@ class Training:
 
     @classmethod
     def of(cls, beside: Mapping[str, Any], weights: Mapping[str, Any]) -> "Training":
-        """From what lies beside the weights.
+        """Read this from the entries beside the weights.
 
-        A position that no prompt reached never had a gradient, so Adam's second moments are 0 there. Nor had the last
-        label of the longest prompt, which no answer sees.
+        A position that no prompt reached never had a gradient, so Adam's second moments are 0 there. The same is true of the
+        last label of the longest prompt, which no answer sees.
         """
         optimiser = beside.get("optimizer_state_dict")
         state = optimiser.get("state") if isinstance(optimiser, Mapping) else None
@@ -68,7 +68,7 @@ class Training:
 
 
 def heads(run: Run | None, layers: int, width: int) -> Choice:
-    """From the configuration, or else those of the paper's model of this size."""
+    """The number of heads: from the configuration, or else that of the paper's model of this size."""
     if run is not None:
         return Choice(value=run.sizes["heads"], source=run.path.name)
     known = HEADS.get((layers, width))
@@ -82,7 +82,7 @@ def heads(run: Run | None, layers: int, width: int) -> Choice:
 
 
 def examples(run: Run | None, training: Training, most: int) -> Choice:
-    """From the optimiser's state, or the configuration's curriculum, or else as many as there are positions for."""
+    """The number of examples: from the optimiser's state, or the configuration's curriculum, or else from the positions."""
     planned = None if run is None else max(1, min(reached(run.points, training.step) - 1, most))
     if training.examples is not None:
         seen, doubt = min(training.examples, most), ""
@@ -102,7 +102,7 @@ def examples(run: Run | None, training: Training, most: int) -> Choice:
 
 
 def in_words(run: Run | None, task: LinearTask | None) -> str:
-    """What it was trained on, for people: a task of ours, or what the run says."""
+    """The training task in words: one of mesascope's tasks, or what the run's configuration says."""
     if task is None:
         said = {} if run is None else run.training
         kind, data, options = (shown(said.get(name)) for name in ("task", "data", "task_kwargs"))
@@ -112,10 +112,13 @@ def in_words(run: Run | None, task: LinearTask | None) -> str:
 
 
 def doubts(run: Run | None, training: Training, task: LinearTask | None) -> list[str]:
-    """What does not fit together, and what an examination cannot take into account."""
+    """Contradictions in the file, and properties of the training that an examination cannot take into account."""
     found: list[str] = []
     step, taken = training.step, training.taken
-    if step is not None and taken not in (None, step + 1):  # it is saved after the step of this number
+    if step is not None and taken not in (
+        None,
+        step + 1,
+    ):  # steps count from 0, and the file is saved after step number ``step``
         found.append(
             f"its optimiser has counted {taken} steps, and train_step {step} makes {step + 1} (one more each time that training "
             "was resumed). If it was not, its parts are from different times: take another checkpoint."
@@ -136,7 +139,7 @@ def doubts(run: Run | None, training: Training, task: LinearTask | None) -> list
 
 
 def _count(value: object) -> int | None:
-    """A number of steps, however it is kept; None for anything else."""
+    """A number of steps, stored as a tensor, float or int; None for anything else."""
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""Other people's checkpoints, converted once: the GPT-2 models of Garg et al. 2022, from ``.pt`` files."""
+"""Conversion of other projects' checkpoints: the GPT-2 models of Garg et al. 2022, from ``.pt`` files."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ from mesascope.zoo.unwrapping import few, read
 log = logging.getLogger("mesascope")
 HOLDS: Holds = "a conversion"
 STATE = "state.pt"
-"""What their training loop calls its checkpoint."""
+"""The file name of a checkpoint in their training loop."""
 
 FIXED: dict[str, Any] = {
     "activation": "gelu_tanh",
@@ -38,7 +38,7 @@ FIXED: dict[str, Any] = {
     "positions": True,
     "answers": "everywhere",
 }
-"""What every GPT-2 of Garg et al. is, whatever its size."""
+"""The configuration that all GPT-2 models of Garg et al. share, whatever their size."""
 
 BLOCK = {
     "ln_1": "norm_attention",
@@ -48,38 +48,39 @@ BLOCK = {
     "mlp.c_fc": "mlp.0",
     "mlp.c_proj": "mlp.2",
 }
-"""The parts of a block, theirs and ours."""
+"""The parts of a block: their names and ours."""
 
 IGNORED = re.compile(r"_backbone\.(wte\.weight|h\.\d+\.attn\.(bias|masked_bias))")
-"""The embedding of words, which these models never use, and the causal mask, which old versions stored."""
+"""The word embedding, which these models never use, and the causal mask, which old versions stored."""
 
 
 def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
-    """Convert a checkpoint of Garg et al.'s code (dtsip/in-context-learning) into one of ours.
+    """Convert a checkpoint of Garg et al.'s code (dtsip/in-context-learning) into a mesascope checkpoint.
 
-    The file is their ``state.pt``, a model's state dict, or either as DataParallel, torch.compile or Lightning wrap it; what is
-    taken off is said. All is read off the weights but three things, which come from ``like``, else from the run's
-    ``config.yaml`` beside the file, else are assumed, with a warning. *Heads*: assumed by layers and width, for the three sizes
-    of the paper; for others they must be given. *Examples*: an optimiser's state, where the file has one, shows how many
-    positions training reached (their curriculum stops at 41 points in a model that has positions for 101); without it and
-    without a configuration, as many as the model has positions for. *The task*: assumed to be theirs, linear regression with
-    w ~ N(0, I). A model that was trained on something else is converted too, and examined only on a task that is given.
+    The file is their ``state.pt``, a model's state dict, or either as wrapped by DataParallel, torch.compile or Lightning; the
+    wrappers that are removed are reported. Everything is read off the weights except three things. These come from ``like``,
+    else from the run's ``config.yaml`` beside the file; else they are assumed, with a warning. *Heads*: assumed from layers and
+    width for the three sizes of the paper; for other sizes they must be given. *Examples*: the optimiser's state, if the file
+    has one, shows how many positions training reached (their curriculum stops at 41 points in a model that has positions for
+    101); without it and without a configuration, as many as the model has positions for. *The task*: assumed to be theirs,
+    linear regression with w ~ N(0, I). A model that was trained on something else is converted too, but examined only on a
+    task that the user supplies.
 
-    A model of the same shape that is no GPT-2 (their own variant with ReLU in place of softmax) can be told from it by its
-    configuration alone.
+    A model of the same shape that is not a GPT-2 (their own variant with ReLU instead of softmax) differs only in its
+    configuration, so it is not recognised without one.
 
     Args:
         checkpoint: the ``.pt`` file, or the directory of a run that holds a ``state.pt``.
         out: directory for ``model.safetensors`` and ``model.json``: new, empty, or made by an earlier conversion.
-        like: a JSON file with a TransformerConfig, or with those of its fields that are to be set, such as
+        like: a JSON file with a TransformerConfig, or with only the fields to set, such as
             ``{"heads": 4}``.
 
     Returns:
         ``out``, which is a model reference; `told` says what was assumed.
 
     Raises:
-        ValueError: no such file, not a file of tensors, not such a model, heads that cannot be known, a ``like`` or a
-            configuration that contradicts the weights, or a directory that is not ours. Nothing is written then.
+        ValueError: no such file, not a file of tensors, not such a model, an unknown number of heads, a ``like`` or a
+            configuration that contradicts the weights, or a directory that mesascope did not make. Nothing is written then.
         OSError: the disk is full or not writable.
 
     Source: Garg et al. 2022, section 3; the released code's ``models.py`` and ``train.py``.
@@ -137,7 +138,7 @@ def convert(checkpoint: Path, out: Path, *, like: str | None = None) -> Path:
 
 
 def told(out: Path) -> list[str]:
-    """What a conversion took off, and what it took from where, as it is recorded beside the weights."""
+    """What a conversion removed, and the source of each assumed property, as recorded beside the weights."""
     return list(checkpoints.read_meta(out / "model")["extra"]["converted_from"]["taken"])
 
 
@@ -150,30 +151,30 @@ def _taken(name: str, value: int, choice: Choice, wanted: Mapping[str, Any]) -> 
 
 def _file(checkpoint: Path) -> Path:
     """The file itself, or the ``state.pt`` of a run's directory."""
-    if not os.path.isdir(checkpoint):  # also of a name that is too long to be one
+    if not os.path.isdir(checkpoint):  # unlike Path.is_dir, also False for a name that is too long
         return checkpoint
     if (checkpoint / STATE).is_file():
         return checkpoint / STATE
     others = sorted(path.name for path in checkpoint.glob("*.pt"))
-    remedy = f"Name the file that is meant: {few(others)}." if others else "It holds no .pt file at all."
+    remedy = f"Name the file to convert: {few(others)}." if others else "It holds no .pt file at all."
     raise ValueError(
         f"checkpoint must be a .pt file, or a directory with a {STATE}; there is no file {str(checkpoint / STATE)!r}. {remedy}"
     )
 
 
 def _check_run(run: Run, read_off: Mapping[str, int], given: Mapping[str, Any]) -> None:
-    """A configuration that is not of these weights says nothing of them."""
+    """Check that a configuration belongs to these weights."""
     rows = {"positions": given[POSITIONS].shape[0] / 2} | {name: read_off[name] for name in ("dim", "layers", "width")}
     for name, found in rows.items():
         if run.sizes[name] != found:
             raise ValueError(
                 f"{run.path} must be the configuration of these weights; it says {name} {run.sizes[name]}, and they have "
-                f"{found:g}. Put the right one there, or move it away and say what is known with --like."
+                f"{found:g}. Put the right one there, or move it away and pass the known fields with --like."
             )
 
 
 def _read_off(given: Mapping[str, Any], path: Path) -> dict[str, int]:
-    """The sizes that the weights show; ``examples`` is the most that there are positions for."""
+    """The sizes that the weights show; ``examples`` is the largest number that the positions allow."""
 
     def shape(name: str) -> torch.Size:
         value = given.get(name)
@@ -199,7 +200,7 @@ def _read_off(given: Mapping[str, Any], path: Path) -> dict[str, int]:
 
 
 def _wanted(like: Path) -> dict[str, Any]:
-    """The fields that the user sets."""
+    """The fields that the user sets with ``like``."""
     if not os.path.isfile(like):
         raise ValueError(f"like must be a JSON file with a TransformerConfig; there is no file {shown(str(like))}.")
     wanted = read_json(like)
@@ -213,7 +214,7 @@ def _wanted(like: Path) -> dict[str, Any]:
 def _config(
     read_off: Mapping[str, int], chosen: Mapping[str, Any], wanted: Mapping[str, Any], path: Path
 ) -> TransformerConfig:
-    """The architecture: what the user wants, where the weights do not contradict it."""
+    """The architecture, with the user's fields; they must not contradict the weights."""
     fields = {**FIXED, **read_off, **chosen, **wanted}
     config = from_json(TransformerConfig, {"heads": 1, **fields}, "like" if wanted else str(path))
     if "heads" not in fields:
@@ -221,8 +222,8 @@ def _config(
         known = "; ".join(f"{number} for {depth} layers of width {size}" for (depth, size), number in HEADS.items())
         raise ValueError(
             f"heads cannot be read off the weights, and {path} has none of the paper's sizes ({known}), but {layers} layers of "
-            f"width {width}. Put the run's {run_config.NAME} beside it, or pass --like with a JSON file of "
-            '{"heads": 4}, or what it was trained with.'
+            f"width {width}. Put the run's {run_config.NAME} beside it, or pass --like with a JSON file that holds its number "
+            'of heads, as in {"heads": 4}.'
         )
     for name, value in {**FIXED, **read_off}.items():
         if name != "examples" and (asked := getattr(config, name)) != value:
@@ -239,7 +240,7 @@ def _config(
 
 
 def _translate(given: Mapping[str, Any], config: TransformerConfig, path: Path) -> dict[str, Tensor]:
-    """Our names and layout: GPT-2 keeps its matrices (input, output), PyTorch's linear layers (output, input)."""
+    """The weights in our names and layout: GPT-2 stores matrices as (input, output), PyTorch as (output, input)."""
     width, inner = config.width, config.feedforward
     sizes = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
     sizes |= {"mlp.c_fc": (width, inner), "mlp.c_proj": (inner, width)}
@@ -270,7 +271,7 @@ def _translate(given: Mapping[str, Any], config: TransformerConfig, path: Path) 
     if unknown:
         raise ValueError(
             f"checkpoint must hold a GPT-2 of Garg et al.'s code and nothing else; {path} also has {few(unknown)}. Save the "
-            "state dict without them if they are not part of it; bring another model as python:module:factory."
+            "state dict without them if they are not part of it; load another model as python:module:factory."
         )
     converted: dict[str, Tensor] = {}
     for theirs, (ours, shape, transposed) in table.items():

@@ -1,4 +1,4 @@
-"""Users' own subjects, by ``python:package.module:factory``. This runs their code, and says so when it fails."""
+"""Users' own subjects, as ``python:package.module:factory``. This runs the user's code; its errors are reported as such."""
 
 import importlib
 import sys
@@ -14,15 +14,17 @@ VERBS = ("name", "domain", "sites", "path", "trace", "readout")
 
 
 def load_own(text: str) -> Subject:
-    """What the factory returns that ``package.module:factory`` names.
+    """The subject returned by the factory that ``package.module:factory`` names.
 
     Raises:
         ValueError: there is no such module or factory.
-        BrokenSubject: the user's code raised, or left the process, or returned what is no subject.
+        BrokenSubject: the user's code raised an exception, called exit, or returned something that is not a subject.
     """
     module, _, attribute = text.partition(":")
     if not module or not attribute or module.startswith("."):
-        raise ValueError(f"a python reference must read python:package.module:factory; got {shown(f'python:{text}')}.")
+        raise ValueError(
+            f"a python reference must have the form python:package.module:factory; got {shown(f'python:{text}')}."
+        )
     if "" not in sys.path:
         sys.path.insert(0, "")  # modules in the working directory, as `python -m` finds them
     try:
@@ -62,7 +64,7 @@ def load_own(text: str) -> Subject:
 
 
 def raised(error: BaseException) -> str:
-    """A user's exception in one line: class, message, place."""
+    """An exception of the user's code in one line: class, message, place."""
     frames = traceback.extract_tb(error.__traceback__)
     words = said(error)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

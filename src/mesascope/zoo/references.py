@@ -1,4 +1,4 @@
-"""From a model reference to a subject: ``two-layer``, ``construction:…``, ``runs/…``, ``python:…``."""
+"""Loads the subject that a model reference names: ``two-layer``, ``construction:…``, ``runs/…``, ``python:…``."""
 
 import inspect
 from collections.abc import Mapping
@@ -26,15 +26,15 @@ from mesascope.zoo.shipped import HERE, names, place
 
 
 def curve(reference: str) -> tuple[dict[str, float], ...]:
-    """What training logged, one mapping a line: ``step``, ``loss`` (mean since the line before), ``learning_rate``.
+    """The training log, one mapping per line: ``step``, ``loss`` (mean since the previous line), ``learning_rate``.
 
-    Prompts are fresh at every step, so the loss is that of prompts the network has not seen.
+    Prompts are new at every step, so the loss is measured on prompts that the network has not seen.
 
     Args:
         reference: a name in the zoo, or a run directory.
 
     Raises:
-        ValueError: nothing was logged there.
+        ValueError: there is no log.
     """
     path = HERE / f"{reference}.metrics.jsonl" if reference in names() else Path(reference) / "metrics.jsonl"
     if not path.is_file():
@@ -55,8 +55,8 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
         device: where a trained model computes.
 
     Raises:
-        ValueError: nothing answers to the reference (with the nearest names), or its options or checkpoint are no good.
-        BrokenSubject: the code of a ``python:`` reference raised, or returned what is no subject.
+        ValueError: no model has this reference (the message suggests similar names), or its options or checkpoint are unusable.
+        BrokenSubject: the code of a ``python:`` reference raised an exception, or did not return a subject.
     """
     where = place(reference, tuple(CONSTRUCTIONS))
     if where is not None:
@@ -69,25 +69,25 @@ def default_task(subject: Subject) -> LinearRegression:
     """The task a subject was trained on, or one that fits its domain.
 
     Raises:
-        ValueError: it was made for another task than linear regression, or trained on another by somebody else's code.
+        ValueError: the subject was made for, or trained on, a task other than linear regression.
     """
     spec = spec_of(subject)
     if isinstance(subject, TransformerSubject) and isinstance(spec, Mapping) and spec.get("task", spec) is None:
         raise ValueError(
-            f"model {shown(subject.name)} was trained on {_origin(spec)}, which is no linear regression of ours. Say on which "
-            "one to examine it: --task with a JSON file of one, or an argument."
+            f"model {shown(subject.name)} was trained on {_origin(spec)}, which is not a linear regression of "
+            "mesascope. State the task to examine it on: --task with a JSON file, or the argument task."
         )
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
         if spec["task"].get("type") == GeneralisedLinearRegression.__name__:
             raise ValueError(
-                f"model {shown(subject.name)} must be made for linear regression, which all candidates solve; it is made for "
+                f"model {shown(subject.name)} must be made for linear regression, which all candidates solve; it was made for "
                 f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
                 "with run(GLMNewton(…), prompts)."
             )
         if _foreign(spec["task"]):
             raise ValueError(
-                f"model {shown(subject.name)} was trained on {shown(spec['task']['type'])}, a task that is not one of ours. Say "
-                "on which one to examine it: pass an object of that task, or --task with a JSON file of a linear regression."
+                f"model {shown(subject.name)} was trained on {shown(spec['task']['type'])}, which is not a task of mesascope. "
+                "State the task to examine it on: pass that task as an object, or --task with a JSON file of a linear regression."
             )
         return from_json(LinearRegression, spec["task"], "spec.task")
     domain, plain = subject.domain, LinearRegression()
@@ -100,7 +100,7 @@ def default_task(subject: Subject) -> LinearRegression:
 
 
 def _foreign(task: object) -> bool:
-    """Whether a specification's task is of somebody's own class: it says its sizes, and has no name of ours."""
+    """Whether a specification's task is of a user's own class: it has sizes, and its type is not one of mesascope's tasks."""
     ours = {*tasks.__all__, *(finer.__name__ for finer in LinearRegression.__subclasses__())}
     if not isinstance(task, Mapping) or not isinstance(task.get("type"), str) or task["type"] in ours:
         return False
@@ -108,7 +108,7 @@ def _foreign(task: object) -> bool:
 
 
 def _origin(spec: Mapping[str, Any]) -> str:
-    """What a converted model was trained on, as its record has it."""
+    """The training task of a converted model, in the words of its record."""
     extra = spec.get("extra")
     origin = extra.get("converted_from") if isinstance(extra, Mapping) else None
     return str(origin.get("trained_on")) if isinstance(origin, Mapping) else "another task"
@@ -135,13 +135,13 @@ def _construction(text: str) -> Subject:
             wanted = "a whole number" if kind is int else "a number"
             raise ValueError(
                 f"{key} of construction:{name} must be {wanted}; got {shown(value)}. "
-                f"Write {key}={parameters[key].default}, say."
+                f"Write, for example, {key}={parameters[key].default}."
             ) from None
     return make(**options)
 
 
 def _read(path: Path) -> Checkpoint:
-    """A run directory's finished weights or else its last checkpoint; or one checkpoint by its stem."""
+    """A run directory's final weights, or else its last checkpoint; or a single checkpoint, given by its stem."""
     try:
         if not path.is_dir():
             return checkpoints.read(path)
@@ -172,27 +172,29 @@ def _trained(name: str, where: Path, device: str) -> Subject:
 
 
 def _config(spec: Mapping[str, Any]) -> TransformerConfig:
-    """The architecture that a specification says: one of a training run, or of a conversion, which knows less.
+    """The architecture from the specification of a training run, or from that of a conversion, which has fewer fields.
 
     Raises:
-        ValueError: it lacks something, or has something that no specification has.
+        ValueError: a field is missing or unknown.
     """
     if spec.get("type") == TrainingSpec.__name__:
-        if _foreign(spec.get("task")):  # of somebody's own task no more is known here than its sizes
+        if _foreign(spec.get("task")):  # of a user's own task only the sizes are known here
             sizes = {name: spec["task"].get(name) for name in ("dim", "examples", "queries")}
             spec = {**spec, "task": {**to_json(LinearRegression()), **sizes}}
         return from_json(TrainingSpec, spec, "spec", ours=True).model
     if unknown := sorted(spec.keys() - {"name", "task", "model"}):
         raise ValueError(
-            f"spec has a field {shown(unknown[0])}, and only that of a training run has more than name, task, model."
+            f"spec has a field {shown(unknown[0])}, but only a training run's spec has fields besides name, task, model."
         )
-    if spec.get("task", spec) is not None:  # null: converted from somebody else's run, on a task that is not ours
+    if (
+        spec.get("task", spec) is not None
+    ):  # null: converted from another project's run, on a task that mesascope does not have
         from_json(LinearRegression, spec.get("task"), "spec.task", ours=True)
     return from_json(TransformerConfig, spec.get("model"), "spec.model", ours=True)
 
 
 def _hold(config: TransformerConfig, weights: dict[str, Tensor], name: str) -> Transformer:
-    """A transformer that holds the weights; their shapes are checked before memory is taken for any."""
+    """A transformer with the given weights; their shapes are checked before any memory is allocated."""
     layers = len({key.split(".")[1] for key in weights if key.startswith("blocks.")})
     if layers != config.layers:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a training run of Garg et al.'s code says of itself: the ``config.yaml`` beside its weights.
+"""The configuration of a training run of Garg et al.'s code: the ``config.yaml`` beside its weights.
 
 Source: the released code (dtsip/in-context-learning): its schema, its curriculum and its tasks.
 """
@@ -15,21 +15,22 @@ from mesascope.tasks import LinearRegression
 
 NAME = "config.yaml"
 LONGEST, MOST = 100_000, 1000
-"""Bytes and values of a configuration; theirs have a thousand and fifty. Few bytes can stand for a great many values."""
+"""Most bytes and values of a configuration; theirs have a thousand bytes and fifty values. In YAML, few bytes can expand to
+very many values, so both are limited."""
 PLAIN = {"linear_regression": (), "noisy_linear_regression": ("noise_std", "renormalize_ys")}
-"""Their tasks that `LinearRegression` can say, and what each takes besides ``scale``."""
+"""Their tasks that `LinearRegression` can express, and each task's options besides ``scale``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run's own words.
+    """The parts of a run's configuration that a conversion uses.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
         sizes: ``dim``, ``layers``, ``width``, ``heads``, and ``positions`` (points a prompt can have).
-        points: points of a prompt at the start and at the end of the curriculum, what is added, and after how many steps.
+        points: the curriculum of points per prompt: at the start, at the end, the increment, and the steps per increment.
         dims: the same for input dimensions that are not 0.
-        training: what it was trained on, as it stands there.
+        training: the section ``training`` as it is in the file.
     """
 
     path: Path
@@ -40,10 +41,10 @@ class Run:
 
 
 def beside(checkpoint: Path) -> Run | None:
-    """The configuration in the folder of a checkpoint; None where there is none.
+    """The configuration in the folder of a checkpoint; None if there is none.
 
     Raises:
-        ValueError: it is no YAML of plain values, lacks a size, or is of a model that is no GPT-2.
+        ValueError: the file is not YAML of plain values, lacks a size, or belongs to a model that is not a GPT-2.
     """
     path = checkpoint.parent / NAME
     if not path.is_file():
@@ -52,7 +53,7 @@ def beside(checkpoint: Path) -> Run | None:
     model, training = _part(held, "model", path), _part(held, "training", path)
     if (family := model.get("family", "gpt2")) != "gpt2":
         raise ValueError(
-            f"family must be gpt2 to be converted; {path} says {shown(family)}. Bring it as python:module:factory."
+            f"family must be gpt2 to be converted; {path} says {shown(family)}. Load it as python:module:factory."
         )
     fields = {"dim": "n_dims", "positions": "n_positions", "width": "n_embd", "layers": "n_layer", "heads": "n_head"}
     curriculum = _part(training, "curriculum", path)
@@ -66,13 +67,13 @@ def beside(checkpoint: Path) -> Run | None:
 
 
 def reached(schedule: tuple[int, int, int, int], steps: int | None) -> int:
-    """Where a curriculum stands after so many steps; at its end where they are not known."""
+    """The value of a curriculum after a number of steps; its end value if the steps are unknown."""
     start, end, added, interval = schedule
     return end if steps is None else min(end, start + steps // interval * added)
 
 
 def task(run: Run | None, *, dim: int, examples: int) -> LinearRegression | None:
-    """What it was trained on, without a run what the paper's were; None where that is no `LinearRegression`."""
+    """The training task; without a run, that of the paper's models. None if it is not a `LinearRegression`."""
     if run is None:
         return LinearRegression(dim=dim, examples=examples, weights="standard")
     kind, data, options = (run.training.get(name) for name in ("task", "data", "task_kwargs"))
@@ -98,12 +99,16 @@ def _read(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"it has more than {LONGEST} bytes")
         held = yaml.safe_load(path.read_bytes())
         _count_values(held)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a number too long to read, nested without end
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: too long a number; RecursionError: nested too deeply
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         reason = plain(getattr(error, "problem", None) or said(error))
         raise ValueError(
-            f"{path}{line}, must be YAML of plain values; {reason}. Mend it, or move it away and say what it says with --like."
+            f"{path}{line}, must be YAML of plain values; {reason}. Correct it, or move it away and pass its fields with --like."
         ) from error
     if not isinstance(held, Mapping):
         raise ValueError(f"{path} must hold a mapping with model and training; it holds a {type(held).__name__}.")
@@ -123,14 +128,14 @@ def _part(held: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
     part = held.get(name)
     if not isinstance(part, Mapping):
         raise ValueError(
-            f"{path} must have a mapping {name!r}; got {shown(part)}. Move the file away if it is another's."
+            f"{path} must have a mapping {name!r}; got {shown(part)}. Move the file away if it belongs to another model."
         )
     return part
 
 
 def _count(held: Mapping[str, Any], name: str, path: Path) -> int:
     value = held.get(name)
-    check_count(f"{name} in {path}", value, hint=" Write what it was trained with.")
+    check_count(f"{name} in {path}", value, hint=" Write the value that was used in training.")
     assert isinstance(value, int)
     return value
 

@@ -1,4 +1,4 @@
-"""What ships, and what a model reference names, as far as names of files tell. Light to import: nothing is loaded."""
+"""Shipped models, and what a model reference names, judged by file names only. Fast to import: no model is loaded."""
 
 import re
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
 def names() -> list[str]:
-    """The trained models that ship."""
+    """The names of the shipped trained models."""
     return sorted(name for name in _shipped() if not _CHECKPOINT.search(name))
 
 
 def checkpoints_of(name: str) -> tuple[int, ...]:
-    """The training steps at which a model ships besides its last, ascending; ``NAME-step-STEP`` is the reference."""
+    """The training steps of a model's shipped checkpoints, without the last, ascending; reference: ``NAME-step-STEP``."""
     held = (_CHECKPOINT.search(each) for each in _shipped() if each.startswith(f"{name}-step-"))
     return tuple(sorted(int(match[1]) for match in held if match))
 
 
 def place(reference: str, constructions: Sequence[str]) -> Path | None:
-    """Where a trained model lies: the stem of a checkpoint, or a run directory. None for a construction or a user's own.
+    """The path of a trained model: a checkpoint's stem, or a run directory. None for a construction or a user's own subject.
 
     Args:
         reference: see `mesascope.zoo.load`.
         constructions: the names that ``construction:NAME`` can have.
 
     Raises:
-        ValueError: nothing answers to the reference (with the nearest names).
+        ValueError: no model has this reference; the message suggests similar names.
     """
     if not reference:
         raise ValueError(f"model must be a model reference; got an empty one. The zoo has {', '.join(names())}.")
@@ -47,7 +47,7 @@ def place(reference: str, constructions: Sequence[str]) -> Path | None:
         return None
     if kind in ("hf", "gguf"):
         raise ValueError(
-            f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Bring it "
+            f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Load it "
             "as python:module:factory."
         )
     where = HERE / reference if reference in _shipped() else _find(Path(reference))
@@ -65,7 +65,7 @@ def _shipped() -> set[str]:
 
 
 def _find(path: Path) -> Path | None:
-    """The stem of the checkpoint, or the run directory, that a path means: the directory, the stem, or either file."""
+    """The run directory or checkpoint stem for a path, which may be the directory, the stem, or one of the two files."""
     try:
         if path.is_dir():
             return path
@@ -73,8 +73,10 @@ def _find(path: Path) -> Path | None:
             return path
         if not path.exists():
             return None
-    except OSError as error:  # too long for a name, say
-        raise ValueError(f"model must be a model reference; {shown(str(path))} is none ({error.strerror}).") from error
+    except OSError as error:  # for example, the name is too long
+        raise ValueError(
+            f"model must be a model reference; {shown(str(path))} is not one ({error.strerror})."
+        ) from error
     which = f"model {shown(str(path))} must be a run directory or a checkpoint"
     if path.suffix in FOREIGN:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Other people's ``.pt`` files: read weights-only, and the state dict found in what is wrapped around it.
+"""Other projects' ``.pt`` files: they are read weights-only, and the state dict is found inside its wrappers.
 
-A ``.pt`` file is a pickle, and a pickle is a program. What holds anything but tensors and plain values is refused, and nothing
-in it runs.
+A ``.pt`` file is a pickle, and a pickle is a program. A file with anything except tensors and plain values is refused, and
+no code in it runs.
 """
 
 import os
@@ -21,11 +21,11 @@ from mesascope.records.shown import plain, shown
 SIGN = "_read_in.weight"
 """A tensor that every model of Garg et al.'s code has."""
 HOLDERS = ("model_state_dict", "state_dict", "model")
-"""Where training loops keep a state dict: theirs, Lightning's, and many others'."""
+"""Keys under which training loops store a state dict: that of Garg et al., Lightning, and many others."""
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "model")
-"""What DataParallel, torch.compile, FSDP and Lightning put before names, or in the middle of them."""
+"""Parts that DataParallel, torch.compile, FSDP and Lightning add to names, at the start or in the middle."""
 HEAD = re.compile(r"(_backbone\.)?lm_head\.weight")
-"""The output over words of a GPT-2 for language, which these models never use."""
+"""The output layer over words of a GPT-2 for language, which these models never use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +34,8 @@ class Unwrapped:
 
     Attributes:
         weights: the state dict.
-        beside: what the file holds besides, such as an optimiser's state; empty where it is a state dict alone.
-        stripped: what was taken off or left out, in words.
+        beside: the other entries of the file, such as an optimiser's state; empty if the file is only a state dict.
+        stripped: what was removed or left out, in words.
     """
 
     weights: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Unwrapped:
 
 
 def read(path: Path) -> Unwrapped:
-    """The weights in a file.
+    """Read the weights in a file.
 
     Raises:
         ValueError: no such file, not a file of tensors, or no such weights in it.
@@ -57,8 +57,8 @@ def read(path: Path) -> Unwrapped:
     if len(places) > 1:
         first = "".join(f"[{key!r}]" for key in next(reversed(places)).split("."))
         raise ValueError(
-            f"checkpoint must hold one model; {path} has one under each of {', '.join(places)}. Save the one that is meant: "
-            f"torch.save(checkpoint{first}, 'weights.pt'), say."
+            f"checkpoint must hold one model; {path} has one under each of {', '.join(places)}. Save only one, "
+            f"for example with torch.save(checkpoint{first}, 'weights.pt')."
         )
     [(holder, given)] = places.items()
     kept = {str(name): _own_name(str(name)) for name in given}
@@ -67,7 +67,7 @@ def read(path: Path) -> Unwrapped:
         twice = next(own for own in kept.values() if own in once or once.add(own))
         both = " and ".join(name for name, own in kept.items() if own == twice)
         raise ValueError(
-            f"checkpoint must hold one model; {path} holds {both}, which are both {twice}. Save the one that is meant, alone."
+            f"checkpoint must hold one model; {path} holds {both}, which are both {twice}. Save only one of them."
         )
     weights = {own: given[name] for name, own in kept.items() if not HEAD.fullmatch(own)}
     stripped = [f"taken from {holder!r}"] if holder else []
@@ -86,27 +86,27 @@ def few(names: list[str]) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """What the file holds, tensors and plain values only."""
-    if not os.path.isfile(path):  # also of a name that is too long to be one
+    """The content of the file, which may be tensors and plain values only."""
+    if not os.path.isfile(path):  # unlike Path.is_file, also False for a name that is too long
         raise ValueError(f"checkpoint must be a .pt file; there is no file {shown(str(path))}.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about formats that are on the way out: they are read, or raise below
+            warnings.simplefilter("ignore")  # about deprecated formats: they are read, or raise below
             found = torch.load(path, map_location="cpu", weights_only=True)
             damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # pickle, zipfile and torch raise half a dozen classes, by the kind of damage
+    except Exception as error:  # pickle, zipfile and torch raise half a dozen classes, depending on the damage
         text = str(error)
         if (code := re.search(r"GLOBAL ([\w.]+)", text)) is not None:
             raise ValueError(
                 f"checkpoint must hold tensors and plain values only; {path} needs {code[1]} to be read, and code from "
-                "a file is never run. Where you trust it, save torch.save(model.state_dict(), 'weights.pt') there."
+                "a file is never run. If you trust it, load it there and save torch.save(model.state_dict(), 'weights.pt')."
             ) from error
-        inner = re.search(r"WeightsUnpickler error:\s*(.+)", text)  # torch's advice around it is not ours
+        inner = re.search(r"WeightsUnpickler error:\s*(.+)", text)  # without torch's advice around it
         reason = inner[1] if inner else f"{type(error).__name__}: {text.strip()}".splitlines()[0].split(". ")[0]
         raise ValueError(
-            f"checkpoint must be a .pt file as torch.save writes it; {path} cannot be read ({reason}). Fetch it again."
+            f"checkpoint must be a .pt file as torch.save writes it; {path} cannot be read ({reason}). Download it again."
         ) from error
     if not isinstance(found, dict):
         raise ValueError(
@@ -115,18 +115,18 @@ def _load(path: Path) -> dict[str, Any]:
         )
     if damaged is not None:  # torch does not look at the checksums
         raise ValueError(
-            f"checkpoint must be whole; in {shown(path)}, {shown(damaged)} is damaged. Fetch the file again."
+            f"checkpoint must be whole; in {shown(path)}, {shown(damaged)} is damaged. Download the file again."
         )
     if any(tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized for tensor in _tensors(found)):
         raise ValueError(
-            f"checkpoint must hold dense tensors, with their numbers; {path} holds sparse or quantised ones, or shapes "
-            "alone. Save those of the model as it was trained."
+            f"checkpoint must hold dense tensors with values; {path} holds sparse or quantised tensors, or shapes without "
+            "values. Save the tensors of the model as it was trained."
         )
     return found
 
 
 def _tensors(whole: object) -> Iterator[Tensor]:
-    """Every tensor in what a file holds, however deep; what holds itself is passed once."""
+    """Every tensor in a file's content, at any depth; a container that contains itself is visited once."""
     waiting, passed = [whole], set()
     while waiting:
         held = waiting.pop()
@@ -138,7 +138,7 @@ def _tensors(whole: object) -> Iterator[Tensor]:
 
 
 def _places(held: Mapping[Any, Any], place: str = "", depth: int = 3) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Every state dict of such a model, and where it is: ``a.b`` for one in another, nothing for the whole."""
+    """Every state dict of such a model with its place: ``a.b`` for nested keys, empty for the whole file."""
     if any(_own_name(str(name)) == SIGN for name in held):
         yield place, held
         return
@@ -148,7 +148,7 @@ def _places(held: Mapping[Any, Any], place: str = "", depth: int = 3) -> Iterato
 
 
 def _own_name(name: str) -> str:
-    """A tensor's name without what was wrapped around its module."""
+    """A tensor's name without the parts that wrappers added."""
     own = ".".join(part for part in name.split(".") if part not in WRAPPERS)
     return re.sub(r"^_backbone\.transformer\.", "_backbone.", own)
 
@@ -158,7 +158,7 @@ def _parts_off(name: str, own: str) -> set[str]:
 
 
 def _remedy(whole: Mapping[Any, Any], path: Path) -> str:
-    """What to say of a file in which no such model was found: where it may be all the same, and what to do then."""
+    """The error message for a file in which no such model was found: it names a likely place for the model, and a remedy."""
     rule = (
         "checkpoint must hold a GPT-2 of Garg et al.'s code (_read_in, _backbone, _read_out), alone or under "
         f"{', '.join(HOLDERS)}"
@@ -173,9 +173,9 @@ def _remedy(whole: Mapping[Any, Any], path: Path) -> str:
             if name.endswith(f".{SIGN}"):
                 before = name.removesuffix(SIGN)
                 return (
-                    f"{rule}; in {path} the names begin with {shown(before)}, which is not known here. Save them without it: "
+                    f"{rule}; in {path} the names begin with {shown(before)}, which is an unknown prefix. Save them without it: "
                     f"{{name.removeprefix({shown(before)}): value for name, value in state_dict.items()}}."
                 )
     inner = next((whole[name] for name in HOLDERS if name in whole), whole)
     holds = few([str(name) for name in inner]) if isinstance(inner, Mapping) else shown(inner)
-    return f"{rule}; {path} holds {holds or 'nothing'}. Bring another model as python:module:factory."
+    return f"{rule}; {path} holds {holds or 'nothing'}. Load another model as python:module:factory."

@@ -1,4 +1,4 @@
-"""The kinds of planted subjects, one file for each group of algorithms."""
+"""The kinds of planted subjects, with one file per group of algorithms."""
 
 from mesascope.calibration.cases import alike, first_order, idle, krylov, newton, nothing, outside, preconditioned
 from mesascope.calibration.planted import Case
@@ -13,6 +13,6 @@ CASES: tuple[Case, ...] = (
     *idle.CASES,
     *alike.CASES,
 )
-"""Every kind; their shares are of 200 subjects."""
+"""All kinds; their shares are numbers out of 200 subjects."""
 
 __all__ = ("CASES",)

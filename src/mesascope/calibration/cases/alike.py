@@ -1,4 +1,4 @@
-"""Subjects on data that cannot tell them from another candidate: there the right answer is that it cannot."""
+"""Subjects on data that cannot distinguish them from other candidates: the right answer is "indistinguishable"."""
 
 from mesascope.algorithms import GradientDescent, PreconditionedConjugateGradient
 from mesascope.calibration.coefficients import member, numbers
@@ -13,12 +13,12 @@ NEARLY = 1.02
 
 
 def _isotropic(draw: Draw) -> Distribution:
-    """XᵀX/n is a multiple of the identity: an iteration is one number a layer."""
+    """Prompts with XᵀX/n a multiple of the identity: an iteration is then one number per layer."""
     return designs(draw, 1.0, domain=Domain())
 
 
 def _nearly_isotropic(draw: Draw) -> Distribution:
-    """Jacobi's preconditioner is within a hundredth of a multiple of the identity."""
+    """Prompts for which Jacobi's preconditioner is within 1 % of a multiple of the identity."""
     return designs(draw, NEARLY, domain=Domain())
 
 
@@ -32,12 +32,12 @@ def _jacobi(draw: Draw) -> Subject:
 
 
 def _early_stopped(draw: Draw) -> Subject:
-    """Where XᵀX/n is the identity, k steps are ridge regression at λ/n = (1 − η)ᵏ/(1 − (1 − η)ᵏ)."""
+    """Gradient descent; if XᵀX/n is the identity, k steps equal ridge regression at λ/n = (1 − η)ᵏ/(1 − (1 − η)ᵏ)."""
     steps = draw.steps()
     return gradient_descent(layers=steps, **numbers(member(draw, GradientDescent(), steps)))
 
 
-# Conjugate gradient is done after a step, or as good as done: what one layer does is no path, and none is right too.
+# Conjugate gradient is (almost) done after one step: a single layer is not a path, so "none" is also a right answer.
 CONJUGATE, PRECONDITIONED = ("conjugate-gradient", UNDESCRIBED), ("preconditioned-conjugate-gradient", UNDESCRIBED)
 CASES = (
     Case(name="conjugate gradient, κ = 1", truth=CONJUGATE, make=_conjugate, share=2, on=_isotropic),

@@ -1,4 +1,4 @@
-"""Gradient descent and its accelerated relatives, as networks with fixed weights and with each prompt's best coefficients."""
+"""Gradient descent and accelerated methods, as networks with fixed weights and with each prompt's best coefficients."""
 
 from mesascope.algorithms import Algorithm, ChebyshevIteration, GDPlusPlus, GradientDescent, HeavyBall, Nesterov
 from mesascope.calibration.coefficients import member, numbers
@@ -21,8 +21,7 @@ MOST_LAYERS = 16
 
 
 def varied(draw: Draw, construction: Construction) -> Construction:
-    """The construction; at times solving another regression on the same inputs meanwhile, or with idle layers before or between
-    its own."""
+    """The construction; sometimes with a second regression on the same inputs, or with idle layers before or between its own."""
     if draw.choice("outputs", (1, 1, 1, 2)) > 1:
         construction = several_outputs(construction, 2, draw.seed + draw.index)
     idle = draw.choice("idle layers", ("none", "none", "none", "before", "between"))
@@ -39,7 +38,7 @@ def _gradient_descent(draw: Draw) -> Subject:
 
 
 def _several_steps(draw: Draw) -> Subject:
-    """Two or three steps a layer."""
+    """Gradient descent with two or three steps per layer."""
     stride = draw.choice("steps per layer", (2, 3))
     layers = draw.steps(most=MOST_LAYERS // 2)
     algorithm = member(draw, GradientDescent(), stride * layers)
@@ -52,7 +51,7 @@ def _heavy_ball(draw: Draw) -> Subject:
 
 
 def _without_momentum(draw: Draw) -> Subject:
-    """A network for heavy ball whose momentum is 0 runs gradient descent."""
+    """A heavy-ball network with momentum 0, which runs gradient descent."""
     steps = draw.steps()
     return varied(draw, heavy_ball(layers=steps, momentum=0.0, **numbers(member(draw, GradientDescent(), steps))))
 
@@ -73,7 +72,7 @@ def _gd_plus_plus(draw: Draw) -> Subject:
 
 
 def _best(algorithm: Algorithm) -> Case:
-    """Coefficients from each prompt's spectrum, which no fixed weights can hold."""
+    """A kind with coefficients from each prompt's spectrum, which fixed weights cannot hold."""
     return Case(
         name=f"{algorithm.name}, best per prompt",
         truth=(algorithm.name,),

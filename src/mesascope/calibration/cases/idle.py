@@ -1,8 +1,8 @@
-"""Iterations that begin late or end early, or all of whose steps are in one layer: the others hold nothing, or repeat the answer.
+"""Iterations that begin late or end early, or that take all steps in one layer; the other layers are idle or repeat the answer.
 
-The candidates pass over layers that leave the answer as it is, so that an iteration between idle layers is what its moving
-layers run. A single layer is no path, whatever the answer: several steps of any method lead there, and nothing but none is right.
-What these layers say carries no noise, for then none of them would leave the answer as it is.
+The candidates skip layers that do not change the answer, so an iteration between idle layers is identified from its other
+layers. A single layer is not a path, whatever its answer: several steps of any method can lead there, so the only right answer
+is "none". These subjects' answers have no noise, because with noise no layer would leave the answer unchanged.
 """
 
 from collections.abc import Callable
@@ -22,28 +22,28 @@ from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject
 
 STEPS = (4, 12)
-"""Fewest and most in a single layer."""
+"""Fewest and most steps in a single layer."""
 
 
 def _any(draw: Draw, steps: int) -> Algorithm:
-    """One of three iterations, with coefficients that suit so many steps."""
+    """One of three algorithms, with coefficients suited to the number of steps."""
     algorithms: dict[str, Algorithm] = {a.name: a for a in (GradientDescent(), HeavyBall(), ConjugateGradient())}
     return _suited(draw, algorithms[draw.choice("algorithm", tuple(algorithms))], steps)
 
 
 def _suited(draw: Draw, algorithm: Algorithm, steps: int) -> Algorithm:
-    """With coefficients near the best ones, if it has any."""
+    """The algorithm with coefficients near the best ones, if it has coefficients."""
     return algorithm if isinstance(algorithm, ConjugateGradient) else member(draw, algorithm, steps, near=True)
 
 
 def _first_layer(draw: Draw) -> Subject:
-    """All steps in the first layer; the others repeat it."""
+    """A subject with all steps in the first layer; the other layers repeat its answer."""
     steps, layers = draw.whole("steps", *STEPS), draw.whole("layers", 3, 8)
     return followed("all at once", _any(draw, steps), [steps] * layers)
 
 
 def _last_layer(draw: Draw) -> Subject:
-    """All steps in the last layer; the others say nothing, or a function of the query alone."""
+    """A subject with all steps in the last layer; the layers before answer zero, or a function of the query alone."""
     steps, before = draw.whole("steps", *STEPS), draw.whole("layers before", 2, 6)
     algorithm = _any(draw, steps)
     size = draw.choice("size of what is before", (0.0, 0.1, 1.0)) * draw.task.weight_variance**0.5
@@ -58,7 +58,7 @@ def _last_layer(draw: Draw) -> Subject:
 
 
 def _network(draw: Draw, algorithm: Algorithm) -> Construction:
-    """Two to eight steps, by a network."""
+    """A network that takes two to eight steps of the algorithm."""
     steps = draw.whole("steps", 2, 8)
     if isinstance(algorithm, ConjugateGradient):
         return conjugate_gradient(iterations=steps)
@@ -67,7 +67,7 @@ def _network(draw: Draw, algorithm: Algorithm) -> Construction:
 
 
 def _afterwards(algorithm: Algorithm) -> Callable[[Draw], Subject]:
-    """An iteration that is over before the last layer, by at least as many layers as a step takes, and up to four."""
+    """An iteration that ends before the last layer: by at least the layers of one step, and at most four layers."""
 
     def make(draw: Draw) -> Subject:
         network = _network(draw, algorithm)
@@ -77,7 +77,7 @@ def _afterwards(algorithm: Algorithm) -> Callable[[Draw], Subject]:
 
 
 def _late(algorithm: Algorithm) -> Callable[[Draw], Subject]:
-    """An iteration that begins after three to five layers: later than the offsets that every path is tried with."""
+    """An iteration that begins after three to five layers: later than all offsets that identification tries."""
     return lambda draw: padded(_network(draw, algorithm), before=draw.whole("layers before", 3, 5))
 
 

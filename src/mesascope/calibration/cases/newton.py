@@ -1,4 +1,4 @@
-"""Newton–Schulz: the network that starts from a multiple of the identity, and the literature's start."""
+"""Newton–Schulz: the network that starts from a multiple of the identity, and the start from the literature."""
 
 from mesascope.algorithms import NewtonSchulz
 from mesascope.calibration.cases.first_order import varied
@@ -20,7 +20,7 @@ def _gram(draw: Draw) -> Subject:
 
 
 DOUBLINGS = 8
-"""Steps: as many as 256 of gradient descent."""
+"""Largest number of steps; 8 steps equal 256 steps of gradient descent."""
 TRUTH = ("newton-schulz",)
 CASES = (
     Case(name="Newton–Schulz from cI", truth=TRUTH, make=_identity, share=6),

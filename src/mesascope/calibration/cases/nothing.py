@@ -1,4 +1,4 @@
-"""Subjects that run no iteration at all, or none throughout."""
+"""Subjects that run no iteration, or not the same one in all layers or on all prompts."""
 
 import math
 from collections.abc import Callable
@@ -47,12 +47,12 @@ def _zeros(draw: Draw) -> Subject:
 
 
 def _constant(algorithm: Algorithm) -> Callable[[Draw], Subject]:
-    """The same closed form after every layer."""
+    """A subject with the same closed form after every layer."""
     return lambda draw: followed(algorithm.name, algorithm, [1] * draw.steps())
 
 
 def _ridge_path(draw: Draw) -> Subject:
-    """Ridge solutions with a λ that falls from layer to layer, which resembles an iteration that is stopped early."""
+    """Ridge solutions with a λ that decreases from layer to layer, which resemble the iterates of an algorithm."""
     layers = draw.steps() + 1
     first, last = draw.number("first λ/nc", 1.0, 30.0), draw.number("last λ/nc", 0.003, 0.1)
     ridges = draw.scale * torch.logspace(math.log10(first), math.log10(last), layers, dtype=torch.float64)
@@ -114,7 +114,7 @@ def _turning(draw: Draw) -> Subject:
 
 
 def _scaled(make: Callable[..., Construction], algorithm: Algorithm | None = None) -> Callable[[Draw], Subject]:
-    """All answers of a network times a number: 1.05 wₖ is no iterate of any candidate, and in the end it solves nothing."""
+    """A network with all answers times a factor: 1.05 wₖ is not an iterate of any candidate, and its limit is no solution."""
 
     def subject(draw: Draw) -> Subject:
         steps = draw.steps(least=3, most=8 if algorithm is None else 16)
@@ -142,7 +142,7 @@ CASES = (
     Case(name="random features", truth=(), make=_random_features, share=3),
     Case(name="mixture over prompts", truth=(), make=_mixture, share=5),
     Case(name="descent, then conjugate", truth=(), make=_turning, share=3),
-    # Without noise, which would hide a factor of 1.05.
+    # Without noise, because noise would hide a factor of 1.05.
     *(
         Case(name=f"{name}, scaled", truth=(), make=_scaled(make, algorithm), share=share, noisy=False)
         for name, make, algorithm, share in (

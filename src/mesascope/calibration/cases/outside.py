@@ -1,4 +1,4 @@
-"""Learners that are not among the candidates: whatever names one of those is wrong."""
+"""Learners that are not among the candidates: any answer that names a candidate is wrong."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def _kernel(draw: Draw) -> Subject:
 
 
 def _iteration(name: str, layers: int, step: Step) -> Scripted:
-    """The iterates of a rule for w, from zero."""
+    """A subject that follows an update rule for w, from zero."""
 
     def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
         problem = Problem.of(prompts)
@@ -41,7 +41,7 @@ def _iteration(name: str, layers: int, step: Step) -> Scripted:
 
 
 def _steepest(problem: Problem, weights: Tensor, layer: int) -> Tensor:
-    """Along the gradient to the minimum."""
+    """One step of steepest descent: along the gradient to the minimum."""
     residual = problem.moment - problem.apply(weights)
     curvature = (residual * problem.apply(residual)).sum(-1, keepdim=True)
     length = residual.square().sum(-1, keepdim=True) / curvature.clamp(min=1e-300)
@@ -58,7 +58,7 @@ def _coordinate(problem: Problem, weights: Tensor, layer: int) -> Tensor:
 
 
 def _soft_threshold(size: float, threshold: float) -> Step:
-    """Proximal gradient for the lasso."""
+    """A step of proximal gradient descent for the lasso."""
 
     def step(problem: Problem, weights: Tensor, layer: int) -> Tensor:
         moved = weights + size * (problem.moment - problem.apply(weights))
@@ -68,7 +68,7 @@ def _soft_threshold(size: float, threshold: float) -> Step:
 
 
 def _online(size: float) -> Step:
-    """Least mean squares: the examples one after the other, a few a layer (Widrow & Hoff 1960)."""
+    """Least mean squares: one example after the other, four per layer (Widrow & Hoff 1960)."""
 
     def step(problem: Problem, weights: Tensor, layer: int) -> Tensor:
         assert problem.xs is not None

@@ -1,4 +1,4 @@
-"""Gradient descent and conjugate gradient with a preconditioner: each prompt's Jacobi, or one fixed in the weights."""
+"""Gradient descent and conjugate gradient with each prompt's Jacobi preconditioner, or with one fixed in the weights."""
 
 from mesascope.algorithms import GradientDescent, PreconditionedGradientDescent
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
@@ -32,7 +32,7 @@ def _jacobi(draw: Draw) -> Subject:
 DESCENT, CONJUGATE = "preconditioned-gradient-descent", "preconditioned-conjugate-gradient"
 CASES = (
     Case(name="gradient descent, Jacobi", truth=(DESCENT,), make=_jacobi, share=6),
-    # The candidates have each prompt's Jacobi preconditioner, not a matrix of the network's own.
+    # The candidates have each prompt's Jacobi preconditioner, not a matrix in a network's weights.
     Case(name="gradient descent, P in the weights", truth=(DESCENT, UNDESCRIBED), make=_descent, share=4),
     Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE, UNDESCRIBED), make=_conjugate, share=4),
 )

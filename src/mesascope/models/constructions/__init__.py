@@ -1,4 +1,4 @@
-"""Networks whose algorithm is known because it was written into their weights: the positive controls."""
+"""Networks whose algorithm is known, because their weights were written by hand to run it: the positive controls."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ CONSTRUCTIONS: dict[str, Callable[..., Construction]] = {
     "gradient-descent-several-outputs": gradient_descent_several_outputs,
     "conjugate-gradient-several-outputs": conjugate_gradient_several_outputs,
 }
-"""By model reference: ``construction:NAME``, its keyword arguments after ``?``."""
+"""All constructions by name; the model reference is ``construction:NAME``, with keyword arguments after ``?``."""
 
 __all__ = (
     "CONSTRUCTIONS",

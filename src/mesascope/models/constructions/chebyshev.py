@@ -1,4 +1,4 @@
-"""Chebyshev iteration: one linear-attention layer a step, other coefficients in every layer."""
+"""Chebyshev iteration: one linear-attention layer per step, with different coefficients in every layer."""
 
 import functools
 import math
@@ -10,18 +10,18 @@ from mesascope.models.constructions.network import Construction, check_depth
 
 
 def chebyshev_iteration(*, layers: int = 8, smallest: float = 0.2, largest: float = 3.0) -> Construction:
-    """k layers of linear attention that take k steps of the polynomial method for one interval of eigenvalues.
+    """k layers of linear attention that take k steps of Chebyshev iteration for one interval of eigenvalues.
 
     Channels: ``x``; ``label``, which holds an example's residual y − wᵀx and, at a query, minus its answer;
-    ``velocity``, the number ⟨x, v⟩ by which the last step moved the answer; ``one``, a constant. Heavy ball's two heads
-    in every layer (see `momentum`), scaled by α_k and β_k, which depend on the layer and not on the prompt.
+    ``velocity``, the number ⟨x, v⟩ by which the last step moved the answer; ``one``, a constant. Every layer has
+    heavy ball's two heads (see `momentum`), scaled by α_k and β_k, which depend on the layer and not on the prompt.
 
     Args:
-        layers: steps, one a layer.
-        smallest, largest: the interval (μ, L) of eigenvalues of XᵀX/n that the coefficients are made for.
+        layers: number of layers, one per step.
+        smallest, largest: the interval (μ, L) of eigenvalues of XᵀX/n for which the coefficients are computed.
 
     Raises:
-        ValueError: layers outside 1 to 1000, or bounds that are no interval of eigenvalues.
+        ValueError: layers outside 1 to 1000, or bounds that are not an interval of eigenvalues.
 
     Source: own, after von Oswald et al. 2023, Proposition 1; the coefficients are Saad 2003, algorithm 12.1.
     """
@@ -52,7 +52,7 @@ def chebyshev_iteration(*, layers: int = 8, smallest: float = 0.2, largest: floa
 def _coefficients(layers: int, smallest: float, largest: float) -> tuple[tuple[float, float, float], ...]:
     """α_k = ω_k/θ and β_k = ω_k − 1 with ω_k = (1+ρ²)(1+ρ²ᵏ)/(1+ρ²ᵏ⁺²), which solves Saad's recurrence; ω_0 = 1.
 
-    The recurrence itself, ω_k = 1/(1 − σ²ω_{k−1}/4), loses digits where μ/L is small.
+    The recurrence itself, ω_k = 1/(1 − σ²ω_{k−1}/4), loses digits if μ/L is small.
     """
     centre = (largest + smallest) / 2
     rho = (math.sqrt(largest) - math.sqrt(smallest)) / (math.sqrt(largest) + math.sqrt(smallest))

@@ -1,11 +1,11 @@
-"""Conjugate gradient in the dual form: two linear-attention layers an iteration.
+"""Conjugate gradient in the dual form: two linear-attention layers per iteration.
 
-Nothing of the size of w is stored: every vector v of feature space is held as Xᵀ(one number a token). The first layer
+No vector of the size of w is stored: every vector v of feature space is held as Xᵀ(one number per token). The first layer
 of an iteration applies the kernel K = XXᵀ/n to a channel; the second broadcasts inner products of channels to all
-tokens (constant query, key one channel, value the other); the gates divide and update.
+tokens (constant query; key one channel, value the other); the gates divide and update.
 
-One layer an iteration cannot do: what linear attention adds to a token is a sum of separate functions of the tokens,
-and p·Kp is not.
+One layer per iteration is not enough: linear attention adds to a token a sum of separate functions of the tokens, and p·Kp is
+not such a sum.
 """
 
 import dataclasses
@@ -22,19 +22,19 @@ from mesascope.models.constructions.network import Channels, Construction, Head,
 
 GATES = "two divisions, and products of a broadcast scalar with a token's own channels"
 ROUNDING = 1e-13
-"""A residual this far below the first has nothing left but rounding: in data space no further step is taken along it."""
+"""A residual below this share of the first is only rounding error: in data space no further step is taken along it."""
 
 
 def conjugate_gradient(*, iterations: int = 6) -> Construction:
     """Conjugate gradient on the normal equations XᵀXw = Xᵀy (feature space), in its dual form.
 
     Channels: ``x``; ``example`` (flag); ``one``; ``residual`` s with r = Xᵀs/n; ``pushed`` u = Ks; ``direction`` v = Kπ
-    (so v_j = ⟨x_j, p⟩, at queries too); ``answer``; the broadcast scalars ``su`` = r·r, ``uu``, ``uv``, ``vv``; and
-    ``su_last``. Since v = u + βv, one kernel product an iteration is enough, and p·Ap = v·v follows from uu, uv, vv
+    (so v_j = ⟨x_j, p⟩, also at queries); ``answer``; the broadcast scalars ``su`` = r·r, ``uu``, ``uv``, ``vv``; and
+    ``su_last``. Since v = u + βv, one kernel product per iteration is enough, and p·Ap = v·v follows from uu, uv, vv
     without a third layer.
 
     Args:
-        iterations: two layers each.
+        iterations: number of iterations, two layers each.
 
     Raises:
         ValueError: iterations outside 1 to 1000.
@@ -52,21 +52,21 @@ def data_space_conjugate_gradient(*, iterations: int = 6, ridge: float = 0.0) ->
 
     Channels: ``x``; ``example`` (flag); ``one``; ``1/n``; ``residual`` r; ``pushed`` u = (K + λ/n)r; ``direction`` p;
     ``image`` q = (K + λ/n)p; ``answer``; the broadcast scalars ``rr``, ``ru``, ``rq``, ``pq``; ``rr_last``, and
-    ``first``, the first rr. Since q = u + βq, one kernel product an iteration is enough, and p·q follows from ru, rq, pq
+    ``first``, the first rr. Since q = u + βq, one kernel product per iteration is enough, and p·q follows from ru, rq, pq
     without a third layer. Query rows keep p = r = 0.
 
     Args:
-        iterations: two layers each.
+        iterations: number of iterations, two layers each.
         ridge: λ, in the sum convention XXᵀ + λI.
 
     Raises:
         ValueError: iterations outside 1 to 1000, or a ridge that is negative or not finite.
 
-    Source: the construction of source A's first post, with the layers an iteration made explicit.
-    Departs from source: β is the quotient of two residuals' squared lengths, each summed over the tokens. Taking the
-    new one from rr − 2a·rq + a²·qq cancels where the iteration has converged, and the errors grow from there. And it
-    ends where the residual is 1e-13 of the first: with more examples than dimensions and no ridge the kernel is
-    singular, and along what rounding leaves where it has no curvature a step has no bound.
+    Source: the construction of source A's first post, with the layers per iteration made explicit.
+    Departs from source: β is the quotient of two residuals' squared lengths, each summed over the tokens. Computing the
+    new one as rr − 2a·rq + a²·qq would suffer from cancellation once the iteration has converged, and the errors would grow.
+    Also, the iteration ends when the residual is 1e-13 of the first: with more examples than dimensions and no ridge, the
+    kernel is singular, and a step along rounding errors in directions without curvature has no bound.
     """
     check_depth("iterations", iterations)
     check_ridge(ridge)
@@ -100,7 +100,7 @@ def _construction(
 
 
 def _inner_product(channels: Channels, left: str, right: str, target: str) -> Head:
-    """Broadcast (1/n) Σᵢ leftᵢ·rightᵢ over the examples to every token's ``target``; the constant query is ``one``."""
+    """Broadcast (1/n) Σᵢ leftᵢ·rightᵢ over the examples to every token's ``target``; the query is the constant ``one``."""
     return Head(
         query=channels.read("one"), key=channels.read(left), value=channels.read(right), out=channels.read(target).T
     )
@@ -113,12 +113,12 @@ def _kernel_product(channels: Channels, source: str, target: str) -> Head:
 
 
 def _momentum(energy: Tensor, last: Tensor) -> Tensor:
-    """β = energy/last; 0 in the first iteration, and after the last."""
+    """β = energy/last; 0 in the first iteration, and after the iteration has ended."""
     return torch.where(last > 0, energy / last, torch.zeros_like(energy))
 
 
 def _length(energy: Tensor, curvature: Tensor) -> Tensor:
-    """The step a = energy/curvature; 0 along a direction without positive curvature, where there is none."""
+    """The step length a = energy/curvature; 0 (no step) along a direction without positive curvature."""
     return torch.where(curvature > 0, energy / curvature, torch.zeros_like(energy))
 
 
@@ -144,7 +144,8 @@ def _feature_step(c: Named) -> Named:
     return {
         "direction": direction,
         "answer": c["answer"] + step * direction,
-        "residual": (c["residual"] - step * direction * c["example"]) * (step > 0),  # no step: none from here on
+        "residual": (c["residual"] - step * direction * c["example"])
+        * (step > 0),  # without a step, the iteration ends
         "su_last": c["su"],
         **dict.fromkeys(("pushed", "su", "uu", "uv", "vv"), torch.zeros_like(step)),
     }
@@ -179,7 +180,7 @@ def _data_step(c: Named) -> Named:
         "direction": direction,
         "image": image,
         "answer": c["answer"] + step * image,
-        "residual": (c["residual"] - step * image * c["example"]) * (step > 0),  # no step: none from here on
+        "residual": (c["residual"] - step * image * c["example"]) * (step > 0),  # without a step, the iteration ends
         "rr_last": c["rr"],
         "first": first,
         **dict.fromkeys(("pushed", "rr", "ru", "rq", "pq"), torch.zeros_like(step)),

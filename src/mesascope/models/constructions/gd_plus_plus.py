@@ -1,4 +1,4 @@
-"""GD++: gradient descent on inputs that a second head improves, one linear-attention layer a step."""
+"""GD++: gradient descent on inputs that a second head transforms; one linear-attention layer per step."""
 
 import functools
 
@@ -12,17 +12,17 @@ from mesascope.models.constructions.options import check_positive, check_step_si
 def gd_plus_plus(*, layers: int = 8, step_size: float = 0.25, curvature: float = 0.1) -> Construction:
     """k layers of linear attention that take k steps of GD++ from w = 0.
 
-    Channels: ``x``, a token's input as the layers before have transformed it, T_k x; ``label``, which holds an
-    example's residual y − f and, at a query, minus its answer. The first head is gradient descent on the inputs as they
-    are; the second moves them, x_j ← x_j − γ(1/n) Σᵢ ⟨x_j, xᵢ⟩ xᵢ, which shrinks the large directions. In the inputs'
-    first coordinates this is gradient descent preconditioned anew in every layer::
+    Channels: ``x``, a token's input as transformed by the previous layers, T_k x; ``label``, which holds an
+    example's residual y − f and, at a query, minus its answer. The first head is gradient descent on the current inputs;
+    the second moves them, x_j ← x_j − γ(1/n) Σᵢ ⟨x_j, xᵢ⟩ xᵢ, which shrinks directions with large eigenvalues. In the
+    original coordinates, this is gradient descent with a new preconditioner in every layer::
 
         w ← w − η TᵀT (Sw − b)        T ← (I − γ T S Tᵀ) T        T₀ = I
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: η.
-        curvature: γ. Below 1 over the largest eigenvalue of XᵀX/n no direction is turned round.
+        curvature: γ. Below 1 over the largest eigenvalue of XᵀX/n, no direction changes its sign.
 
     Raises:
         ValueError: layers outside 1 to 1000, or a step size or curvature that is not a finite number above 0.

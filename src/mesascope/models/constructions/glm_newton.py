@@ -19,25 +19,26 @@ SCALARS = ("ru", "udu", "udv", "vdv", "mv", "ru_last")
 def glm_newton(*, steps: int = 3, inner: int = 5, ridge: float = 1.0, family: Family = "logistic") -> Construction:
     """Newton steps for a generalised linear model, each with ``inner`` iterations of conjugate gradient.
 
-    Nothing of the size of w is stored. A vector of feature space is held by its inner products with the tokens' inputs,
-    and, where it is summed, as Xᵀ(one number an example)/n. Channels: ``x``; ``label`` y (0 at a query); ``example`` (flag);
-    ``one``; ``1/n``; ``answer`` η_j = ⟨x_j, w⟩; ``coefficient`` α with w = Xᵀα/n; ``curvature`` D = μ′(η) as the step
-    begins; ``residual`` ρ with r = Xᵀρ/n; ``pushed`` u_j = ⟨x_j, r⟩; ``weighted_pushed`` Du; ``direction`` v_j = ⟨x_j, p⟩;
+    No vector of the size of w is stored. A vector of feature space is held by its inner products with the tokens' inputs,
+    and, if it is summed, as Xᵀ(one number per example)/n. Channels: ``x``; ``label`` y (0 at a query); ``example`` (flag);
+    ``one``; ``1/n``; ``answer`` η_j = ⟨x_j, w⟩; ``coefficient`` α with w = Xᵀα/n; ``curvature`` D = μ′(η) at the start
+    of the step; ``residual`` ρ with r = Xᵀρ/n; ``pushed`` u_j = ⟨x_j, r⟩; ``weighted_pushed`` Du; ``direction`` v_j = ⟨x_j, p⟩;
     ``weighted_direction`` Dv; ``mixture`` π with p = Xᵀπ/n; the broadcast scalars ``ru`` = r·r, ``udu``, ``udv``,
     ``vdv`` (means of uDu, uDv, vDv) and ``mv`` = p·p of the last direction; and ``ru_last``.
 
-    A step begins in a layer without heads, whose gate sets ρ = y − μ(η) − (λ/n)α and D. Two layers an iteration follow:
-    the kernel pushes ρ, and five heads broadcast the means, from which r·r, the momentum β and p·Ap of the new direction
-    u + βv follow. So a step takes 1 + 2·inner layers. The answer moves within a step as conjugate gradient does.
+    A step begins with a layer without heads, whose gate sets ρ = y − μ(η) − (λ/n)α and D. Two layers per iteration follow:
+    the first applies the kernel to ρ, and in the second five heads broadcast the means that determine r·r, the momentum β and
+    p·Ap of the new direction u + βv. So a step takes 1 + 2·inner layers. Within a step, the answer follows the iterates of
+    conjugate gradient.
 
     Args:
-        steps: of Newton's method.
-        inner: iterations of conjugate gradient, each step.
+        steps: number of steps of Newton's method.
+        inner: number of iterations of conjugate gradient per step.
         ridge: λ, in the sum convention XᵀDX + λI.
         family: ``logistic`` or ``poisson``.
 
     Raises:
-        ValueError: more than 1000 layers or less than one step or iteration, an unknown family, or a ridge that is negative
+        ValueError: more than 1000 layers, fewer than one step or iteration, an unknown family, or a ridge that is negative
             or not finite.
 
     Source: own; `conjugate_gradient` with examples weighted by μ′, inside Newton's method (`GLMNewton`).
@@ -65,7 +66,7 @@ def _build(dim: int, *, steps: int, inner: int, ridge: float, family: Family) ->
     channels = Channels(sizes={"x": dim, **dict.fromkeys((*features, *TOKENS, *SCALARS), 1)})
 
     def begin(c: Named) -> Named:
-        """Linearise at the answers; conjugate gradient starts anew."""
+        """Linearise at the current answers, and restart conjugate gradient."""
         nothing = torch.zeros_like(c["answer"])
         surprise = (c["label"] - mean(family, c["answer"])) * c["example"]
         return {
@@ -94,7 +95,7 @@ def _weigh(c: Named) -> Named:
 
 
 def _advance(c: Named, *, ridge: float) -> Named:
-    """One iteration on (XᵀDX + λI)/n, with p·p and p·XᵀDXp of p = r + β(the last p) from products of the two."""
+    """One iteration on (XᵀDX + λI)/n; p·p and p·XᵀDXp of p = r + β·(last p) follow from products of r and the last p."""
     nothing, damping = torch.zeros_like(c["ru"]), ridge * c["1/n"]
     beta = torch.where(c["ru_last"] > 0, c["ru"] / c["ru_last"], nothing)
     curved = c["udu"] + 2 * beta * c["udv"] + beta.square() * c["vdv"]
@@ -108,7 +109,7 @@ def _advance(c: Named, *, ridge: float) -> Named:
         "mixture": mixture,
         "answer": c["answer"] + length * direction,
         "coefficient": c["coefficient"] + length * mixture,
-        "residual": (c["residual"] - length * image) * (length > 0),  # no step: none from here on
+        "residual": (c["residual"] - length * image) * (length > 0),  # without a step, the iteration ends
         "ru_last": c["ru"],
         **dict.fromkeys(("pushed", "weighted_pushed", "weighted_direction", "ru", "udu", "udv", "vdv", "mv"), nothing),
     }

@@ -1,4 +1,4 @@
-"""Gradient descent: one linear-attention layer a step."""
+"""Gradient descent: one linear-attention layer per step."""
 
 import functools
 import math
@@ -12,11 +12,11 @@ def gradient_descent(*, layers: int = 8, step_size: float = 0.25) -> Constructio
     """k layers of linear attention that take k steps of gradient descent on ½‖y − Xw‖²/n from w = 0.
 
     Channels: ``x``; ``label``, which holds an example's residual y − wᵀx and, at a query, minus its answer. Query and
-    key are x, the value is the residual, and the output, scaled by −η, goes back to the label: after a layer every
-    token holds what it would after one step, without w ever being written down.
+    key are x, the value is the residual, and the output, scaled by −η, is added to the label: after each layer, every
+    token holds its value after one more step, although w is never stored.
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: η, for the mean gradient Xᵀ(Xw − y)/n.
 
     Raises:
@@ -27,8 +27,8 @@ def gradient_descent(*, layers: int = 8, step_size: float = 0.25) -> Constructio
     check_depth("layers", layers)
     if not 0 < step_size < math.inf:
         raise ValueError(
-            f"step_size must be a finite number above 0; got {step_size}. Below 2 over the largest eigenvalue of XᵀX/n "
-            "gradient descent converges."
+            f"step_size must be a finite number above 0; got {step_size}. Gradient descent converges with a step size "
+            "below 2 over the largest eigenvalue of XᵀX/n."
         )
     return Construction(
         name="gradient-descent",

@@ -1,4 +1,4 @@
-"""The attention heads that constructions are put together from."""
+"""The attention heads of which constructions consist."""
 
 from collections.abc import Mapping
 
@@ -15,12 +15,12 @@ def product(
     targets: Mapping[str, float],
     metric: Float[Tensor, "dim dim"] | None = None,
 ) -> Head:
-    """Add scale · (1/n) Σᵢ ⟨x_j, P xᵢ⟩ · valueᵢ to each target of a token: the kernel, applied to a channel.
+    """Add scale · (1/n) Σᵢ ⟨x_j, P xᵢ⟩ · valueᵢ to each target of token j: the kernel, applied to a channel.
 
     Args:
-        channels: the residual stream; it has ``x``.
-        value: what is summed: rows that read the stream.
-        targets: which channels receive it, and the scale of each.
+        channels: the residual stream, with a channel ``x``.
+        value: rows that read the summed value from the stream.
+        targets: the channels that receive the sum, each with its scale.
         metric: P = W_QᵀW_K, symmetric; the identity by default.
     """
     x = channels.read("x")
@@ -28,23 +28,23 @@ def product(
 
 
 def broadcast(channels: Channels, left: str, right: str, target: str) -> Head:
-    """Add (1/n) Σᵢ leftᵢ · rightᵢ over the examples to every token's target; the constant query is ``one``."""
+    """Add (1/n) Σᵢ leftᵢ · rightᵢ over the examples to every token's target; the query is the constant ``one``."""
     return Head(
         query=channels.read("one"), key=channels.read(left), value=channels.read(right), out=channels.read(target).T
     )
 
 
 def own(channels: Channels, source: str, targets: Mapping[str, float], factor: str = "one") -> tuple[Head, ...]:
-    """Add scale · source_j to targets of token j itself: a token-wise linear map, by attention.
+    """Add scale · source_j to the targets of the same token j: a token-wise linear map by attention.
 
-    The query is the token's own number and all examples answer with the same constant, so their mean is that number.
-    One head a number of the source.
+    The query is the token's own number, and all examples have the same constant key and value, so the mean over the examples
+    is that number. There is one head per number of the source.
 
     Args:
-        channels: the residual stream; it has ``one``.
-        source: what is read; a channel of as many numbers as each target.
-        targets: which channels receive it, and the scale of each.
-        factor: a channel that is the same at all examples and multiplies the rest.
+        channels: the residual stream, with a channel ``one``.
+        source: the channel to read, of the same size as each target.
+        targets: the channels that receive it, each with its scale.
+        factor: a channel with the same value at all examples, which multiplies the result.
     """
     one, value, out = channels.read("one"), channels.read(factor), _write(channels, targets)
     rows = channels.read(source)

@@ -1,4 +1,4 @@
-"""Polyak's heavy ball: one linear-attention layer a step."""
+"""Polyak's heavy ball: one linear-attention layer per step."""
 
 import functools
 
@@ -14,10 +14,10 @@ def heavy_ball(*, layers: int = 8, step_size: float = 0.25, momentum: float = 0.
 
     Channels: ``x``; ``label``, which holds an example's residual y − wᵀx and, at a query, minus its answer;
     ``velocity``, the number ⟨x, v⟩ by which the last step moved the answer; ``one``, the constant that a head needs
-    to multiply a token's own velocity by β. The same two heads in every layer (see `momentum`).
+    to multiply a token's own velocity by β. Every layer has the same two heads (see `momentum`).
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: α, for the mean gradient Xᵀ(Xw − y)/n.
         momentum: β.
 

@@ -1,9 +1,9 @@
-"""Where a network keeps its algorithm's state: what stands in which channel.
+"""The declaration of an algorithm's state in a network: which channel holds which variable.
 
-An algorithm claims a state: weights, a velocity, a residual, a direction. A construction declares how its residual stream
-holds them after each step, so that the state can be overwritten in the network as it can in the algorithm.
+An algorithm has a state: weights, a velocity, a residual, a direction. A construction declares how its residual stream
+holds these after each step, so that the state can be overwritten in the network as in the algorithm.
 
-In the dual form a vector v of feature space is the number ⟨x_j, v⟩ at every token j, queries too.
+In the dual form, a vector v of feature space is held as the number ⟨x_j, v⟩ at every token j, including queries.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,19 +23,19 @@ from mesascope.algorithms.problem import Problem
 Stream = Mapping[str, Float[Tensor, "batch position _"]]
 Values = Callable[[Problem, State, Stream], Stream]
 VECTORS = ("solution", "residual", "direction")
-"""What a method of conjugate gradients remembers."""
+"""The state variables of a conjugate gradient method."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Holding:
-    """Which state the residual stream holds after each step of the algorithm, and how.
+    """The state that the residual stream holds after each step of the algorithm, and how.
 
     Attributes:
         algorithm: the algorithm with the network's coefficients, for an input dimension.
-        variables: the fields of its state that are held as such, each of which can be overwritten alone.
-        values: what the channels hold of a state, given the stream's channels as they are (some hold a vector up to
-            a factor that stands in another one). Only the difference between the values of two states has a meaning:
-            what both share, such as the label in y − wᵀx, may be left out.
+        variables: the fields of the algorithm's state that are held; each of them can be overwritten alone.
+        values: the channels' values for a state, given the stream's current channels (some channels hold a vector up to a
+            factor that is in another channel). Only the difference between the values of two states has a meaning:
+            terms that both share, such as the label in y − wᵀx, may be left out.
         ridge: λ of the problem that the algorithm is run on.
     """
 
@@ -52,28 +52,29 @@ def label(problem: Problem, state: State, stream: Stream) -> Stream:
 
 
 def label_and_velocity(problem: Problem, state: State, stream: Stream) -> Stream:
-    """Methods with momentum: besides, ⟨x, v⟩ in ``velocity``."""
+    """Methods with momentum: as in `label`, and ⟨x, v⟩ in ``velocity``."""
     assert isinstance(state, FirstOrderState)
     return {**label(problem, state, stream), "velocity": at_tokens(problem, state.velocity)}
 
 
 def transformed(problem: Problem, state: State, stream: Stream) -> Stream:
-    """GD++: y − wᵀx in ``label``, and the inputs as they have been transformed, Tx, in ``x``."""
+    """GD++: y − wᵀx in ``label``, and the transformed inputs Tx in ``x``."""
     assert isinstance(state, TransformedState) and state.weights is not None
     return {"label": -at_tokens(problem, state.weights), "x": tokens(problem) @ state.transform.mT}
 
 
 def answer(problem: Problem, state: State, stream: Stream) -> Stream:
-    """wᵀx in ``answer``, where the rest of the stream does not depend on it, or follows from it."""
+    """wᵀx in ``answer``, if the rest of the stream does not depend on it or is computed from it."""
     assert state.weights is not None
     return {"answer": at_tokens(problem, state.weights)}
 
 
 def dual(precondition: Callable[[Problem, Tensor], Tensor]) -> Values:
     """Conjugate gradient in the dual form: wᵀx in ``answer``, s with Xᵀs/n = r in ``residual``, and in ``direction`` the last
-    direction p₋: the next is Mr + (rᵀMr/su_last) p₋, which is what the state calls its direction.
+    direction p₋. The field ``direction`` of the algorithm's state is the next direction, Mr + (rᵀMr/su_last) p₋.
 
-    Of the many s the difference takes the shortest: what it adds to s in XᵀX's image is unique, and the rest has no effect.
+    Several s give the same r; the shortest is used. The change of s in the image of X is unique, and any other part of s has
+    no effect.
     """
 
     def values(problem: Problem, state: State, stream: Stream) -> Stream:
@@ -100,7 +101,7 @@ def data_space(ridge: float) -> Values:
         xs, _ = problem.data
         last = (state.direction - state.residual)[..., None]
         direction = at_examples(problem, last) * _quotient(stream["rr_last"], state.energy / problem.examples)
-        # From the direction at the examples to its image at all tokens.
+        # The image at all tokens of the direction at the examples.
         image = at_tokens(problem, (xs.mT @ direction[:, : problem.examples])[..., 0]) / problem.examples
         return {
             "answer": at_tokens(problem, (state.solution[:, None] @ xs)[:, 0]),
@@ -119,14 +120,14 @@ def position(problem: Problem, state: State, stream: Stream) -> Stream:
 
 
 def primal(problem: Problem, state: State, stream: Stream) -> Stream:
-    """Conjugate gradient in the primal form: a query holds the vectors themselves. An example solves a problem of its own."""
+    """Conjugate gradient in the primal form: a query holds the vectors themselves. Each example solves its own problem."""
     assert isinstance(state, KrylovState)
     vectors = {"weights": state.solution, "residual": state.residual, "direction": state.direction}
     return at_queries(problem, {**vectors, "energy": state.energy[:, None]})
 
 
 def inverse(scale: float) -> Values:
-    """Newton–Schulz: z with cz = Mx, which is a step ahead of the answer bᵀMx."""
+    """Newton–Schulz: z with cz = Mx in ``z``, one step ahead of the answer bᵀMx in ``answer``."""
 
     def values(problem: Problem, state: State, stream: Stream) -> Stream:
         assert isinstance(state, NewtonState)
@@ -152,7 +153,7 @@ def at_examples(problem: Problem, values: Float[Tensor, "batch example 1"]) -> F
 
 
 def at_queries(problem: Problem, held: Mapping[str, Float[Tensor, "batch _"]]) -> Stream:
-    """The same vectors at every query, its answer by ``weights`` beside them; 0 at the examples."""
+    """The same vectors at every query, and the query's answer from ``weights``; 0 at the examples."""
     shown, asked = problem.examples, problem.queries.shape[1]
     values = {name: vector[:, None].expand(-1, asked, -1) for name, vector in held.items()}
     values["answer"] = problem.queries @ held["weights"][..., None]
@@ -162,6 +163,6 @@ def at_queries(problem: Problem, held: Mapping[str, Float[Tensor, "batch _"]]) -
 def _quotient(
     over: Float[Tensor, "batch position 1"], under: Float[Tensor, " batch"]
 ) -> Float[Tensor, "batch position 1"]:
-    """Their quotient; 0 where the iteration has ended and no direction is next."""
+    """The quotient over/under; 0 if the iteration has ended, so that there is no next direction."""
     under = under[:, None, None].expand_as(over)
     return torch.where(under > 0, over / under, torch.zeros_like(over))

@@ -1,4 +1,4 @@
-"""Gradient descent in a kernel's function space: softmax attention, one layer a step."""
+"""Gradient descent in a kernel's function space: softmax attention, one layer per step."""
 
 import functools
 
@@ -11,16 +11,16 @@ def kernel_gradient_descent(
 ) -> Construction:
     """k layers of softmax attention that take k steps f ← f + η Σᵢ a(x, xᵢ) (yᵢ − f(xᵢ)) from f = 0.
 
-    Channels: ``x``; ``label``, which holds an example's residual y − f(x) and, at a query, minus its answer. As gradient
-    descent's network, but for the scores.
+    Channels: ``x``; ``label``, which holds an example's residual y − f(x) and, at a query, minus its answer. Only the scores
+    differ from gradient descent's network.
 
-    Row-normalised, a is the softmax of ⟨x, xᵢ⟩/τ over the examples: one step with η = 1 is the Nadaraya–Watson
-    smoother, and the steps after it smooth what is left (L₂ boosting). Otherwise a = exp(⟨x, xᵢ⟩/τ)/n, and the steps are
-    gradient descent on the mean squared error in the space of that kernel, whose limit is kernel ridge at λ = 0.
+    If ``normalised`` is 1, a is the softmax of ⟨x, xᵢ⟩/τ over the examples: one step with η = 1 is the Nadaraya–Watson
+    smoother, and later steps smooth the residuals (L₂ boosting). Otherwise a = exp(⟨x, xᵢ⟩/τ)/n, and the steps are
+    gradient descent on the mean squared error in the function space of that kernel; the limit is kernel ridge at λ = 0.
 
     Args:
-        layers: steps, one a layer.
-        step_size: η. Row-normalised, 1 is safe; otherwise below 2 over the largest eigenvalue of exp(XXᵀ/τ)/n.
+        layers: number of layers, one per step.
+        step_size: η. With ``normalised=1``, 1 is safe; otherwise it must be below 2 over the largest eigenvalue of exp(XXᵀ/τ)/n.
         temperature: τ.
         normalised: 1 for softmax rows, 0 for plain exponentials.
 
@@ -45,7 +45,7 @@ def kernel_gradient_descent(
         source="Cheng, Chen & Sra 2024, section 3",
         build=functools.partial(_build, **options),
         options=options,
-        holds=None,  # values of a function, which is no reference algorithm's state
+        holds=None,  # its state is the values of a function, which no reference algorithm has as its state
     )
 
 

@@ -1,13 +1,13 @@
-"""Gradient descent with momentum, one layer a step: what heavy ball, Nesterov and Chebyshev share.
+"""Gradient descent with momentum, one layer per step: the common network of heavy ball, Nesterov and Chebyshev.
 
-In the inputs' place w is never written down: a token holds y − wᵀx (its ``label``) and, of the velocity v, the number
+The weights w are never stored: a token holds y − wᵀx (its ``label``) and, instead of the velocity v, the number
 ⟨x, v⟩ (its ``velocity``). One step, v' = βv − α∇(w + γv), w' = w + v', is then::
 
     velocity_j' = β velocity_j + α (1/n) Σᵢ ⟨x_j, xᵢ⟩ (label_i − γ velocity_i)
     label_j'    = label_j − velocity_j'
 
-The sum is one head; the multiples of the token's own velocity are a second, whose query is that velocity and whose
-keys and values are constant. Nothing is left for a gate.
+One head computes the sum. A second head computes the multiples of the token's own velocity: its query is that velocity, and
+its keys and values are constant. No gate is needed.
 """
 
 from mesascope.models.constructions.heads import own, product
@@ -15,7 +15,7 @@ from mesascope.models.constructions.network import Channels, Layer, Network
 
 
 def momentum_network(dim: int, *, coefficients: tuple[tuple[float, float, float], ...]) -> Network:
-    """One layer for each (α, β, γ): step size, momentum, extrapolation."""
+    """A network with one layer for each (α, β, γ): step size, momentum, extrapolation."""
     channels = Channels(sizes={"x": dim, "label": 1, "velocity": 1, "one": 1})
     label, velocity = channels.read("label"), channels.read("velocity")
     built = {

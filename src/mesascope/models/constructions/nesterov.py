@@ -1,4 +1,4 @@
-"""Nesterov's accelerated gradient: one linear-attention layer a step."""
+"""Nesterov's accelerated gradient: one linear-attention layer per step."""
 
 import functools
 
@@ -14,13 +14,13 @@ def nesterov(*, layers: int = 8, step_size: float = 0.25, momentum: float = 0.4)
 
     Channels: ``x``; ``label``, which holds an example's residual y − wᵀx and, at a query, minus its answer;
     ``velocity``, the number ⟨x, v⟩ by which the last step moved the answer; ``one``, a constant. The value that is
-    summed is label − β·velocity, the residual where the gradient is taken: that alone tells this network from heavy
+    summed is label − β·velocity, the residual at the point where the gradient is taken: this is the only difference from heavy
     ball (see `momentum`).
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: α, for the mean gradient Xᵀ(Xw − y)/n.
-        momentum: β, the extrapolation too.
+        momentum: β, which is also the extrapolation γ.
 
     Raises:
         ValueError: layers outside 1 to 1000, a step size that is not a finite number above 0, or a momentum outside

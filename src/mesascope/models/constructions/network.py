@@ -1,8 +1,8 @@
-"""Networks written by hand: linear attention over a residual stream whose every channel has a name.
+"""Networks written by hand: linear attention over a residual stream in which every channel has a name.
 
 One layer is ``h_j ← h_j + Σ_heads W_O · (1/n) Σᵢ ⟨W_Q h_j, W_K h_i⟩ W_V h_i`` with i over the n examples (queries are
-never keys or values), then, where an algorithm needs what attention cannot compute, a token-wise *gate*: a function of
-the token's own channels. What a gate does is said in words by each construction.
+never keys or values). If an algorithm needs an operation that attention cannot compute, a token-wise *gate* follows: a
+function of the token's own channels. Each construction describes its gates in words.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Task, T
 
 Named = dict[str, Float[Tensor, "batch position _"]]
 FEATURES = ("x", "label", "example", "one", "1/n")
-"""What a token brings: its input; its label (0 at a query); 1 at an example, 0 at a query; 1; one over their number."""
+"""A token's features: its input; its label (0 at a query); 1 at an example, 0 at a query; 1; 1/n for n examples."""
 MOST = 1000
-"""Layers or iterations that a construction can be built with."""
+"""The largest number of layers or iterations of a construction."""
 
 Gate = Callable[[Named], Mapping[str, Tensor]]
 
@@ -42,12 +42,12 @@ class Channels:
 
     @property
     def slices(self) -> dict[str, slice]:
-        """Where each channel lies."""
+        """The slice of the stream that each channel occupies."""
         ends = torch.tensor([0, *self.sizes.values()]).cumsum(0).tolist()
         return {name: slice(a, b) for name, a, b in zip(self.sizes, ends, ends[1:], strict=False)}
 
     def read(self, name: str, scale: float = 1.0) -> Float[Tensor, "channel width"]:
-        """The matrix that takes a channel out of the stream. Its transpose writes it back."""
+        """The matrix that extracts a channel from the stream. Its transpose writes the channel back."""
         return scale * torch.eye(self.width, dtype=torch.float64)[self.slices[name]]
 
     def split(self, stream: Float[Tensor, "batch position width"]) -> Named:
@@ -67,7 +67,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layer:
-    """Heads that act together, then an optional gate that returns new values for some channels."""
+    """Heads that act in parallel, then an optional gate that returns new values for some channels."""
 
     heads: tuple[Head, ...]
     gate: Gate | None = None
@@ -75,18 +75,18 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Network:
-    """All weights, for one input dimension.
+    """All weights of a construction for one input dimension.
 
     Attributes:
         channels: the residual stream.
-        embed: which feature of a token each channel starts with (`FEATURES`, and `copy_name` of further outputs); the
-            others start at zero.
-        layers: in order.
+        embed: the feature of a token with which each channel starts (`FEATURES`, and `copy_name` for further outputs);
+            all other channels start at zero.
+        layers: the layers, in order.
         readout: the vector whose inner product with a query's stream is its answer.
-        causal: an example sees itself and the examples before it, and means are over those; a query sees all examples.
-        scores: ``linear``: ⟨W_Q h_j, W_K h_i⟩/n; ``exponential``: its exponential, over n; ``softmax``: the exponentials
-            over their sum.
-        others: the weights behind the further outputs' labels (`several_outputs`), which the prompt does not hold.
+        causal: whether an example sees only itself and the examples before it, with means over these; a query sees all.
+        scores: ``linear``: ⟨W_Q h_j, W_K h_i⟩/n; ``exponential``: exp⟨W_Q h_j, W_K h_i⟩/n; ``softmax``: the exponentials
+            divided by their sum.
+        others: the weights that generate the further outputs' labels (`several_outputs`), which the prompt does not hold.
     """
 
     channels: Channels
@@ -98,9 +98,9 @@ class Network:
     others: Float[Tensor, "output dim"] | None = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """``embed`` (width × features), every head's four matrices, ``readout``.
+        """The weights: ``embed`` (width × features), every head's four matrices, ``readout``.
 
-        The columns of ``embed`` are `FEATURES`, ``x`` spread out, and the labels of further outputs.
+        The columns of ``embed`` are `FEATURES`, with one column per dimension of ``x``, and the labels of further outputs.
         """
         dim = self.channels.sizes["x"]
         features = dict.fromkeys((*FEATURES, *self.embed.values()))
@@ -117,7 +117,7 @@ class Network:
         return {"embed": embed, **heads, "readout": self.readout.clone()}
 
     def with_weights(self, state: Mapping[str, Tensor]) -> "Network":
-        """The same channels, embedding and gates with the heads and the readout of a state dict."""
+        """This network with the heads and the readout from a state dict; channels, embedding and gates stay the same."""
         layers = tuple(
             dataclasses.replace(
                 layer,
@@ -138,16 +138,16 @@ class Construction:
     Attributes:
         name: its model reference, without ``construction:``.
         algorithm: the algorithm it runs.
-        layers: attention layers.
-        layers_per_step: attention layers that one step of the algorithm takes.
-        layers_to_start: attention layers before the first step; the answer stays zero through them.
-        not_attention: what its gates compute, in words; empty if it is attention alone.
-        source: where the construction comes from.
+        layers: number of attention layers.
+        layers_per_step: number of attention layers per step of the algorithm.
+        layers_to_start: number of attention layers before the first step, during which the answer stays zero.
+        not_attention: what its gates compute, in words; empty if it has only attention.
+        source: the publication that the construction is from.
         build: the network for an input dimension.
-        options: what it was built with.
-        dtype: the precision it runs in, whatever that of the prompts.
-        task: the task it is made for, where that is not linear regression.
-        holds: the algorithm's state that its channels hold, and how; ``None`` where no reference algorithm has that state.
+        options: the options that it was built with.
+        dtype: the precision that it runs in, whatever the precision of the prompts.
+        task: the task that it is made for, if this is not linear regression.
+        holds: the algorithm's state that its channels hold, and how; ``None`` if no reference algorithm has such a state.
     """
 
     name: str
@@ -204,7 +204,7 @@ class Construction:
         return Trace(predictions=stream[:, p.examples :] @ network.readout.to(stream), activations=taps.activations)
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
-        """The answer channel, which is meaningful at every residual site."""
+        """The answers in the answer channel, which is meaningful at every residual-stream site."""
         if site.kind == "attn_out":
             raise ValueError(f"site must be in the residual stream to be read out; got {site}.")
         width = activation.shape[-1]
@@ -212,12 +212,12 @@ class Construction:
         if dim is None:
             raise ValueError(
                 f"activation must be as wide as the residual stream is for some input dimension; got {width} channels. "
-                "Pass what trace captured at one of the subject's sites."
+                "Pass an activation that trace captured at one of the subject's sites."
             )
         return activation @ _built(self.build, dim).readout.to(activation)
 
     def layout(self, examples: int, queries: int) -> Layout:
-        """One token an example, which holds its input and its label; one context for all queries."""
+        """One token per example, which holds its input and its label; one context for all queries."""
         return interleaved(examples, queries, label_tokens=0)
 
     def channels(self, dim: int) -> Channels:
@@ -225,15 +225,15 @@ class Construction:
         return _built(self.build, dim).channels
 
     def state_dict(self, dim: int) -> dict[str, Tensor]:
-        """All weights for an input dimension, by names like ``layers.0.heads.1.query``; gates have none."""
+        """All weights for an input dimension, by names like ``layers.0.heads.1.query``; gates have no weights."""
         return _built(self.build, dim).state_dict()
 
     def reinitialised(self, seed: int) -> "Construction":
-        """The same heads with Gaussian weights of the same norm, embedding and readout as they are, and no gates.
+        """The same heads with Gaussian weights of the same norm; embedding and readout are unchanged, and there are no gates.
 
-        Linear attention is cubic in the stream, so layers of random heads would grow without bound. In place of the
-        gates, which belong to the algorithm, each layer scales every token to length 1, as an untrained transformer's
-        norms do: whatever the depth, the control is finite.
+        Linear attention is cubic in the stream, so activations would grow without bound through layers of random heads.
+        Instead of applying the gates, which belong to the algorithm, each layer scales every token to length 1, as an
+        untrained transformer's norms do: the control stays finite at any depth.
         """
 
         def build(dim: int) -> Network:
@@ -265,7 +265,7 @@ def _width(build: Callable[[int], Network], dim: int) -> int:
 
 
 def copy_name(name: str, output: int) -> str:
-    """The name of an output's own copy of a channel or feature; the first output's is the plain name."""
+    """The name of an output's own copy of a channel or feature; for the first output, the name itself."""
     return name if output == 1 else f"{name} {output}"
 
 
@@ -275,7 +275,7 @@ def embedded(
     ys: Float[Tensor, "batch example output"],
     queries: Float[Tensor, "batch query dim"],
 ) -> Float[Tensor, "batch position width"]:
-    """The stream before the first layer."""
+    """The residual stream before the first layer."""
     examples, asked, outputs = xs.shape[1], queries.shape[1], ys.shape[2]
     stream = xs.new_zeros(len(xs), examples + asked, network.channels.width)
     is_example = (torch.arange(examples + asked, device=stream.device) < examples).to(stream)[:, None]
@@ -299,7 +299,7 @@ def forward(
     examples: int,
     taps: Callable[[Site, Tensor], Tensor] = lambda _, value: value,
 ) -> Float[Tensor, "batch position width"]:
-    """The stream after the last layer; ``taps`` sees, and may change, what each site holds."""
+    """The residual stream after the last layer; ``taps`` gets the activation at each site, and may change it."""
     for index, layer in enumerate(network.layers):
         stream = taps(Site(layer=index, kind="resid_pre"), stream)
         attended = taps(Site(layer=index, kind="attn_out"), _attend(network, layer.heads, stream, examples))
@@ -314,9 +314,9 @@ def forward(
 def _attend(
     network: Network, heads: tuple[Head, ...], stream: Float[Tensor, "batch position width"], examples: int
 ) -> Float[Tensor, "batch position width"]:
-    """Σ_heads W_O (1/n) (Σᵢ V hᵢ ⊗ K hᵢ) Q h_j: the sum over examples first, so the cost is linear in positions.
+    """Σ_heads W_O (1/n) (Σᵢ V hᵢ ⊗ K hᵢ) Q h_j: it sums over examples first, so the cost is linear in positions.
 
-    Under a causal mask, or with other scores than linear ones, there is a score for every pair of tokens instead.
+    Under a causal mask, or with scores that are not linear, a score is computed for every pair of tokens instead.
     """
     shown = stream[:, :examples]
     total = torch.zeros_like(stream)
@@ -337,7 +337,7 @@ def _attend(
 def _pattern(
     network: Network, scores: Float[Tensor, "batch position example"]
 ) -> Float[Tensor, "batch position example"]:
-    """How much of each example's value a token takes."""
+    """The attention pattern: the weight of each example's value at each token."""
     positions, examples = scores.shape[1:]
     index = torch.arange(positions, device=scores.device)[:, None]
     visible = (index >= index[:examples].T) | (not network.causal)
@@ -356,7 +356,7 @@ def _random_like(head: Head, rng: torch.Generator) -> Head:
 
 
 def _unit_length(channels: Named) -> Named:
-    """Each token's stream, all channels together, scaled to length 1. A token of length 0 stays as it is."""
+    """Each token's stream (all channels together) scaled to length 1. A token of length 0 is unchanged."""
     length = torch.cat(list(channels.values()), -1).norm(dim=-1, keepdim=True)
     return {name: torch.where(length > 0, value / length, value) for name, value in channels.items()}
 
@@ -365,11 +365,11 @@ def check_depth(name: str, value: int) -> None:
     """Check a number of layers or iterations.
 
     Raises:
-        ValueError: not a whole number from 1 to `MOST`.
+        ValueError: it is not a whole number from 1 to `MOST`.
     """
     check_count(name, value)
     if value > MOST:
         raise ValueError(
-            f"{name} must be at most {MOST}; got {value}. Every layer is built and run: ask for as many steps as you "
-            "compare with."
+            f"{name} must be at most {MOST}; got {value}. Every layer is built and run: ask only for the steps "
+            "that you compare with."
         )

@@ -1,4 +1,4 @@
-"""Newton–Schulz iteration: one linear-attention layer a step, and one to read out."""
+"""Newton–Schulz iteration: one linear-attention layer per step, and one more for the answer."""
 
 import functools
 
@@ -10,24 +10,24 @@ from mesascope.models.constructions.options import check_positive
 
 
 def newton_schulz(*, iterations: int = 4, scale: float = 0.25) -> Construction:
-    """M ← M(2I − SM) from M₀ = cI, without M: a token holds z with cz = Mx.
+    """The iteration M ← M(2I − SM) from M₀ = cI, without storing M: a token holds z with cz = Mx.
 
     Channels: ``x``; ``label`` (0 at a query); ``one``, a constant; ``z``, which starts as x; ``answer``, wᵀx with
-    w = Mb. One step is z_j ← 2z_j − c(1/n) Σᵢ ⟨z_j, xᵢ⟩ zᵢ: a head whose values are z, and one head a dimension that
-    adds the token's own z. It is ``NewtonSchulz(start="identity", scale=c)``.
+    w = Mb. One step is z_j ← 2z_j − c(1/n) Σᵢ ⟨z_j, xᵢ⟩ zᵢ: a head whose values are z, and one head per dimension that
+    adds the token's own z. The network runs ``NewtonSchulz(start="identity", scale=c)``.
 
-    The answer is c(1/n) Σᵢ yᵢ ⟨xᵢ, z_j⟩ (M is symmetric), which is attention too and so takes a layer: each layer answers
-    with the z it was given and takes back the answer before, so the own readout after k + 1 layers is M_k b. M₀b is
-    passed over, as in the algorithm: after the first layer the answer is 0.
+    The answer is c(1/n) Σᵢ yᵢ ⟨xᵢ, z_j⟩ (M is symmetric), which needs attention and therefore a layer of its own: each layer
+    adds the answer for the z at its input and subtracts the previous answer, so the own readout after k + 1 layers is M_k b.
+    M₀b is skipped, as in the algorithm: after the first layer the answer is 0.
 
     Args:
-        iterations: updates of M, one a layer; one more layer answers with the last.
+        iterations: number of updates of M, one per layer; one more layer computes the last answer.
         scale: c. It converges if all eigenvalues of cS lie between 0 and 2.
 
     Raises:
         ValueError: iterations outside 1 to 1000, or a scale that is not a finite number above 0.
 
-    Source: Fu, Chen, Jia & Sharan 2023, section 5 (that a transformer can), in z = Mx; Schulz 1933.
+    Source: Fu, Chen, Jia & Sharan 2023, section 5 (a transformer can run the iteration), written in z = Mx; Schulz 1933.
     """
     check_depth("iterations", iterations)
     check_positive("scale", scale)

@@ -1,4 +1,4 @@
-"""The same weights in the ordinary transformer."""
+"""Constructions as ordinary transformers with the same weights."""
 
 import math
 
@@ -9,24 +9,24 @@ from mesascope.models.transformer import Transformer, TransformerConfig
 
 
 def as_transformer(construction: Construction, dim: int, examples: int) -> Transformer:
-    """A `Transformer` in float64 that computes what the construction does; its first channels are the construction's.
+    """A `Transformer` in float64 that computes the same as a construction; its first channels are the construction's.
 
     Linear attention without norms, MLPs or positions; tokens (x, y); queries are never keys. Constants come from the
-    embedding's bias. The transformer divides scores by √(width of a head), which the query matrices make up for.
+    embedding's bias. The transformer divides scores by √(width of a head); the query matrices compensate for this.
 
     Args:
-        construction: one that is attention alone.
+        construction: a construction without gates.
         dim: dimension of the inputs.
-        examples: how many every prompt shows; it matters only where a channel holds 1/n.
+        examples: number of examples in every prompt; it matters only if a channel holds 1/n.
 
     Raises:
-        ValueError: it has gates, a causal mask, other scores than linear ones, or a channel that tells examples from
-            queries by something else than the label.
+        ValueError: the construction has gates, a causal mask, scores that are not linear, or a channel that distinguishes
+            examples from queries by something other than the label.
     """
     network = construction.build(dim)
     if any(layer.gate is not None for layer in network.layers):
         raise ValueError(
-            f"construction must be attention alone; {construction.name} also has {construction.not_attention}."
+            f"construction must have only attention; {construction.name} also has {construction.not_attention}."
         )
     if (
         network.causal
@@ -34,7 +34,7 @@ def as_transformer(construction: Construction, dim: int, examples: int) -> Trans
         or not {"x", "label", "one", "1/n"}.issuperset(network.embed.values())
     ):
         raise ValueError(
-            f"construction must see all examples, score linearly and start from x, the label and constants; "
+            f"construction must see all examples, have linear scores and start from x, the label and constants; "
             f"{construction.name} does not."
         )
     heads = max(1, *(len(layer.heads) for layer in network.layers))

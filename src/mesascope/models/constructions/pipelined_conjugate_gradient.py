@@ -1,4 +1,4 @@
-"""Pipelined conjugate gradient: one linear-attention layer an iteration, and one to start."""
+"""Pipelined conjugate gradient: one linear-attention layer per iteration, and one to start."""
 
 import functools
 
@@ -11,7 +11,7 @@ from mesascope.models.constructions.holding import Holding, answer
 from mesascope.models.constructions.network import Channels, Construction, Layer, Named, Network, check_depth
 
 ROUNDING = 1e-10
-"""Where u is this far below the first, what its recurrence holds is rounding, and no further step is taken."""
+"""A u below this share of the first is only rounding error of its recurrence, and no further step is taken."""
 
 
 def pipelined_conjugate_gradient(*, iterations: int = 6) -> Construction:
@@ -19,24 +19,23 @@ def pipelined_conjugate_gradient(*, iterations: int = 6) -> Construction:
 
     Channels: ``x``; ``example`` (flag); ``residual`` s with r = Xᵀs/n; ``pushed`` u = Ks, so u_j = ⟨x_j, r⟩, with
     K = XXᵀ/n; ``twice`` t = Ku; ``direction`` v_j = ⟨x_j, p⟩; ``image`` m = Kv; ``one``; ``answer``; the broadcast
-    scalars ``su`` = r·r and ``uu`` = r·Sr; from the iteration before, ``su_last`` and ``step`` a;
-    and ``first``, the first r·Sr.
+    scalars ``su`` = r·r and ``uu`` = r·Sr; from the previous iteration, ``su_last`` and ``step``
+    a; and ``first``, the first r·Sr.
 
-    Textbook conjugate gradient needs r·r of the new residual before it can go on, so the kernel product and the inner
-    products follow each other. Here u is not pushed anew but carried along, u ← u − am, and the kernel is applied to u
-    while r·r and r·Sr are summed: one layer. The price is rounding: u and Ks drift apart.
+    Textbook conjugate gradient needs r·r of the new residual before it can continue, so the inner products must follow the
+    kernel product. Here u is not recomputed but updated, u ← u − am, and the kernel is applied to u in the same layer in
+    which r·r and r·Sr are summed. The price is rounding: u and Ks drift apart.
 
     Args:
-        iterations: one layer each.
+        iterations: number of iterations, one layer each.
 
     Raises:
         ValueError: iterations outside 1 to 1000.
 
     Source: Ghysels & Vanroose 2014, algorithm 3 without preconditioner; the dual form is `conjugate_gradient`'s.
-    Departs from source: it ends where u is 1e-10 of the first (r·r, summed with the labels' noise in s, cannot
-    tell). Beyond, p·Sp is a difference of rounding
-    errors, and one step along it can leave the solution by far.
-    With label noise 0.3 at condition 1000 that can happen before the end: 7e-4 was seen.
+    Departs from source: the iteration ends when u is 1e-10 of the first (r·r cannot show this, because it is computed from s,
+    which contains the label noise). Beyond that, p·Sp is a difference of rounding errors, and one step can move far from
+    the solution. With label noise 0.3 at condition number 1000, this can happen before the end: an error of 7e-4 was observed.
     """
     check_depth("iterations", iterations)
     return Construction(
@@ -49,7 +48,7 @@ def pipelined_conjugate_gradient(*, iterations: int = 6) -> Construction:
         source="Ghysels & Vanroose 2014, algorithm 3, in the dual form",
         build=functools.partial(_build, iterations=iterations),
         options={"iterations": iterations},
-        # Its recurrences take p·Sp from conjugacy, which a residual or direction put in from elsewhere does not have.
+        # Its recurrences derive p·Sp from conjugacy, which does not hold for a residual or direction patched in from elsewhere.
         holds=Holding(algorithm=lambda _: ConjugateGradient(), variables=("solution",), values=answer),
     )
 
@@ -71,10 +70,10 @@ def _build(dim: int, *, iterations: int) -> Network:
 
 def _step(c: Named) -> Named:
     beta = _quotient(c["su"], c["su_last"])
-    # p·Sp = r·Sr − β(r·r)/a of the last step; in the first β is 0.
+    # p·Sp = r·Sr − β(r·r)/a, with a of the last step; in the first iteration β is 0.
     curvature = c["uu"] - beta * _quotient(c["su"], c["step"])
     first = torch.where(c["first"] > 0, c["first"], c["uu"])
-    going = (c["uu"] > ROUNDING**2 * first) & (c["su"] > 0) & (curvature > 0)  # no step: none from here on
+    going = (c["uu"] > ROUNDING**2 * first) & (c["su"] > 0) & (curvature > 0)  # without a step, it ends
     step = torch.where(going, c["su"] / curvature, torch.zeros_like(curvature))
     direction, image = c["pushed"] + beta * c["direction"], c["twice"] + beta * c["image"]
     return {
@@ -91,5 +90,5 @@ def _step(c: Named) -> Named:
 
 
 def _quotient(over: Tensor, under: Tensor) -> Tensor:
-    """over/under; 0 where there is nothing to divide by, as before the first step and after the last."""
+    """over/under; 0 if the denominator is 0, as before the first step and after the last."""
     return torch.where(under > 0, over / under, torch.zeros_like(over))

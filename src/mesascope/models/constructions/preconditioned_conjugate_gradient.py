@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradient: two linear-attention layers an iteration, the preconditioner between query and key."""
+"""Preconditioned conjugate gradient: two linear-attention layers per iteration, a preconditioner between query and key."""
 
 import dataclasses
 import functools
@@ -14,12 +14,12 @@ from mesascope.models.constructions.preconditioned_gradient_descent import diago
 def preconditioned_conjugate_gradient(*, iterations: int = 6, condition: float = 10.0) -> Construction:
     """Conjugate gradient on XᵀXw = Xᵀy with a fixed diagonal preconditioner P, in its dual form.
 
-    Channels: those of `conjugate_gradient`, of which three read otherwise: ``pushed`` is u_j = ⟨x_j, Pr⟩, so that ``su``
+    Channels: those of `conjugate_gradient`, three of them with another meaning: ``pushed`` is u_j = ⟨x_j, Pr⟩, so that ``su``
     is r·Pr; ``direction`` is v_j = ⟨x_j, p⟩ as before, now with p = Pr + βp. The weights differ in one matrix: W_QᵀW_K = P
-    in the layer that pushes the residual. P is `diagonal` of preconditioned gradient descent.
+    in the layer that applies the kernel to the residual. P is `diagonal` of preconditioned gradient descent.
 
     Args:
-        iterations: two layers each.
+        iterations: number of iterations, two layers each.
         condition: the condition number of P; 1 makes it conjugate gradient.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Preconditioned gradient descent: one linear-attention layer a step, the preconditioner between query and key."""
+"""Preconditioned gradient descent: one linear-attention layer per step, with the preconditioner between query and key."""
 
 import functools
 
@@ -18,12 +18,12 @@ def preconditioned_gradient_descent(
 ) -> Construction:
     """k layers of linear attention that take k steps of gradient descent along P times the gradient, from w = 0.
 
-    Channels: ``x``; ``label``, which holds an example's residual y − wᵀx and, at a query, minus its answer. As gradient
-    descent's network, but for W_QᵀW_K = P, which is `diagonal`: fixed in the weights, the same for all prompts. It
-    whitens inputs of covariance ``Diagonal(condition=condition)``.
+    Channels: ``x``; ``label``, which holds an example's residual y − wᵀx and, at a query, minus its answer. The network is that
+    of gradient descent, except that W_QᵀW_K = P, the matrix `diagonal`: it is fixed in the weights and the same for all
+    prompts. P whitens inputs of covariance ``Diagonal(condition=condition)``.
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: η, for P times the mean gradient Xᵀ(Xw − y)/n.
         condition: the condition number of P; 1 makes it gradient descent.
 
@@ -31,7 +31,7 @@ def preconditioned_gradient_descent(
         ValueError: layers outside 1 to 1000, a step size that is not a finite number above 0, or a condition number
             below 1 or not finite.
 
-    Source: Ahn et al. 2023, section 3 (what trained linear attention finds); von Oswald et al. 2023, Proposition 1.
+    Source: Ahn et al. 2023, section 3 (what trained linear attention learns); von Oswald et al. 2023, Proposition 1.
     """
     check_depth("layers", layers)
     check_step_size(step_size)

@@ -1,4 +1,4 @@
-"""Conjugate gradient in the primal form: every token solves its own problem, one layer an iteration, one to start."""
+"""Conjugate gradient in the primal form: every token solves its own problem; one layer per iteration, and one to start."""
 
 import functools
 
@@ -10,7 +10,7 @@ from mesascope.models.constructions.holding import VECTORS, Holding, primal
 from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
 
 ROUNDING = 1e-13
-"""A token whose residual is this far below its first has nothing left but rounding, and takes no further step."""
+"""A residual below this share of a token's first is only rounding error, and the token takes no further step."""
 
 
 def primal_conjugate_gradient(*, iterations: int = 6) -> Construction:
@@ -18,23 +18,23 @@ def primal_conjugate_gradient(*, iterations: int = 6) -> Construction:
 
     Channels: ``x``; ``label``; ``one``; and, of the token's own problem with S_j = Σ xᵢxᵢᵀ/n_j over the n_j examples
     it sees, ``residual`` r, ``direction`` p, ``image`` S_j p and ``weights`` w, each as large as x; ``energy`` r·r and
-    ``first``, its first value; ``answer`` w·x, at examples too.
+    ``first``, its first value; ``answer`` w·x, also at examples.
 
-    The first layer sums b_j = Σ xᵢyᵢ/n_j; every other applies S_j to p (query p_j, key and value xᵢ). No token reads
-    what another has computed, only x and y, which no layer changes: so a causal mask does no harm, and a query, which
-    sees all examples, gets what it would get without one. The dual form has vectors of one number a token instead, and
-    sums them over tokens: under a causal mask each token would mix the unfinished work of other problems into its own
-    (`conjugate_gradient` breaks).
+    The first layer sums b_j = Σ xᵢyᵢ/n_j; every other layer applies S_j to p (query p_j, key and value xᵢ). No token reads
+    another token's results, only x and y, which no layer changes. So a causal mask does no harm, and a query, which sees all
+    examples, gets the same answer as without a mask. The dual form instead has vectors of one number per token and sums them
+    over tokens: under a causal mask each token would mix the unfinished work of other problems into its own
+    (`conjugate_gradient` fails there).
 
     Args:
-        iterations: one layer each.
+        iterations: number of iterations, one layer each.
 
     Raises:
         ValueError: iterations outside 1 to 1000.
 
     Source: own; Hestenes & Stiefel 1952, eqs. 3:1, per token.
-    Departs from source: a token ends where its residual is 1e-13 of its first. Where it sees fewer examples than there
-    are dimensions its system is singular, and steps along rounding would leave the solution again.
+    Departs from source: a token stops when its residual is 1e-13 of its first. If it sees fewer examples than there are
+    dimensions, its system is singular, and steps along rounding errors would leave the solution again.
     """
     check_depth("iterations", iterations)
     return Construction(

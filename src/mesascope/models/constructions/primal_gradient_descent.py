@@ -1,4 +1,4 @@
-"""Gradient descent in the primal form: every token holds the weights themselves, one layer a step."""
+"""Gradient descent in the primal form: every token holds the weights themselves; one layer per step."""
 
 import functools
 
@@ -9,14 +9,14 @@ from mesascope.models.constructions.options import check_step_size
 
 
 def primal_gradient_descent(*, layers: int = 4, step_size: float = 0.25) -> Construction:
-    """k layers of linear attention that take k steps of gradient descent on ½‖y − Xw‖²/n from w = 0, with w written down.
+    """k layers of linear attention that take k steps of gradient descent on ½‖y − Xw‖²/n from w = 0, with w stored.
 
-    Channels: ``x``; ``label``; ``one``; ``weights`` w, as large as x; ``answer`` w·x, at examples too. One head adds
-    ηb = η(1/n) Σᵢ yᵢxᵢ, another takes ηSw away (query w, key and value xᵢ). The dual form (`gradient_descent`) never
-    writes w down; here a linear probe finds it.
+    Channels: ``x``; ``label``; ``one``; ``weights`` w, as large as x; ``answer`` w·x, also at examples. One head adds
+    ηb = η(1/n) Σᵢ yᵢxᵢ, another subtracts ηSw (query w, key and value xᵢ). The dual form (`gradient_descent`) never
+    stores w; here a linear probe finds it.
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: η, for the mean gradient Xᵀ(Xw − y)/n.
 
     Raises:

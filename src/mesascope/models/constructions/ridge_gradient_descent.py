@@ -1,4 +1,4 @@
-"""Gradient descent on the ridge objective: the answer is damped, one linear-attention layer a step."""
+"""Gradient descent on the ridge objective, which damps the answer: one linear-attention layer per step."""
 
 import functools
 
@@ -13,13 +13,13 @@ from mesascope.models.constructions.options import check_step_size
 def ridge_gradient_descent(*, layers: int = 8, step_size: float = 0.25, ridge: float = 1.0) -> Construction:
     """k layers of linear attention that take k steps of gradient descent on ½(‖y − Xw‖² + λ‖w‖²)/n from w = 0.
 
-    Channels: ``x``; ``label`` y (0 at a query), which nothing changes; ``answer`` f = wᵀx; ``one`` and ``1/n``,
+    Channels: ``x``; ``label`` y (0 at a query), which never changes; ``answer`` f = wᵀx; ``one`` and ``1/n``,
     constants. One step is f_j ← (1 − ηλ/n) f_j + η(1/n) Σᵢ ⟨x_j, xᵢ⟩ (yᵢ − fᵢ): gradient descent's head, with the
-    residual as difference of two channels, and a head that takes a share of the token's own answer away. It
-    is ``GradientDescent(step_size=η)``, run with ``ridge=λ``.
+    residual as the difference of two channels, and a head that subtracts a share of the token's own answer. The network
+    runs ``GradientDescent(step_size=η)`` with ``ridge=λ``.
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: η, for the mean gradient Xᵀ(Xw − y)/n + (λ/n)w.
         ridge: λ, in the sum convention XᵀX + λI.
 

@@ -26,24 +26,25 @@ from mesascope.records.codec import check_count
 from mesascope.seeds import generator
 
 MOST_OUTPUTS = 100
-"""Outputs that a network can be built with."""
+"""The largest number of outputs of a network."""
 
 
 def several_outputs(construction: Construction, outputs: int, seed: int = 0) -> Construction:
-    """The construction for labels y ∈ Rᵐ: the m regressions run side by side, in as many layers as one.
+    """The construction for labels y ∈ Rᵐ: m regressions run side by side, in the same number of layers as one.
 
     Channels: those of the construction, which belong to the first output or to all; and for output k = 2, …, m a copy,
-    ``NAME k``, of each channel whose value depends on the labels. The heads and gates that work on such channels act
-    once an output; a head that sees none of them, such as the one by which GD++ moves the inputs, acts once.
+    ``NAME k``, of each channel whose value depends on the labels. Heads and gates that work on such channels act
+    once per output; a head that reads none of them, such as the one by which GD++ moves the inputs, acts once.
 
-    Asked as a subject, with prompts that have one label an example, the first output's labels are the prompt's, and its
-    answer is the network's. The other outputs solve regressions of their own meanwhile: yᵢ = ⟨xᵢ, w_k⟩ with w_k ~
-    N(0, I/dim) drawn from the seed, the same for all prompts. `answer_outputs` feeds and reads all m.
+    As a subject it gets prompts with one label per example: these are the first output's labels, and the first output's
+    answer is the network's answer. The other outputs solve their own regressions at the same time: yᵢ = ⟨xᵢ, w_k⟩ with w_k ~
+    N(0, I/dim) drawn from the seed, the same for all prompts. `answer_outputs` takes labels for all m outputs and returns all
+    answers.
 
     Args:
-        construction: any of one output; what it holds of the labels is found in its weights.
-        outputs: m; 1 changes nothing but the options.
-        seed: of the other outputs' weights.
+        construction: any construction with one output; the channels that depend on the labels are found from its weights.
+        outputs: m; 1 changes only the options.
+        seed: the seed of the other outputs' weights.
 
     Raises:
         ValueError: outputs is not a whole number from 1 to 100, or the construction has several already.
@@ -57,7 +58,7 @@ def several_outputs(construction: Construction, outputs: int, seed: int = 0) -> 
         )
     if construction.build(1).others is not None:
         raise ValueError(
-            f"construction must have one output; {construction.name} has several already. Pass the one it was made of."
+            f"construction must have one output; {construction.name} has several already. Pass the one it was made from."
         )
     return dataclasses.replace(
         construction,
@@ -74,7 +75,7 @@ def gradient_descent_several_outputs(
     Channels: ``x``; ``label`` as in `gradient_descent`, and ``label 2``, ``label 3``, … likewise.
 
     Args:
-        layers: steps, one a layer.
+        layers: number of layers, one per step.
         step_size: η, for the mean gradient Xᵀ(Xw − y)/n.
         outputs, seed: see `several_outputs`.
 
@@ -91,10 +92,10 @@ def gradient_descent_several_outputs(
 def conjugate_gradient_several_outputs(*, iterations: int = 6, outputs: int = 3, seed: int = 0) -> Construction:
     """Conjugate gradient for several outputs: each has its own step lengths and directions.
 
-    Channels: those of `conjugate_gradient`; all but ``x``, ``example`` and ``one`` once an output.
+    Channels: those of `conjugate_gradient`; all except ``x``, ``example`` and ``one`` exist once per output.
 
     Args:
-        iterations: two layers each.
+        iterations: number of iterations, two layers each.
         outputs, seed: see `several_outputs`.
 
     Raises:
@@ -112,19 +113,19 @@ def answer_outputs(
     ys: Float[Tensor, "batch example output"],
     queries: Float[Tensor, "batch query dim"],
 ) -> Float[Tensor, "batch query output"]:
-    """All outputs' answers to labels that are given for each, in one pass.
+    """The answers of all outputs, given labels for each output, in one pass.
 
     Args:
-        construction: from `several_outputs`.
-        xs, ys, queries: the examples, with one label an output, and the inputs to answer.
+        construction: a construction made by `several_outputs`.
+        xs, ys, queries: the examples, with one label per output, and the inputs to answer.
 
     Raises:
-        ValueError: the labels are not as many as the construction has outputs.
+        ValueError: the number of labels per example is not the number of outputs.
     """
     network = construction.build(xs.shape[-1])
     outputs = 1 if network.others is None else 1 + len(network.others)
     if ys.shape[-1] != outputs:
-        raise ValueError(f"ys must have one label for each of the {outputs} outputs; got {ys.shape[-1]} an example.")
+        raise ValueError(f"ys must have one label for each of the {outputs} outputs; got {ys.shape[-1]} per example.")
     xs, ys, queries = (values.to(construction.dtype) for values in (xs, ys, queries))
     stream = forward(network, embedded(network, xs, ys, queries), xs.shape[1])
     slices = network.channels.slices
@@ -180,7 +181,7 @@ def _build(dim: int, *, build: Callable[[int], Network], outputs: int, seed: int
 
 
 def _state(network: Network) -> frozenset[str]:
-    """The channels that depend on the labels: those that start as one, what gates write, and what heads make of them."""
+    """The channels that depend on the labels: those that start as a label, outputs of gates, and outputs of heads on these."""
     found = {channel for channel, feature in network.embed.items() if feature == "label"}
     nothing = network.channels.split(torch.zeros(1, 1, network.channels.width, dtype=torch.float64))
     for layer in set(network.layers):
@@ -196,7 +197,7 @@ def _state(network: Network) -> frozenset[str]:
 
 
 def _columns(channels: Channels, names: Set[str]) -> Bool[Tensor, " width"]:
-    """Where these channels lie in the stream."""
+    """A mask of the stream's coordinates that belong to these channels."""
     return torch.cat([torch.full((size,), name in names) for name, size in channels.sizes.items()])
 
 
@@ -207,7 +208,7 @@ def _reads(head: Head, columns: Bool[Tensor, " width"]) -> bool:
 def _copies(
     head: Head, state: Bool[Tensor, " width"], views: Sequence[Float[Tensor, "width wide"]]
 ) -> tuple[Head, ...]:
-    """The head in each output's view of the stream; or once, into all views, if it sees the same in each."""
+    """One copy of the head per output's view of the stream; or a single head for all views, if it reads the same in all."""
     everywhere = (views[0], torch.stack(list(views)).amax(0))
     reading = [(view, view) for view in views] if _reads(head, state) else [everywhere]
     return tuple(
@@ -217,7 +218,7 @@ def _copies(
 
 
 def _once_each(c: Named, *, gate: Gate, names: Sequence[str], state: Set[str], outputs: int) -> Named:
-    """A gate in each output's view of the stream."""
+    """Apply a gate in each output's view of the stream."""
     new: Named = {}
     for k in range(1, outputs + 1):
         view = {name: c[copy_name(name, k) if name in state else name] for name in names}

@@ -1,4 +1,4 @@
-"""The same network with layers that do nothing: between its own, before them or after them."""
+"""A construction with additional idle layers between, before or after its own layers."""
 
 import dataclasses
 import functools
@@ -12,16 +12,16 @@ IDLE = Layer(heads=())
 
 
 def spaced(construction: Construction, every: int) -> Construction:
-    """The construction with every − 1 idle layers before each of its own.
+    """The construction with ``every`` − 1 idle layers before each of its own layers.
 
-    Channels: those of the construction. An idle layer has no heads, and leaves the stream as it is.
+    Channels: those of the construction. An idle layer has no heads, and leaves the stream unchanged.
 
     Args:
-        construction: any; all its counts of layers are multiplied.
-        every: 1 changes nothing but the options.
+        construction: any construction; all its numbers of layers are multiplied.
+        every: the factor; 1 changes only the options.
 
     Raises:
-        ValueError: every is not a whole number from 1 to 1000, or more than 1000 layers come out.
+        ValueError: every is not a whole number from 1 to 1000, or the result has more than 1000 layers.
     """
     check_depth("every", every)
     check_depth("layers times every", construction.layers * every)
@@ -38,19 +38,19 @@ def spaced(construction: Construction, every: int) -> Construction:
 def padded(construction: Construction, *, before: int = 0, after: int = 0) -> Construction:
     """The construction with idle layers before its first and after its last.
 
-    Channels: those of the construction. With layers after it, it declares no state: how many steps it has taken can no longer be
-    told from its depth.
+    Channels: those of the construction. With layers after the last, it declares no state, because the number of steps taken
+    no longer follows from the depth.
 
     Args:
-        construction: any.
-        before, after: how many.
+        construction: any construction.
+        before, after: numbers of idle layers.
 
     Raises:
-        ValueError: a number below 0, or more than 1000 layers come out.
+        ValueError: a number below 0, or the result has more than 1000 layers.
     """
     check_count("before", before, least=0)
     check_count("after", after, least=0)
-    check_depth("layers, before and after too,", construction.layers + before + after)
+    check_depth("layers, including before and after,", construction.layers + before + after)
     return dataclasses.replace(
         construction,
         layers=construction.layers + before + after,
@@ -62,20 +62,20 @@ def padded(construction: Construction, *, before: int = 0, after: int = 0) -> Co
 
 
 def spaced_gradient_descent(*, steps: int = 4, step_size: float = 0.25, every: int = 2) -> Construction:
-    """Gradient descent with a step only every other layer, or every so many.
+    """Gradient descent with a step only in every second layer, or in every third, and so on.
 
     Channels: ``x``; ``label``, as in `gradient_descent`.
 
     Args:
-        steps: of gradient descent.
+        steps: number of steps of gradient descent.
         step_size: η, for the mean gradient Xᵀ(Xw − y)/n.
-        every: layers a step; the last of them takes it.
+        every: number of layers per step; the last of them takes the step.
 
     Raises:
         ValueError: steps or every outside 1 to 1000, more than 1000 layers in all, or a step size that is not a finite
             number above 0.
 
-    Source: von Oswald et al. 2023, Proposition 1, spread out.
+    Source: von Oswald et al. 2023, Proposition 1, with idle layers between the steps.
     """
     check_depth("steps", steps)
     construction = spaced(gradient_descent(layers=steps, step_size=step_size), every)

@@ -1,4 +1,4 @@
-"""Statements asked of networks that run: variables read from named channels, expressions from what the layers compute."""
+"""Statements checked on running networks: variables are read from named channels, expressions from the layers' outputs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from mesascope.theory.statement import Statement
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """A network that is run to see what statements say of it.
+    """A network that is run to check statements on it.
 
     Attributes:
-        network: which one, for readers.
-        read: the readings, given what is done to the network first, whether in fractions, and the seed.
-        exact: whether it can be run on binary fractions without rounding.
+        network: its description for readers.
+        read: returns the readings, given a change of the network, whether to use exact fractions, and the seed.
+        exact: whether the network can run on binary fractions without rounding.
     """
 
     network: str
@@ -41,19 +41,19 @@ RUNS = (
 
 
 def unchanged(construction: Construction) -> Construction:
-    """The network as it is."""
+    """The network without a change."""
     return construction
 
 
 def readings(*, exact: bool, seed: int, change: Change = unchanged) -> Iterator[tuple[Run, Reading]]:
-    """All that the networks say, in float64 or in exact fractions."""
+    """All readings of all networks, in float64 or in exact fractions."""
     for run in RUNS:
         if run.exact or not exact:
             yield from ((run, reading) for reading in run.read(change, exact, seed))
 
 
 def networks() -> dict[str, tuple[str, ...]]:
-    """By a statement's key, the networks that it is asked of."""
+    """By a statement's key, the networks on which it is checked."""
     found: dict[str, dict[str, None]] = {}
     for run, reading in readings(exact=False, seed=0):
         found.setdefault(reading.key, {})[run.network] = None
@@ -61,9 +61,9 @@ def networks() -> dict[str, tuple[str, ...]]:
 
 
 def asked(statement: Statement, reading: Reading, exact: bool) -> tuple[int, int]:
-    """At how many points the hypotheses hold, and at how many the statement fails: there the conclusion does, or a law.
+    """The number of points where the hypotheses hold, and where the statement fails, because its conclusion or a law does.
 
-    What a network computes is in float64: rounding is forgiven, unless the reading is exact.
+    A network computes in float64, so rounding is tolerated unless the reading is exact.
     """
     values = {**reading.values, numeric.MEASURED: reading.measured}
     slack = 0 if exact else numeric.AMPLIFIED if statement.unstable else numeric.SLACK

@@ -1,4 +1,4 @@
-"""Chebyshev iteration: what its layers leave of the error, times T at 0, are the Chebyshev polynomials at the curvature."""
+"""Chebyshev iteration: the remaining share of the error, times T at 0, is a Chebyshev polynomial at the curvature."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, 
 
 LAYERS, EXAMPLES, PROMPTS = 4, 4, 48
 SMALLEST, ROOT = 0.25, 3.0
-"""The interval that the coefficients are made for: from the former to its product with the square of the latter. It is wide
-enough for T at 0, by which rounding is multiplied, to stay small."""
+"""The interval of the coefficients: from SMALLEST to SMALLEST · ROOT². It is wide enough that T at 0, by which rounding errors
+are multiplied, stays small."""
 
 
 def polynomials(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
-    """One channel each, a third of them with more curvature than the interval has."""
+    """Prompts with one channel; a third have a curvature above the interval."""
     assert not exact, "the coefficients are rounded"
     largest = SMALLEST * ROOT**2
     draws = draw((PROMPTS,), seed, "chebyshev/curvature", exact).sigmoid()

@@ -1,4 +1,4 @@
-"""Gradient descent in one dimension, where a layer's step, gradient and loss are single numbers."""
+"""Gradient descent in one dimension, where step, gradient and loss of a layer are single numbers."""
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -43,11 +43,11 @@ from mesascope.theory.running.reading import (
 
 LAYERS, EXAMPLES, PROMPTS = 4, 4, 64
 STARTS = (0, 1)
-"""Layers from which steps are looked at: three follow each."""
+"""Layers from which steps are examined, three steps from each."""
 MIRRORED = torch.tensor([2.0, 2.0, 0.0, 0.0], dtype=torch.float64)
-"""Inputs whose curvature makes the step product 2; inputs of size 1 make it 1, which is Newton's."""
+"""Inputs whose curvature gives step product 2; inputs of size 1 give step product 1, that of Newton's step."""
 GAIN = 2.0
-"""How a step is split: a factor of this in the keys, and out of what is written."""
+"""The split of the step size: the keys are multiplied by this factor, and the output is divided by it."""
 
 GAINS = gain_vo * gain_qk
 ONE, TWO = step(w), step(step(w))
@@ -63,11 +63,11 @@ CHECKED: Mapping[str, tuple[Expression, ...]] = {
     "exit_band": (gradient(w),),
     "exit_band_narrows": (gradient(w), gradient(ONE)),
 }
-"""Statements whose variables have their usual meaning, and what in them a layer computes."""
+"""Statements whose variables have their usual meaning, each with its expressions that a layer computes."""
 
 
 def one_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
-    """Networks with step size a quarter, at curvatures on both sides of four, for which a step is Newton's."""
+    """Networks with step size 1/4, at curvatures below, at and above 4, the curvature for which the step is Newton's."""
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "one channel/x", exact, zero=False)
     quarter = PROMPTS // 4
     xs[:quarter] = xs[:quarter].sign()
@@ -120,7 +120,7 @@ def _read(seen: Ran, gains: Mapping[str, float], exact: bool) -> Iterator[Readin
     yield Reading(key="A2_unique", values={**base, "w": at(weight, 1)}, measured={w: at(weight, 1)})
     yield from _sizes(at, lost, off, slope, size * a_, size)
     yield from _gains(base, measured, {name: number(value) for name, value in gains.items()}, size)
-    first = moment.value != 0  # where the first weight, 0, is not w* already, an error can be divided by it
+    first = moment.value != 0  # if w* is not 0, the first weight, errors can be divided by the first error
     left = [values[first] / off[0][first] for values in off]
     yield from _contractions(left, (weight[1] - star)[first], (weight[0] - star)[first], curvature[first], size)
     yield from _paths(weight, curvature, moment, star, off[0], size)
@@ -129,7 +129,7 @@ def _read(seen: Ran, gains: Mapping[str, float], exact: bool) -> Iterator[Readin
 def _sizes(
     at: Any, lost: list[Numbers], off: list[Numbers], slope: list[Numbers], u_: Numbers, size: Any
 ) -> Iterator[Reading]:
-    """Statements that take losses and errors as they come."""
+    """Readings of the statements about given losses and errors."""
     before, after = at(lost), at(lost, 1)
     values = {"before": before, "after": after, "factor": size * (2 - u_), "energy": at(slope) ** 2}
     yield Reading(key="A5", values=values, laws=(0,))
@@ -140,7 +140,7 @@ def _sizes(
 
 
 def _gains(base: Mapping[str, Numbers], measured: Measured, gains: Mapping[str, Any], size: Any) -> Iterator[Reading]:
-    """What the weights multiply to; attention takes means over the examples."""
+    """Readings of the statements about products of the gains; attention takes means over the examples."""
     values = {**base, **gains, "a_p": base["a"] * size, "b": base["b"] * size}
     moved, after = measured[eta * (b - a * w)], measured[ONE]
     yield Reading(key="V1", values=values, measured={GAINS * (b - a_p * w): moved})
@@ -153,11 +153,11 @@ def _gains(base: Mapping[str, Numbers], measured: Measured, gains: Mapping[str, 
 def _contractions(
     left: list[Numbers], after: Numbers, before: Numbers, curvature: Numbers, size: Any
 ) -> Iterator[Reading]:
-    """What a layer leaves of the squared error, as a share of it."""
+    """Readings of the statements about the share of the squared error that a layer leaves."""
     once, product = left[1], size * curvature
     yield Reading(key="A6", values={"eta": size, "a": curvature}, measured={(1 - eta * a) ** 2: once})
     yield Reading(key="B7", values={"v": product}, measured={(1 - v) ** 2: once})
-    pair: Measured = {(1 - u) ** 2: once[:, None], (1 - v) ** 2: once[None]}  # every two prompts
+    pair: Measured = {(1 - u) ** 2: once[:, None], (1 - v) ** 2: once[None]}  # all pairs of prompts
     for key in ("B3", "B4"):
         yield Reading(key=key, values={"u": product[:, None], "v": product[None]}, measured=pair)
     for key in ("C1", "C2"):
@@ -172,7 +172,7 @@ def _contractions(
 def _paths(
     weight: list[Numbers], curvature: Numbers, moment: Numbers, star: Numbers, off: Numbers, size: Any
 ) -> Iterator[Reading]:
-    """All layers together, for every number of them."""
+    """Readings of the statements about n layers, for every n."""
     values = {"a": curvature, "b": moment, "eta": size, "w_star": star, "w": weight}
     window = size * curvature * (2 - size * curvature)
     inside = window > 0

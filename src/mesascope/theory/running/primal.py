@@ -1,4 +1,4 @@
-"""Networks that write their vectors down: conjugate gradient, and what a token sees under a causal mask."""
+"""Networks that store their vectors: conjugate gradient, and gradient descent under a causal mask."""
 
 import dataclasses
 import itertools
@@ -13,10 +13,10 @@ from mesascope.theory.statements.attention import applied
 
 DIM, EXAMPLES, PROMPTS, LAYERS = 3, 6, 32, 3
 PREFIXES = (1, 2, 4)
-"""Examples that a token sees: powers of two, so that means are exact."""
+"""Numbers of examples that a token sees: powers of two, so that means are exact."""
 CURVATURES = (1.0, 2.0, 4.0)
 BELOW, ROOT = 0.99, 2.02
-"""A little below the smaller curvature, and the root of more than the larger one over that: rounding does not cross them."""
+"""A lower bound of the curvatures and the root of an upper bound of their ratio; slack keeps rounding within the bounds."""
 
 
 def causal_descent(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
@@ -37,7 +37,7 @@ def causal_descent(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
 
 
 def conjugate_gradient(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
-    """Conjugate gradient in three channels, and the curvature that each token applies."""
+    """Readings of conjugate gradient in three channels, and of the curvature matrix that each token applies."""
     assert not exact, "its quotients are rounded"
     construction = change(primal_conjugate_gradient(iterations=DIM))
     xs = draw((PROMPTS, EXAMPLES, DIM), seed, "conjugate/x", exact)
@@ -54,16 +54,16 @@ def conjugate_gradient(change: Change, exact: bool, seed: int) -> Iterator[Readi
 
 
 def _conjugate(change: Change, seed: int) -> Iterator[Reading]:
-    """Inputs on the axes, so that coordinates are channels: what the query holds after each layer, and its coefficients.
+    """Inputs on the axes, so that coordinates are channels: the vectors at the query after each layer, and the coefficients.
 
-    Along each axis the targets pull the weight one way, each with a size from 1 to 2. So every channel has its share in what
-    is to be done, and before the last step the residual has shrunk by less than 14 (`numeric.AMPLIFIED`). With a weight near 0
-    it could shrink to rounding.
+    Along each axis all targets pull the weight in one direction, with sizes from 1 to 2. So no channel's weight is near 0, and
+    before the last step the residual has shrunk by a factor below 14 (`numeric.AMPLIFIED`). With a weight near 0 it could
+    shrink to rounding error.
     """
     construction = change(primal_conjugate_gradient(iterations=DIM))
     signs = draw((PROMPTS, EXAMPLES), seed, "conjugate/signs", False).sign()
     xs = torch.zeros(PROMPTS, EXAMPLES, DIM, dtype=torch.float64)
-    for axis, curvature in enumerate(CURVATURES):  # each a third of the examples
+    for axis, curvature in enumerate(CURVATURES):  # a third of the examples lies on each axis
         xs[:, axis::DIM, axis] = signs[:, axis::DIM] * (DIM * curvature) ** 0.5
     along = draw((PROMPTS, DIM), seed, "conjugate/weights", False).sign().repeat(1, EXAMPLES // DIM)
     ys = signs * along * (1 + draw((PROMPTS, EXAMPLES), seed, "conjugate/targets", False).sigmoid())
@@ -92,6 +92,6 @@ def _conjugate(change: Change, seed: int) -> Iterator[Reading]:
         every = {**values, "n": steps}
         yield Reading(key="cg_optimal", values=every, laws=(0, 1, 2))
         yield Reading(key="cg_rate", values=every, laws=(4, 5, 6))
-        if steps < DIM:  # the last residual is rounding only
+        if steps < DIM:  # the last residual is only rounding error
             yield Reading(key="cg_conjugate", values=every, laws=(0, 1))
     yield Reading(key="cg_terminates", values=values, laws=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""What a network that runs says of the statements: its channels, read at every depth, as numbers that statements are asked at."""
+"""Readings of running networks: their channels at every depth, as values at which statements are checked."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -20,26 +20,26 @@ from mesascope.theory.rounding import Rounded
 from mesascope.types import Prompts, Site, Subject
 
 Numbers = Any
-"""One number a point: a tensor in float64, or a NumPy array of fractions, which are what the float64 numbers are; where terms
-cancelled, with its size (`Rounded`)."""
+"""One number per point: a tensor in float64, or a NumPy array of fractions equal to the float64 numbers; with its size if terms
+cancelled (`Rounded`)."""
 
 Measured = Mapping[Expression, Any]
-"""By expression, what a network computed in its place; within a quantifier a list, over its index."""
+"""By expression, the value that a network computed for it; inside a quantifier, a list over its index."""
 
 Change = Callable[[Construction], Construction]
-"""What is done to a network before it runs: nothing, but where a test wants to see its mistake found."""
+"""A change of a network before it runs. Only tests use one: they introduce a mistake that must be found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reading:
-    """One statement at points where a network ran.
+    """The values of one statement's variables in a network's run.
 
     Attributes:
-        key: the statement's.
-        values: the variables' values, by name (`numeric.Values`); read from channels, or known of prompts and weights.
-        measured: what the network computed where the statement has an expression, so that the statement is about the network and
-            not about arithmetic.
-        laws: places of the hypotheses that say what a layer does. They must hold at every point; the others pick points.
+        key: the statement's key.
+        values: the variables' values by name (`numeric.Values`), read from channels or known from prompts and weights.
+        measured: the network's own values of expressions in the statement, so that the check is about the network and not
+            about arithmetic.
+        laws: indices of the hypotheses that describe a layer. They must hold at every point; other hypotheses select points.
     """
 
     key: str
@@ -50,12 +50,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ran:
-    """A network's channels while it ran.
+    """The channels of a network during a run.
 
     Attributes:
         held: by depth, from before the first layer to after the last, the channels by name (batch, position, channel).
-        added: by layer, what its attention added to them.
-        examples: how many positions are examples; queries follow.
+        added: by layer, the output of its attention, by channel.
+        examples: number of positions with examples; queries follow.
     """
 
     held: tuple[Mapping[str, Numbers], ...]
@@ -78,7 +78,7 @@ def ran(subject: Subject, channels: Channels, prompts: Prompts, exact: bool) -> 
 
 
 def numbers(values: Tensor, exact: bool) -> Numbers:
-    """The same numbers, as fractions if arithmetic with them is to be exact."""
+    """The same numbers; as fractions if ``exact``."""
     return np.vectorize(Fraction, otypes=[object])(values.numpy()) if exact else values
 
 
@@ -86,10 +86,10 @@ def draw(size: tuple[int, ...], seed: int, stream: str, exact: bool, *, zero: bo
     """Random numbers: normal, or small binary fractions, with which a few layers compute without rounding.
 
     Args:
-        size: their shape.
-        seed, stream: of the draw.
-        exact: binary fractions, halves from −2 to 2.
-        zero: whether 0 may be among these.
+        size: the shape.
+        seed, stream: the arguments of the random generator.
+        exact: draw binary fractions: multiples of 1/2 from −2 to 2.
+        zero: whether 0 is allowed among the binary fractions.
     """
     rng = generator(seed, f"theory/running/{stream}/{'exact' if exact else 'float'}")
     if not exact:
@@ -104,34 +104,34 @@ def prompts_of(
     ys: Float[Tensor, "batch example"],
     queries: Float[Tensor, "batch query dim"] | None = None,
 ) -> Prompts:
-    """Prompts that ask for each of the weights: the queries, if not given, are the unit vectors."""
+    """Prompts whose queries are the unit vectors, unless given, so that the answers are the weights."""
     batch, _, dim = xs.shape
     asked = torch.eye(dim, dtype=torch.float64).expand(batch, dim, dim) if queries is None else queries
     return Prompts(
         xs=xs,
         ys=ys,
         queries=asked,
-        targets=torch.zeros(asked.shape[:2], dtype=torch.float64),  # nobody reads them
+        targets=torch.zeros(asked.shape[:2], dtype=torch.float64),  # not used
         target_variance=torch.ones(batch, dtype=torch.float64),
     )
 
 
 def rewritten(construction: Construction, rewrite: Callable[[Network], Network]) -> Construction:
-    """A construction whose network is rewritten once it is built."""
+    """A construction whose network is changed by ``rewrite`` after it is built."""
     return dataclasses.replace(construction, build=lambda dim: rewrite(construction.build(dim)))
 
 
 def reweighted(construction: Construction, weigh: Callable[[str, Tensor, Network], Tensor]) -> Construction:
-    """A construction with other weights: ``weigh`` gets each one's name, its value, and the network."""
+    """A construction with new weights: ``weigh`` gets each weight's name, its value, and the network."""
     return rewritten(
         construction, lambda net: net.with_weights({k: weigh(k, value, net) for k, value in net.state_dict().items()})
     )
 
 
 def subjects(construction: Construction, dim: int, examples: int, exact: bool) -> tuple[Subject, ...]:
-    """The hand-built network, and its weights in the ordinary transformer: in float64, as the root of a width is no fraction.
+    """The hand-built network and, in float64 only, an ordinary transformer with its weights (√width is not a fraction).
 
-    What does not score linearly has no such weights.
+    A network without linear scores has no equivalent transformer.
     """
     if exact or construction.build(dim).scores != "linear":
         return (construction,)
@@ -140,7 +140,7 @@ def subjects(construction: Construction, dim: int, examples: int, exact: bool) -
 
 
 def along(parts: list[Numbers]) -> Numbers:
-    """Points of several prompts or layers as one row of points."""
+    """The points of several layers concatenated into one array."""
     first = parts[0]
     if isinstance(first, Rounded):
         return Rounded(along([part.value for part in parts]), along([part.size for part in parts]))

@@ -1,4 +1,4 @@
-"""Gradient descent where the inputs lie on the axes, so that the channels of the curvature are the coordinates."""
+"""Gradient descent with all inputs on the axes, so that the channels of the curvature are the coordinates."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -25,11 +25,11 @@ from mesascope.theory.running.reading import (
 
 DIM, EXAMPLES, PROMPTS, LAYERS, OUTPUTS = 3, 8, 36, 2, 2
 STEP = 2.0
-"""Over eight examples a quarter of Σx²: Newton's where the curvature is four."""
+"""Divided by eight examples, this is the step size 1/4 for sums over examples: Newton's step at curvature 4."""
 BALANCED, SPREAD = (2, 1, 2, 1, 1, 0, 0, 1), (2, 1, 2, 2, 1, 0, 0, 0)
-"""Inputs, in turn on each axis, with curvatures 5, 3, 4, between which the step is balanced, and 8, 2, 4."""
+"""Inputs, placed on the axes in turn, with curvatures 5, 3, 4 (for which the step is balanced) and with 8, 2, 4."""
 NEWTON = (0.5, 2.0, 1.0)
-"""Gains that make the step Newton's at the latter."""
+"""Gains that make the step Newton's for `SPREAD`."""
 
 
 def several_channels(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
@@ -42,7 +42,7 @@ def several_channels(change: Change, exact: bool, seed: int) -> Iterator[Reading
 
 
 def per_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
-    """A step size for each channel: the keys are scaled."""
+    """One step size per channel, by scaled keys."""
     xs, ys = _drawn(exact, seed)
     construction = change(scaled(gradient_descent(layers=LAYERS, step_size=STEP)))
     for subject in subjects(construction, DIM, EXAMPLES, exact):
@@ -57,7 +57,7 @@ def per_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
 
 
 def several_targets(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
-    """Two outputs side by side; the second one's labels are what the network makes of its own weights."""
+    """Two outputs side by side; the network generates the second output's labels from its own weights."""
     assert not exact, "those weights are no binary fractions"
     xs, ys = _drawn(exact, seed)
     construction = change(several_outputs(gradient_descent(layers=LAYERS, step_size=STEP), OUTPUTS))
@@ -72,7 +72,7 @@ def several_targets(change: Change, exact: bool, seed: int) -> Iterator[Reading]
 
 
 def scaled(construction: Construction) -> Construction:
-    """The same network with a gain for each channel, `NEWTON`, in its keys."""
+    """The same network with one gain per channel, `NEWTON`, in its keys."""
 
     def weigh(name: str, value: Tensor, network: Network) -> Tensor:
         if not name.endswith("key"):
@@ -85,7 +85,7 @@ def scaled(construction: Construction) -> Construction:
 
 
 def _drawn(exact: bool, seed: int) -> tuple[Tensor, Tensor]:
-    """Prompts of which a third are `BALANCED`, a third `SPREAD`; the others have any curvatures."""
+    """Prompts: a third are `BALANCED`, a third `SPREAD`, and the rest have random curvatures."""
     xs = torch.zeros(PROMPTS, EXAMPLES, DIM, dtype=torch.float64)
     sizes = 1.5 * draw((PROMPTS, EXAMPLES), seed, "several channels/x", exact, zero=False)
     for third, planned in enumerate((BALANCED, SPREAD)):
@@ -99,9 +99,9 @@ def _drawn(exact: bool, seed: int) -> tuple[Tensor, Tensor]:
 def _channels(
     seen: Ran,
 ) -> tuple[list[Numbers], list[Numbers], list[list[Numbers]], list[list[Numbers]], list[Numbers]]:
-    """By channel: curvature, what the first layer leaves of the squared error; gradients and errors before and after it, update.
+    """By channel: curvature; remaining share of the squared error, gradients, errors (before, after) and update of layer one.
 
-    Of the prompts whose first weight, 0, is w* in no channel.
+    Only for prompts whose first weight, 0, differs from w* in every channel.
     """
     n, axes = seen.examples, range(DIM)
     x = seen.held[0]["x"][:, :n]
@@ -141,7 +141,7 @@ def _two(
     next_off: list[Numbers],
     moved: list[Numbers],
 ) -> Iterator[Reading]:
-    """Statements about two channels."""
+    """Readings of the statements about two channels."""
     lost, then = ([a * e**2 for a, e in zip(curvature, errors, strict=True)] for errors in (off, next_off))
     yield Reading(key="D1", values={"l_1": lost[0], "l_2": lost[1], "m_1": then[0], "m_2": then[1]})
     product = {"u": size * curvature[0], "v": size * curvature[1]}
@@ -158,5 +158,5 @@ def _two(
 
 
 def _larger(one: Rounded, other: Rounded) -> Rounded:
-    """The larger of each two, without rounding in fractions."""
+    """The elementwise maximum, without rounding in fractions."""
     return (one + other + abs(one - other)) / 2

@@ -1,4 +1,4 @@
-"""Softmax attention: one layer of it answers with an average of the targets."""
+"""Softmax attention: one layer answers with an average of the targets."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One step of training a layer's gain, with the gradient that automatic differentiation finds through the layer."""
+"""One training step of a layer's gain, with the layer's gradient from automatic differentiation."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ WRITTEN = "layers.0.heads.0.out"
 
 
 def gain(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
-    """The squared error, halved, of one layer whose target weight is 1, differentiated by its step size."""
+    """Half the squared error of one layer with target weight 1, differentiated with respect to its step size."""
     assert not exact, "automatic differentiation works on floats"
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "gain/x", exact)
     one = torch.ones(PROMPTS, 1, 1, dtype=torch.float64)
@@ -31,7 +31,7 @@ def gain(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
             return (-after[:, EXAMPLES, network.channels.slices["label"]] - 1)[:, 0] ** 2 / 2
 
         start = torch.tensor(size, dtype=torch.float64)
-        slope = EXAMPLES * torch.autograd.functional.jacobian(loss, start)  # by η, of which `size` has one an example
+        slope = EXAMPLES * torch.autograd.functional.jacobian(loss, start)  # `size` is EXAMPLES · η
         eta = torch.full_like(curvature, size / EXAMPLES)
         values = {"a": curvature, "eta": eta, "tau": torch.full_like(curvature, RATE)}
         for key in ("gain_descent", "gain_grows", "gain_falls"):

@@ -1,4 +1,4 @@
-"""Every statement, by topic and in reading order."""
+"""All statements, by topic and in reading order."""
 
 from mesascope.theory.statement import Statement
 from mesascope.theory.statements import (

@@ -43,7 +43,7 @@ def _masked(left: Sequence, right: Sequence) -> Expression:
 
 _exact = query * inputs[k] * v_of[k]
 applied = _prefix(examples[i, j] * Sum(index=k, length=d, term=examples[i, k] * direction[k]))
-"""What attention to a prefix makes of a token's own vector, a channel of it."""
+"""One channel of the result of attention to a prefix with a token's own vector as the query."""
 
 STATEMENTS = (
     Statement(

@@ -47,7 +47,7 @@ def _chebyshev(sequence: Sequence, x: Expression) -> tuple[Formula, ...]:
 
 
 def _run(steps: Natural, weights: bool = True) -> tuple[Formula, ...]:
-    """The textbook recurrences, without a division; with the weights, or of residuals and directions alone."""
+    """The textbook recurrences, without a division; with or without the weights besides residuals and directions."""
     energy = _channels(directions[k, i] * (curvatures[i] * directions[k, i]))
     square = _channels(residuals[k, i] * residuals[k, i])
     next_square = _channels(residuals[k + 1, i] * residuals[k + 1, i])

@@ -28,7 +28,7 @@ _next = (1 - u) * error
 def _regime(
     name: str, words: str, product: tuple[Formula, ...], conclusion: Formula, rocq: str, departs: str = ""
 ) -> Statement:
-    """What a step does to an error, by where the step product u = ηa lies."""
+    """A statement about the effect of one step on the error, for one range of the step product u = ηa."""
     return Statement(
         key=f"regime_{name}",
         name=f"the five regimes of the step product: {_REGIMES[name]}",
