@@ -18,6 +18,13 @@ from mesascope.types import Measured, Measurement, Scalar, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """As an option of a measure: what the training of this network logged, see `Bench.curve`."""
+
+    of: Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """One instrument on one network: frozen, and nothing but data, so that it can be run anywhere.
 
@@ -87,6 +94,7 @@ def work(measure: Measure, bench: Bench) -> Work[Measured]:
     prompts = {name: bench.prompts(number) for name, number in measure.prompts.items()}
     network = measure.network if isinstance(measure.network, str) else measure.network.name
     name = ", ".join([measure.instrument, network, *(f"{k} {v}" for k, v in measure.label.items() if v != network)])
+    name += ", over training" if measure.over_training else ""
     known = replace(measure, options=_named(measure.options))
     key = {"measure": known, "prompts": prompts, "profile": bench.profile, "seed": bench.seed}
     return Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench))
@@ -101,7 +109,7 @@ def _named(option: Any) -> Any:
 
 def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, say: Say) -> Measured:
     task = measure.task or bench.task(measure.network)
-    options = {name: _subjects(option, bench) for name, option in measure.options.items()}
+    options = {name: _had(option, bench) for name, option in measure.options.items()}
 
     def at(subject: Subject, **label: Scalar) -> tuple[Measurement, ...]:
         found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
@@ -114,8 +122,10 @@ def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, say: Say) -
     return Measured(measurements=tuple(m for step, subject in steps.items() for m in at(subject, step=step)))
 
 
-def _subjects(option: Any, bench: Bench) -> Any:
-    """An option with subjects in place of networks."""
+def _had(option: Any, bench: Bench) -> Any:
+    """An option with what the bench has in place of its name: subjects for networks, lines for a curve."""
+    if isinstance(option, Curve):
+        return bench.curve(option.of)
     if not isinstance(option, Mapping) or not any(isinstance(value, Network) for value in option.values()):
         return option
     able = bench.shipped(list(option.values()))
