@@ -60,19 +60,19 @@ def test_targets_are_what_they_say(task):
     torch.testing.assert_close(probes.gram(p)[2], torch.stack(upper))
     inverse = n * torch.linalg.inv(X.T @ X + 0.5 * torch.eye(p.dim, dtype=X.dtype))
     expected = torch.stack([inverse[i, j] for i in range(p.dim) for j in range(i, p.dim)])
-    torch.testing.assert_close(probes.inverse_gram(0.5)(p)[2], expected)
+    torch.testing.assert_close(probes.InverseGram(ridge=0.5)(p)[2], expected)
     algorithm = GradientDescent()
     weights = run(algorithm, p, 3).weights
     assert weights is not None
     assert torch.equal(probes.iterate(algorithm, 3)(p), weights[3])
-    alpha = probes.kernel_weights(RBF(bandwidth=2.0))(p)
+    alpha = probes.KernelWeights(kernel=RBF(bandwidth=2.0))(p)
     assert alpha.shape == (5, 1, n)
     torch.testing.assert_close(alpha[2, 0], torch.exp(-(X - p.queries[2, 0]).square().sum(-1) / 8))
 
 
 def test_targets_that_depend_on_the_query(planted, task, look):
     value, control = look
-    found = probes.linear_probes(planted, task, **SIZE, targets={"α": probes.kernel_weights(RBF(bandwidth=2.0))})
+    found = probes.linear_probes(planted, task, **SIZE, targets={"α": probes.KernelWeights(kernel=RBF(bandwidth=2.0))})
     assert value(found, "cosine", site=MID, target="α").n == SIZE["score"]
     assert all(control(m, "target written in") > 0.999 for m in found)
     # A wide kernel's weights rise and fall together with the query's length.
@@ -121,7 +121,7 @@ def test_uncentred_a_constant_guess_scores():
 
 def test_the_uncentred_cosine_stands_beside_a_constant_guess_and_changes_nothing_else(planted, task, look):
     value, control = look
-    targets = {"α": probes.kernel_weights(), "w": probes.TARGETS["w"]}
+    targets = {"α": probes.KernelWeights(), "w": probes.TARGETS["w"]}
     plain, found = (probes.linear_probes(planted, task, **SIZE, targets=targets, uncentred=u) for u in (False, True))
     name = probes.UNCENTRED.name
     assert [m for m in found if m.quantity != name] == list(plain)
@@ -205,7 +205,7 @@ def _products(network: Network) -> Network:
 
 def test_what_depends_on_the_query_is_not_looked_for_elsewhere(planted, task):
     with pytest.raises(NotApplicable, match="α depends on the query, which is not seen at the labels"):
-        probes.linear_probes(planted, task, **SIZE, targets={"α": probes.kernel_weights()}, reading="labels")
+        probes.linear_probes(planted, task, **SIZE, targets={"α": probes.KernelWeights()}, reading="labels")
 
 
 def test_beyond_the_moment_nothing_of_it_is_left(task):
@@ -247,7 +247,7 @@ def test_what_grows_with_the_task_is_bounded_and_said(dim, examples, look, monke
 def test_a_wide_prompt_is_read_as_mixtures_and_the_control_says_so(planted, task, look, monkeypatch):
     monkeypatch.setattr(probes, "WIDEST", 24)
     value, control = look
-    targets = {"w": probes.TARGETS["w"], "α": probes.kernel_weights(RBF(bandwidth=2.0))}
+    targets = {"w": probes.TARGETS["w"], "α": probes.KernelWeights(kernel=RBF(bandwidth=2.0))}
     found = probes.linear_probes(planted, task, **SIZE, targets=targets)
     mixed = "raw prompt, 24 random mixtures of its 43 numbers"
     assert all(mixed in {c.name for c in m.controls} for m in found)

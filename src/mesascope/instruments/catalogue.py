@@ -11,6 +11,7 @@ from mesascope.instruments import (
     directions,
     errors,
     examples,
+    gaussian_inputs,
     influence,
     invariance,
     krylov,
@@ -21,10 +22,12 @@ from mesascope.instruments import (
     patching,
     probes,
     readout,
+    size,
     spectrum,
     streaming,
     stress,
     substitution,
+    training_curve,
 )
 from mesascope.instruments.instrument import Instrument
 
@@ -59,5 +62,13 @@ INSTRUMENTS: tuple[Instrument, ...] = (
 )
 """Every instrument that measures one subject on one task. Those that no examination runs answer a narrower question."""
 
-BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in INSTRUMENTS}
-"""The same, by the name that their measurements bear."""
+NARROWER: tuple[Instrument, ...] = (
+    matching.TRACKING,
+    size.INSTRUMENT,
+    training_curve.INSTRUMENT,
+    gaussian_inputs.INSTRUMENT,
+)
+"""Those that ask for more than a subject and a task: several noises, other subjects, a training. Studies run them."""
+
+BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in (*INSTRUMENTS, *NARROWER)}
+"""All of them by name, which is what their measurements bear, but for a narrower one's."""

@@ -6,6 +6,7 @@ shows more than Xᵀy only where it beats that.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import torch
@@ -63,14 +64,16 @@ def gram(prompts: Prompts) -> Float[Tensor, "batch entry"]:
     return _upper(prompts.xs.mT @ prompts.xs / prompts.examples)
 
 
-def inverse_gram(ridge: float) -> Target:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InverseGram:
     """The upper triangle of (XᵀX + λI)⁻¹, times n."""
 
-    def target(prompts: Prompts) -> Tensor:
-        eye = torch.eye(prompts.dim, dtype=prompts.xs.dtype, device=prompts.xs.device)
-        return _upper(torch.linalg.inv(prompts.xs.mT @ prompts.xs / prompts.examples + ridge / prompts.examples * eye))
+    ridge: float
 
-    return target
+    def __call__(self, prompts: Prompts) -> Float[Tensor, "batch entry"]:
+        """For these prompts."""
+        eye = self.ridge / prompts.examples * torch.eye(prompts.dim, dtype=prompts.xs.dtype, device=prompts.xs.device)
+        return _upper(torch.linalg.inv(prompts.xs.mT @ prompts.xs / prompts.examples + eye))
 
 
 def iterate(algorithm: Algorithm, step: int, *, ridge: float = 0.0) -> Target:
@@ -85,16 +88,18 @@ def iterate(algorithm: Algorithm, step: int, *, ridge: float = 0.0) -> Target:
     return target
 
 
-def kernel_weights(kernel: Kernel = RBF()) -> Target:  # noqa: B008  (frozen)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelWeights:
     """α: the kernel of each example with the query, which a dual form would compute.
 
     Source: the two-to-eight-layer study, its α probe (RBF). It gives no bandwidth.
     """
 
-    def target(prompts: Prompts) -> Tensor:
-        return kernel(prompts.queries, prompts.xs)
+    kernel: Kernel = field(default_factory=RBF)
 
-    return target
+    def __call__(self, prompts: Prompts) -> Float[Tensor, "batch query example"]:
+        """For these prompts."""
+        return self.kernel(prompts.queries, prompts.xs)
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType({"w": latent_weights, "Xᵀy/n": moment, "XᵀX/n": gram})

@@ -273,7 +273,6 @@ INSTRUMENT = Instrument(
     measure=stress,
     quantities=(
         "MSE",
-        "MSE on Gaussian inputs over that on its own",
         "MSE over ridge's",
         "excess of normalised error over ridge's",
         "normalised error",

@@ -35,7 +35,7 @@ from mesascope.studies import (
 from mesascope.studies.bench import Bench, NotShipped
 from mesascope.studies.measure import Between, labelled, pick, work
 from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study, judge, published
+from mesascope.studies.study import Claim, Found, Study, judge, published, with_derived
 from mesascope.types import StudyResult, spec_of
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
@@ -149,9 +149,10 @@ def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> t
         works=tuple(work(m, bench) for m in chosen),
     )
     done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)
-    measurements = tuple(m for each in done.values() for m in each.measurements)
-    found = Found(measurements=measurements, figures=study.figures(measurements), notes=study.notes(measurements))
-    return found, {m.network.ships_as: spec_of(bench.network(m.network)) for m in chosen}
+    measured = with_derived(study.claims, [m for each in done.values() for m in each.measurements])
+    found = Found(measurements=measured, figures=study.figures(measured, bench), notes=study.notes(measured, bench))
+    used = {m.network if isinstance(m.network, str) else m.network.ships_as: m.network for m in chosen}
+    return found, {name: spec_of(bench.network(network)) for name, network in used.items()}
 
 
 __all__ = (

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from mesascope.instruments.instrument import Profile
 from mesascope.records import checkpoint as checkpoints
 from mesascope.studies.networks import Network
+from mesascope.tasks import LinearRegression
 from mesascope.training import train
 from mesascope.types import Subject, spec_of
-from mesascope.zoo import checkpoints_of, curve, load, names
+from mesascope.zoo import checkpoints_of, curve, default_task, load, names
+
+T = TypeVar("T", bound="Network | str")
 
 SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
 LEAST = 24  # prompts: fewer cannot be fitted and scored
@@ -48,12 +52,14 @@ class Bench:
         """How many prompts to take where a laptop's run takes ``laptop``."""
         return max(min(laptop, LEAST), round(laptop * SHARE[self.profile]))
 
-    def network(self, network: Network, *, step: int | None = None) -> Subject:
-        """A trained network; with ``step``, one of its checkpoints.
+    def network(self, network: Network | str, *, step: int | None = None) -> Subject:
+        """A trained network, or what a model reference names; with ``step``, one of its checkpoints.
 
         Raises:
             NotShipped: at profile ``laptop``, where the zoo does not have it.
         """
+        if isinstance(network, str):
+            return self.reference(network if step is None else f"{network}-step-{step}")
         place = self._place(network)
         if step is None:
             return _loaded(place, self.device)
@@ -65,9 +71,15 @@ class Bench:
         """Any other subject, by model reference."""
         return _loaded(reference, self.device)
 
-    def shipped(self, networks: Sequence[Network]) -> tuple[Network, ...]:
+    def task(self, network: Network | str) -> LinearRegression:
+        """The task that it was trained on."""
+        return default_task(self.reference(network)) if isinstance(network, str) else network.task
+
+    def shipped(self, networks: Sequence[T]) -> tuple[T, ...]:
         """The networks that can be had as they should be: all where they are trained (``full``), else those in the zoo."""
-        return tuple(n for n in networks if self.profile == "full" or n.ships_as in names())
+        return tuple(
+            n for n in networks if not isinstance(n, Network) or self.profile == "full" or n.ships_as in names()
+        )
 
     def checkpoints(self, network: Network) -> tuple[int, ...]:
         """The steps of its training at which it can be had, in order; of what ships, its last is not among them."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mesascope.instruments import directions, stress
 from mesascope.instruments.stress import Distribution
+from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, Where, each, known, pick, where
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, rows
@@ -71,7 +72,7 @@ def _swept(m: Measurement) -> Diagonal:
     return SWEEP[str(m.coordinates["distribution"])]
 
 
-def _figures(found: Sequence[Measurement]) -> tuple[Figure, ...]:
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     sweep, looked = only(found, sweep=True, seed=42), only(found, instrument=directions.NAME)
     ridge = max(known(m, "ridge").value for m in only(found, sweep=True, quantity=stress.NORMALISED.name))
     gains: list[dict[str, Scalar]] = []
@@ -172,7 +173,7 @@ def _table(found: Sequence[Measurement]) -> tuple[dict[str, Scalar], ...]:
     return tuple(sorted(made, key=lambda row: list(COVARIANCES).index(str(row["covariance"]))))
 
 
-def _notes(found: Sequence[Measurement]) -> tuple[str, ...]:
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     ours = only(found, seed=42)
 
     def value(quantity: str, **coordinates: Scalar) -> float:

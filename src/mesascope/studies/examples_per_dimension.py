@@ -3,98 +3,55 @@
 from collections.abc import Sequence
 
 from mesascope.instruments import examples
-from mesascope.studies.measure import Between, known, labelled, pick
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Measure, Where, known, where
 from mesascope.studies.networks import Network
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study
+from mesascope.studies.pictures import only
+from mesascope.studies.study import Claim, Study
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 NETWORKS = (Network(layers=2), Network(layers=3), Network(layers=4))
 LONGER = Network(examples=40)
 DENSE = ("two-layer", "four-layer")
 COUNTS = (5, 6, 8, 10, 15, 20)
-COUNTS_LONGER = (5, 10, 20, 40)
-PROMPTS = 768
 
 
-def run(session: Session) -> Found:
-    """Query-only networks with examples repeated to fill the context; dense ones with and without repetition."""
-    networks, dense, counts, longer = NETWORKS, DENSE, COUNTS, session.shipped((LONGER,))
-    if session.profile == "smoke":  # one of each shows that it runs
-        networks, dense, counts, longer = NETWORKS[:1], DENSE[:1], (COUNTS[0], COUNTS[-1]), ()
-    found: list[Measurement] = []
-
-    def add(name: str, subject: Subject, counts: Sequence[int], repeat_to: int | None) -> None:
-        shown = "once" if repeat_to is None else "repeated"
-        measured = session.keep(
-            f"{name} {shown}",
-            lambda: examples.by_examples(
-                subject,
-                LinearRegression(),
-                counts=counts,
-                seed=session.seed,
-                n=session.prompts(PROMPTS),
-                repeat_to=repeat_to,
-            ),
-        )
-        found.extend(labelled(measured, network=name))
-
-    for network in networks:
-        add(network.name, session.network(network), counts, network.examples)
-    for network in longer:
-        add(network.name, session.network(network), COUNTS_LONGER, network.examples)
-    for name in dense:
-        for repeat_to in (None, COUNTS[-1]):
-            add(name, session.reference(name), counts, repeat_to)
-
-    quantity = examples.OVER_MULTIPLE.name
-    once = "once"
-    reference = {
-        count: known(
-            pick(found, examples.NORMALISED.name, network=DENSE[0], shown=once, examples=count), examples.MULTIPLE
-        )
-        for count in (5, 20)
-    }
-    return Found(
-        evidence={
-            "as trained": tuple(pick(found, quantity, network=n.name, examples=20) for n in networks),
-            "one example a dimension, repeated": tuple(
-                pick(found, quantity, network=n.name, examples=5) for n in networks
-            ),
-            "dense networks, shown once": tuple(
-                pick(found, quantity, network=name, shown=once, examples=count) for name in dense for count in counts
-            ),
-            "eight a dimension": tuple(pick(found, quantity, network=n.name, examples=40) for n in longer),
-            "the best multiple at 1": reference[5],
-            "the best multiple at 4": reference[20],
-        },
-        measurements=tuple(found),
-        figures=(_errors(found), _nearer(found)),
-        notes=(*_notes(found), *(() if longer else (f"{LONGER.name} was not asked: nothing at n/d = 8.",))),
+def _measure(
+    network: Network | str, *, counts: tuple[int, ...] = COUNTS, repeat_to: int | None = 20, smoke: bool = False
+) -> Measure:
+    shown = "once" if repeat_to is None else f"repeated to {repeat_to}"
+    return Measure(
+        instrument=examples.NAME,
+        network=network,
+        label={"network": network if isinstance(network, str) else network.name, "shown": shown},
+        prompts={"n": 768},
+        options={"counts": counts, "repeat_to": repeat_to},
+        task=LinearRegression(),
+        at_smoke=smoke,
     )
+
+
+def _of(networks: Sequence[Network], count: int) -> Where:
+    return where(examples.OVER_MULTIPLE, network=[network.name for network in networks], examples=count)
+
+
+def _best_multiple(count: int) -> Where:
+    return where(examples.NORMALISED, control=examples.MULTIPLE, network=DENSE[0], shown="once", examples=count)
+
+
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    return (_errors(only(found, quantity=examples.NORMALISED.name)), _nearer(found))
 
 
 def _errors(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        if m.quantity != examples.NORMALISED.name:
-            continue
+        name = str(m.coordinates["network"])
+        cases = [(name, m), *((c, known(m, c)) for c in ("ridge", examples.MULTIPLE) if name == DENSE[0])]
         shown = "shown once" if m.coordinates["shown"] == "once" else "repeated to fill the context"
         where = {"examples per dimension": m.coordinates["examples per dimension"], "shown": shown}
-        name = str(m.coordinates["network"])
-        rows.append({**where, "who": name, "normalised error": m.value, **bounds(m.interval), "n": m.n})
-        if name == DENSE[0]:
-            for control in ("ridge", examples.MULTIPLE):
-                rows.append(
-                    {
-                        **where,
-                        "who": control,
-                        "normalised error": known(m, control).value,
-                        **bounds(known(m, control).interval),
-                        "n": m.n,
-                    }
-                )
+        rows += [{**where, "who": w, "normalised error": c.value, **bounds(c.interval), "n": m.n} for w, c in cases]
     return Figure(
         name="examples-per-dimension",
         section="Examples per dimension",
@@ -143,55 +100,59 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _notes(found: Sequence[Measurement]) -> tuple[str, ...]:
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     lines: dict[str, list[str]] = {}
-    for m in found:
-        if m.quantity == examples.NORMALISED.name:
-            row = lines.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
-            row.append(f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}")
-    told = [f"{who}: {', '.join(values)}" for who, values in lines.items()]
-    return (f"Normalised error by examples per dimension. {'; '.join(told)}.",)
+    for m in only(found, quantity=examples.NORMALISED.name):
+        row = lines.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
+        row.append(f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}")
+    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in lines.items())
+    asked = only(found, network=LONGER.name)
+    missing = () if asked else (f"{LONGER.name} was not asked: nothing at n/d = 8.",)
+    return (f"Normalised error by examples per dimension. {told}.", *missing)
 
 
 STUDY = Study(
     name="examples-per-dimension",
     title="How does the error fall with the number of examples per dimension?",
+    measures=(
+        *(_measure(network, smoke=network == NETWORKS[0]) for network in NETWORKS),
+        _measure(LONGER, counts=(5, 10, 20, 40), repeat_to=40),
+        *(_measure(name, repeat_to=to, smoke=name == DENSE[0]) for name in DENSE for to in (None, 20)),
+    ),
     claims=(
         Claim(
             text="The best multiple of Xᵀy leaves (d + 1)/(n + d + 1) of the variance: 0.545 at n/d = 1 and 0.231 at 4 (each "
             "within a tenth).",
             own=True,
-            accept={
-                "the best multiple at 1": Between(low=0.49, high=0.6),
-                "the best multiple at 4": Between(low=0.208, high=0.254),
-            },
+            rules=(_best_multiple(5).between(0.49, 0.6), _best_multiple(20).between(0.208, 0.254)),
         ),
         Claim(
             text="At n/d = 4, as trained, networks of 2, 3 and 4 layers leave at most a twentieth of that: they do not just "
             "rescale Xᵀy.",
             own=True,
-            accept={"as trained": Between(high=0.05)},
-            needs={Network(): 0.01, Network(layers=3): 0.01, Network(layers=4): 0.01},
+            rules=(_of(NETWORKS, 20).between(high=0.05),),
+            needs=dict.fromkeys(NETWORKS, 0.01),
         ),
         Claim(
             text="With one example a dimension, shown four times over, they do no better than the best multiple of Xᵀy.",
             own=True,
-            accept={"one example a dimension, repeated": Between(low=1.0)},
+            rules=(_of(NETWORKS, 5).between(low=1.0),),
         ),
         Claim(
             text="Networks trained with loss at every input beat the best multiple of Xᵀy at every n/d from 1 to 4 (by a tenth "
             "at least).",
             own=True,
-            accept={"dense networks, shown once": Between(high=0.9)},
+            rules=(where(examples.OVER_MULTIPLE, network=DENSE, shown="once").between(high=0.9),),
         ),
         Claim(
             text="At n/d = 8, trained there, two layers leave at most a twentieth of what the best multiple leaves.",
             own=True,
-            accept={"eight a dimension": Between(high=0.05)},
+            rules=(_of((LONGER,), 40).between(high=0.05),),
             needs={LONGER: 0.0065},
         ),
     ),
-    run=run,
+    figures=_figures,
+    notes=_notes,
     departures=(
         "The source says that it varies n/d and prints no figures, so all claims here are ours.",
         "A network with the loss at the query answers at one position, after 20 examples. With fewer it is shown them over and "

@@ -5,93 +5,83 @@ from collections.abc import Mapping, Sequence
 from mesascope.instruments import probes
 from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.contrast import difference
-from mesascope.studies.measure import Between, labelled, pick
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Derived, Measure, known, pick, where
 from mesascope.studies.networks import Network
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study
+from mesascope.studies.pictures import only
+from mesascope.studies.study import Claim, Study
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 FIRST = Network(layers=3)
 NETWORKS = (FIRST, Network(layers=3, seed=100))
-LAST = Site(layer=2, kind="resid_post")
+LAST = str(Site(layer=2, kind="resid_post"))
 W, MOMENT, ANSWER = "w", "Xᵀy/n", "w·x_q"
 COSINE, R2 = probes.COSINE.name, probes.R2.name
 ALONE = "Xᵀy alone"
 LEFT = 0.5  # R² of the answer from which a network counts as off the plateau
-
-
 TARGETS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, ANSWER: probes.answer}
+KEPT = (where(COSINE, target=(W, MOMENT)), where(R2))  # the answer is one number: its cosine is a sign
 
 
-def run(session: Session) -> Found:
-    """Probes after every sub-layer for every checkpoint of both seeds."""
-    found: list[Measurement] = []
-    ends: dict[str, int] = {}
-    for network in (FIRST, *session.shipped(NETWORKS[1:])):
-        trajectory = session.trajectory(network)
-        ends[network.name] = max(trajectory)
-        for step, subject in trajectory.items():
-            measured = session.keep(
-                f"probes {network.name} {step}",
-                lambda subject=subject: probes.linear_probes(
-                    subject,
-                    FIRST.task,
-                    seed=session.seed,
-                    fit=session.prompts(512),
-                    score=session.prompts(512),
-                    targets=TARGETS,
-                ),
-            )
-            found += [m for m in labelled(measured, network=network.name, step=step) if _means_something(m)]
-    last = [m for m in found if m.coordinates["site"] == str(LAST)]
-
-    def at_end(quantity: str, target: str) -> tuple[Measurement, ...]:
-        return tuple(pick(last, quantity, target=target, network=name, step=step) for name, step in ends.items())
-
-    cosines = at_end(COSINE, W)
-    left = [m for m in last if m.quantity == R2 and m.coordinates["target"] == ANSWER and m.value > LEFT]
-    gaps = tuple(
-        difference(*(pick(last, COSINE, target=target, **where) for target in (MOMENT, W)), **where)
-        for where in ({k: m.coordinates[k] for k in ("network", "step")} for m in _first_of_each(left))
-    )
-    return Found(
-        evidence={
-            "cos(w) at the end": cosines,
-            "cos(Xᵀy) at the end": at_end(COSINE, MOMENT),
-            "least cos(w) of any seed": min(cosines, key=lambda m: m.value),
-            "R² of the answer at the end": at_end(R2, ANSWER),
-            "cos(Xᵀy) less cos(w) when the plateau is left": gaps,
-        },
-        measurements=(*found, *gaps),
-        figures=(_trajectories(last), _by_site(found)),
-        notes=_notes(last, ends),
+def _measure(network: Network) -> Measure:
+    """Probes after every sub-layer for every checkpoint."""
+    return Measure(
+        instrument=probes.NAME,
+        network=network,
+        label={"network": network.name},
+        prompts={"fit": 512, "score": 512},
+        options={"targets": TARGETS},
+        kept=KEPT,
+        over_training=True,
     )
 
 
-def _means_something(m: Measurement) -> bool:
-    return not (m.quantity == COSINE and m.coordinates["target"] == ANSWER)  # of one number: its sign
+def _last(found: Sequence[Measurement], quantity: str, target: str) -> list[Measurement]:
+    """After the last sub-layer, network by network, by step."""
+    return only(found, quantity=quantity, target=target, site=LAST)
 
 
-def _first_of_each(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """The first measurement of every network; they come in the order of the steps."""
-    first: dict[Scalar, Measurement] = {}
-    for m in measurements:
-        first.setdefault(m.coordinates["network"], m)
-    return tuple(first.values())
+def _ends(found: Sequence[Measurement], quantity: str, target: str) -> list[Measurement]:
+    """Each network's at the end of its training."""
+    return list({m.coordinates["network"]: m for m in _last(found, quantity, target)}.values())
+
+
+def _end(quantity: str, target: str) -> Derived:
+    what = f"{quantity} of {target} at the end of the training"
+    return Derived(words=what, of=lambda found: _ends(found, quantity, target))
+
+
+def _least(found: Sequence[Measurement]) -> list[Measurement]:
+    return [min(_ends(found, COSINE, W), key=lambda m: m.value)]
+
+
+def _gaps(found: Sequence[Measurement]) -> list[Measurement]:
+    """By how much Xᵀy is ahead of w at each network's first checkpoint off the plateau."""
+    first: dict[Scalar, Scalar] = {}
+    for m in _last(found, R2, ANSWER):
+        if m.value > LEFT:
+            first.setdefault(m.coordinates["network"], m.coordinates["step"])
+    return [
+        difference(*(pick(found, COSINE, target=target, site=LAST, **at) for target in (MOMENT, W)), **at)
+        for at in ({"network": network, "step": step} for network, step in first.items())
+    ]
+
+
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    return (_trajectories(only(found, site=LAST)), _by_site(found))
 
 
 def _trajectories(last: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in last:
         target = m.coordinates["target"]
-        if (m.quantity, target) not in ((COSINE, W), (COSINE, MOMENT), (R2, ANSWER)):
+        if m.quantity == R2 and target != ANSWER:
             continue
         where = {k: m.coordinates[k] for k in ("network", "step")}
         what = f"R² of {ANSWER}" if target == ANSWER else f"cos({target})"
         rows.append({**where, "probe": what, "value": m.value, **bounds(m.interval)})
-        for c in m.controls:
-            if (target, c.name) in ((W, ALONE), (W, "untrained network")):
-                rows.append({**where, "probe": f"{what}, {c.name}", "value": c.value, "low": None, "high": None})
+        for name in ("untrained network", ALONE) if target == W else ():
+            rows.append({**where, "probe": f"{what}, {name}", "value": known(m, name).value, "low": None, "high": None})
     return Figure(
         name="probes-over-training",
         section="Over training",
@@ -117,10 +107,9 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
             "step": m.coordinates["step"],
             "after": m.coordinates["site"],
             "target": m.coordinates["target"],
-            "R²": m.value,
+            "R²": max(m.value, 0.0),
         }
-        for m in found
-        if m.quantity == R2 and m.coordinates["network"] == FIRST.name
+        for m in only(found, quantity=R2, network=FIRST.name)
     )
     return Figure(
         name="sub-layers-over-training",
@@ -128,7 +117,7 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
         title="After which sub-layer, over training",
         caption="Held-out R² of ridge probes at the query.",
         kind="heatmap",
-        rows=tuple(row | {"R²": max(row["R²"], 0.0)} for row in rows),
+        rows=rows,
         x="step",
         y="after",
         value="R²",
@@ -136,17 +125,13 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _notes(last: Sequence[Measurement], ends: Mapping[str, int]) -> tuple[str, ...]:
-    notes: list[str] = []
-    for name, step in ends.items():
-        w, moment = (pick(last, COSINE, target=t, network=name, step=step) for t in (W, MOMENT))
-        right = pick(last, R2, target=ANSWER, network=name, step=step)
-        alone = next(c.value for c in w.controls if c.name == ALONE)
-        notes.append(
-            f"{name} after {step} steps: cos(w) {w.value:.2f}, where a probe of Xᵀy alone has {alone:.2f}; cos(Xᵀy) "
-            f"{moment.value:.2f}; R² of the answer {right.value:.3f}."
-        )
-    return tuple(notes)
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
+    ends = zip(_ends(found, COSINE, W), _ends(found, COSINE, MOMENT), _ends(found, R2, ANSWER), strict=True)
+    return tuple(
+        f"{w.coordinates['network']} after {w.coordinates['step']} steps: cos(w) {w.value:.2f}, where a probe of Xᵀy alone has "
+        f"{known(w, ALONE).value:.2f}; cos(Xᵀy) {moment.value:.2f}; R² of the answer {right.value:.3f}."
+        for w, moment, right in ends
+    )
 
 
 _TABLE = "extended_three_layers"
@@ -154,40 +139,36 @@ _TABLE = "extended_three_layers"
 STUDY = Study(
     name="long-training",
     title="What do three layers write down as they train on?",
+    measures=tuple(map(_measure, NETWORKS)),
     claims=(
         Claim(
             text="Trained on for long, three layers hold w (cosine 0.99) and Xᵀy (0.94) after the last sub-layer, each "
             "within 0.05.",
             published=(f"{_TABLE}/cos_w", f"{_TABLE}/cos_xty"),
-            accept={
-                "cos(w) at the end": Between(low=0.94, high=1.0),
-                "cos(Xᵀy) at the end": Between(low=0.89, high=0.99),
-            },
+            rules=(_end(COSINE, W).between(0.94, 1.0), _end(COSINE, MOMENT).between(0.89, 0.99)),
             needs={FIRST: 1e-4},
         ),
         Claim(
             text="Trained as long as is usual, some seed holds no w yet (cosine 0.04; at most 0.1).",
             published=(f"{_TABLE}/at_200k_cos_w",),
-            accept={"least cos(w) of any seed": Between(low=-0.1, high=0.1)},
+            rules=(Derived(words="least cosine of w of any seed at the end", of=_least).between(-0.1, 0.1),),
             needs={FIRST: 5e-4},
         ),
         Claim(
             own=True,
             text="At the end the answer is linearly there (R² 0.95 at least), and w no more than Xᵀy alone would show (cosine "
             "0.88 at most).",
-            accept={
-                "R² of the answer at the end": Between(low=0.95),
-                "cos(w) at the end": Between(high=0.88),
-            },
+            rules=(_end(R2, ANSWER).between(low=0.95), _end(COSINE, W).between(high=0.88)),
         ),
         Claim(
             own=True,
             text=f"Xᵀy is there before w: at the first checkpoint at which the answer is (R² above {LEFT:g}), its cosine is "
             "the larger.",
-            accept={"cos(Xᵀy) less cos(w) when the plateau is left": Between(low=0.0)},
+            rules=(Derived(words="cosine of Xᵀy less that of w when the plateau is left", of=_gaps).between(low=0.0),),
         ),
     ),
-    run=run,
+    figures=_figures,
+    notes=_notes,
     departures=(
         "The source does not say at which sub-layer it reads the cosines of its long runs; here it is the last. It gives no "
         "regulariser, split or controls for its probes, nor how many seeds stood at 0.04.",

@@ -1,6 +1,7 @@
 """What a study consists of: measures, and rules that say where their numbers must lie."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,14 @@ from mesascope.records.codec import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Network
 from mesascope.tasks import LinearRegression
-from mesascope.types import Measured, Measurement, Scalar
+from mesascope.types import Measured, Measurement, Scalar, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """As an option of a measure: what the training of this network logged, see `Bench.curve`."""
+
+    of: Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +30,24 @@ class Measure:
 
     Attributes:
         instrument: its name, see `mesascope.instruments.catalogue`.
-        network: what it looks at.
+        network: what it looks at; a model reference for what is none of the studies' own networks.
         label: coordinates that its measurements get before their own: which network they are of, say.
         prompts: arguments of the instrument that are numbers of prompts, on a laptop; other profiles take their share.
-        options: its other arguments.
+        options: its other arguments. Networks in a mapping become subjects; those that cannot be had are left out.
         task: where its prompts come from; the one that the network was trained on by default.
+        kept: what of its measurements is kept; everything by default.
+        over_training: measure the network at each of its checkpoints, with a coordinate ``step``.
         at_smoke: whether profile ``smoke``, which decides nothing, runs it too.
     """
 
     instrument: str
-    network: Network
+    network: Network | str
     label: Mapping[str, Scalar]
     prompts: Mapping[str, int]
     options: Mapping[str, Any] = field(default_factory=dict)
     task: LinearRegression | None = None
+    kept: tuple["Where", ...] = ()
+    over_training: bool = False
     at_smoke: bool = True
 
     def __post_init__(self) -> None:
@@ -44,6 +56,10 @@ class Measure:
                 f"instrument must be one of {', '.join(BY_NAME)}; got {self.instrument!r}."
                 f"{nearest(self.instrument, list(BY_NAME))}"
             )
+
+    def coordinates(self) -> tuple[str, ...]:
+        """What its measurements say of where they were taken, but for the label."""
+        return (*BY_NAME[self.instrument].coordinates, *(("step",) if self.over_training else ()))
 
 
 def each(
@@ -54,6 +70,7 @@ def each(
     prompts: Mapping[str, int],
     options: Mapping[str, Any] | None = None,
     task: LinearRegression | None = None,
+    kept: tuple["Where", ...] = (),
     smoke: Sequence[Network] | None = None,
 ) -> tuple[Measure, ...]:
     """The same measure on several networks; at profile ``smoke`` on some of them, where that is said. As for `Measure`."""
@@ -65,6 +82,7 @@ def each(
             prompts=prompts,
             options=options or {},
             task=task,
+            kept=kept,
             at_smoke=smoke is None or network in smoke,
         )
         for network in networks
@@ -74,16 +92,44 @@ def each(
 def work(measure: Measure, bench: Bench) -> Work[Measured]:
     """The measure as work for an engine."""
     prompts = {name: bench.prompts(number) for name, number in measure.prompts.items()}
-    network = measure.network.name
+    network = measure.network if isinstance(measure.network, str) else measure.network.name
     name = ", ".join([measure.instrument, network, *(f"{k} {v}" for k, v in measure.label.items() if v != network)])
-    key = {"measure": measure, "prompts": prompts, "profile": bench.profile, "seed": bench.seed}
+    name += ", over training" if measure.over_training else ""
+    known = replace(measure, options=_named(measure.options))
+    key = {"measure": known, "prompts": prompts, "profile": bench.profile, "seed": bench.seed}
     return Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench))
 
 
+def _named(option: Any) -> Any:
+    """Functions by their names, by which the journal knows them."""
+    if isinstance(option, Mapping):
+        return {name: _named(value) for name, value in option.items()}
+    return f"{option.__module__}.{option.__qualname__}" if inspect.isfunction(option) else option
+
+
 def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, say: Say) -> Measured:
-    subject, task = bench.network(measure.network), measure.task or measure.network.task
-    found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **measure.options)
-    return Measured(measurements=labelled(found, **measure.label))
+    task = measure.task or bench.task(measure.network)
+    options = {name: _had(option, bench) for name, option in measure.options.items()}
+
+    def at(subject: Subject, **label: Scalar) -> tuple[Measurement, ...]:
+        found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
+        found = tuple(m for m in found if not measure.kept or any(kept.has(m) for kept in measure.kept))
+        return labelled(found, **measure.label, **label)
+
+    if not measure.over_training:
+        return Measured(measurements=at(bench.network(measure.network)))
+    steps = bench.trajectory(measure.network)
+    return Measured(measurements=tuple(m for step, subject in steps.items() for m in at(subject, step=step)))
+
+
+def _had(option: Any, bench: Bench) -> Any:
+    """An option with what the bench has in place of its name: subjects for networks, lines for a curve."""
+    if isinstance(option, Curve):
+        return bench.curve(option.of)
+    if not isinstance(option, Mapping) or not any(isinstance(value, Network) for value in option.values()):
+        return option
+    able = bench.shipped(list(option.values()))
+    return {name: bench.network(network) for name, network in option.items() if network in able}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +171,14 @@ class Where:
 
     def among(self, found: Sequence[Measurement]) -> tuple[Measurement, ...]:
         """The evidence, in the order in which it was measured."""
-        chosen = [
-            m
-            for m in found
-            if m.quantity == self.quantity
-            and all(m.coordinates.get(name) in values for name, values in self.coordinates.items())
-        ]
-        return tuple(known(m, self.control) if self.control else m for m in chosen)
+        return tuple(known(m, self.control) if self.control else m for m in found if self.has(m))
+
+    def has(self, measurement: Measurement) -> bool:
+        """Whether it stands there."""
+        there = measurement.coordinates
+        return self.quantity in ("", measurement.quantity) and all(
+            there.get(name) in values for name, values in self.coordinates.items()
+        )
 
     def check(self, measures: Sequence[Measure]) -> None:
         """Raise where no measure can produce it.
@@ -148,8 +195,12 @@ class Where:
         able = [m for m in measures if self.quantity in BY_NAME[m.instrument].quantities]
         for name, values in self.coordinates.items():
             said = list(dict.fromkeys(str(m.label[name]) for m in able if name in m.label))
-            if not said and not any(name in BY_NAME[m.instrument].coordinates for m in able):
-                raise ValueError(f"no measure of {self.quantity!r} says a coordinate {name!r}.")
+            if not said and not any(name in m.coordinates() for m in able):
+                places = list(dict.fromkeys(p for m in able for p in (*m.label, *m.coordinates())))
+                raise ValueError(
+                    f"no measure of {self.quantity!r} says a coordinate {name!r}; they say {', '.join(places)}."
+                    f"{nearest(name, places)}"
+                )
             for value in values:
                 if said and str(value) not in said:
                     raise ValueError(
@@ -166,11 +217,11 @@ class Where:
         return Rule(self, Between(low=value / factor, high=value * factor))
 
 
-def where(quantity: Any, *, control: str = "", **coordinates: Scalar | Sequence[Scalar]) -> Where:
+def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequence[Scalar]) -> Where:
     """All measurements of a quantity at some coordinates.
 
     Args:
-        quantity: its name, or a quantity that has one.
+        quantity: its name, or a quantity that has one; any, if none is named.
         control: take what this control came to in place of the value.
         coordinates: what each must be, or be one of; those that are not named may be anything.
     """

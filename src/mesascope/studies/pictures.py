@@ -1,11 +1,15 @@
 """Rows and pictures from a study's measurements."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
+POINTS = 80
+"""Of a training curve that are drawn, at most."""
 Column = str | Callable[[Measurement], Any]
 """What a column shows: a coordinate, or a function of the measurement."""
 
@@ -26,6 +30,13 @@ def only(
 def titled(figure: Figure, title: str) -> Figure:
     """The same picture under another title."""
     return replace(figure, title=title)
+
+
+def curve_rows(curve: Sequence[Mapping[str, float]], **columns: Scalar) -> list[dict[str, Scalar]]:
+    """A training curve as at most `POINTS` rows, each with the mean loss of as many lines."""
+    size = math.ceil(len(curve) / POINTS)
+    parts = (curve[i : i + size] for i in range(0, len(curve), size))
+    return [{**columns, "step": part[-1]["step"], "loss": fmean(line["loss"] for line in part)} for part in parts]
 
 
 def rows(found: Sequence[Measurement], quantity: str, value: str, **columns: Column) -> list[dict[str, Scalar]]:

@@ -23,15 +23,15 @@ W, MOMENT, ALPHA = "w", "Xᵀy/n", "α: RBF, bandwidth 1"
 MAIN: Mapping[str, probes.Target] = {
     W: probes.TARGETS[W],
     MOMENT: probes.moment,
-    ALPHA: probes.kernel_weights(RBF(bandwidth=1.0)),
+    ALPHA: probes.KernelWeights(kernel=RBF(bandwidth=1.0)),
 }
 KERNELS: Mapping[str, probes.Target] = {
-    "α: RBF, bandwidth 0.5": probes.kernel_weights(RBF(bandwidth=0.5)),
-    "α: RBF, bandwidth 2": probes.kernel_weights(RBF(bandwidth=2.0)),
-    "α: RBF, bandwidth 4": probes.kernel_weights(RBF(bandwidth=4.0)),
-    "α: exponential, temperature 1": probes.kernel_weights(Exponential(temperature=1.0)),
-    "α: exponential, temperature 5": probes.kernel_weights(Exponential(temperature=5.0)),
-    "α: linear": probes.kernel_weights(Linear()),
+    "α: RBF, bandwidth 0.5": probes.KernelWeights(kernel=RBF(bandwidth=0.5)),
+    "α: RBF, bandwidth 2": probes.KernelWeights(kernel=RBF(bandwidth=2.0)),
+    "α: RBF, bandwidth 4": probes.KernelWeights(kernel=RBF(bandwidth=4.0)),
+    "α: exponential, temperature 1": probes.KernelWeights(kernel=Exponential(temperature=1.0)),
+    "α: exponential, temperature 5": probes.KernelWeights(kernel=Exponential(temperature=5.0)),
+    "α: linear": probes.KernelWeights(kernel=Linear()),
 }
 SOURCE = {W: "w", MOMENT: "xty", ALPHA: "alpha"}
 COSINE, UNCENTRED, READ, AGREEMENT = probes.COSINE.name, probes.UNCENTRED.name, causal.READ.name, causal.AGREEMENT.name

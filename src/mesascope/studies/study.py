@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Between, Measure, Rule
+from mesascope.studies.measure import Between, Derived, Measure, Rule
 from mesascope.studies.networks import Network
 from mesascope.studies.session import Session
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
@@ -63,7 +63,7 @@ class Study:
         claims: each with its rules.
         measures: what is measured; those of networks that cannot be had are left out.
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
-            measurements.
+            measurements, and of the bench, which has networks' errors and training curves.
         run: for a study that is a program and not a list of measures: measures; the session has networks, sizes and seed.
         departures: where it departs from the source, and which of the source's gaps were closed how.
 
@@ -75,8 +75,8 @@ class Study:
     title: str
     claims: tuple[Claim, ...]
     measures: tuple[Measure, ...] = ()
-    figures: Callable[[Sequence[Measurement]], tuple[Figure, ...]] = lambda found: ()
-    notes: Callable[[Sequence[Measurement]], tuple[str, ...]] = lambda found: ()
+    figures: Callable[[Sequence[Measurement], Bench], tuple[Figure, ...]] = lambda found, bench: ()
+    notes: Callable[[Sequence[Measurement], Bench], tuple[str, ...]] = lambda found, bench: ()
     run: Callable[[Session], Found] | None = None
     source: str = "B"
     departures: tuple[str, ...] = ()
@@ -87,6 +87,15 @@ class Study:
                 rule.evidence.check(self.measures)
             except ValueError as error:
                 raise ValueError(f"study {self.name}: {error}") from error
+
+
+def with_derived(claims: Sequence[Claim], measured: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """The measurements, and after them what rules derive from them and they are not: differences, say."""
+    found = list(measured)
+    for rule in (rule for claim in claims for rule in claim.rules):
+        if isinstance(rule.evidence, Derived):
+            found += [m for m in rule.evidence.among(measured) if m not in found]
+    return tuple(found)
 
 
 def judge(claim: Claim, source: str, found: Found, bench: Bench) -> Outcome:

@@ -44,7 +44,7 @@ STUDY = Study(
             ),
         ),
     ),
-    figures=lambda found: (titled(patching.figure(only(found, network=FIRST)), f"Whose answer comes out: {FIRST}"),),
+    figures=lambda found, _: (titled(patching.figure(only(found, network=FIRST)), f"Whose answer comes out: {FIRST}"),),
     departures=(
         "The source judges by the mean squared error to either side's answer; the rule here is the transfer, the share of the "
         "way from the recipient's own answer to the donor's, which does not depend on how well the network is trained. Both "

@@ -1,124 +1,100 @@
 """Depth or capacity? Two layers with as many parameters as eight."""
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 
-from mesascope.instruments import errors, probes, spectrum
+from mesascope.instruments import errors, probes, size, spectrum
 from mesascope.instruments.contrast import difference
-from mesascope.models import Transformer
-from mesascope.studies.measure import Between, labelled, pick
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Derived, Measure, Where, pick, where
 from mesascope.studies.networks import SEEN, Network
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study
-from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
+from mesascope.studies.pictures import only
+from mesascope.studies.study import Claim, Study
+from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 WIDE, STANDARD, DEEP = Network(width=256), Network(), Network(layers=4)
-SEEDS = tuple(dataclasses.replace(network, seed=100) for network in (WIDE, STANDARD, DEEP))
+NETWORKS = (WIDE, STANDARD, DEEP, *(replace(network, seed=100) for network in (WIDE, STANDARD, DEEP)))
+AT_SMOKE = NETWORKS[:2]
 TARGETS = {name: probes.TARGETS[name] for name in ("w", "Xᵀy/n")}
 COSINE, RESPONSE = probes.COSINE.name, "response"
-PARAMETERS = "parameters"
+KNOTS = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
 
 
-def run(session: Session) -> Found:
-    """Size, error, probes and spectral response of wide, standard and deep networks."""
-    others = () if session.profile == "smoke" else session.shipped((DEEP, *SEEDS))
-    networks = (WIDE, STANDARD, *others)
-    subjects = {n.name: session.network(n) for n in networks}
-    found: list[Measurement] = []
-    for network in networks:
-        size = session.prompts(512)
-        measured = session.keep(
-            network.name,
-            lambda subject=subjects[network.name], size=size: (
-                *probes.linear_probes(subject, STANDARD.task, seed=session.seed, fit=size, score=size, targets=TARGETS),
-                *spectrum.spectral_response(subject, STANDARD.task, seed=session.seed, prompts=session.prompts(400)),
-            ),
-        )
-        found += labelled(measured, network=network.name, layers=network.layers, width=network.width)
-    compared = session.keep(
-        "errors",
-        lambda: errors.errors(
-            subjects[WIDE.name],
-            STANDARD.task,
-            seed=session.seed,
-            n=session.prompts(1024),
-            rivals={name: subject for name, subject in subjects.items() if name != WIDE.name},
-        ),
+def _size(network: Network) -> Measure:
+    return Measure(
+        instrument=size.NAME,
+        network=network,
+        label={"network": network.name},
+        prompts={},
+        options={"beside": {"standard width": STANDARD}},
+        at_smoke=network in AT_SMOKE,
     )
-    found += labelled(compared, network=WIDE.name)
-    size = _parameters(networks)
 
-    def cosines(network: Network) -> tuple[Measurement, ...]:
-        site = str(Site(layer=network.layers - 1, kind="resid_post"))
-        return tuple(
-            pick(found, COSINE, network=n.name, target="w", site=site)
-            for n in networks
-            if (n.layers, n.width) == (network.layers, network.width)
-        )
 
-    def less(other: Network) -> tuple[Measurement, ...]:
-        return tuple(
+def _measures(network: Network) -> tuple[Measure, ...]:
+    label: dict[str, Scalar] = {"network": network.name, "layers": network.layers, "width": network.width}
+    targets, smoke = {"targets": TARGETS}, network in AT_SMOKE
+    sizes, several = {"fit": 512, "score": 512}, {"prompts": 400}
+    return (
+        Measure(instrument=probes.NAME, network=network, label=label, prompts=sizes, options=targets, at_smoke=smoke),
+        Measure(instrument=spectrum.INSTRUMENT.name, network=network, label=label, prompts=several, at_smoke=smoke),
+    )
+
+
+ERRORS = Measure(
+    instrument=errors.NAME,
+    network=WIDE,
+    label={"network": WIDE.name},
+    prompts={"n": 1024},
+    options={"rivals": {network.name: network for network in NETWORKS if network != WIDE}},
+)
+
+
+def _last(network: Network) -> str:
+    return str(Site(layer=network.layers - 1, kind="resid_post"))
+
+
+def _cosines(network: Network) -> Where:
+    """cos(w) after the last sub-layer, of this network and of other seeds."""
+    return where(COSINE, layers=network.layers, width=network.width, target="w", site=_last(network))
+
+
+def _less(other: Network, words: str) -> Derived:
+    return Derived(
+        words=f"cos(w), wide less {words}",
+        of=lambda found: [
             difference(a, b, of=str(a.coordinates["network"]), less=str(b.coordinates["network"]))
-            for a in cosines(WIDE)
-            for b in cosines(other)
-        )
-
-    knots = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
-    evidence: dict[str, tuple[Measurement, ...]] = {
-        "parameters, wide": (pick(size, PARAMETERS, network=WIDE.name),),
-        "cos(w), wide": cosines(WIDE),
-        "cos(w), wide less standard": less(STANDARD),
-        "cos(w), wide less four layers": less(DEEP),
-        "share resolved, wide less standard": tuple(
-            difference(
-                *(pick(found, RESPONSE, network=n.name, layer=2, eigenvalue=e) for n in (WIDE, STANDARD)),
-                of=WIDE.name,
-                less=STANDARD.name,
-                eigenvalue=e,
-            )
-            for e in knots
-        ),
-        "MSE of the wide over four layers'": tuple(
-            pick(found, errors.OVER.name, over=n.name) for n in networks if n.layers == DEEP.layers
-        ),
-    }
-    contrasts = [m for part in evidence.values() for m in part if m not in found and m not in size]
-    return Found(
-        evidence=evidence,
-        measurements=(*size, *found, *contrasts),
-        figures=(_by_site(found), _responses(found), _table(session, networks, size, found)),
-        notes=_notes(found, size),
+            for a in _cosines(WIDE).among(found)
+            for b in _cosines(other).among(found)
+        ],
     )
 
 
-def _parameters(networks: Sequence[Network]) -> tuple[Measurement, ...]:
-    """How many numbers training sets, in millions."""
-    counts = {n.name: sum(p.numel() for p in Transformer(n.laptop.model, seed=0).parameters()) for n in networks}
-    standard = Control(kind="negative", name="standard width", value=counts[STANDARD.name] / 1e6)
-    return tuple(
-        Measurement(
-            instrument="size",
-            quantity=PARAMETERS,
-            value=count / 1e6,
-            interval=None,
-            n=1,
-            unit="millions",
-            coordinates={"network": name},
-            controls=(standard,),
+def _resolved(found: Sequence[Measurement]) -> list[Measurement]:
+    """Shares that the wide network resolves, less those of the standard one."""
+    return [
+        difference(
+            *(pick(found, RESPONSE, network=n.name, layer=2, eigenvalue=e) for n in (WIDE, STANDARD)),
+            of=WIDE.name,
+            less=STANDARD.name,
+            eigenvalue=e,
         )
-        for name, count in counts.items()
-    )
+        for e in KNOTS
+    ]
+
+
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    return (_by_site(only(found, quantity=COSINE)), _responses(only(found, quantity=RESPONSE)), _table(found, bench))
 
 
 def _by_site(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        if m.quantity != COSINE:
-            continue
         where: dict[str, Scalar] = {"target": m.coordinates["target"], "after": m.coordinates["site"]}
         rows.append({**where, "network": m.coordinates["network"], "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == WIDE.name:
-            rows += [{**where, "network": f"wide, {c.name}", "cosine": c.value} for c in m.controls if _telling(c)]
+            telling = [c for c in m.controls if c.name in ("untrained network", "Xᵀy alone")]
+            rows += [{**where, "network": f"wide, {c.name}", "cosine": c.value} for c in telling]
     return Figure(
         name="width-probes",
         section="Width",
@@ -136,14 +112,10 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _telling(control: Control) -> bool:
-    return control.name in ("untrained network", "Xᵀy alone")
-
-
 def _responses(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        if m.quantity == RESPONSE and m.coordinates["layer"] == m.coordinates["layers"]:
+        if m.coordinates["layer"] == m.coordinates["layers"]:
             where = {name: m.coordinates[name] for name in ("network", "eigenvalue")}
             rows.append({**where, "share resolved": m.value, **bounds(m.interval)})
     return Figure(
@@ -164,16 +136,14 @@ def _responses(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _table(
-    session: Session, networks: Sequence[Network], size: Sequence[Measurement], found: Sequence[Measurement]
-) -> Figure:
+def _table(found: Sequence[Measurement], bench: Bench) -> Figure:
     rows: list[dict[str, Scalar]] = []
-    for n in networks:
-        last = str(Site(layer=n.layers - 1, kind="resid_post"))
-        row: dict[str, Scalar] = {"network": n.name, "layers": n.layers, "width": n.width}
-        row |= {"parameters (millions)": pick(size, PARAMETERS, network=n.name).value, "MSE": session.error(n)}
-        row |= {f"cos({t})": pick(found, COSINE, network=n.name, target=t, site=last).value for t in TARGETS}
-        rows.append(row)
+    for n in NETWORKS:
+        for counted in only(found, quantity=size.PARAMETERS, network=n.name):
+            row: dict[str, Scalar] = {"network": n.name, "layers": n.layers, "width": n.width}
+            row |= {"parameters (millions)": counted.value, "MSE": bench.error(n)}
+            row |= {f"cos({t})": pick(found, COSINE, network=n.name, target=t, site=_last(n)).value for t in TARGETS}
+            rows.append(row)
     return Figure(
         name="width-table",
         section="Width",
@@ -184,12 +154,11 @@ def _table(
     )
 
 
-def _notes(found: Sequence[Measurement], size: Sequence[Measurement]) -> tuple[str, ...]:
-    millions = {str(m.coordinates["network"]): m.value for m in size}
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
+    millions = {str(m.coordinates["network"]): m.value for m in only(found, quantity=size.PARAMETERS)}
     ratios = [
         f"{m.value:.2g} times that of {m.coordinates['over']} ({millions[str(m.coordinates['over'])]:.2f}M)"
-        for m in found
-        if m.quantity == errors.OVER.name
+        for m in only(found, quantity=errors.OVER.name)
     ]
     return (f"With {millions[WIDE.name]:.2f}M parameters the wide network's squared error is {', '.join(ratios)}.",)
 
@@ -197,40 +166,38 @@ def _notes(found: Sequence[Measurement], size: Sequence[Measurement]) -> tuple[s
 STUDY = Study(
     name="width-control",
     title="Depth or capacity: does width alone change what two layers hold?",
+    measures=(*map(_size, NETWORKS), *(measure for network in NETWORKS for measure in _measures(network)), ERRORS),
     claims=(
         Claim(
             text="Two layers of about 1.06M parameters hold w as standard ones do.",
-            published=(
-                "wide_two_layers/params_millions",
-                "wide_two_layers/cos_w/0",
-                "wide_two_layers/cos_w/1",
+            published=("wide_two_layers/params_millions", "wide_two_layers/cos_w/0", "wide_two_layers/cos_w/1"),
+            rules=(
+                where(size.PARAMETERS, network=WIDE.name).between(1.04, 1.08),
+                _cosines(WIDE).between(0.78, 0.93),
+                _less(STANDARD, "standard").between(-0.1, 0.1),
             ),
-            accept={
-                "parameters, wide": Between(low=1.04, high=1.08),
-                "cos(w), wide": Between(low=0.78, high=0.93),
-                "cos(w), wide less standard": Between(low=-0.1, high=0.1),
-            },
             needs={WIDE: 0.002, STANDARD: 0.002},
         ),
         Claim(
             text="That is far above what four layers of standard width hold.",
             published=("wide_two_layers/cos_w/0", "depth_probe_cos/4/w/0"),
-            accept={"cos(w), wide less four layers": Between(low=0.5)},
+            rules=(_less(DEEP, "four layers").between(low=0.5),),
             needs={WIDE: 0.002, DEEP: 5e-5},
         ),
         Claim(
             text="Width alone does not change the function: the spectral response stays within 0.1 where training prompts have "
             "eigenvalues.",
             own=True,
-            accept={"share resolved, wide less standard": Between(low=-0.1, high=0.1)},
+            rules=(Derived(words="share resolved, wide less standard", of=_resolved).between(-0.1, 0.1),),
         ),
         Claim(
             text="Two more layers lower the error more than four times the parameters.",
             own=True,
-            accept={"MSE of the wide over four layers'": Between(low=1.0)},
+            rules=(where(errors.OVER, over=[n.name for n in NETWORKS if n.layers == DEEP.layers]).between(low=1.0),),
         ),
     ),
-    run=run,
+    figures=_figures,
+    notes=_notes,
     departures=(
         "The source gives the range of cos(w) over three seeds; the rule is that range, 0.05 wider on either side. Probes read "
         "the query after the last sub-layer, centred, on held-out prompts; the source says neither. A cosine of 0.83 to 0.88 is "

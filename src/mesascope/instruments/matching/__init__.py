@@ -38,6 +38,7 @@ from mesascope.instruments.matching.families import (
     log_spaced,
 )
 from mesascope.instruments.scores import Quantity, measure
+from mesascope.tasks import LinearRegression
 from mesascope.types import Control, Figure, Measurement, Scalar, Subject, Task, bounds
 
 LEAD = Quantity(name="R² over the first family's", combine=lambda m: (m[:, 0] - m[:, 1]) / m[:, 2])
@@ -162,6 +163,25 @@ def tracking(
     return (*found, slope)
 
 
+def over_noises(
+    subject: Subject | Algorithm, task: LinearRegression, *, noises: Sequence[float], seed: int = 0, n: int = 256
+) -> tuple[Measurement, ...]:
+    """`tracking` of the ridge penalty over label noises, where Bayes' rule predicts it.
+
+    Args:
+        subject, seed, n: see `matching`.
+        task: where the prompts come from, but for its noise.
+        noises: standard deviations of the labels' noise.
+    """
+    tasks = {bayes_ridge(task, noise): dataclasses.replace(task, noise=noise) for noise in noises}
+    return tracking(subject, tasks, seed=seed, n=n)
+
+
+def bayes_ridge(task: LinearRegression, noise: float) -> float:
+    """λ of Bayes' rule, σ²/τ², in the sum convention XᵀX + λI."""
+    return noise**2 / task.weight_variance
+
+
 def figure(measurements: Sequence[Measurement]) -> Figure:
     """R² over the family's number, a panel a family, the controls beside the subject."""
     rows: list[dict[str, Scalar]] = []
@@ -228,6 +248,15 @@ INSTRUMENT = Instrument(
     sizes=sizes(n=(32, 256, 1024)),
     figure=figure,
 )
+TRACKING = dataclasses.replace(
+    INSTRUMENT,
+    name="matching over noises",
+    question="Does the best-matching ridge penalty follow the noise of the labels?",
+    measure=over_noises,
+    needs="a task of linear regression, and label noises",
+    quantities=(AT_BEST.name, CURVE.name, BEST, SLOPE),
+    coordinates=("family", "parameter", "predicted", "value"),
+)
 
 __all__ = (
     "INSTRUMENT",
@@ -244,10 +273,13 @@ __all__ = (
     "SLOPE",
     "SMOOTHERS",
     "STAYS",
+    "TRACKING",
     "UNTRAINED",
     "Family",
+    "bayes_ridge",
     "figure",
     "log_spaced",
     "matching",
+    "over_noises",
     "tracking",
 )

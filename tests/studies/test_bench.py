@@ -8,8 +8,9 @@ import pytest
 
 import mesascope as ms
 from mesascope.studies import STUDIES, networks, run_study
+from mesascope.studies.bench import Bench, NotShipped
 from mesascope.studies.networks import Network
-from mesascope.studies.session import NotShipped, Session
+from mesascope.studies.session import Session
 from mesascope.training import TrainingSpec, query_only
 from mesascope.types import Measurement
 from mesascope.zoo import names
@@ -18,39 +19,45 @@ NEVER = Network(layers=1, seed=987)
 """A network that does not ship."""
 
 
+def bench(profile: str, directory: Path, *, seed: int = 0, networks: Path | None = None) -> Bench:
+    where = networks or directory / "networks"
+    return Bench(profile=profile, seed=seed, directory=directory, networks=where)  # type: ignore[arg-type]
+
+
 def length(value: float) -> tuple[Measurement, ...]:
     return (Measurement(instrument="ruler", quantity="length", value=value, interval=None, n=1),)
 
 
 def test_sizes_follow_the_profile(tmp_path: Path) -> None:
-    smoke, laptop, full = (Session("test", p, 0, tmp_path / p) for p in ("smoke", "laptop", "full"))
+    smoke, laptop, full = (bench(p, tmp_path / p) for p in ("smoke", "laptop", "full"))
     assert [s.prompts(800) for s in (smoke, laptop, full)] == [50, 800, 3200]
     assert smoke.prompts(100) == 24  # fewer cannot be fitted and scored
     assert smoke.prompts(10) == 10
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
-    assert Session("test", "laptop", 0, tmp_path).keep("part", lambda: length(1.0))[0].value == 1.0
-    again = Session("test", "laptop", 0, tmp_path).keep("part", lambda: length(2.0))
-    assert again[0].value == 1.0
-    for other in (Session("test", "laptop", 1, tmp_path), Session("other", "laptop", 1, tmp_path)):
-        assert other.keep("part", lambda: length(3.0))[0].value == 3.0
+    def kept(value: float) -> float:
+        return Session("test", bench("laptop", tmp_path)).keep("part", lambda: length(value))[0].value
+
+    assert kept(1.0) == kept(2.0) == 1.0
+    for study, seed in (("test", 1), ("other", 0)):
+        with pytest.raises(ValueError, match="it holds those of another"):
+            Session(study, bench("laptop", tmp_path, seed=seed))
 
 
 def test_a_network_comes_from_the_zoo_with_its_error(tmp_path: Path) -> None:
-    session = Session("test", "laptop", 0, tmp_path)
+    there = bench("laptop", tmp_path)
     shipped = Network(layers=1)
-    subject = session.network(shipped)
+    subject = there.network(shipped)
     assert subject.name == shipped.ships_as in names()
-    assert session.network(shipped) is subject
-    assert session.error(shipped) == subject.spec["extra"]["query_mse"]  # type: ignore[attr-defined]
-    assert list(session.used()) == [shipped.ships_as]
+    assert there.network(shipped) is subject
+    assert there.error(shipped) == subject.spec["extra"]["query_mse"]  # type: ignore[attr-defined]
 
 
 def test_one_that_does_not_ship_is_a_stand_in_at_smoke_and_missing_on_a_laptop(tmp_path: Path) -> None:
     with pytest.raises(NotShipped, match="the zoo has no query-only-1-layers-seed-987-laptop"):
-        Session("test", "laptop", 0, tmp_path / "a").network(NEVER)
-    stand_in = Session("test", "smoke", 0, tmp_path / "b").network(NEVER)
+        bench("laptop", tmp_path / "a").network(NEVER)
+    stand_in = bench("smoke", tmp_path / "b").network(NEVER)
     assert stand_in.spec["step"] == 4  # type: ignore[attr-defined]
     assert stand_in.domain.dims == (5,)
 
@@ -58,9 +65,9 @@ def test_one_that_does_not_ship_is_a_stand_in_at_smoke_and_missing_on_a_laptop(t
 def test_what_ships_is_what_the_zoo_has_but_for_full(tmp_path: Path) -> None:
     networks, has = (Network(layers=1), NEVER), {"smoke": 1, "laptop": 1, "full": 2}
     for profile, count in has.items():
-        session = Session("test", profile, 0, tmp_path / profile)  # type: ignore[arg-type]
-        assert session.shipped(networks) == networks[:count]
-    assert Session("test", "laptop", 0, tmp_path / "again").error(NEVER) == float("inf")
+        there = bench(profile, tmp_path / profile)
+        assert there.shipped(networks) == networks[:count]
+    assert bench("laptop", tmp_path / "again").error(NEVER) == float("inf")
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_over_training(tmp_path: Path) -> None:
-    smoke = Session("test", "smoke", 0, tmp_path)
+    smoke = bench("smoke", tmp_path)
     steps = smoke.trajectory(NEVER)  # a stand-in: its run directory
     assert {step: s.spec["step"] for step, s in steps.items()} == {1: 1, 2: 2, 4: 4}  # type: ignore[attr-defined]
     assert steps[4] is smoke.network(NEVER)
@@ -84,15 +91,15 @@ def test_a_network_over_training(tmp_path: Path) -> None:
 
 
 def test_curves_are_those_of_the_training(tmp_path: Path) -> None:
-    session = Session("test", "smoke", 0, tmp_path)
-    assert [line["step"] for line in session.curve(NEVER)] == [4]
+    there = bench("smoke", tmp_path)
+    assert [line["step"] for line in there.curve(NEVER)] == [4]
     for network in (Network(layers=1), "two-layer"):
-        lines = session.curve(network)
+        lines = there.curve(network)
         assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
         assert lines[0]["loss"] == pytest.approx(1.0, abs=0.1)  # the untrained network answers near 0
         last = sum(line["loss"] for line in lines[-5:]) / 5
         if isinstance(network, Network):  # trained on the loss that it is judged by
-            assert last == pytest.approx(session.error(network), rel=0.1)
+            assert last == pytest.approx(there.error(network), rel=0.1)
         else:
             assert last < 0.5  # answers from few examples count too
 
@@ -100,15 +107,15 @@ def test_curves_are_those_of_the_training(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("brief")
 def test_full_trains_by_the_published_recipe_and_goes_on_where_it_was(tmp_path: Path) -> None:
     shared = tmp_path / "networks"
-    session = Session("test", "full", 0, tmp_path / "one", networks=shared)
-    assert session.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
-    assert session.checkpoints(NEVER) == (1, 2, 3, 4, 6)
-    assert session.network(NEVER, step=2).spec["step"] == 2  # type: ignore[attr-defined]
-    assert list(session.trajectory(NEVER)) == [1, 2, 3, 4, 6]
-    assert session.curve(NEVER)[-1]["step"] == 6
+    there = bench("full", tmp_path / "one", networks=shared)
+    assert there.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
+    assert there.checkpoints(NEVER) == (1, 2, 3, 4, 6)
+    assert there.network(NEVER, step=2).spec["step"] == 2  # type: ignore[attr-defined]
+    assert list(there.trajectory(NEVER)) == [1, 2, 3, 4, 6]
+    assert there.curve(NEVER)[-1]["step"] == 6
     weights = shared / NEVER.name / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    again = Session("another", "full", 0, tmp_path / "two", networks=shared)  # another study's need not train it again
+    again = bench("full", tmp_path / "two", networks=shared)  # another study's need not train it again
     assert again.network(NEVER).spec["step"] == 6  # type: ignore[attr-defined]
     assert weights.stat().st_mtime_ns == before
 
@@ -117,11 +124,9 @@ def test_a_study_whose_networks_do_not_ship_is_smoked_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = STUDIES["two-layer-patching"]
-    monkeypatch.setattr("mesascope.studies.two_layer_patching.NETWORKS", (NEVER, Network(layers=1)))
-    monkeypatch.setattr(
-        "mesascope.studies.two_layer_patching.BEFORE", study_sites := (ms.Site(layer=0, kind="resid_mid"),) * 3
-    )
-    monkeypatch.setattr("mesascope.studies.two_layer_patching.AFTER", study_sites)
+    measures = tuple(dataclasses.replace(m, network=NEVER, label={"network": NEVER.name}) for m in study.measures[:1])
+    missing = dataclasses.replace(study, measures=measures, figures=lambda found, bench: ())
+    monkeypatch.setattr("mesascope.studies.STUDIES", {study.name: missing})
     result = run_study(study.name, tmp_path, profile="laptop")
     assert result.profile == "smoke"
     assert result.notes[0].startswith(
