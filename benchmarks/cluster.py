@@ -72,7 +72,9 @@ def main() -> None:
                 ratios.append(alone / (2 * together))
                 print(f"{name}: {alone:.1f} s with one worker, {together:.1f} s with two: {ratios[-1]:.2f}", flush=True)
             each = min(seconds(empty, double) for _ in range(options.rounds)) / options.empty
-            print(f"{name}: efficiency {statistics.median(ratios):.2f} (median); {1000 * each:.2f} ms per empty piece of work")
+            print(
+                f"{name}: efficiency {statistics.median(ratios):.2f} (median); {1000 * each:.2f} ms per empty piece of work"
+            )
     began = time.perf_counter()
     execute(empty, Journal(None), engine=Here())
     print(f"this process: {1000 * (time.perf_counter() - began) / options.empty:.2f} ms per empty piece of work")

@@ -1082,7 +1082,11 @@ def test_every_instrument_says_what_it_measures_and_where(name, unchecked):
     assert {key for m in found for key in m.coordinates} <= set(instrument.coordinates)
     assert {each.quantity for each in instrument.expected} <= set(instrument.quantities)
     assert instrument.question.endswith("?")
-    if instrument.figure is not None and name not in ("spectrum", "invariance", "causal"):  # which show what a trained one holds
+    if instrument.figure is not None and name not in (
+        "spectrum",
+        "invariance",
+        "causal",
+    ):  # which show what a trained one holds
         assert instrument.figure(found).rows
 
 
