@@ -19,6 +19,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.invariance import invariances
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
+from mesascope.plans import Here, Processes, execute
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
 from mesascope.tasks import LinearRegression
@@ -328,3 +329,36 @@ def test_a_verdict_survives_its_journal(verdict, tmp_path):
     again = journal.get("identify", ms.Verdict)
     assert to_json(again) == to_json(verdict)
     assert journal.get({"another": "key"}, ms.Verdict) is None
+
+
+# ------------------------------------------------------------------------------ in other processes
+
+
+def test_two_processes_find_what_one_does():
+    """A hand-built network holds functions that cannot be sent: the processes load it by its reference."""
+    subject, task = ms.load("construction:gradient-descent?layers=2"), LinearRegression(dim=3, examples=12)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the processes have it
+    try:
+        kept = [e for e in EXAMINED if e.name in ("readout", "patching", "attention")]
+        plan = module.examination(
+            subject, task, "smoke", 0, module.Reference(reference="construction:gradient-descent?layers=2")
+        )
+        works = tuple(work for work in plan.works if work.name in {e.name for e in kept})
+        here, there = (
+            execute(dataclasses.replace(plan, works=works), Journal(None), engine=engine)
+            for engine in (Here(), Processes(workers=2))
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert {name: each.skipped for name, each in here.items()}["attention"]
+    without = {name: dataclasses.replace(each, seconds=0.0) for name, each in here.items()}
+    assert without == {name: dataclasses.replace(each, seconds=0.0) for name, each in there.items()}
+
+
+def test_a_subject_that_cannot_be_sent_is_said():
+    subject = conjugate_gradient(iterations=1)
+    with pytest.raises(
+        ValueError, match="--workers must be able to send the work to other processes; identify cannot be"
+    ):
+        examine(subject, LinearRegression(dim=2, examples=6), profile="smoke", engine=Processes(workers=2))

@@ -38,6 +38,7 @@ from mesascope.types import (
     check_keeps_task,
     spec_of,
 )
+from mesascope.zoo import load
 
 IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
 """Number of prompts in each of the two halves that the verdict rests on."""
@@ -63,6 +64,19 @@ class Checked:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A subject by its model reference, which can be sent to other processes where the subject cannot.
+
+    Attributes:
+        reference: as `mesascope.load` takes it.
+        device: where a trained model computes.
+    """
+
+    reference: str
+    device: str = "cpu"
+
+
 def examine(
     subject: Subject,
     task: Task,
@@ -71,6 +85,7 @@ def examine(
     seed: int = 0,
     journal: Path | str | None = None,
     engine: Engine | None = None,
+    reference: Reference | None = None,
     progress: bool = False,
 ) -> Record:
     """Examine one subject: the verdict, and every instrument with its controls.
@@ -84,6 +99,7 @@ def examine(
         seed: the seed of all prompts, resampling and untrained controls.
         journal: a directory that keeps the result of each finished instrument, so that an interrupted examination resumes.
         engine: an engine of `mesascope.plans`, which runs the instruments; by default in this process.
+        reference: where other processes load the subject from; without it, the subject itself is sent to them.
         progress: show a progress bar on stderr.
 
     Raises:
@@ -96,7 +112,7 @@ def examine(
     began = time.perf_counter()
     check_sizes(subject, task, IDENTIFIED[profile])
     rehearse(subject, task, seed=seed)
-    plan = examination(subject, task, profile, seed)
+    plan = examination(subject, task, profile, seed, reference if engine is not None else None)
     with contextlib.nullcontext() if journal is None else claim(journal, "an examination"):
         found = execute(plan, Journal(journal), engine=engine, progress=progress)
     identified: Identified = found["identify"]
@@ -128,7 +144,7 @@ def examine(
     )
 
 
-def examination(subject: Subject, task: Task, profile: Profile, seed: int) -> Plan:
+def examination(subject: Subject, task: Task, profile: Profile, seed: int, reference: Reference | None = None) -> Plan:
     """The standard plan: the verdict, every instrument, and the identifier on networks whose algorithm is known."""
     answers = subject.trace(task.sample(16, seed=seed, stream="fingerprint")).predictions
     what = {
@@ -138,12 +154,13 @@ def examination(subject: Subject, task: Task, profile: Profile, seed: int) -> Pl
         "profile": profile,
         "seed": seed,
     }
-    identifying = functools.partial(_identify, subject, task, profile, seed)
+    sent = subject if reference is None else reference
+    identifying = functools.partial(_identify, sent, task, profile, seed)
     works: list[Work[Any]] = [
         Work(name="identify", key={**what, "instrument": "identification"}, result=Identified, run=identifying)
     ]
     for place, instrument in enumerate(EXAMINED):
-        measuring = functools.partial(_measure, place, subject, task, profile, seed)
+        measuring = functools.partial(_measure, place, sent, task, profile, seed)
         key = {**what, "instrument": instrument.name}
         works.append(Work(name=instrument.name, key=key, result=Measured, run=measuring))
     checking = functools.partial(_known_subjects, seed)
@@ -163,15 +180,24 @@ def describe(subject: Subject) -> dict[str, object]:
     }
 
 
-def _identify(subject: Subject, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
+def _loaded(sent: Subject | Reference) -> Subject:
+    return _load(sent.reference, sent.device) if isinstance(sent, Reference) else sent
+
+
+@functools.lru_cache(maxsize=4)
+def _load(reference: str, device: str) -> Subject:
+    return load(reference, device=device)
+
+
+def _identify(sent: Subject | Reference, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
     began = time.perf_counter()
-    verdict = identify(subject, task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
+    verdict = identify(_loaded(sent), task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
     return Identified(verdict=verdict, seconds=time.perf_counter() - began)
 
 
-def _measure(place: int, subject: Subject, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
+def _measure(place: int, sent: Subject | Reference, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
     """Run one instrument of `EXAMINED`, given by its index, because its functions cannot be sent to another process."""
-    instrument, began = EXAMINED[place], time.perf_counter()
+    instrument, began, subject = EXAMINED[place], time.perf_counter(), _loaded(sent)
     try:
         found = instrument.measure(subject, task, seed=seed, **instrument.sizes[profile])
         figures = [] if instrument.figure is None else [instrument.figure(found)]
@@ -259,4 +285,4 @@ def _known_subjects(seed: int, say: Say) -> Checked:
     return Checked(rows=tuple(rows), seconds=time.perf_counter() - began)
 
 
-__all__ = ("IDENTIFIED", "describe", "examination", "examine")
+__all__ = ("IDENTIFIED", "Reference", "describe", "examination", "examine")

@@ -45,6 +45,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from mesascope.examination import Reference
     from mesascope.instruments.rehearsal import rehearse
 
     out = out_directory(options, options.model, HOLDS)
@@ -52,6 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     rehearse(subject, task, seed=options.seed)
     given = {"profile": options.profile, "seed": options.seed, "journal": out, "progress": not options.json}
     given["engine"] = engine(options)
+    given["reference"] = Reference(reference=options.model, device=options.device)
     with claim(out, HOLDS):
         record = ms.examine(subject, task, **given)
         ms.save(record, out)
