@@ -498,7 +498,7 @@ def test_a_failed_control_is_said_in_the_terminal_too(cheap, command, monkeypatc
     monkeypatch.setattr(examining, "_known_subjects", lambda seed, say: checked)
     status, out, _ = command("examine", GD, *SMOKE, "--out", "broken")
     assert status == 0
-    assert "controls did not come out as they must (probes). What rests on them should not be relied on" in out
+    assert "controls did not give their known answer (probes). Do not rely on results of these instruments" in out
     assert "probes, a planted target: must be at least 0.9; observed 0.2." in out
 
 

@@ -142,7 +142,7 @@ def test_tensors_without_numbers_of_their_own(change: Callable[[torch.Tensor], t
     held: dict[str, object] = {"model_state_dict": {"_read_in.weight": change(torch.ones(8, 2))}}
     held["itself"] = [held]
     torch.save(held, "state.pt")
-    assert "checkpoint must hold dense tensors, with their numbers" in refused("convert", "state.pt")
+    assert "checkpoint must hold dense tensors with values" in refused("convert", "state.pt")
 
 
 def test_a_marker_of_somebody_else_guards_their_files(refused) -> None:

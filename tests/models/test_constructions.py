@@ -406,7 +406,10 @@ def test_what_a_network_cannot_be_asked_is_refused() -> None:
         (lambda: gradient_descent(layers=0), r"layers must be a whole number of at least 1; got 0"),
         (lambda: gradient_descent(layers=2.0), r"layers must be a whole number of at least 1; got 2\.0"),
         (lambda: gradient_descent(layers=1001), r"layers must be at most 1000; got 1001\. Every layer"),
-        (lambda: gradient_descent(step_size=0.0), r"step_size must be a finite number above 0; got 0\.0\. Below 2"),
+        (
+            lambda: gradient_descent(step_size=0.0),
+            r"step_size must be a finite number above 0; got 0\.0\. Gradient descent converges",
+        ),
         (lambda: gradient_descent(step_size=-0.1), r"step_size must be a finite number above 0; got -0\.1"),
         (lambda: gradient_descent(step_size=float("nan")), r"step_size must be a finite number above 0; got nan"),
         (lambda: gradient_descent(step_size=float("inf")), r"step_size must be a finite number above 0; got inf"),

@@ -165,7 +165,7 @@ def test_its_path_is_still_named(name: str, depth: str) -> None:
         ),
         (
             lambda p: answer_outputs(several_outputs(c.gradient_descent(), 3), p.xs, p.ys[..., None], p.queries),
-            r"ys must have one label for each of the 3 outputs; got 1 an example",
+            r"ys must have one label for each of the 3 outputs; got 1 per example",
         ),
         (
             lambda p: as_transformer(several_outputs(c.gradient_descent(), 2), 4, 12),

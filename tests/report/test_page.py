@@ -87,7 +87,7 @@ def test_a_number_without_controls_is_not_shown(make_record: Make) -> None:
 
 def test_controls_that_failed_are_announced_beside_the_verdict(make_record: Make) -> None:
     text = visible(page(make_record()))
-    assert "1 of 2 controls did not come out as they must (ablation)" in text
+    assert "1 of 2 controls did not give their known answer (ablation)" in text
     assert text.index("1 of 2 controls") < text.index("All candidates")
     held = ({"instrument": "probes", "control": "planted", "kind": "positive", "holds": True},)
     assert "did not come out" not in visible(page(make_record(controls=held)))

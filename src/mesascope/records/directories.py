@@ -83,7 +83,10 @@ def claim(directory: Path | str, holds: Holds) -> Iterator[Path]:
 
 @contextmanager
 def _marked(path: Path, holds: Holds) -> Iterator[None]:
-    """Write the marker; remove it after an exception if nothing else was written. Needs the lock, and so checks again."""
+    """Write the marker; remove it after an exception if nothing else was written.
+
+    Called with the lock held. It checks again, because another process may have used the directory before the lock was taken.
+    """
     check(path, holds)
     _check_plain(path)
     sweep(path)
@@ -125,8 +128,8 @@ def _check_marker(path: Path, holds: Holds) -> None:
     if not os.path.lexists(path / MARKER):
         if any(not is_temporary(entry) and entry.name != LOCK for entry in path.iterdir()):
             raise ValueError(
-                f"out must be empty or made by mesascope; {shown(path)} holds other files. Choose another directory, or "
-                "empty it."
+                f"out must be empty or made by mesascope; {shown(path)} holds other files. "
+                "Choose another directory, or empty it."
             )
         return
     held = _marker(path).get("holds")

@@ -10,7 +10,7 @@
   };
   const drawings = [];
 
-  // Chooses how much fits side by side; what still is too wide is scaled down by the style sheet.
+  // Chooses how many panels fit side by side; the style sheet scales down figures that are still too wide.
   function fit(spec, room) {
     const { legend, panel, panels, fit } = spec.usermeta;
     const config = { ...spec.config, legend: { ...spec.config.legend, columns: Math.max(1, Math.floor(room / legend)) } };
@@ -36,7 +36,7 @@
     }
   }
 
-  // The numbers behind a figure, for those who read better than they point; built when asked for.
+  // A table of the figure's numbers, as an alternative to tooltips; built when it is opened.
   function offer(figure, spec) {
     const details = document.createElement("details");
     details.className = "data";
@@ -73,7 +73,7 @@
       for (const drawing of drawings) if (Math.abs(drawing.plot.clientWidth - drawing.room) > 20) await draw(drawing);
     }, 200);
   });
-  // What is folded on the screen is open on paper.
+  // Folded parts are opened for printing.
   let unfolded = [];
   addEventListener("beforeprint", () => {
     unfolded = [...document.querySelectorAll("details:not([open], .data, .plot details)")];

@@ -78,8 +78,8 @@ def failures(record: Record) -> list[str]:
     judged = sum(row.get("holds") is not None for row in record.controls)
     instruments = ", ".join(dict.fromkeys(number(row.get("instrument")) for row in broken))
     return [
-        f"{len(broken)} of {judged} controls did not come out as they must ({instruments}). "
-        "What rests on them should not be relied on for this subject.",
+        f"{len(broken)} of {judged} controls did not give their known answer ({instruments}). "
+        "Do not rely on results of these instruments for this subject.",
         *(
             f"{number(row.get('instrument'))}, {number(row.get('control'))}: must be {number(row.get('expected'))}; "
             f"observed {number(row.get('observed'))}."
@@ -212,9 +212,7 @@ def _withheld(measurements: Sequence[Measurement]) -> list[str]:
     if not counts:
         return []
     listed = ", ".join(f"{name} ({count})" for name, count in counts.items())
-    return [
-        f"Not shown, because a number without its controls is not to be believed: {sum(counts.values())} from {listed}."
-    ]
+    return [f"Not shown, because they have no controls: {sum(counts.values())} measurements, from {listed}."]
 
 
 def _controls(controls: Sequence[Mapping[str, Scalar]]) -> Section:
@@ -227,7 +225,7 @@ def _controls(controls: Sequence[Mapping[str, Scalar]]) -> Section:
     columns["as expected"] = [came_out.get(row.get("holds")) for row in rows]
     judged = [row for row in rows if row.get("holds") is not None]
     held = sum(row.get("holds") is True for row in judged)
-    lead = f"Cases with a known answer, measured in this very run: {held} of {len(judged)} came out as they must."
+    lead = f"Cases with a known answer, measured in this run: {held} of {len(judged)} gave this answer."
     return Section(title="Controls", blocks=(lead, tabulate("", columns)))
 
 

@@ -147,7 +147,7 @@ def _parts(formula: Every | All, values: Values) -> Iterator[tuple[Formula, Mapp
 
 
 def _solve(formula: Formula, values: dict[str, Any], indices: Mapping[str, int], without: Formula | None) -> None:
-    """Make a hypothesis hold: solve an equation for its first variable, in which it is linear; reflect into an inequality.
+    """Make a hypothesis hold: solve an equation, linear in its first variable, or reflect a variable that breaks an inequality.
 
     An inequality without a single variable on one side is not enforced.
     """

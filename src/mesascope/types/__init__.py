@@ -6,8 +6,8 @@ One direction of flow::
                  \\---> algorithm.run -> Iterates --/
 
 Axis names used in every shape: ``batch example dim query step layer head position width vocab member output``.
-A `Layout` says where inputs, labels and queries stand on the ``position`` axis of an activation; a subject that states none
-has its queries last.
+A `Layout` gives the places of inputs, labels and queries on the ``position`` axis of an activation; in a subject that states no
+layout, the queries are last.
 """
 
 from mesascope.types.abilities import (

@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def examples(self) -> int:
-        """How many examples a context shows."""
+        """Number of examples in a context."""
         return self.inputs.shape[1]
 
     @property
@@ -63,7 +63,7 @@ class Layout:
 
     @property
     def positions(self) -> int:
-        """How many positions there are."""
+        """Number of positions."""
         return int(torch.stack([value.max() for value in self._parts().values()]).max()) + 1
 
     @property

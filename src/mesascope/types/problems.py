@@ -17,12 +17,12 @@ class Sizes(Protocol):
 
     @property
     def dim(self) -> int:
-        """How many coordinates an input has."""
+        """Dimension of the inputs."""
         ...
 
     @property
     def examples(self) -> int:
-        """How many pairs a prompt shows."""
+        """Number of examples in a prompt."""
         ...
 
 
@@ -112,12 +112,12 @@ class Prompts:
 
     @property
     def dim(self) -> int:
-        """How many coordinates an input has."""
+        """Dimension of the inputs."""
         return self.xs.shape[2]
 
     @property
     def examples(self) -> int:
-        """How many pairs a prompt shows."""
+        """Number of examples in a prompt."""
         return self.xs.shape[1]
 
     def __getitem__(self, index: slice | Tensor) -> "Prompts":

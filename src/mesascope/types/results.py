@@ -233,7 +233,7 @@ class Record:
     schema_version: int = 1
 
     def table(self) -> "pandas.DataFrame":
-        """The measurements as a table, one row each, one column a coordinate."""
+        """The measurements as a table, with one row each and one column per coordinate."""
         return table(self.measurements)
 
     def _repr_html_(self) -> str:
@@ -242,11 +242,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a run found that is not about one subject, ready to be written to disk and drawn.
+    """The results of a run that is not about one subject, ready to be written to disk and drawn.
 
     Attributes:
         title: what was done.
-        sentences: what came out, as one would tell it to a colleague; the page begins with them.
+        sentences: the results in plain sentences; the page begins with them.
         measurements: every number, each with its controls.
         figures: pictures and tables as data.
         provenance: seed, commit, versions, hardware, time spent.
@@ -260,12 +260,12 @@ class Findings:
     schema_version: int = 1
 
     def table(self) -> "pandas.DataFrame":
-        """The measurements as a table, one row each, one column a coordinate."""
+        """The measurements as a table, with one row each and one column per coordinate."""
         return table(self.measurements)
 
 
 def bounds(interval: tuple[float, float] | None) -> dict[str, Scalar]:
-    """An interval as a figure's rows have it: under ``low`` and ``high``, both empty where there is none."""
+    """An interval in the form of a figure's rows: under ``low`` and ``high``, both None if there is no interval."""
     low, high = interval or (None, None)
     return {"low": low, "high": high}
 
@@ -274,9 +274,9 @@ _COLUMNS = ("instrument", "quantity", "value", "low", "high", "n", "unit")
 
 
 def table(measurements: Sequence[Measurement]) -> "pandas.DataFrame":
-    """Measurements as a pandas table: coordinates become columns, controls columns named after them.
+    """Measurements as a pandas table, with one column per coordinate and one per control.
 
-    A coordinate that bears the name of a column that every table has is called ``coordinate: name``.
+    If a coordinate has the name of a standard column, its column is called ``coordinate: name``.
     """
     import pandas  # noqa: PLC0415  (half a second to import, and few callers need it)
 

@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:
-    """What one study found, ready to be written to disk and drawn.
+    """The results of one study, ready to be written to disk and drawn.
 
     Attributes:
         study: its name.
@@ -68,7 +68,7 @@ class StudyResult:
         source: whose claims they are.
         profile: ``smoke``, ``laptop`` or ``full``.
         outcomes: one per claim.
-        notes: departures from the source, and what else came out, as one would tell it to a colleague.
+        notes: departures from the source, and further results, in plain sentences.
         measurements: every number, each with its controls.
         figures: pictures and tables as data.
         provenance: seed, networks (with their specification, steps and error), commit, versions, hardware, time spent.

@@ -39,7 +39,7 @@ class Task(Sizes, Protocol):
 
     @property
     def queries(self) -> int:
-        """How many queries a prompt asks."""
+        """Number of queries per prompt."""
         ...
 
     def sample(

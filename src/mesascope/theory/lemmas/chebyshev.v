@@ -1,4 +1,4 @@
-(* Chebyshev's polynomials on [-h, h], scaled to be monic but for a factor *)
+(* Chebyshev polynomials on [-h, h], scaled to be monic up to a factor *)
 Fixpoint cheb (x h : R) (n : nat) : R :=
   match n with O => 1 | S m => match m with O => x | S q => 2 * x * cheb x h m - h ^ 2 * cheb x h q end end.
 Lemma cheb_step : forall x h k, cheb x h (S (S k)) = 2 * x * cheb x h (S k) - h ^ 2 * cheb x h k.

@@ -31,7 +31,7 @@ Lemma dot_image : forall k u, (k < n)%nat ->
   dot d u (A (p (k + 1)%nat)) = dot d u (A (r (k + 1)%nat)) + beta k * dot d u (A (p k)).
 Proof. intros; rewrite !A_sym; apply dot_direction; assumption. Qed.
 
-(* once a residual is zero, so is the direction, and both stay so *)
+(* if a residual is zero, the direction is zero too, and both stay zero *)
 Lemma finished : forall k, (k <= n)%nat -> dot d (r k) (r k) = 0 -> forall i, (i < d)%nat -> p k i = 0.
 Proof.
   induction k as [|k IH]; intros Hk Z i Hi; [rewrite start by exact Hi; apply (dot_zero d (r 0%nat)); assumption|].
@@ -49,11 +49,11 @@ Proof.
   induction m as [|m IH]; intros Hm j Hj; [lia|].
   replace (S m) with (m + 1)%nat in * by lia.
   assert (low : forall j, (j < m)%nat -> dot d (r m) (p j) = 0) by (intros i Hi; apply IH; lia).
-  (* r_m is orthogonal to p_m but for its own part *)
+  (* the inner product of r_m and p_m is that of r_m with itself *)
   assert (own : dot d (r m) (p m) = dot d (r m) (r m)).
   { destruct m as [|q]; [apply dot_ext; [reflexivity | exact start]|].
     replace (S q) with (q + 1)%nat in * by lia; rewrite dot_direction by lia; rewrite (low q) by lia; ring. }
-  (* A p_m against r_m is A p_m against p_m *)
+  (* the inner product of A p_m with r_m equals that of A p_m with p_m *)
   assert (image : dot d (p m) (A (r m)) = dot d (p m) (A (p m))).
   { destruct m as [|q]; [rewrite !(A_sym (p 0%nat)); symmetry; apply dot_ext; [reflexivity | exact start]|].
     replace (S q) with (q + 1)%nat in * by lia; rewrite (dot_image q) by lia.
@@ -110,7 +110,7 @@ Proof.
     right; intros k Hk; destruct (Nat.eq_dec k m) as [->|M]; [exact N | apply F; lia].
 Qed.
 
-(* in the span of the first j residuals: orthogonal to whatever is orthogonal to them *)
+(* vectors in the span of the first j residuals: orthogonal to every vector that is orthogonal to these *)
 Definition below (j : nat) (v : nat -> R) : Prop :=
   forall u, (forall k, (k < j)%nat -> dot d u (r k) = 0) -> dot d u v = 0.
 
@@ -147,7 +147,7 @@ Proof.
     pose proof (dot_image k u ltac:(lia)) as E; rewrite !images in E by lia; lra.
 Qed.
 
-(* its weights w, and the error in the norm of the curvature *)
+(* the weights w, and the error in the norm of the curvature *)
 Variables (w : nat -> nat -> R) (target : nat -> R).
 Hypothesis first : forall i, (i < d)%nat -> r 0%nat i = a i * (target i - w 0%nat i).
 Hypothesis weight : forall k, (k < n)%nat -> forall i, (i < d)%nat -> w (k + 1)%nat i = w k i + alpha k * p k i.
@@ -240,7 +240,7 @@ Proof.
   unfold dot; rewrite <- total_scale, <- !total_plus; apply total_ext; intros; unfold A; ring.
 Qed.
 
-(* against the Chebyshev polynomial on [low, z^2 low], which is 1 at 0 *)
+(* comparison with the Chebyshev polynomial on [low, z^2 low] that is 1 at 0 *)
 Lemma cg_bound : forall low z rho, 0 < low -> (forall i, (i < d)%nat -> low <= a i /\ a i <= z ^ 2 * low) ->
   rho * (z + 1) = z - 1 ->
   dot d (e n) (A (e n)) <= (2 * rho ^ n) ^ 2 * dot d (e 0%nat) (A (e 0%nat)).

@@ -1,4 +1,4 @@
-(* sums whose every operation is rounded *)
+(* sums in which every operation is rounded *)
 Lemma one_more : forall x b eps psi, 0 <= eps -> Rabs (x - 1) <= b - 1 -> Rabs psi <= eps ->
   Rabs (x * (1 + psi) - 1) <= b * (1 + eps) - 1.
 Proof.

@@ -55,7 +55,7 @@ Qed.
 
 Ltac close := intros; subst; first [ lra | ring | apply pow2_ge_0 | nra | field; lra ].
 
-(* gradient descent, and how fast powers fall *)
+(* gradient descent, and a bound on decreasing powers *)
 Lemma descent : forall b a w_star eta (w : nat -> R) n, b = a * w_star ->
   (forall k, (k < n)%nat -> w (k + 1)%nat = w k - eta * (a * w k - b)) -> w n - w_star = (1 - eta * a) ^ n * (w 0%nat - w_star).
 Proof.

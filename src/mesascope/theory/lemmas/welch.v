@@ -59,7 +59,7 @@ Proof.
   - rewrite IH by lia; replace (Nat.eqb i n) with false by (symmetry; apply Nat.eqb_neq; exact N); ring.
 Qed.
 
-(* Where no two vectors are closer than h, the sum of all squared inner products is at most this. *)
+(* If no two vectors have a squared cosine above h, the sum of all squared inner products is at most this. *)
 Lemma coherent : forall (u : nat -> nat -> R) m d h, let square := fun i => total (fun k => u i k ^ 2) d in
   (forall i, (i < m)%nat -> forall j, (j < i)%nat -> total (fun k => u i k * u j k) d ^ 2 <= h * (square i * square j)) ->
   total (fun i => total (fun j => total (fun k => u i k * u j k) d ^ 2) m) m
