@@ -95,8 +95,8 @@ def _queries(found: Sequence[Measurement]) -> Figure:
         cases = [(f"trained on {_who(m)}", m)]
         if m.coordinates["trained on"] == "rademacher":
             cases += [(name, known(m, name)) for name in (memorisation.LOOK_UP, "ridge")]
-        where = {"queries": m.coordinates["queries"]}
-        rows += [{**where, "who": who, "relative squared error": c.value, **bounds(c.interval)} for who, c in cases]
+        at = {"queries": m.coordinates["queries"]}
+        rows += [{**at, "who": who, "relative squared error": c.value, **bounds(c.interval)} for who, c in cases]
     rows.sort(key=lambda row: row["who"] != "trained on rademacher")
     return Figure(
         name="other-queries",
