@@ -50,8 +50,8 @@ def _errors(found: Sequence[Measurement]) -> Figure:
         name = str(m.coordinates["network"])
         cases = [(name, m), *((c, known(m, c)) for c in ("ridge", examples.MULTIPLE) if name == DENSE[0])]
         shown = "shown once" if m.coordinates["shown"] == "once" else "repeated to fill the context"
-        where = {"examples per dimension": m.coordinates["examples per dimension"], "shown": shown}
-        rows += [{**where, "who": w, "normalised error": c.value, **bounds(c.interval), "n": m.n} for w, c in cases]
+        at = {"examples per dimension": m.coordinates["examples per dimension"], "shown": shown}
+        rows += [{**at, "who": w, "normalised error": c.value, **bounds(c.interval), "n": m.n} for w, c in cases]
     return Figure(
         name="examples-per-dimension",
         section="Examples per dimension",

@@ -3,137 +3,61 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
-
-from mesascope.algorithms import Ridge
-from mesascope.algorithms import run as solve
-from mesascope.instruments import bootstrap, memorisation, probes, stress
-from mesascope.instruments.applicability import latent_weights, residual_sites
-from mesascope.instruments.collect import answers
-from mesascope.instruments.scores import Quantity, measure, ratio, squared_error
+from mesascope.instruments import gaussian_inputs, memorisation, probes, stress
+from mesascope.instruments.applicability import latent_weights
 from mesascope.instruments.stress import Distribution
-from mesascope.studies.measure import Between, known, labelled, pick
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Where, each, known, where
 from mesascope.studies.networks import INPUTS, Network
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study, several
+from mesascope.studies.pictures import only
+from mesascope.studies.study import Claim, Study
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, bounds
+from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
+GAUSSIAN, RADEMACHER = Network(), Network(inputs="rademacher")
 NETWORKS = (
-    Network(),
+    GAUSSIAN,
     Network(seed=100),
     Network(inputs="uniform"),
     Network(inputs="laplace"),
-    Network(inputs="rademacher"),
+    RADEMACHER,
     Network(inputs="rademacher", seed=100),
 )
+AT_SMOKE = (GAUSSIAN, RADEMACHER)
 TABLE = tuple(
     Distribution(name=name, task=LinearRegression(queries=8, inputs=inputs)) for name, inputs in INPUTS.items()
 )
-FACTOR = Quantity(name="MSE on Gaussian inputs over that on its own", combine=ratio)
-PROMPTS, PROMPTS_PROBED = 512, 768
+LAST = str(Site(layer=1, kind="resid_post"))
+ALONE = "Xᵀy alone"
 
 
-def run(session: Session) -> Found:
-    """Every network on every distribution; w after each sub-layer on its own; other queries after its own examples."""
-    networks = session.shipped((Network(), Network(inputs="rademacher")) if session.profile == "smoke" else NETWORKS)
-    errors: list[Measurement] = []
-    cosines: list[Measurement] = []
-    asked: list[Measurement] = []
-    factors: list[Measurement] = []
-    n, probed = session.prompts(PROMPTS), session.prompts(PROMPTS_PROBED)
-    for network in networks:
-        label: dict[str, Scalar] = {"trained on": network.inputs, "network seed": network.seed}
-
-        def part(
-            name: str, measured: Sequence[Measurement], label: dict[str, Scalar] = label
-        ) -> tuple[Measurement, ...]:
-            return labelled(measured, **label)
-
-        def on_each(network: Network = network) -> Sequence[Measurement]:
-            return stress.stress(session.network(network), network.task, seed=session.seed, n=n, table=TABLE)
-
-        def probing(network: Network = network) -> Sequence[Measurement]:
-            return probes.linear_probes(
-                session.network(network),
-                network.task,
-                seed=session.seed,
-                fit=probed,
-                score=n,
-                targets={"w": latent_weights},
-            )
-
-        def other_queries(network: Network = network) -> Sequence[Measurement]:
-            return memorisation.memorisation(session.network(network), network.task, seed=session.seed, n=n)
-
-        errors += labelled(session.keep(f"errors {network.name}", on_each), **label)
-        cosines += labelled(session.keep(f"probes {network.name}", probing), **label)
-        asked += labelled(session.keep(f"queries {network.name}", other_queries), **label)
-        if network.inputs == "rademacher":
-            factor = session.keep(f"factor {network.name}", lambda network=network: [_factor(session, network, n)])
-            factors += labelled(factor, **label)
-
-    evidence: dict[str, Measurement | tuple[Measurement, ...]] = {}
-    query = {"read at": "query"}
-    for inputs in INPUTS:
-        seeds = [network.seed for network in networks if network.inputs == inputs]
-        where = [{"trained on": inputs, "network seed": seed} for seed in seeds]
-        last = [str(residual_sites(session.network(n))[-1]) for n in networks if n.inputs == inputs]
-        evidence[f"MSE, {inputs}"] = tuple(pick(errors, stress.MSE.name, distribution=inputs, **w) for w in where)
-        found = tuple(
-            pick(cosines, probes.COSINE.name, site=site, target="w", **query, **w)
-            for site, w in zip(last, where, strict=True)
-        )
-        evidence[f"cosine of w, {inputs}"] = found
-        evidence[f"cosine of w from Xᵀy alone, {inputs}"] = tuple(known(m, "Xᵀy alone") for m in found)
-        for kind in ("midway between two shown", memorisation.NOVEL):
-            evidence[f"{kind}, {inputs}"] = tuple(
-                m for m in asked if m.coordinates["queries"] == kind and m.coordinates["trained on"] == inputs
-            )
-    evidence["MSE on Gaussian inputs, rademacher"] = tuple(
-        m
-        for m in errors
-        if m.quantity == stress.MSE.name
-        and m.coordinates["trained on"] == "rademacher"
-        and m.coordinates["distribution"] == "gaussian"
-    )
-    evidence["factor, rademacher"] = tuple(factors)
-    decoded = tuple(m for inputs in INPUTS for m in several(evidence[f"cosine of w, {inputs}"]))
-    return Found(
-        evidence=evidence,
-        measurements=(*errors, *cosines, *asked, *factors),
-        figures=(_crossed(errors), _queries(asked), _cosines(decoded)),
-        notes=_notes(session, networks, decoded, asked),
-    )
+def _label(network: Network) -> dict[str, Scalar]:
+    return {"trained on": network.inputs, "network seed": network.seed}
 
 
-def _factor(session: Session, network: Network, n: int) -> Measurement:
-    """One prompt of each kind makes a pair; a look-up fails in the same way, ridge does not."""
-    own, normal = (
-        Distribution(name="", task=LinearRegression(queries=8, inputs=INPUTS[name])).sample(
-            n, seed=session.seed, stream="input-distributions"
-        )
-        for name in (network.inputs, "gaussian")
-    )
+def _on(quantity: object, inputs: str, **more: str) -> Where:
+    """Of the networks trained on these inputs."""
+    return where(quantity, **{"trained on": inputs}, **more)
 
-    def sums(predict: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.stack([squared_error(predict[1], normal), squared_error(predict[0], own)], -1)
 
-    subject, ridge = session.network(network), Ridge(ridge=stress.RIDGE)
-    return measure(
-        "stress",
-        FACTOR,
-        sums([answers(subject, p) for p in (own, normal)]),
-        bootstrap.weights(n, seed=session.seed),
-        coordinates={},
-        positive={memorisation.LOOK_UP: sums([memorisation.looked_up(p) for p in (own, normal)])},
-        negative={"ridge": sums([solve(ridge, p).predictions[1] for p in (own, normal)])},
-    )
+def _cosine(inputs: str, control: str = "") -> Where:
+    at = {"trained on": inputs, "read at": "query"}
+    return where(probes.COSINE, control=control, target="w", site=LAST, **at)
 
 
 def _who(m: Measurement) -> str:
     seed = m.coordinates["network seed"]
     return f"{m.coordinates['trained on']}" + ("" if seed == 42 else f", seed {seed}")
+
+
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    errors = only(found, instrument=stress.NAME, quantity=stress.MSE.name)
+    return (_crossed(errors), _queries(only(found, instrument=memorisation.NAME)), _cosines(_decoded(found)))
+
+
+def _decoded(found: Sequence[Measurement]) -> list[Measurement]:
+    """cos(w) after the last sub-layer."""
+    return only(found, quantity=probes.COSINE.name, site=LAST)
 
 
 def _crossed(found: Sequence[Measurement]) -> Figure:
@@ -149,13 +73,11 @@ def _crossed(found: Sequence[Measurement]) -> Figure:
                 "asked on": m.coordinates["distribution"],
                 "trained on": _who(m),
                 "MSE": m.value,
-                "low": (m.interval or (None, None))[0],
-                "high": (m.interval or (None, None))[1],
+                **bounds(m.interval),
                 "ridge's MSE": known(m, "ridge").value,
                 "own": m.coordinates["distribution"] == m.coordinates["trained on"],
             }
             for m in found
-            if m.quantity == stress.MSE.name
         ),
         x="asked on",
         y="trained on",
@@ -173,9 +95,8 @@ def _queries(found: Sequence[Measurement]) -> Figure:
         cases = [(f"trained on {_who(m)}", m)]
         if m.coordinates["trained on"] == "rademacher":
             cases += [(name, known(m, name)) for name in (memorisation.LOOK_UP, "ridge")]
-        for who, case in cases:
-            where = {"queries": m.coordinates["queries"], "who": who}
-            rows.append({**where, "relative squared error": case.value, **bounds(case.interval)})
+        at = {"queries": m.coordinates["queries"]}
+        rows += [{**at, "who": who, "relative squared error": c.value, **bounds(c.interval)} for who, c in cases]
     rows.sort(key=lambda row: row["who"] != "trained on rademacher")
     return Figure(
         name="other-queries",
@@ -197,12 +118,9 @@ def _queries(found: Sequence[Measurement]) -> Figure:
 def _cosines(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        for name, value, interval in [
-            ("network", m.value, m.interval),
-            *((c.name, c.value, c.interval) for c in m.controls),
-        ]:
-            if name in ("network", "Xᵀy alone", "untrained network", "raw prompt"):
-                rows.append({"trained on": _who(m), "probe of": name, "cosine": value, **bounds(interval)})
+        shown = [c for c in m.controls if c.name in (ALONE, "untrained network", "raw prompt")]
+        cases = [("network", m.value, m.interval), *((c.name, c.value, c.interval) for c in shown)]
+        rows += [{"trained on": _who(m), "probe of": name, "cosine": v, **bounds(i)} for name, v, i in cases]
     return Figure(
         name="cosine-of-w",
         section="Input distributions",
@@ -219,11 +137,10 @@ def _cosines(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _notes(
-    session: Session, networks: Sequence[Network], decoded: Sequence[Measurement], asked: Sequence[Measurement]
-) -> tuple[str, ...]:
-    missing = [n.ships_as for n in NETWORKS if n not in session.shipped(NETWORKS)]
-    beaten = [f"{_who(m)} {m.value:.2f} ({known(m, 'Xᵀy alone').value:.2f})" for m in decoded]
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
+    asked = only(found, instrument=memorisation.NAME)
+    missing = [n.ships_as for n in NETWORKS if n not in bench.shipped(NETWORKS)]
+    beaten = [f"{_who(m)} {m.value:.2f} ({known(m, ALONE).value:.2f})" for m in _decoded(found)]
     novel = [
         f"{m.value:.2g} against {seen.value:.2g} [{_who(m)}; {m.coordinates['share of queries']:.0%} of the queries were not "
         f"shown; look-up {known(m, memorisation.LOOK_UP).value:.2g}, least squares {known(m, 'least squares').value:.2g}]"
@@ -250,19 +167,32 @@ def _learned(inputs: Literal["gaussian", "uniform", "laplace"], cosine: float) -
         text=f"Trained on {inputs} inputs, two layers learn the task (mean squared error at most 0.01), and w is decodable after "
         "the last MLP (cosine within 0.1 of the printed one).",
         published=(f"{_T}/{inputs}/0", f"{_T}/{inputs}/1"),
-        accept={
-            f"MSE, {inputs}": Between(high=0.01),
-            f"cosine of w, {inputs}": Between(low=round(cosine - 0.1, 2), high=round(cosine + 0.1, 2)),
-        },
+        rules=(
+            _on(stress.MSE, inputs, distribution=inputs).between(high=0.01),
+            _cosine(inputs).between(round(cosine - 0.1, 2), round(cosine + 0.1, 2)),
+        ),
         needs={Network(inputs=inputs): 0.002},
     )
 
 
-_RADEMACHER = {Network(inputs="rademacher"): 0.002}
+_NEEDS = {RADEMACHER: 0.002}
 
 STUDY = Study(
     name="input-distributions",
     title="Does it matter which inputs a network was trained on?",
+    measures=(
+        *each(NETWORKS, stress.NAME, _label, prompts={"n": 512}, options={"table": TABLE}, smoke=AT_SMOKE),
+        *each(
+            NETWORKS,
+            probes.NAME,
+            _label,
+            prompts={"fit": 768, "score": 512},
+            options={"targets": {"w": latent_weights}},
+            smoke=AT_SMOKE,
+        ),
+        *each(NETWORKS, memorisation.NAME, _label, prompts={"n": 512}, smoke=AT_SMOKE),
+        *each(NETWORKS[4:], gaussian_inputs.INSTRUMENT.name, _label, prompts={"n": 512}, smoke=AT_SMOKE),
+    ),
     claims=(
         _learned("gaussian", 0.88),
         _learned("uniform", 0.88),
@@ -271,48 +201,49 @@ STUDY = Study(
             text="Trained on ±1 inputs, two layers learn the task too (mean squared error at most 0.01), but w is less decodable "
             "(cosine at most 0.75).",
             published=tuple(f"{_T}/rademacher_{seed}/{i}" for seed in (42, 100, 200) for i in (0, 1)),
-            accept={"MSE, rademacher": Between(high=0.01), "cosine of w, rademacher": Between(high=0.75)},
-            needs=_RADEMACHER,
+            rules=(
+                _on(stress.MSE, "rademacher", distribution="rademacher").between(high=0.01),
+                _cosine("rademacher").between(high=0.75),
+            ),
+            needs=_NEEDS,
         ),
         Claim(
             text="On Gaussian inputs the network trained on ±1 has mean squared error 0.25, 416 times its own (each within a "
             "factor of 3).",
             published=("rademacher_model_on_gaussian_inputs/mse", "rademacher_model_on_gaussian_inputs/factor"),
-            accept={
-                "MSE on Gaussian inputs, rademacher": Between(low=0.25 / 3, high=0.75),
-                "factor, rademacher": Between(low=416 / 3, high=416 * 3.0),
-            },
-            needs=_RADEMACHER,
+            rules=(
+                _on(stress.MSE, "rademacher", distribution="gaussian").between(0.25 / 3, 0.75),
+                where(gaussian_inputs.FACTOR).between(416 / 3, 416 * 3.0),
+            ),
+            needs=_NEEDS,
         ),
         Claim(
             text="It does not only look answers up: where neither the query nor its mirror image was shown, the relative squared "
             "error stays below 0.05.",
             own=True,
-            accept={f"{memorisation.NOVEL}, rademacher": Between(high=0.05)},
-            needs={Network(inputs="rademacher"): 0.01},
+            rules=(_on(memorisation.RELATIVE, "rademacher", queries=memorisation.NOVEL).between(high=0.05),),
+            needs={RADEMACHER: 0.01},
         ),
         Claim(
             text="It does not know the line between the corners: midway between two shown inputs its relative squared error "
             "is at least 0.05.",
             own=True,
-            accept={"midway between two shown, rademacher": Between(low=0.05)},
+            rules=(_on(memorisation.RELATIVE, "rademacher", queries="midway between two shown").between(low=0.05),),
         ),
         Claim(
             text="The network trained on Gaussian inputs knows that line: at most 0.05.",
             own=True,
-            accept={"midway between two shown, gaussian": Between(high=0.05)},
-            needs={Network(): 0.01},
+            rules=(_on(memorisation.RELATIVE, "gaussian", queries="midway between two shown").between(high=0.05),),
+            needs={GAUSSIAN: 0.01},
         ),
         Claim(
             text="A cosine of 0.88 is no evidence of w: Xᵀy alone, without a network, gives between 0.85 and 0.95.",
             own=True,
-            accept={
-                f"cosine of w from Xᵀy alone, {inputs}": Between(low=0.85, high=0.95)
-                for inputs in ("gaussian", "laplace")
-            },
+            rules=tuple(_cosine(inputs, ALONE).between(0.85, 0.95) for inputs in ("gaussian", "laplace")),
         ),
     ),
-    run=run,
+    figures=_figures,
+    notes=_notes,
     departures=(
         "The source does not say how its probes were regularised or split, nor at which positions it read: here a ridge probe "
         "read at the query, its penalty validated, scored on other prompts, both sides centred.",

@@ -77,11 +77,11 @@ def _trajectories(last: Sequence[Measurement]) -> Figure:
         target = m.coordinates["target"]
         if m.quantity == R2 and target != ANSWER:
             continue
-        where = {k: m.coordinates[k] for k in ("network", "step")}
+        at = {k: m.coordinates[k] for k in ("network", "step")}
         what = f"R² of {ANSWER}" if target == ANSWER else f"cos({target})"
-        rows.append({**where, "probe": what, "value": m.value, **bounds(m.interval)})
+        rows.append({**at, "probe": what, "value": m.value, **bounds(m.interval)})
         for name in ("untrained network", ALONE) if target == W else ():
-            rows.append({**where, "probe": f"{what}, {name}", "value": known(m, name).value, "low": None, "high": None})
+            rows.append({**at, "probe": f"{what}, {name}", "value": known(m, name).value, "low": None, "high": None})
     return Figure(
         name="probes-over-training",
         section="Over training",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesascope.instruments.catalogue import BY_NAME
+from mesascope.instruments.contrast import difference
 from mesascope.plans import Work
 from mesascope.plans.work import Say
 from mesascope.records.codec import nearest
@@ -242,10 +243,12 @@ class Derived:
     Attributes:
         words: what it is.
         of: makes it; nothing where what it needs was not measured.
+        uses: evidence that it is made from.
     """
 
     words: str
     of: Callable[[Sequence[Measurement]], Sequence[Measurement]]
+    uses: tuple[Where, ...] = ()
 
     def __str__(self) -> str:
         return self.words
@@ -255,7 +258,9 @@ class Derived:
         return tuple(self.of(found))
 
     def check(self, measures: Sequence[Measure]) -> None:
-        """Nothing can be said of it beforehand."""
+        """As `Where.check`, of what it uses."""
+        for evidence in self.uses:
+            evidence.check(measures)
 
     def between(self, low: float = -math.inf, high: float = math.inf) -> "Rule":
         """All of it must lie there, the bounds included."""
@@ -264,6 +269,26 @@ class Derived:
     def near(self, value: float, factor: float) -> "Rule":
         """All of it must be the value, within a factor."""
         return Rule(self, Between(low=value / factor, high=value * factor))
+
+
+def apart(words: str, a: Where, b: Where, *shared: str) -> Derived:
+    """How far networks are apart: each measurement of ``a`` less each of ``b`` at the same of the ``shared`` coordinates."""
+
+    def of(found: Sequence[Measurement]) -> list[Measurement]:
+        return [
+            difference(
+                m, less, of=str(m.coordinates["network"]), less=str(less.coordinates["network"]), **_at(m, shared)
+            )
+            for m in a.among(found)
+            for less in b.among(found)
+            if _at(m, shared) == _at(less, shared)
+        ]
+
+    return Derived(words=words, of=of, uses=(a, b))
+
+
+def _at(measurement: Measurement, names: Sequence[str]) -> dict[str, Scalar]:
+    return {name: measurement.coordinates[name] for name in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,10 @@ def _cosine(layers: int, prompts: int) -> Where:
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     rows: list[dict[str, Scalar]] = []
     for m in only(found, quantity=probes.COSINE.name):
-        where: dict[str, Scalar] = {"seed": f"seed {m.coordinates['seed']}", "prompts": m.coordinates["prompts"]}
-        rows.append({**where, "probe of": f"{m.coordinates['layers']} layers", "cosine": m.value, **bounds(m.interval)})
+        at: dict[str, Scalar] = {"seed": f"seed {m.coordinates['seed']}", "prompts": m.coordinates["prompts"]}
+        rows.append({**at, "probe of": f"{m.coordinates['layers']} layers", "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["layers"] == 2:
-            rows += [{**where, "probe of": c, "cosine": known(m, c).value} for c in (ALONE, PLANTED)]
+            rows += [{**at, "probe of": c, "cosine": known(m, c).value} for c in (ALONE, PLANTED)]
     figure = Figure(
         name="probe-size",
         section="Probes",

@@ -1,84 +1,66 @@
 """Which ridge penalty answers match best, and whether it moves with the noise of the labels."""
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mesascope.algorithms import GradientDescent
-from mesascope.algorithms import run as iterate
-from mesascope.calibration.scripted import Scripted
+from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments import matching
-from mesascope.studies.measure import Between, labelled, pick
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Measure, pick, where
 from mesascope.studies.networks import Network
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study
-from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Subject, bounds
+from mesascope.studies.pictures import only
+from mesascope.studies.study import Claim, Study
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 NETWORK = Network()
-OTHERS = tuple(Network(layers=n, seed=seed) for n, seed in ((2, 100), (3, 42), (3, 100), (4, 42), (4, 100)))
+NETWORKS = (NETWORK, *(Network(layers=n, seed=seed) for n, seed in ((2, 100), (3, 42), (3, 100), (4, 42), (4, 100))))
 DENSE = "two-layer"
-PLANTED = Scripted(
-    name="planted: gradient descent, 24 steps",
-    layers=1,
-    script=lambda prompts: iterate(GradientDescent(step_size=0.6), prompts, 24).predictions[-1:],
-)
-"""A fixed filter of the spectrum that is not ridge regression's, and knows nothing of noise."""
+PLANTED = "planted: gradient descent, 24 steps"
 NOISES = (0.0, 0.1, 0.25, 0.5, 1.0)
+PREDICTED = {noise: matching.bayes_ridge(NETWORK.task, noise) for noise in NOISES}
+"""λ of Bayes' rule by noise: on this task σ²d."""
+TWO = tuple(network.name for network in NETWORKS if network.layers == 2)
+TRAINED = (*(network.name for network in NETWORKS), DENSE)
 
 
-def run(session: Session) -> Found:
-    """The best λ at every noise for each network, and its slope on the λ of Bayes' rule."""
-    smoke = session.profile == "smoke"
-    networks = (NETWORK,) if smoke else (NETWORK, *session.shipped(OTHERS))
-    trained = {n.name: session.network(n) for n in networks} | {DENSE: session.reference(DENSE)}
-    subjects: dict[str, Subject] = {**trained, PLANTED.name: PLANTED}
-    tasks = {
-        _predicted(NETWORK.task, noise): dataclasses.replace(NETWORK.task, noise=noise)
-        for noise in (NOISES[::2] if smoke else NOISES)
-    }
-    found: list[Measurement] = []
-    for name, subject in subjects.items():
-        measured = session.keep(
-            f"matching {name}",
-            lambda subject=subject: matching.tracking(subject, tasks, seed=session.seed, n=session.prompts(384)),
-        )
-        found += labelled(measured, network=name)
-    two = [n.name for n in networks if n.layers == 2]
-    strongest = _predicted(NETWORK.task, NOISES[-1])
-    return Found(
-        evidence={
-            "R² at the best λ, labels without noise": tuple(
-                pick(found, matching.AT_BEST.name, network=name, predicted=0.0) for name in two
-            ),
-            "slope, two layers": tuple(pick(found, matching.SLOPE, network=name) for name in two),
-            "slope, every network": tuple(pick(found, matching.SLOPE, network=name) for name in trained),
-            "best λ at the strongest noise": tuple(
-                pick(found, matching.BEST, network=name, predicted=strongest) for name in trained
-            ),
-        },
-        measurements=tuple(found),
-        figures=(_shift(found), _curves(found)),
-        notes=_notes(found, tuple(subjects)),
+def planted() -> Scripted:
+    """A fixed filter of the spectrum that is not ridge regression's, and knows nothing of noise."""
+    return followed(PLANTED, GradientDescent(step_size=0.6), (24,))
+
+
+def _measure(network: Network | str, name: str, *, smoke: bool = True) -> Measure:
+    """The best λ at every noise, and its slope on the λ of Bayes' rule."""
+    return Measure(
+        instrument=matching.TRACKING.name,
+        network=network,
+        label={"network": name},
+        prompts={"n": 384},
+        options={"noises": NOISES},
+        task=NETWORK.task,
+        at_smoke=smoke,
     )
 
 
-def _predicted(task: LinearRegression, noise: float) -> float:
-    """λ of Bayes' rule, σ²/τ²: on this task σ²d."""
-    return noise**2 / task.weight_variance
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    curves = replace(
+        matching.figure(only(found, network=NETWORK.name)),
+        title=f"How well ridge regression matches, by λ: {NETWORK.name}",
+        facet="predicted",
+        titles={"value": "λ", "predicted": "λ of Bayes' rule"},
+    )
+    return (_shift(only(found, quantity=matching.BEST)), curves)
 
 
 def _shift(found: Sequence[Measurement]) -> Figure:
-    noises = {_predicted(NETWORK.task, noise): noise for noise in NOISES}
+    noises = {predicted: noise for noise, predicted in PREDICTED.items()}
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        if m.quantity != matching.BEST:
-            continue
         noise = noises[float(m.coordinates["predicted"] or 0)]
         shown = [(str(m.coordinates["network"]), m.value, m.interval)]
         if m.coordinates["network"] == NETWORK.name:
             shown += [(f"control: {c.name}", c.value, c.interval) for c in m.controls if c.name != matching.STAYS]
-        for name, value, interval in shown:
-            rows.append({"noise": noise, "answers": name, "best λ": value, **bounds(interval)})
+        rows += [{"noise": noise, "answers": name, "best λ": v, **bounds(interval)} for name, v, interval in shown]
     return Figure(
         name="best-ridge-by-noise",
         section="Best match",
@@ -98,34 +80,24 @@ def _shift(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _curves(found: Sequence[Measurement]) -> Figure:
-    first = [m for m in found if m.coordinates["network"] == NETWORK.name]
-    return dataclasses.replace(
-        matching.figure(first),
-        title=f"How well ridge regression matches, by λ: {NETWORK.name}",
-        facet="predicted",
-        titles={"value": "λ", "predicted": "λ of Bayes' rule"},
-    )
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
+    def best(name: str, noise: float) -> float:
+        return pick(found, matching.BEST, network=name, predicted=PREDICTED[noise]).value
 
-
-def _notes(found: Sequence[Measurement], names: Sequence[str]) -> tuple[str, ...]:
-    def best(name: str, noise: float) -> Measurement:
-        return pick(found, matching.BEST, network=name, predicted=_predicted(NETWORK.task, noise))
-
+    slopes = {str(m.coordinates["network"]): m.value for m in only(found, quantity=matching.SLOPE)}
     told = [
-        f"{name}: {best(name, 0.0).value:.2g} without noise, {best(name, 1.0).value:.2g} at σ = 1, slope "
-        f"{pick(found, matching.SLOPE, network=name).value:.2f}"
-        for name in names
+        f"{name}: {best(name, 0.0):.2g} without noise, {best(name, 1.0):.2g} at σ = 1, slope {slope:.2f}"
+        for name, slope in slopes.items()
     ]
     quiet, loud = (
-        pick(found, matching.AT_BEST.name, network=NETWORK.name, predicted=_predicted(NETWORK.task, noise)).value
+        pick(found, matching.AT_BEST.name, network=NETWORK.name, predicted=PREDICTED[noise]).value
         for noise in (0.0, 1.0)
     )
     return (
         "What to expect: a network that was trained on labels without noise is one fixed function, and cannot know how noisy the "
         "labels of a prompt are but from the prompt itself, which never paid in training. So its λ has no reason to follow "
         "σ²d. One trained on noisy labels has.",
-        f"Best λ, where Bayes' rule has 0 and {_predicted(NETWORK.task, 1.0):g}: {'; '.join(told)}.",
+        f"Best λ, where Bayes' rule has 0 and {PREDICTED[1.0]:g}: {'; '.join(told)}.",
         f"R² about the best ridge regression for {NETWORK.name}: {quiet:.3f} without noise, {loud:.3f} at σ = 1.",
     )
 
@@ -133,28 +105,34 @@ def _notes(found: Sequence[Measurement], names: Sequence[str]) -> tuple[str, ...
 STUDY = Study(
     name="ridge-match",
     title="Does the best-matching ridge penalty follow the noise of the labels?",
+    measures=(
+        *(_measure(network, network.name, smoke=network == NETWORK) for network in NETWORKS),
+        _measure(DENSE, DENSE),
+        _measure(f"python:{__name__}:{planted.__name__}", PLANTED),
+    ),
     claims=(
         Claim(
             text="The answers of two-layer networks match ridge regression at one λ.",
-            accept={"R² at the best λ, labels without noise": Between(low=0.95)},
+            rules=(where(matching.AT_BEST, network=TWO, predicted=0.0).between(low=0.95),),
             needs={NETWORK: 0.01},
         ),
         Claim(
             text="The best λ moves with the noise of the labels as ridge regression predicts.",
-            accept={"slope, two layers": Between(low=0.8, high=1.2)},
+            rules=(where(matching.SLOPE, network=TWO).between(0.8, 1.2),),
         ),
         Claim(
             text="Networks trained without noise keep their λ, whatever the noise of the labels.",
             own=True,
-            accept={"slope, every network": Between(low=-0.25, high=0.25)},
+            rules=(where(matching.SLOPE, network=TRAINED).between(-0.25, 0.25),),
         ),
         Claim(
             text="At noise σ = 1 their λ is less than half of what Bayes' rule asks for.",
             own=True,
-            accept={"best λ at the strongest noise": Between(high=0.5 * _predicted(NETWORK.task, NOISES[-1]))},
+            rules=(where(matching.BEST, network=TRAINED, predicted=PREDICTED[1.0]).between(high=0.5 * PREDICTED[1.0]),),
         ),
     ),
-    run=run,
+    figures=_figures,
+    notes=_notes,
     departures=(
         "The source prints no figures here and cites Akyürek et al. 2023, who train on noisy labels too. It trains without "
         "noise, and so do we; noise is in the prompts of the test alone. 'As ridge predicts' is made a slope: that of "

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mesascope.instruments import errors, probes, size, spectrum
-from mesascope.instruments.contrast import difference
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Where, pick, where
+from mesascope.studies.measure import Measure, Where, apart, pick, where
 from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.pictures import only
 from mesascope.studies.study import Claim, Study
@@ -59,28 +58,8 @@ def _cosines(network: Network) -> Where:
     return where(COSINE, layers=network.layers, width=network.width, target="w", site=_last(network))
 
 
-def _less(other: Network, words: str) -> Derived:
-    return Derived(
-        words=f"cos(w), wide less {words}",
-        of=lambda found: [
-            difference(a, b, of=str(a.coordinates["network"]), less=str(b.coordinates["network"]))
-            for a in _cosines(WIDE).among(found)
-            for b in _cosines(other).among(found)
-        ],
-    )
-
-
-def _resolved(found: Sequence[Measurement]) -> list[Measurement]:
-    """Shares that the wide network resolves, less those of the standard one."""
-    return [
-        difference(
-            *(pick(found, RESPONSE, network=n.name, layer=2, eigenvalue=e) for n in (WIDE, STANDARD)),
-            of=WIDE.name,
-            less=STANDARD.name,
-            eigenvalue=e,
-        )
-        for e in KNOTS
-    ]
+def _resolved(network: Network) -> Where:
+    return where(RESPONSE, network=network.name, layer=2, eigenvalue=KNOTS)
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
@@ -90,11 +69,11 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 def _by_site(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        where: dict[str, Scalar] = {"target": m.coordinates["target"], "after": m.coordinates["site"]}
-        rows.append({**where, "network": m.coordinates["network"], "cosine": m.value, **bounds(m.interval)})
+        at: dict[str, Scalar] = {"target": m.coordinates["target"], "after": m.coordinates["site"]}
+        rows.append({**at, "network": m.coordinates["network"], "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == WIDE.name:
             telling = [c for c in m.controls if c.name in ("untrained network", "Xᵀy alone")]
-            rows += [{**where, "network": f"wide, {c.name}", "cosine": c.value} for c in telling]
+            rows += [{**at, "network": f"wide, {c.name}", "cosine": c.value} for c in telling]
     return Figure(
         name="width-probes",
         section="Width",
@@ -116,8 +95,8 @@ def _responses(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
         if m.coordinates["layer"] == m.coordinates["layers"]:
-            where = {name: m.coordinates[name] for name in ("network", "eigenvalue")}
-            rows.append({**where, "share resolved": m.value, **bounds(m.interval)})
+            at = {name: m.coordinates[name] for name in ("network", "eigenvalue")}
+            rows.append({**at, "share resolved": m.value, **bounds(m.interval)})
     return Figure(
         name="width-response",
         section="Width",
@@ -174,21 +153,25 @@ STUDY = Study(
             rules=(
                 where(size.PARAMETERS, network=WIDE.name).between(1.04, 1.08),
                 _cosines(WIDE).between(0.78, 0.93),
-                _less(STANDARD, "standard").between(-0.1, 0.1),
+                apart("cos(w), wide less standard", _cosines(WIDE), _cosines(STANDARD)).between(-0.1, 0.1),
             ),
             needs={WIDE: 0.002, STANDARD: 0.002},
         ),
         Claim(
             text="That is far above what four layers of standard width hold.",
             published=("wide_two_layers/cos_w/0", "depth_probe_cos/4/w/0"),
-            rules=(_less(DEEP, "four layers").between(low=0.5),),
+            rules=(apart("cos(w), wide less four layers", _cosines(WIDE), _cosines(DEEP)).between(low=0.5),),
             needs={WIDE: 0.002, DEEP: 5e-5},
         ),
         Claim(
             text="Width alone does not change the function: the spectral response stays within 0.1 where training prompts have "
             "eigenvalues.",
             own=True,
-            rules=(Derived(words="share resolved, wide less standard", of=_resolved).between(-0.1, 0.1),),
+            rules=(
+                apart("share resolved, wide less standard", _resolved(WIDE), _resolved(STANDARD), "eigenvalue").between(
+                    -0.1, 0.1
+                ),
+            ),
         ),
         Claim(
             text="Two more layers lower the error more than four times the parameters.",
