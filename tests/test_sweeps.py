@@ -43,7 +43,7 @@ def test_every_cell_is_trained_and_measured_and_stands_in_the_table(capsys):
         trained = ms.load(str(run_directory(Path("out"), spec)))
         assert len(trained.path) == spec.model.layers
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("4 networks were trained: model.layers 2, learning_rate 1 values, 2 seeds")
+    assert said[0].startswith("4 trainings: 2 of model.layers × 1 of learning_rate × 2 of seed.")
     assert said[1].split() == ["model.layers", "learning_rate", "seed", "error:", "MSE", "note"]
     assert len(said) == 1 + 5 + 2
 
@@ -78,7 +78,7 @@ def test_a_training_that_diverges_is_a_row_that_says_so(monkeypatch):
     rows = found.figures[0].rows
     assert [row["note"] for row in rows] == [None, "its training diverged: the loss is not finite after step 1"]
     assert rows[1]["error: MSE"] is None
-    assert "1 of them did not end: model.layers 2" in found.sentences[1]
+    assert "1 of them diverged: model.layers 2" in found.sentences[1]
 
 
 @pytest.mark.parametrize(

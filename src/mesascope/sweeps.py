@@ -171,9 +171,8 @@ def sweep(
     return Findings(
         title=f"Sweep over {', '.join(what.grid)}",
         sentences=(
-            f"{len(found)} networks were trained: {', '.join(f'{n} {len(v)}' for n, v in what.grid.items())} values, "
-            f"{len(what.seeds)} seeds.",
-            *([f"{len(failed)} of them did not end: {'; '.join(failed[:5])}."] if failed else []),
+            f"{len(found)} trainings: {' × '.join(f'{len(v)} of {n}' for n, v in what.grid.items())} × {len(what.seeds)} of seed.",
+            *([f"{len(failed)} of them diverged: {'; '.join(failed[:5])}."] if failed else []),
         ),
         measurements=tuple(m for each in found.values() for m in each.measurements),
         figures=(_table(what, {name: where for name, (_, where) in made.items()}, found),),
