@@ -168,10 +168,11 @@ def sweep(
         plan = Plan(words=f"sweep of {len(works)} cells, profile {what.profile}, seed {seed}", works=works)
         found: Mapping[str, Measured] = execute(plan, Journal(out), engine=engine, progress=progress)
     failed = [name for name, each in found.items() if each.skipped]
+    grid = " × ".join(f"{len(values)} of {name}" for name, values in what.grid.items())
     return Findings(
         title=f"Sweep over {', '.join(what.grid)}",
         sentences=(
-            f"{len(found)} trainings: {' × '.join(f'{len(v)} of {n}' for n, v in what.grid.items())} × {len(what.seeds)} of seed.",
+            f"{len(found)} trainings: {grid} × {len(what.seeds)} of seed.",
             *([f"{len(failed)} of them diverged: {'; '.join(failed[:5])}."] if failed else []),
         ),
         measurements=tuple(m for each in found.values() for m in each.measurements),
