@@ -144,6 +144,8 @@ def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> t
     wanted = [m for m in study.measures if m.at_smoke or bench.profile != "smoke"]
     able = bench.shipped([m.network for m in wanted]) or [m.network for m in wanted]  # none: `Bench.network` says so
     chosen = [m for m in wanted if m.network in able]
+    named = {m.network if isinstance(m.network, str) else m.network.ships_as: m.network for m in chosen}
+    used = {name: spec_of(bench.network(network)) for name, network in named.items()}  # trained here, and so only once
     plan = Plan(
         words=f"study {study.name}, profile {bench.profile}, seed {bench.seed}",
         works=tuple(work(m, bench) for m in chosen),
@@ -151,8 +153,7 @@ def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> t
     done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)
     measured = with_derived(study.claims, [m for each in done.values() for m in each.measurements])
     found = Found(measurements=measured, figures=study.figures(measured, bench), notes=study.notes(measured, bench))
-    used = {m.network if isinstance(m.network, str) else m.network.ships_as: m.network for m in chosen}
-    return found, {name: spec_of(bench.network(network)) for name, network in used.items()}
+    return found, used
 
 
 __all__ = (

@@ -11,7 +11,7 @@ from mesascope.instruments.causal.changes import ANSWERED, DONOR
 from mesascope.instruments.causal.probed import WEIGHTS
 from mesascope.instruments.contrast import difference
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Where, known, where
+from mesascope.studies.measure import Derived, Measure, Where, apart, known, where
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only
 from mesascope.studies.study import Claim, Study, published
@@ -78,21 +78,22 @@ def _site(layers: int) -> str:
     return str(Site(layer=layers - 1, kind="resid_post"))
 
 
+def _of(found: Iterable[Measurement], quantity: str, *layers: int, **coordinates: str) -> tuple[Measurement, ...]:
+    """Of networks of so many layers, or of all."""
+    depth = {"layers": layers} if layers else {}
+    return where(quantity, **depth, **coordinates).among(tuple(found))
+
+
 def _last(found: Iterable[Measurement], target: str, quantity: str = COSINE, *layers: int) -> list[Measurement]:
-    """Each network's cosine at the query after the last sub-layer; of networks of so many layers, if that is said."""
-    return [
-        m
-        for m in found
-        if (m.quantity, m.coordinates.get("target")) == (quantity, target)
-        and m.coordinates["site"] == _site(depth := int(m.coordinates["layers"] or 0))
-        and depth in (layers or (depth,))
-    ]
+    """Each network's cosine at the query after the last sub-layer."""
+    everywhere = _of(found, quantity, *layers, target=target)
+    return [m for m in everywhere if m.coordinates["site"] == _site(int(m.coordinates["layers"] or 0))]
 
 
 def _highest(found: Iterable[Measurement], quantity: str, *layers: int, **coordinates: str) -> list[Measurement]:
     """Each network's measurement of the largest value: that of its best sub-layer."""
     best: dict[Scalar, Measurement] = {}
-    for m in where(quantity, **({"layers": layers} if layers else {}), **coordinates).among(tuple(found)):
+    for m in _of(found, quantity, *layers, **coordinates):
         name = m.coordinates["network"]
         best[name] = max(best.get(name, m), m, key=lambda each: each.value)
     return list(best.values())
@@ -101,9 +102,8 @@ def _highest(found: Iterable[Measurement], quantity: str, *layers: int, **coordi
 def _above(m: Measurement, control: str) -> Measurement:
     """By how much it exceeds what a control came to; the other controls likewise."""
     less = known(m, control)
-    apart = difference(m, less, **m.coordinates)
     return replace(
-        apart,
+        difference(m, less, **m.coordinates),
         quantity=f"{m.quantity} above that of {control}",
         controls=tuple(replace(c, value=c.value - less.value, interval=None) for c in less.controls),
     )
@@ -111,13 +111,6 @@ def _above(m: Measurement, control: str) -> Measurement:
 
 def _cosine(target: str, layers: int) -> Where:
     return where(COSINE, target=target, layers=layers, site=_site(layers))
-
-
-def _less_two(found: Sequence[Measurement]) -> list[Measurement]:
-    [two] = [m for m in _last(found, ALPHA, COSINE, 2) if m.coordinates["seed"] == FIRST.seed]
-    return [
-        difference(m, two, of=str(m.coordinates["network"]), less=FIRST.name) for m in _last(found, ALPHA, COSINE, 4)
-    ]
 
 
 def _beyond(control: str, targets: Sequence[str], quantity: str = COSINE, *layers: int) -> Derived:
@@ -128,6 +121,7 @@ def _beyond(control: str, targets: Sequence[str], quantity: str = COSINE, *layer
     )
 
 
+_TWO = where(COSINE, target=ALPHA, network=FIRST.name, site=_site(2))
 _GUESSED = Derived(
     words="uncentred cos(α) of a constant guess", of=lambda found: [known(_last(found, ALPHA, UNCENTRED)[0], CONSTANT)]
 )
@@ -149,12 +143,12 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
     figures = published("B")
     for target, theirs in SOURCE.items():
         for m in _last(found, target):
-            where: dict[str, Scalar] = {"target": target, "layers": m.coordinates["layers"]}
+            at: dict[str, Scalar] = {"target": target, "layers": m.coordinates["layers"]}
             ours = {"who": f"ours, seed {m.coordinates['seed']}", "cosine": m.value, **bounds(m.interval)}
-            rows.append({**where, **ours})
+            rows.append({**at, **ours})
             if m.coordinates["seed"] == FIRST.seed:
                 telling = (QUERY, "untrained network", *((MOMENT_ALONE,) if target == W else ()))
-                rows += [{**where, "who": c.name, "cosine": c.value} for c in m.controls if c.name in telling]
+                rows += [{**at, "who": c.name, "cosine": c.value} for c in m.controls if c.name in telling]
         for layers in PUBLISHED_DEPTHS:
             for seed in range(3):
                 if (value := figures.get(f"depth_probe_cos/{layers}/{theirs}/{seed}")) is not None:
@@ -198,9 +192,9 @@ def _alphas(found: Sequence[Measurement]) -> Figure:
         for m in _last(found, target, quantity):
             if m.coordinates["seed"] != FIRST.seed:
                 continue
-            where: dict[str, Scalar] = {"kernel": target, "layers": m.coordinates["layers"]}
-            rows.append({**where, "probe of": f"the network{how}", "cosine": m.value, **bounds(m.interval)})
-            rows += [{**where, "probe of": f"{c.name}{how}", "cosine": c.value} for c in m.controls if c.name in shown]
+            at: dict[str, Scalar] = {"kernel": target, "layers": m.coordinates["layers"]}
+            rows.append({**at, "probe of": f"the network{how}", "cosine": m.value, **bounds(m.interval)})
+            rows += [{**at, "probe of": f"{c.name}{how}", "cosine": c.value} for c in m.controls if c.name in shown]
     return LINES(
         name="alpha-by-kernel",
         section="Probes",
@@ -332,7 +326,7 @@ STUDY = Study(
         Claim(
             text="cos(α) rises from two layers to four, by 0.03 or more.",
             published=(*_paths(2, ALPHA), *_paths(4, ALPHA)),
-            rules=(Derived(words="cos(α), four layers less two", of=_less_two).between(low=0.03),),
+            rules=(apart("cos(α), four layers less two", _cosine(ALPHA, 4), _TWO).between(low=0.03),),
             needs={FIRST: _NEEDS[FIRST], DEEP: _NEEDS[DEEP]},
         ),
         Claim(
