@@ -165,7 +165,9 @@ def test_a_network_is_trained_on_it_and_loaded_again(tmp_path):
     loaded = ms.load(str(out))
     assert loaded.spec["task"]["type"] == "Quadratic"
     assert ms.identify(loaded, spec.task, prompts=20, algorithms=["gd"]).basis == "training"
-    with pytest.raises(ValueError, match=r"was trained on 'Quadratic', a task that is not one of ours\. Say on which"):
+    with pytest.raises(
+        ValueError, match=r"was trained on 'Quadratic', which is not a task of mesascope\. State the task"
+    ):
         default_task(loaded)
     with pytest.raises(ValueError, match="curriculum needs a linear task"):
         replace(spec, curriculum=Curriculum())
@@ -211,7 +213,7 @@ def test_a_task_that_says_wrong_things_of_its_labels_is_told(change, words):
         def sample(self, n, **options):
             return change(Known.sample(self, n, **options))
 
-    with pytest.raises(Violation, match="prompts with latent weights have the targets") as told:
+    with pytest.raises(Violation, match="prompts with latent weights w have targets") as told:
         check_task(Wrong())
     assert words in str(told.value)
 

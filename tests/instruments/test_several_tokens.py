@@ -217,7 +217,7 @@ def test_a_layout_that_is_not_the_subjects_is_told(case, unchecked):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"labels": torch.zeros(2, 5, 1, dtype=torch.long)}, "one number of queries, and of examples"),
+        ({"labels": torch.zeros(2, 5, 1, dtype=torch.long)}, "the same numbers of queries and of examples"),
         ({"queries": torch.tensor([[-1], [5]])}, "counted from 0"),
         ({"labels": torch.full((2, 6, 1), 50)}, "context must hold the positions of all inputs and labels"),
         ({"queries": torch.tensor([[3], [13]])}, "queries must not be in the context"),

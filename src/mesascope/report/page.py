@@ -212,7 +212,7 @@ def _withheld(measurements: Sequence[Measurement]) -> list[str]:
     if not counts:
         return []
     listed = ", ".join(f"{name} ({count})" for name, count in counts.items())
-    return [f"Not shown, because they have no controls: {sum(counts.values())} measurements, from {listed}."]
+    return [f"Measurements not shown, because they have no controls: {sum(counts.values())} from {listed}."]
 
 
 def _controls(controls: Sequence[Mapping[str, Scalar]]) -> Section:

@@ -82,7 +82,7 @@ def holds(formula: Formula, values: Values, slack: float = 0, inequalities: bool
 
 
 def violations(statement: Statement, values: Values, slack: float = 0) -> tuple[Any, Any]:
-    """Where the hypotheses hold, and where also the conclusion fails. In the hypotheses only equations get the slack."""
+    """Whether the hypotheses hold, and whether also the conclusion fails. In the hypotheses only equations get the slack."""
     assumed: Any = True
     for hypothesis in statement.hypotheses:
         assumed = holds(hypothesis, values, slack, inequalities=False) & assumed

@@ -40,7 +40,7 @@ class Prompts:
         targets: noiseless answers.
         target_variance: V_p, the variance of one prompt's target over the query distribution (wᵀ Σ_q w for a
             linear target). Errors are divided by it, so that prompts of different scales have equal weight.
-        weights: the latent regression weights, where the task has them.
+        weights: the latent regression weights, if the task has them.
         strata: an integer label per prompt (for example, the condition number it was drawn with). Resampling keeps the
             proportions of the strata.
         stratum_names: what the labels mean.
@@ -154,7 +154,7 @@ class Iterates:
 
     Attributes:
         predictions: answers at the queries; row 0 is the starting point (the zero predictor).
-        weights: the weight vector behind them, where the algorithm has one.
+        weights: the weight vector behind the predictions, if the algorithm has one.
         status: a `Status` per prompt.
         stopped_at: the first step whose status was not OK, or -1.
     """

@@ -181,7 +181,7 @@ class Verdict:
     """Which algorithm the evidence supports.
 
     Attributes:
-        label: the answer about the path on the discriminating prompts, where the subject's domain allows them, else
+        label: the answer about the path on the discriminating prompts, if the subject's domain allows them, else
             on its training distribution; ``basis`` says which.
         algorithms: the candidates that remain.
         reason: why, in words.

@@ -33,7 +33,7 @@ def polynomials(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
         of_zero.append(2 * at_zero * of_zero[-1] - of_zero[-2])
     left = [of * (1 + Rounded.of(held["label"][:, EXAMPLES, 0])) for of, held in zip(of_zero, seen.held, strict=True)]
     known = {"x": at, "x_0": at_zero, "a": curvature, "a_1": SMALLEST, "z": ROOT, "t": left, "T": of_zero}
-    # Solves x = (ρ + 1/ρ)/2 for −x, where that is at least 1.
+    # Solution ρ of −x = (ρ + 1/ρ)/2, if −x is at least 1.
     beyond = -at.value - (at.value**2 - 1).clamp(min=0).sqrt()
     for n in range(LAYERS):
         yield Reading(key="chebyshev_inside", values={**known, "n": n}, laws=(0, 1, 2))
