@@ -1,17 +1,18 @@
 """Does the recipe change what a network does? Loss at every input against loss at the query; one optimiser against another."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
+from itertools import zip_longest
 
 from mesascope.instruments import errors, probes, spectrum
 from mesascope.instruments.applicability import latent_weights
-from mesascope.instruments.contrast import difference
-from mesascope.studies.measure import Between, labelled, pick
+from mesascope.studies.bench import Bench
+from mesascope.studies.measure import Derived, Measure, Where, apart, known, pick, where
 from mesascope.studies.networks import SEEN, Network
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study
-from mesascope.types import Control, Figure, Measurement, Scalar, Site, Subject, bounds
+from mesascope.studies.pictures import curve_rows, only
+from mesascope.studies.study import Claim, Study
+from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
 
 TWO, FOUR = Network(), Network(layers=4)
 AGAIN = Network(seed=100)
@@ -19,99 +20,75 @@ QUERY_ONLY = (TWO, AGAIN, FOUR, Network(layers=4, seed=100))
 DENSE = {2: "two-layer", 4: "four-layer"}
 ADAM = "query-only-2-layers-adam"
 """The network of `TWO` trained by Adam, with a curriculum over dimensions."""
+LAYERS: Mapping[Network | str, int] = {
+    **{name: layers for layers, name in DENSE.items()},
+    **{network: network.layers for network in QUERY_ONLY},
+    ADAM: 2,
+}
+AT_SMOKE = (DENSE[2], TWO, ADAM)
 
 W, MOMENT, ANSWER = "w", "Xᵀy/n", "w·x_q"
 TARGETS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, ANSWER: probes.answer}
 COSINE, R2, RESPONSE = probes.COSINE.name, probes.R2.name, "response"
-ALONE = "Xᵀy alone"
-POINTS = 80  # of a curve that are drawn
+ALONE, SAME = "Xᵀy alone", "another seed, same recipe"
+KNOTS = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
+
+_ON_ONE_TASK = functools.partial(Measure, task=TWO.task)
+_PROBED = functools.partial(
+    _ON_ONE_TASK, instrument=probes.NAME, prompts={"fit": 512, "score": 512}, options={"targets": TARGETS}
+)
 
 
-def run(session: Session) -> Found:
-    """Probes after every sub-layer, spectral response and error of each; probes over training for two layers."""
-    networks = (TWO, *(() if session.profile == "smoke" else session.shipped(QUERY_ONLY[1:])))
-    queries = {n.name: session.network(n) for n in networks}
-    dense = {name: session.reference(name) for n in networks if (name := DENSE[n.layers])}
-    adam = session.reference(ADAM)
-    subjects: dict[str, Subject] = dense | queries | {ADAM: adam}
-    found: list[Measurement] = []
-    for name, subject in subjects.items():
-        probed = session.keep(f"probes {name}", lambda subject=subject: _probed(subject, session))
-        response = session.keep(
-            f"spectrum {name}",
-            lambda subject=subject: spectrum.spectral_response(
-                subject, TWO.task, seed=session.seed, prompts=session.prompts(400)
-            ),
-        )
-        found += labelled((*probed, *response), network=name, **_where(subject, name in dense))
-    compared = session.keep(
-        "error of either optimiser",
-        lambda: errors.errors(
-            adam, TWO.task, seed=session.seed, n=session.prompts(1024), rivals={TWO.name: queries[TWO.name]}
-        ),
-    )
-    found += labelled(compared, network=ADAM)
-    over = {}
-    for name, network in ((DENSE[2], DENSE[2]), (TWO.name, TWO)):
-        trajectory = session.trajectory(network)
-        for step, subject in trajectory.items():
-            key = f"probes {name}" if step == max(trajectory) else f"probes {name} {step}"
-            probed = session.keep(key, lambda subject=subject: _probed(subject, session))
-            over |= {(name, step): labelled(probed, step=step, **_where(subject, name in dense))}
+def _kind(network: Network | str) -> dict[str, Scalar]:
+    dense = network in DENSE.values()
+    return {"supervision": "every input" if dense else "the query only", "layers": LAYERS[network]}
 
-    def less(of: str, other: str, quantity: str, **at: Scalar) -> Measurement:
-        a, b = (pick(found, quantity, network=name, **at) for name in (of, other))
-        return difference(a, b, of=of, less=other, **at)
 
-    def apart(layers: int) -> tuple[Measurement, ...]:
-        return tuple(
-            less(n.name, DENSE[layers], COSINE, target=W, site=_last(layers)) for n in networks if n.layers == layers
-        )
-
-    knots = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
-
-    def recipes(quantity: str, **at: Scalar) -> Measurement:
-        """Adam less Muon; beside it what two seeds of one recipe differ by."""
-        contrast = less(ADAM, TWO.name, quantity, **at)
-        if AGAIN not in networks:
-            return contrast
-        seeds = less(AGAIN.name, TWO.name, quantity, **at)
-        same = Control(kind="negative", name="another seed, same recipe", value=seeds.value, interval=seeds.interval)
-        return replace(contrast, controls=(*contrast.controls, same))
-
-    evidence = {
-        "cos(w), query only less dense, two layers": apart(2),
-        "cos(w), query only less dense, four layers": apart(4),
-        "share resolved, query only less dense": tuple(
-            less(TWO.name, DENSE[2], RESPONSE, layer=2, eigenvalue=e) for e in knots
-        ),
-        "MSE of Adam's over Muon's": pick(found, errors.OVER.name, network=ADAM),
-        "cos(w), Adam less Muon": recipes(COSINE, target=W, site=_last(2)),
-        "cos(Xᵀy), Adam less Muon": recipes(COSINE, target=MOMENT, site=_last(2)),
-        "share resolved, Adam less Muon": tuple(recipes(RESPONSE, layer=2, eigenvalue=e) for e in knots),
-    }
-    contrasts = [m for part in evidence.values() for m in (part if isinstance(part, tuple) else (part,))]
-    trained = [m for part in over.values() for m in part]
-    return Found(
-        evidence=evidence,
-        measurements=(*found, *trained, *(m for m in contrasts if m not in found)),
-        figures=(
-            _by_site(found),
-            _over_training(trained),
-            _responses(found),
-            _curves(session, (*networks, *dense, ADAM)),
-        ),
-        notes=(*_notes(found, subjects), *_course(trained)),
+def _measures(network: Network | str) -> tuple[Measure, ...]:
+    """Probes after every sub-layer, and the spectral response."""
+    label = {"network": network if isinstance(network, str) else network.name, **_kind(network)}
+    smoke, size = network in AT_SMOKE, {"prompts": 400}
+    return (
+        _PROBED(network=network, label=label, at_smoke=smoke),
+        _ON_ONE_TASK(instrument=spectrum.INSTRUMENT.name, network=network, label=label, prompts=size, at_smoke=smoke),
     )
 
 
-def _probed(subject: Subject, session: Session) -> tuple[Measurement, ...]:
-    size = session.prompts(512)
-    return probes.linear_probes(subject, TWO.task, seed=session.seed, fit=size, score=size, targets=TARGETS)
+def _held(layers: int) -> Derived:
+    """cos(w) at the end of query-only networks, less the dense one's."""
+    names, at = [n.name for n in QUERY_ONLY if n.layers == layers], {"target": W, "site": _last(layers)}
+    ours, theirs = (where(COSINE, network=network, **at) for network in (names, DENSE[layers]))
+    return apart(f"cos(w), query only less dense, {layers} layers", ours, theirs, "target", "site")
 
 
-def _where(subject: Subject, dense: bool) -> dict[str, Scalar]:
-    return {"supervision": "every input" if dense else "the query only", "layers": len(subject.path)}
+def _cosine(target: str) -> Callable[[str], Where]:
+    return lambda network: where(COSINE, network=network, target=target, site=_last(2))
+
+
+def _resolved(network: str) -> Where:
+    return where(RESPONSE, network=network, layer=2, eigenvalue=KNOTS)
+
+
+def _recipes(words: str, of: Callable[[str], Where], *shared: str) -> Derived:
+    """Adam less Muon; beside it what two seeds of one recipe differ by."""
+    adam, again = (apart(f"{words}, Adam less Muon", of(name), of(TWO.name), *shared) for name in (ADAM, AGAIN.name))
+
+    def beside(found: Sequence[Measurement]) -> list[Measurement]:
+        seeds = [Control(kind="negative", name=SAME, value=m.value, interval=m.interval) for m in again.among(found)]
+        pairs = zip_longest(adam.among(found), seeds)
+        return [replace(m, controls=(*m.controls, *filter(None, (seed,)))) for m, seed in pairs]
+
+    return Derived(words=adam.words, of=beside, uses=(*adam.uses, *again.uses))
+
+
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    beside = [m for m in found if "network" in m.coordinates]
+    return (_by_site(beside), _over_training(_trained(found)), _responses(beside), _curves(bench))
+
+
+def _trained(found: Sequence[Measurement]) -> list[Measurement]:
+    """Over training, after the last sub-layer."""
+    return [m for m in found if "step" in m.coordinates and m.coordinates["site"] == _last(2)]
 
 
 def _last(layers: int) -> str:
@@ -130,12 +107,11 @@ def _probe(m: Measurement) -> str:
 def _by_site(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in filter(_shown, found):
-        where: dict[str, Scalar] = {"probe": _probe(m), "after": m.coordinates["site"]}
-        rows.append({**where, "network": m.coordinates["network"], "value": m.value, **bounds(m.interval)})
+        at: dict[str, Scalar] = {"probe": _probe(m), "after": m.coordinates["site"]}
+        rows.append({**at, "network": m.coordinates["network"], "value": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == DENSE[2]:
-            for c in m.controls:
-                if c.name in (ALONE, "untrained network"):
-                    rows.append({**where, "network": c.name, "value": c.value, "low": None, "high": None})
+            telling = [c for c in m.controls if c.name in (ALONE, "untrained network")]
+            rows += [{**at, "network": c.name, "value": c.value, "low": None, "high": None} for c in telling]
     return Figure(
         name="supervision-by-sub-layer",
         section="Side by side",
@@ -157,9 +133,8 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
 def _over_training(trained: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in filter(_shown, trained):
-        if m.coordinates["site"] == _last(2):
-            where = {k: m.coordinates[k] for k in ("supervision", "step")}
-            rows.append({**where, "probe": _probe(m), "value": m.value, **bounds(m.interval)})
+        at = {k: m.coordinates[k] for k in ("supervision", "step")}
+        rows.append({**at, "probe": _probe(m), "value": m.value, **bounds(m.interval)})
     return Figure(
         name="supervision-over-training",
         section="Side by side",
@@ -182,8 +157,8 @@ def _responses(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
         if m.quantity == RESPONSE and m.coordinates["layer"] == m.coordinates["layers"]:
-            where = {k: m.coordinates[k] for k in ("network", "eigenvalue")}
-            rows.append({**where, "share": m.value, **bounds(m.interval)})
+            at = {k: m.coordinates[k] for k in ("network", "eigenvalue")}
+            rows.append({**at, "share": m.value, **bounds(m.interval)})
     return Figure(
         name="supervision-spectral-response",
         section="Side by side",
@@ -202,14 +177,10 @@ def _responses(found: Sequence[Measurement]) -> Figure:
     )
 
 
-def _curves(session: Session, networks: Sequence[Network | str]) -> Figure:
-    rows: list[dict[str, Scalar]] = []
-    for network in networks:
-        curve = session.curve(network)
-        size = -(-len(curve) // POINTS)
-        for part in (curve[i : i + size] for i in range(0, len(curve), size)):
-            name = network if isinstance(network, str) else network.name
-            rows.append({"network": name, "step": part[-1]["step"], "loss": fmean(line["loss"] for line in part)})
+def _curves(bench: Bench) -> Figure:
+    named = {network.name: network for network in bench.shipped(QUERY_ONLY)}
+    drawn: dict[str, Network | str] = {**named, **{name: name for name in (*DENSE.values(), ADAM)}}
+    rows = [row for name, network in drawn.items() for row in curve_rows(bench.curve(network), network=name)]
     return Figure(
         name="supervision-curves",
         section="Side by side",
@@ -225,67 +196,84 @@ def _curves(session: Session, networks: Sequence[Network | str]) -> Figure:
     )
 
 
-def _notes(found: Sequence[Measurement], subjects: Mapping[str, Subject]) -> tuple[str, ...]:
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     told: list[str] = []
-    for name, subject in subjects.items():
-        at = {"network": name, "site": _last(len(subject.path))}
-        w, moment = (pick(found, COSINE, target=t, **at) for t in (W, MOMENT))
-        right = pick(found, R2, target=ANSWER, **at)
-        told.append(
-            f"{name}: cos(w) {w.value:.2f}, cos(Xᵀy) {moment.value:.2f}, R² of the answer {right.value:.3f} after the last "
-            "sub-layer."
-        )
-    alone = next(c.value for m in found if m.coordinates.get("target") == W for c in m.controls if c.name == ALONE)
-    return (*told, f"A probe that sees Xᵀy alone has cos(w) {alone:.2f}.")
-
-
-def _course(trained: Sequence[Measurement]) -> tuple[str, ...]:
-    """cos(w) over training, in words."""
+    beside = [m for m in only(found, quantity=COSINE, target=W) if "network" in m.coordinates]
+    for w in beside:
+        at = {"network": w.coordinates["network"], "site": w.coordinates["site"]}
+        if at["site"] == _last(int(w.coordinates["layers"] or 0)):
+            moment, right = pick(found, COSINE, target=MOMENT, **at), pick(found, R2, target=ANSWER, **at)
+            told.append(
+                f"{at['network']}: cos(w) {w.value:.2f}, cos(Xᵀy) {moment.value:.2f}, R² of the answer {right.value:.3f} after "
+                "the last sub-layer."
+            )
     course: dict[Scalar, list[str]] = {}
-    for m in trained:
-        if m.quantity == COSINE and m.coordinates["target"] == W and m.coordinates["site"] == _last(2):
-            course.setdefault(m.coordinates["supervision"], []).append(f"{m.value:.2f} at step {m.coordinates['step']}")
-    return tuple(f"Two layers, loss at {where}: cos(w) {', '.join(values)}." for where, values in course.items())
+    for m in only(_trained(found), quantity=COSINE, target=W):
+        course.setdefault(m.coordinates["supervision"], []).append(f"{m.value:.2f} at step {m.coordinates['step']}")
+    return (
+        *told,
+        f"A probe that sees Xᵀy alone has cos(w) {known(beside[0], ALONE).value:.2f}.",
+        *(f"Two layers, loss at {where}: cos(w) {', '.join(values)}." for where, values in course.items()),
+    )
 
 
 STUDY = Study(
     name="supervision",
     title="Does the recipe change what a network does?",
-    source="B",
+    measures=(
+        *(measure for network in LAYERS for measure in _measures(network)),
+        _ON_ONE_TASK(
+            instrument=errors.NAME,
+            network=ADAM,
+            label={"network": ADAM},
+            prompts={"n": 1024},
+            options={"rivals": {TWO.name: TWO}},
+        ),
+        *(_PROBED(network=network, label=_kind(network), over_training=True) for network in (DENSE[2], TWO)),
+    ),
     claims=(
         Claim(
             own=True,
             text="At two layers, the loss at the query makes a network hold w where the loss at every input does not: cos(w) "
             "at the query after the last sub-layer is higher by 0.1 at least.",
-            accept={"cos(w), query only less dense, two layers": Between(low=0.1)},
+            rules=(_held(2).between(low=0.1),),
             needs={TWO: 0.001},
         ),
         Claim(
             own=True,
             text="At four layers it is the other way round: cos(w) is lower by 0.1 at least.",
-            accept={"cos(w), query only less dense, four layers": Between(high=-0.1)},
+            rules=(_held(4).between(high=-0.1),),
             needs={FOUR: 1e-4},
         ),
         Claim(
             own=True,
             text="What the answer has resolved is the same all the same: within 0.15 at every eigenvalue that training "
             "prompts have, for two layers.",
-            accept={"share resolved, query only less dense": Between(low=-0.15, high=0.15)},
+            rules=(
+                apart(
+                    "share resolved, query only less dense",
+                    _resolved(TWO.name),
+                    _resolved(DENSE[2]),
+                    "layer",
+                    "eigenvalue",
+                ).between(-0.15, 0.15),
+            ),
         ),
         Claim(
             own=True,
             text="The optimiser and a curriculum do not change where a query-only network ends: Adam with a curriculum over "
             "dimensions and Muon without agree in loss (within a factor of three), in cos(w) and cos(Xᵀy) and in the share "
             "resolved of every eigen-direction (within 0.1).",
-            accept={
-                "MSE of Adam's over Muon's": Between(low=1 / 3, high=3),
-                "cos(w), Adam less Muon": Between(low=-0.1, high=0.1),
-                "cos(Xᵀy), Adam less Muon": Between(low=-0.1, high=0.1),
-                "share resolved, Adam less Muon": Between(low=-0.1, high=0.1),
-            },
+            rules=(
+                where(errors.OVER, network=ADAM).between(1 / 3, 3),
+                _recipes("cos(w)", _cosine(W), "target", "site").between(-0.1, 0.1),
+                _recipes("cos(Xᵀy)", _cosine(MOMENT), "target", "site").between(-0.1, 0.1),
+                _recipes("share resolved", _resolved, "layer", "eigenvalue").between(-0.1, 0.1),
+            ),
         ),
     ),
-    run=run,
+    figures=_figures,
+    notes=_notes,
     departures=(
         "The source trains with the loss at the query only. The dense networks differ in more than that: AdamW, and answers at "
         "every input are part of what they are made for.",

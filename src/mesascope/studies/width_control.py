@@ -20,14 +20,8 @@ KNOTS = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
 
 
 def _size(network: Network) -> Measure:
-    return Measure(
-        instrument=size.NAME,
-        network=network,
-        label={"network": network.name},
-        prompts={},
-        options={"beside": {"standard width": STANDARD}},
-        at_smoke=network in AT_SMOKE,
-    )
+    label, options = {"network": network.name}, {"beside": {"standard width": STANDARD}}
+    return Measure(instrument=size.NAME, network=network, label=label, prompts={}, options=options)
 
 
 def _measures(network: Network) -> tuple[Measure, ...]:
@@ -116,11 +110,13 @@ def _responses(found: Sequence[Measurement]) -> Figure:
 
 
 def _table(found: Sequence[Measurement], bench: Bench) -> Figure:
+    probed = {m.coordinates["network"] for m in only(found, quantity=COSINE)}
     rows: list[dict[str, Scalar]] = []
     for n in NETWORKS:
-        for counted in only(found, quantity=size.PARAMETERS, network=n.name):
+        if n.name in probed:
+            millions = pick(found, size.PARAMETERS, network=n.name).value
             row: dict[str, Scalar] = {"network": n.name, "layers": n.layers, "width": n.width}
-            row |= {"parameters (millions)": counted.value, "MSE": bench.error(n)}
+            row |= {"parameters (millions)": millions, "MSE": bench.error(n)}
             row |= {f"cos({t})": pick(found, COSINE, network=n.name, target=t, site=_last(n)).value for t in TARGETS}
             rows.append(row)
     return Figure(
