@@ -110,10 +110,6 @@ class TrainingSpec:
         for name in ("steps", "batch", "checkpoint_every", "log_every"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, least=0)
-        if any(
-            "\ud800" <= character <= "\udfff" for character in self.name
-        ):  # half of a surrogate pair: JSON can contain it
-            raise ValueError(f"name must be text that a file can hold; got {self.name!r}. A plain word is enough.")
         if self.steps > MAX_STEPS:
             raise ValueError(
                 f"steps must be at most {MAX_STEPS:,}; got {self.steps:,}. No run would end: source B takes 200,000 steps."

@@ -37,7 +37,7 @@ def _untrained(draw: Draw) -> Subject:
 
 def _shuffled(draw: Draw) -> Subject:
     """A construction with random heads."""
-    built = gradient_descent() if draw.choice("heads of", ("gradient descent", "CG")) == "CG" else conjugate_gradient()
+    built = conjugate_gradient() if draw.choice("heads of", ("gradient descent", "CG")) == "CG" else gradient_descent()
     return built.reinitialised(draw.seed + draw.index)
 
 
