@@ -92,6 +92,10 @@ def test_a_training_that_diverges_is_a_row_that_says_so(monkeypatch):
         ({"spec": {"stepps": 3}}, "stepps"),
         ({"seeds": [0, 0]}, "seeds must be a list of different whole numbers"),
         ({"measure": ["eror"]}, "got 'eror'. Did you mean 'error'"),
+        (
+            {"measure": ["size"]},
+            "measure must name instruments; got 'size'.",
+        ),  # asks for more than a subject and a task
         ({"profile": "quick"}, "profile must be one of smoke, laptop, full; got 'quick'"),
         ({"seeds": list(range(6000))}, "FILE asks for 12,000 cells, and 10,000 are many. If it is meant, add --yes."),
     ],

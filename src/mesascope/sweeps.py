@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mesascope.instruments import NotApplicable
-from mesascope.instruments.catalogue import BY_NAME
+from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS
 from mesascope.instruments.identification import identify
 from mesascope.instruments.instrument import PROFILES, Profile
 from mesascope.plans import Engine, Plan, Work, execute
@@ -282,7 +282,7 @@ def _seeds(given: object) -> tuple[int, ...]:
 
 
 def _instruments(given: object) -> tuple[str, ...]:
-    known = [IDENTIFICATION, *BY_NAME]
+    known = [IDENTIFICATION, *(instrument.name for instrument in INSTRUMENTS)]
     if not isinstance(given, list) or not given:
         raise ValueError(
             f"measure must be a list of instruments; got {shown(given)}. See `mesascope list instruments`."

@@ -41,7 +41,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
 
     assert kept(1.0) == kept(2.0) == 1.0
     for study, seed in (("test", 1), ("other", 0)):
-        with pytest.raises(ValueError, match="it holds those of another"):
+        with pytest.raises(ValueError, match="it holds parts of another, unfinished run"):
             Session(study, bench("laptop", tmp_path, seed=seed))
 
 
@@ -161,7 +161,7 @@ def test_one_page_for_all_results(tmp_path: Path, capsys: pytest.CaptureFixture[
         else:
             (tmp_path / "studies.html").symlink_to("thesis.html")
         assert main(["study", "report", str(tmp_path)]) == 2
-        assert "DIR must have no studies.html but one that" in capsys.readouterr().err
+        assert "DIR must hold no studies.html, except one that" in capsys.readouterr().err
         assert (tmp_path / "studies.html").read_text() == (tmp_path / "thesis.html").read_text() == "chapter 1"
     (empty := tmp_path / "empty").mkdir()
     assert main(["study", "report", str(empty)]) == 2
