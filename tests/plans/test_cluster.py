@@ -19,6 +19,7 @@ from mesascope.records.journal import Journal
 from mesascope.tasks import LinearRegression
 from mesascope.types import Measured
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own
 
@@ -27,9 +28,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own
 def cluster():
     cloudpickle = pytest.importorskip("cloudpickle")
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import tests
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-    ) as made:
+    # A worker that takes long to import (nothing is compiled yet, both cores are busy) is not to be given up meanwhile.
+    patient = {"distributed.comm.timeouts.tcp": "600s", "distributed.comm.timeouts.connect": "600s"}
+    with (
+        dask.config.set(patient),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", preload=["mesascope.facade"]
+        ) as made,
+    ):
         yield made
 
 
@@ -102,3 +108,14 @@ def test_a_worker_with_another_version_is_refused(cluster, monkeypatch):
         ValueError, match=r"worker tcp://.* has torch 2.*, and this process has 1\.0\. Start the workers from this"
     ):
         Cluster(scheduler=cluster.scheduler_address).check()
+
+
+def test_a_cluster_whose_workers_are_gone_ends_the_plan_and_keeps_what_is_done(cluster, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "LOOK", 0.1)
+    monkeypatch.setattr(module, "ALONE", 0.3)
+    real = distributed.Client.scheduler_info
+    monkeypatch.setattr(distributed.Client, "scheduler_info", lambda *a, **k: {**real(*a, **k), "workers": {}})
+    plan = plan_of(functools.partial(brief, 0), functools.partial(sleepy, 30.0))
+    with pytest.raises(OSError, match=r"the scheduler has had no worker for 0\.3 s\. The finished results are kept"):
+        execute(plan, Journal(tmp_path), engine=Cluster(scheduler=cluster.scheduler_address))
+    assert len([path for path in (tmp_path / "parts").glob("*.json") if len(path.stem) == 64]) == 1

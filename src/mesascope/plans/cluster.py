@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 from mesascope.machine.processes import TRIES, Died, with_one_thread
 from mesascope.plans.engines import do
@@ -15,6 +16,10 @@ from mesascope.records.shown import said, shown
 
 PATIENCE = 10
 """Seconds within which a scheduler must answer and have a worker."""
+LOOK = 10
+"""Seconds without a result after which it is asked whether there are workers."""
+ALONE = 600
+"""Seconds without any worker after which a plan ends: they are gone, and nobody starts others."""
 ALIKE = ("mesascope", "torch", "numpy")
 """Packages whose versions must be the same on all workers; otherwise the numbers would differ."""
 
@@ -45,17 +50,21 @@ class Cluster:
         with _connected(distributed, self.scheduler) as client:
             executor = client.get_executor(pure=False)
             try:
-                suspects = []
+                suspects, alone = [], _Alone()
                 running = {executor.submit(_on_worker, work): work for work in works}
-                for future in as_completed(list(running)):
-                    work = running.pop(
-                        future
-                    )  # drop the last reference, or Dask keeps the result and recomputes lost ones
-                    say(work.name)
-                    try:
-                        yield work, future.result()
-                    except distributed.KilledWorker:
-                        suspects.append(work)
+                while running:
+                    done = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED).done
+                    if not done:
+                        alone.check(client)
+                    for future in done:
+                        work = running.pop(
+                            future
+                        )  # the last reference; otherwise Dask keeps the result and recomputes lost ones
+                        say(work.name)
+                        try:
+                            yield work, future.result()
+                        except distributed.KilledWorker:
+                            suspects.append(work)
                 for work in suspects:  # one at a time: Dask also blames work that was only queued on the dead workers
                     try:
                         yield work, executor.submit(_on_worker, work).result()
@@ -72,6 +81,31 @@ class Cluster:
         """Check the cluster, with the errors of `results`, before any work is prepared."""
         with _connected(_library(), self.scheduler):
             pass
+
+
+@final
+class _Alone:
+    """Since when a scheduler has had no worker."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def check(self, client: Any) -> None:
+        """Raise once no worker has been there for `ALONE` seconds.
+
+        Raises:
+            OSError: with what to do.
+        """
+        if client.scheduler_info()["workers"]:
+            self._since = None
+            return
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since > ALONE:
+            raise OSError(
+                f"the scheduler has had no worker for {ALONE} s. The finished results are kept; start workers, and run the same "
+                "command to resume."
+            )
 
 
 def _on_worker(work: Work[Any]) -> Any:
