@@ -1,22 +1,19 @@
 """A plan on a real Dask cluster of local processes."""
 
 import functools
+import importlib
 import os
 import signal
-import sys
 import threading
 import time
 
 import pytest
 
-from mesascope.instruments.readout import readouts
-from mesascope.models.constructions import gradient_descent
 from mesascope.plans import Here, Plan, PlanFailed, Work, execute
 from mesascope.plans import cluster as module
 from mesascope.plans.cluster import Cluster
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal
-from mesascope.tasks import LinearRegression
 from mesascope.types import Measured
 
 dask = pytest.importorskip("dask")
@@ -24,19 +21,15 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    cloudpickle = pytest.importorskip("cloudpickle")
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import tests
-    # A worker that takes long to import (nothing is compiled yet, both cores are busy) is not to be given up meanwhile.
-    patient = {"distributed.comm.timeouts.tcp": "600s", "distributed.comm.timeouts.connect": "600s"}
-    with (
-        dask.config.set(patient),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", preload=["mesascope.facade"]
-        ) as made,
-    ):
-        yield made
+WORK = '''
+"""Work that other processes can import."""
+import os
+import time
+
+from mesascope.instruments.readout import readouts
+from mesascope.models.constructions import gradient_descent
+from mesascope.tasks import LinearRegression
+from mesascope.types import Measured
 
 
 def brief(number: int, say) -> Measured:
@@ -54,25 +47,50 @@ def fatal(say) -> Measured:
     os._exit(1)
 
 
+def readable(seed: int, say) -> Measured:
+    found = readouts(gradient_descent(layers=2), LinearRegression(dim=2, examples=6), seed=seed, fit=12, score=8)
+    return Measured(measurements=found)
+'''
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """The work as a module on the path, which workers are started with: they cannot import tests."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "cluster_work.py").write_text(WORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+        yield importlib.import_module("cluster_work")
+
+
+@pytest.fixture(scope="module")
+def cluster(work):
+    # A worker that takes long to import (nothing is compiled yet, both cores are busy) is not to be given up meanwhile.
+    patient = {"distributed.comm.timeouts.tcp": "600s", "distributed.comm.timeouts.connect": "600s"}
+    with (
+        dask.config.set(patient),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", preload=["mesascope.facade"]
+        ) as made,
+    ):
+        yield made
+
+
 def plan_of(*runs) -> Plan:
     works = (Work(name=f"work {i}", key=i, result=Measured, run=run) for i, run in enumerate(runs))
     return Plan(words="a plan", works=tuple(works))
 
 
-def readable(seed: int, say) -> Measured:
-    found = readouts(gradient_descent(layers=2), LinearRegression(dim=2, examples=6), seed=seed, fit=12, score=8)
-    return Measured(measurements=found)
-
-
-def test_it_finds_what_this_process_finds(cluster, unchecked):
-    plan = plan_of(*(functools.partial(readable, seed) for seed in range(4)))
+def test_it_finds_what_this_process_finds(cluster, work, unchecked):
+    plan = plan_of(*(functools.partial(work.readable, seed) for seed in range(4)))
     engines = Here(), Cluster(scheduler=cluster.scheduler_address)
     here, there = (execute(plan, Journal(None), engine=engine) for engine in engines)
     assert to_json(dict(there)) == to_json(dict(here))
 
 
-def test_twenty_measures_survive_the_death_of_a_worker(cluster, tmp_path):
-    plan = plan_of(*(functools.partial(sleepy, 0.2 + i / 1000) for i in range(20)))
+def test_twenty_measures_survive_the_death_of_a_worker(cluster, work, tmp_path):
+    plan = plan_of(*(functools.partial(work.sleepy, 0.2 + i / 1000) for i in range(20)))
     victim = next(iter(cluster.workers.values()))
 
     def kill() -> None:
@@ -86,8 +104,8 @@ def test_twenty_measures_survive_the_death_of_a_worker(cluster, tmp_path):
     assert [each.seconds for each in found.values()] == [0.2 + i / 1000 for i in range(20)]
 
 
-def test_work_that_kills_its_workers_is_named_and_the_rest_completes(cluster, tmp_path):
-    plan = plan_of(fatal, *(functools.partial(brief, i) for i in range(3)))
+def test_work_that_kills_its_workers_is_named_and_the_rest_completes(cluster, work, tmp_path):
+    plan = plan_of(work.fatal, *(functools.partial(work.brief, i) for i in range(3)))
     with pytest.raises(PlanFailed, match=r"1 of 4 work items killed every worker .*: work 0\."):
         execute(plan, Journal(tmp_path), engine=Cluster(scheduler=cluster.scheduler_address))
     assert len([path for path in (tmp_path / "parts").glob("*.json") if len(path.stem) == 64]) == 3
@@ -100,7 +118,7 @@ def test_a_scheduler_that_does_not_answer_is_said(monkeypatch):
     assert "\n" not in str(raised.value)
 
 
-def test_a_worker_with_another_version_is_refused(cluster, monkeypatch):
+def test_a_worker_with_another_version_is_refused(cluster, work, monkeypatch):
     here = module.provenance()
     older = {**here, "versions": {**here["versions"], "torch": "1.0"}}
     monkeypatch.setattr(module, "provenance", lambda: older)
@@ -110,12 +128,12 @@ def test_a_worker_with_another_version_is_refused(cluster, monkeypatch):
         Cluster(scheduler=cluster.scheduler_address).check()
 
 
-def test_a_cluster_whose_workers_are_gone_ends_the_plan_and_keeps_what_is_done(cluster, monkeypatch, tmp_path):
+def test_a_cluster_whose_workers_are_gone_ends_the_plan_and_keeps_what_is_done(cluster, work, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "LOOK", 0.1)
     monkeypatch.setattr(module, "ALONE", 0.3)
     real = distributed.Client.scheduler_info
     monkeypatch.setattr(distributed.Client, "scheduler_info", lambda *a, **k: {**real(*a, **k), "workers": {}})
-    plan = plan_of(functools.partial(brief, 0), functools.partial(sleepy, 30.0))
+    plan = plan_of(functools.partial(work.brief, 0), functools.partial(work.sleepy, 30.0))
     with pytest.raises(OSError, match=r"the scheduler has had no worker for 0\.3 s\. The finished results are kept"):
         execute(plan, Journal(tmp_path), engine=Cluster(scheduler=cluster.scheduler_address))
     assert len([path for path in (tmp_path / "parts").glob("*.json") if len(path.stem) == 64]) == 1
