@@ -275,6 +275,15 @@ def test_an_examination_stopped_with_ctrl_c_goes_on(cheap, command, monkeypatch)
     assert Path("out/report.html").is_file()
 
 
+def test_an_error_says_in_which_work_it_was(cheap, command):
+    def fail() -> tuple:
+        raise ValueError("x must be positive; got -1.")
+
+    cheap["last"] = fail
+    status, _, err = command("examine", GD, *SMOKE, "--out", "out")
+    assert (status, err.splitlines()[-1]) == (2, "mesascope: x must be positive; got -1. (in last)")
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nobody handles it, and nothing is cleaned up."""
 

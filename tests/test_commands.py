@@ -170,3 +170,11 @@ def test_a_full_disk_ends_with_1_and_leaves_no_half_written_record(capsys, tmp_p
     assert status == 1
     assert "disk is full" in err
     assert not [name for name in written(tmp_path) if name.endswith(("record.json", "report.html"))]
+
+
+@pytest.mark.parametrize("words", [("list", "instruments"), ("list", "studies"), ("study", "list")])
+def test_lists_with_questions_fit_into_a_terminal(words, capsys):
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= 100
+    assert "?" in out

@@ -81,6 +81,17 @@ def test_a_training_that_diverges_is_a_row_that_says_so(monkeypatch):
     assert "1 of them diverged: model.layers 2" in found.sentences[1]
 
 
+def test_an_instrument_that_does_not_apply_is_said_in_the_row():
+    spec = SPEC | {"task": SPEC["task"] | {"examples": 1}, "model": SPEC["model"] | {"examples": 1}}
+    grid = {"model.layers": [1]}
+    found = sweep(read_sweep(write(spec=spec, grid=grid, seeds=[0], measure=["error", "spectrum"])), "out")
+    [row] = found.figures[0].rows
+    assert row["error: MSE"] > 0
+    assert row["spectrum: R² of a spectral form"] is None
+    assert row["note"].startswith("spectrum does not apply: ")
+    assert len(found.sentences) == 1  # it did not diverge
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -14,7 +14,7 @@ import torch
 from mesascope.instruments import NotApplicable, spectrum
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
 from mesascope.instruments.channels import response
-from mesascope.instruments.identification import FAMILIES, check_sizes, identify, identify_path
+from mesascope.instruments.identification import FAMILIES, IDENTIFIED, check_sizes, identify, identify_path
 from mesascope.instruments.instrument import Profile
 from mesascope.instruments.interventions import inert_sites
 from mesascope.instruments.rehearsal import rehearse
@@ -40,8 +40,6 @@ from mesascope.types import (
 )
 from mesascope.zoo import load
 
-IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
-"""Number of prompts in each of the two halves that the verdict rests on."""
 EDITED = 8
 """Number of prompts on which it is tested whether edits have an effect."""
 KNOWN = 60
@@ -285,4 +283,4 @@ def _known_subjects(seed: int, say: Say) -> Checked:
     return Checked(rows=tuple(rows), seconds=time.perf_counter() - began)
 
 
-__all__ = ("IDENTIFIED", "Reference", "describe", "examination", "examine")
+__all__ = ("Reference", "describe", "examination", "examine")

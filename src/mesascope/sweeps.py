@@ -1,18 +1,18 @@
 """Trainings and measures over a grid, as one plan: what a sweep file says, and how it is run."""
 
-import contextlib
 import copy
 import functools
 import itertools
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS
-from mesascope.instruments.identification import identify
+from mesascope.instruments.identification import IDENTIFIED, identify
 from mesascope.instruments.instrument import PROFILES, Profile
 from mesascope.plans import Engine, Plan, Work, execute
 from mesascope.plans.work import Say
@@ -28,10 +28,9 @@ from mesascope.types import Figure, Findings, Measured, Measurement, Scalar
 from mesascope.zoo import load
 
 IDENTIFICATION = "identification"
-IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
-"""Prompts in each half, where the sweep asks for a verdict."""
 MOST_CELLS = 10_000
 """Cells that a sweep has without being asked whether it is meant."""
+DIVERGED = "its training diverged"
 FIELDS = ("spec", "grid", "seeds", "measure", "profile")
 
 
@@ -54,17 +53,9 @@ class Sweep:
     profile: Profile = "laptop"
 
     @property
-    def cells(self) -> int:
-        """How many networks are trained."""
-        return count(self.grid, self.seeds)
-
-
-def count(grid: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> int:
-    """How many cells a grid has, before they are made."""
-    total = len(seeds)
-    for values in grid.values():
-        total *= len(values)
-    return total
+    def size(self) -> int:
+        """How many cells there are, before they are made."""
+        return len(self.seeds) * math.prod(map(len, self.grid.values()))
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -167,7 +158,7 @@ def sweep(
     with claim(out, "findings"):
         plan = Plan(words=f"sweep of {len(works)} cells, profile {what.profile}, seed {seed}", works=works)
         found: Mapping[str, Measured] = execute(plan, Journal(out), engine=engine, progress=progress)
-    failed = [name for name, each in found.items() if each.skipped]
+    failed = [name for name, each in found.items() if each.skipped.startswith(DIVERGED)]
     grid = " × ".join(f"{len(values)} of {name}" for name, values in what.grid.items())
     return Findings(
         title=f"Sweep over {', '.join(what.grid)}",
@@ -209,17 +200,21 @@ def _cell(
     try:
         run = train(spec, run_directory(folder, spec), resume=True, device=device, progress=False)
     except Diverged as error:
-        return Measured(skipped=f"its training diverged: {error}", seconds=time.perf_counter() - began)
-    subject, found = load(str(run), device=device), []
+        return Measured(skipped=f"{DIVERGED}: {error}", seconds=time.perf_counter() - began)
+    subject = load(str(run), device=device)
+    found: list[Measurement] = []
+    reasons: list[str] = []
     for name in what.measure:
         say(name)
-        with contextlib.suppress(NotApplicable):  # a cell of another architecture, say; the table leaves it empty
+        try:
             if name == IDENTIFICATION:
                 found.append(_verdict(subject, spec, what.profile, seed))
             else:
                 found += BY_NAME[name].measure(subject, spec.task, seed=seed, **BY_NAME[name].sizes[what.profile])
+        except NotApplicable as reason:  # a cell of another architecture, for example
+            reasons.append(f"{name} does not apply: {reason}")
     labelled = tuple(replace(m, coordinates={**where, **m.coordinates}) for m in found)
-    return Measured(measurements=labelled, seconds=time.perf_counter() - began)
+    return Measured(measurements=labelled, skipped="; ".join(reasons), seconds=time.perf_counter() - began)
 
 
 def _verdict(subject: Any, spec: TrainingSpec, profile: Profile, seed: int) -> Measurement:
@@ -320,4 +315,4 @@ def _scalar(value: object) -> Scalar:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-__all__ = ("FIELDS", "MOST_CELLS", "Sweep", "cells", "count", "read_sweep", "sweep")
+__all__ = ("FIELDS", "MOST_CELLS", "Sweep", "cells", "read_sweep", "sweep")

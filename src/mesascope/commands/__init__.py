@@ -52,6 +52,7 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         if found is None:
             raise
         status, words = found
+        words += "".join(f" ({note})" for note in getattr(error, "__notes__", ()) if note.startswith("in "))
         with contextlib.suppress(OSError):  # stderr may be closed
             print(f"mesascope: {plain(words)}", file=sys.stderr)
         if isinstance(error, OSError):

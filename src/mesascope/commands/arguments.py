@@ -6,7 +6,8 @@ Fast to import, like every command: modules that compute are imported only by th
 import argparse
 import json
 import re
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ from mesascope.zoo.shipped import place
 if TYPE_CHECKING:
     from mesascope.plans import Engine
     from mesascope.tasks import LinearRegression
+
+
+WIDTH = 100
+"""Characters in a line of a terminal."""
 
 
 class UsageError(ValueError):
@@ -163,6 +168,13 @@ def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, LinearRe
 def say(words: object) -> None:
     """Print text for readers, without control characters, because names in it may come from anywhere."""
     print("\n".join(map(plain, str(words).split("\n"))))
+
+
+def say_columns(rows: Mapping[str, str]) -> None:
+    """Print names and what belongs to each in two columns, at most `WIDTH` characters wide."""
+    indent = max(map(len, rows)) + 2
+    for name, words in rows.items():
+        say(textwrap.fill(words, WIDTH, initial_indent=f"{name:<{indent}}", subsequent_indent=" " * indent))
 
 
 def print_json(value: object) -> None:

@@ -72,7 +72,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mesascope.examination import IDENTIFIED
+    from mesascope.instruments.identification import IDENTIFIED
     from mesascope.instruments.rehearsal import rehearse
 
     subject, task = subject_and_task(options)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from mesascope.commands.arguments import command
+from mesascope.commands.arguments import command, say_columns
 from mesascope.commands.index import index
 from mesascope.zoo import names
 
@@ -31,6 +31,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(listed))
         return
-    questions = {"instruments": index()["instruments"], "studies": index()["studies"]}.get(options.what, {})
-    width = max(map(len, listed))
-    print("\n".join(f"{name:<{width}}  {questions[name]}" if questions else name for name in listed))
+    if options.what == "instruments":
+        say_columns(index()["instruments"])
+    elif options.what == "studies":
+        say_columns(index()["studies"])
+    else:
+        print("\n".join(listed))

@@ -6,9 +6,8 @@ from mesascope.algorithms import ALL
 from mesascope.calibration.calibrate import BUDGETS
 from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
 from mesascope.commands.index import FILE, Index
-from mesascope.examination import IDENTIFIED
 from mesascope.instruments.catalogue import INSTRUMENTS
-from mesascope.instruments.identification import QUESTION
+from mesascope.instruments.identification import IDENTIFIED, QUESTION
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES

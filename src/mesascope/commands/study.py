@@ -18,6 +18,7 @@ from mesascope.commands.arguments import (
     print_json,
     print_places,
     say,
+    say_columns,
     text,
 )
 from mesascope.commands.index import index
@@ -63,9 +64,7 @@ def _list(options: argparse.Namespace) -> None:
     if options.json:
         print_json(studies)
         return
-    width = max(map(len, studies))
-    for name, title in studies.items():
-        say(f"{name:<{width}}  {title}")
+    say_columns(studies)
 
 
 def _check(options: argparse.Namespace) -> tuple[Path, Path]:

@@ -50,8 +50,8 @@ def _run(options: argparse.Namespace) -> None:
     from mesascope.training import Interrupted
 
     what = read_sweep(Path(options.file))
-    if what.cells > MOST_CELLS and not options.yes:
-        raise UsageError(f"FILE asks for {what.cells:,} cells, and {MOST_CELLS:,} are many. If it is meant, add --yes.")
+    if what.size > MOST_CELLS and not options.yes:
+        raise UsageError(f"FILE asks for {what.size:,} cells, and {MOST_CELLS:,} are many. If it is meant, add --yes.")
     cells(what)
     where = engine(options)
     out = out_directory(options, Path(options.file).stem, HOLDS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from mesascope.machine.processes import TRIES, Died, with_one_thread
-from mesascope.plans.engines import do
+from mesascope.plans.engines import Found, do
 from mesascope.plans.work import Say, Work
 from mesascope.records.provenance import commit, provenance
 from mesascope.records.shown import said, shown
@@ -39,7 +39,7 @@ class Cluster:
 
     scheduler: str
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
         """As `mesascope.plans.engines.Engine.results`.
 
         Raises:
@@ -49,27 +49,32 @@ class Cluster:
         distributed = _library()
         with _connected(distributed, self.scheduler) as client:
             executor = client.get_executor(pure=False)
-            try:
-                suspects, alone = [], _Alone()
-                running = {executor.submit(_on_worker, work): work for work in works}
+
+            def tried(some: Sequence[Work[Any]]) -> Found:
+                alone = _Alone()
+                running = {executor.submit(_on_worker, work): work for work in some}
                 while running:
                     done = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED).done
                     if not done:
                         alone.check(client)
                     for future in done:
-                        work = running.pop(
-                            future
-                        )  # the last reference; otherwise Dask keeps the result and recomputes lost ones
-                        say(work.name)
+                        # The last reference goes: otherwise Dask keeps the result, and computes lost ones again.
+                        work = running.pop(future)
                         try:
                             yield work, future.result()
                         except distributed.KilledWorker:
-                            suspects.append(work)
+                            yield work, Died(workers=TRIES)
+
+            try:
+                suspects = []
+                for work, found in tried(works):
+                    say(work.name)
+                    if isinstance(found, Died):
+                        suspects.append(work)
+                    else:
+                        yield work, found
                 for work in suspects:  # one at a time: Dask also blames work that was only queued on the dead workers
-                    try:
-                        yield work, executor.submit(_on_worker, work).result()
-                    except distributed.KilledWorker:
-                        yield work, Died(workers=TRIES)
+                    yield from tried([work])
             except CancelledError as error:
                 raise OSError(
                     f"the scheduler {shown(self.scheduler)} was lost. Finished work is kept; run the same command to resume."
@@ -151,7 +156,9 @@ def _check_alike(client: Any) -> None:
     try:
         found: dict[str, dict[str, str]] = client.run(versions)
     except Exception as error:  # a worker without this package may raise anything
-        raise ValueError(f"every worker must have mesascope {versions()['mesascope']}; {said(error)}.") from error
+        raise ValueError(
+            f"every worker must have mesascope {versions()['mesascope']}; {said(error)}. Start the workers from this environment."
+        ) from error
     here = versions()
     for worker, there in sorted(found.items()):
         if differing := [name for name in here if there.get(name) != here[name]]:

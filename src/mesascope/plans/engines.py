@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -12,13 +12,15 @@ from mesascope.plans.work import Say, Work
 from mesascope.records.shown import said
 
 T = TypeVar("T")
+Found = Generator[tuple[Work[Any], Any | Died], None, None]
+"""Work items with their results, as they are done; closing it cancels the rest."""
 
 
 @runtime_checkable
 class Engine(Protocol):
     """Runs work items, in any order."""
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
         """Each work item with its result, in the order of completion; `Died` for work that killed every worker that tried it.
 
         When the caller stops iterating, unfinished work is cancelled.
@@ -30,7 +32,7 @@ class Engine(Protocol):
 class Here:
     """Runs work items one after the other, in this process."""
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
         """As `Engine.results`."""
         for work in works:
             say(work.name)
@@ -45,7 +47,7 @@ class Processes:
 
     workers: int
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Iterator[tuple[Work[Any], Any | Died]]:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
         """As `Engine.results`."""
         for work in works[:1]:
             _check_sent(work)
@@ -90,4 +92,4 @@ def _within(say: Say, name: str, words: str) -> None:
     say(f"{name}: {words}")
 
 
-__all__ = ("Engine", "Here", "Processes", "do", "naming")
+__all__ = ("Engine", "Found", "Here", "Processes", "do", "naming")

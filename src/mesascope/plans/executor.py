@@ -1,5 +1,6 @@
 """The only loop that runs a plan: finished work comes from the journal, an engine does the rest, with progress."""
 
+import contextlib
 from typing import Any
 
 from tqdm import tqdm
@@ -44,8 +45,7 @@ def execute(plan: Plan, journal: Journal, *, engine: Engine | None = None, progr
     missing = [work for work in plan.works if work.name not in found]
     dead: list[str] = []
     with tqdm(total=len(plan.works), initial=len(found), disable=not progress, dynamic_ncols=True) as bar:
-        results = (engine or Here()).results(missing, bar.set_description)
-        try:
+        with contextlib.closing((engine or Here()).results(missing, bar.set_description)) as results:
             for work, result in results:
                 if isinstance(result, Died):
                     dead.append(work.name)
@@ -53,10 +53,6 @@ def execute(plan: Plan, journal: Journal, *, engine: Engine | None = None, progr
                     journal.put(keys[work.name], result, work.name)
                     found[work.name] = result
                 bar.update()
-        finally:
-            close = getattr(results, "close", None)
-            if close is not None:
-                close()
         bar.set_description("done")
     if dead:
         raise PlanFailed(

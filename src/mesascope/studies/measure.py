@@ -1,11 +1,12 @@
 """What a study consists of: measures, and rules that say where their numbers must lie."""
 
+import abc
 import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, final
 
 from mesascope.instruments.catalogue import BY_NAME
 from mesascope.instruments.contrast import difference
@@ -157,8 +158,31 @@ class Between:
         return False if high < self.low or low > self.high else None
 
 
+class Addressed(abc.ABC):
+    """Evidence that a rule can be made about."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def among(self, found: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """The evidence among all measurements."""
+
+    @abc.abstractmethod
+    def check(self, measures: Sequence[Measure]) -> None:
+        """Raise `ValueError` where no measure can produce it."""
+
+    def between(self, low: float = -math.inf, high: float = math.inf) -> "Rule":
+        """All of it must lie there, the bounds included."""
+        return Rule(self, Between(low=low, high=high))
+
+    def near(self, value: float, factor: float) -> "Rule":
+        """All of it must be the value, within a factor."""
+        return Rule(self, Between(low=value / factor, high=value * factor))
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(Addressed):
     """Evidence by address: all measurements of a quantity at some coordinates; see `where`."""
 
     quantity: str
@@ -209,14 +233,6 @@ class Where:
                         f"{nearest(str(value), said)}"
                     )
 
-    def between(self, low: float = -math.inf, high: float = math.inf) -> "Rule":
-        """All of it must lie there, the bounds included."""
-        return Rule(self, Between(low=low, high=high))
-
-    def near(self, value: float, factor: float) -> "Rule":
-        """All of it must be the value, within a factor."""
-        return Rule(self, Between(low=value / factor, high=value * factor))
-
 
 def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequence[Scalar]) -> Where:
     """All measurements of a quantity at some coordinates.
@@ -236,8 +252,9 @@ def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequ
     )
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Derived:
+class Derived(Addressed):
     """Evidence that is computed from measurements: a difference, say, or those of the heads that rank first.
 
     Attributes:
@@ -261,14 +278,6 @@ class Derived:
         """As `Where.check`, of what it uses."""
         for evidence in self.uses:
             evidence.check(measures)
-
-    def between(self, low: float = -math.inf, high: float = math.inf) -> "Rule":
-        """All of it must lie there, the bounds included."""
-        return Rule(self, Between(low=low, high=high))
-
-    def near(self, value: float, factor: float) -> "Rule":
-        """All of it must be the value, within a factor."""
-        return Rule(self, Between(low=value / factor, high=value * factor))
 
 
 def apart(words: str, a: Where, b: Where, *shared: str) -> Derived:
@@ -295,7 +304,7 @@ def _at(measurement: Measurement, names: Sequence[str]) -> dict[str, Scalar]:
 class Rule:
     """Where all of some evidence must lie."""
 
-    evidence: Where | Derived
+    evidence: Addressed
     bound: Between
 
 

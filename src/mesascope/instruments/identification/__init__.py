@@ -1,6 +1,6 @@
 """Which algorithm does a subject run? Which function, by which path, on which distribution; or none of those tried."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ from mesascope.instruments.identification.families import FAMILIES, Family, chos
 from mesascope.instruments.identification.figures import figures
 from mesascope.instruments.identification.paths import Splits, nudged, paths
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
+from mesascope.instruments.instrument import Profile
 from mesascope.instruments.invariance import invariances
 from mesascope.types import (
     Answer,
@@ -30,7 +31,9 @@ from mesascope.types import (
 QUESTION = (
     "Which function does it compute, and by which algorithm do its layers get there; or is it none of those tried?"
 )
-PROMPTS = 300
+IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
+"""Prompts in each half, by profile."""
+PROMPTS = IDENTIFIED["laptop"]
 """Prompts in each half: one to fit coefficients, steps per layer and gains; one to score."""
 Readouts = Literal["auto", "own", "fitted"]
 READING = 3
