@@ -29,6 +29,18 @@ LEVELS = (
     {"__main__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+# The wings of instruments/, lowest first, by the same rule.
+WINGS = (
+    {"instrument", "asking", "statistics"},
+    {"reading"},
+    {"spectral"},
+    {"behaving"},
+    {"identification"},
+    {"intervening", "metrics"},
+    {"attending"},
+    {"catalogue"},
+)
+WING = {wing: level for level, wings in enumerate(WINGS) for wing in wings}
 NEIGHBOURS = {("zoo", "training")}  # on one level, yet the first may see the second: zoo entries carry training specs
 FACADE = "__init__"
 REPORT = "report"
@@ -93,6 +105,20 @@ def import_faults(module: str, source: str, *, rooms: set[str], is_package: bool
         there = rest.split(".")[0] if rest.split(".")[0] in rooms else FACADE
         if not may_see(here, there):
             faults.append(f"{module}:{line}: {here} must not import {there}")
+    return faults
+
+
+def wing_faults(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """What a module of ``instruments/`` imports from a wing that is not below its own."""
+    house = "mesascope.instruments."
+    if not module.startswith(house):
+        return []
+    here = module.removeprefix(house).split(".")[0]
+    faults = [] if here in WING else [f"{module}: instruments/ has no wing {here!r}; give it a place in WINGS"]
+    for line, name in imports(module, ast.parse(source), is_package):
+        there = name.removeprefix(house).split(".")[0] if name.startswith(house) else here
+        if there != here and there in WING and not WING[there] < WING.get(here, 0):
+            faults.append(f"{module}:{line}: wing {here} must not import {there}")
     return faults
 
 
@@ -170,6 +196,7 @@ def test_modules_keep_the_rules(name):
     source = path.read_text(encoding="utf-8")
     faults = [
         *import_faults(name, source, rooms=ROOMS, is_package=path.name == "__init__.py"),
+        *wing_faults(name, source, is_package=path.name == "__init__.py"),
         *disk_faults(name, source),
         *future_faults(name, source),
     ]
@@ -202,8 +229,8 @@ def test_files_are_small_and_named_after_what_they_hold():
         ("mesascope.algorithms.newton", "import mesascope.tasks.linear as linear"),
         ("mesascope.models.transformer", "from mesascope.training import spec"),
         ("mesascope.training.loop", "from mesascope.zoo import entries"),
-        ("mesascope.instruments.probes", "from mesascope.training import loop"),
-        ("mesascope.instruments.probes", "from mesascope.zoo import entries"),
+        ("mesascope.instruments.reading.probes", "from mesascope.training import loop"),
+        ("mesascope.instruments.reading.probes", "from mesascope.zoo import entries"),
         ("mesascope.zoo.entries", "from mesascope.instruments import probes"),
         ("mesascope.calibration.panel", "from mesascope.examination import examine"),
         ("mesascope.examination", "from mesascope.report import page"),
@@ -227,6 +254,20 @@ def test_files_are_small_and_named_after_what_they_hold():
 def test_an_import_against_the_order_is_caught(module, source):
     is_package = module == "mesascope"
     assert len(import_faults(module, source, rooms=ROOMS | {"parlour"}, is_package=is_package)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("reading.probes", "from mesascope.instruments.spectral import channels"),
+        ("reading.probes", "from mesascope.instruments.catalogue import BY_NAME"),
+        ("spectral.spectrum", "from mesascope.instruments.identification.fitting import fit"),
+        ("intervening.patching", "def f():\n    from mesascope.instruments.metrics import oracle"),
+        ("parlour.probes", "import math"),
+    ],
+)
+def test_an_import_against_the_order_of_wings_is_caught(module, source):
+    assert len(wing_faults(f"mesascope.instruments.{module}", source)) == 1
 
 
 @pytest.mark.parametrize(

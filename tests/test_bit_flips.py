@@ -17,7 +17,7 @@ from mesascope.records.journal import Journal, digest
 from mesascope.records.lines import append_line, read_lines
 from mesascope.records.store import read_sealed, write_json
 from mesascope.types import Measured
-from mesascope.zoo.shipped import HERE
+from mesascope.zoo.shipped import WEIGHTS
 
 FLIPS = 150
 """Of each file. Thousands give the same; these take a second."""
@@ -54,7 +54,7 @@ def measurement(value: float) -> ms.Measurement:
 
 def a_shipped_entry(folder: Path) -> tuple[Path, Callable[[], Any]]:
     for ending in (".json", ".safetensors"):
-        (folder / f"two-layer{ending}").write_bytes((HERE / f"two-layer{ending}").read_bytes())
+        (folder / f"two-layer{ending}").write_bytes((WEIGHTS / f"two-layer{ending}").read_bytes())
 
     def read() -> Any:
         subject = ms.load(str(folder / "two-layer"))

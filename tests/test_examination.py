@@ -13,10 +13,12 @@ import mesascope as ms
 import mesascope.examination as module
 from mesascope.algorithms import GradientDescent, run
 from mesascope.examination import Checked, examine
-from mesascope.instruments import NotApplicable, causal, spectrum
+from mesascope.instruments import NotApplicable
+from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
 from mesascope.instruments.instrument import Instrument, sizes
-from mesascope.instruments.invariance import invariances
+from mesascope.instruments.intervening import causal
+from mesascope.instruments.spectral import spectrum
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.plans import Here, Processes, execute

@@ -24,7 +24,8 @@ from mesascope.algorithms import (
     PreconditionedGradientDescent,
     State,
 )
-from mesascope.instruments import NotApplicable, stress
+from mesascope.instruments import NotApplicable
+from mesascope.instruments.behaving import stress
 from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import CONSTRUCTIONS, gradient_descent

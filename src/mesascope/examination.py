@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from mesascope.instruments import NotApplicable, spectrum
+from mesascope.instruments import NotApplicable
+from mesascope.instruments.asking.rehearsal import rehearse
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
-from mesascope.instruments.channels import response
 from mesascope.instruments.identification import FAMILIES, IDENTIFIED, check_sizes, identify, identify_path
 from mesascope.instruments.instrument import Profile
-from mesascope.instruments.interventions import inert_sites
-from mesascope.instruments.rehearsal import rehearse
+from mesascope.instruments.intervening.interventions import inert_sites
+from mesascope.instruments.spectral import spectrum
+from mesascope.instruments.spectral.channels import response
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.plans import Engine, Plan, Work, execute
 from mesascope.plans.work import Say

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mesascope.algorithms import GDPlusPlus, GradientDescent, Problem, run
-from mesascope.instruments.channels import response
+from mesascope.instruments.spectral.channels import response
 from mesascope.models.constructions import gd_plus_plus
 
 SIZE, CURVATURE = 0.3, 0.12

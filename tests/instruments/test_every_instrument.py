@@ -6,18 +6,10 @@ import math
 import pytest
 import torch
 
-from mesascope.instruments import (
-    ablation,
-    attention,
-    causal,
-    copying,
-    mixing,
-    patching,
-    probes,
-    readout,
-    streaming,
-    stress,
-)
+from mesascope.instruments.attending import attention, copying, mixing
+from mesascope.instruments.behaving import stress
+from mesascope.instruments.intervening import ablation, causal, patching
+from mesascope.instruments.reading import probes, readout, streaming
 from mesascope.models.constructions import gradient_descent
 from mesascope.report.figures import draw
 from mesascope.types import Measurement, Scalar

@@ -11,11 +11,15 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.instruments import NotApplicable, memorisation, patching, probes, spectrum, stress
+from mesascope.instruments import NotApplicable
+from mesascope.instruments.behaving import memorisation, stress
+from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.power import prompts_needed
 from mesascope.instruments.identification.prompts import discriminating
-from mesascope.instruments.invariance import invariances
+from mesascope.instruments.intervening import patching
+from mesascope.instruments.reading import probes
+from mesascope.instruments.spectral import spectrum
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.models.transformer import TransformerConfig
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression

@@ -6,20 +6,13 @@ import pytest
 import torch
 
 from mesascope.algorithms import GradientDescent, run
-from mesascope.instruments import (
-    NotApplicable,
-    ablation,
-    attention,
-    copying,
-    mixing,
-    patching,
-    probes,
-    readout,
-    streaming,
-)
-from mesascope.instruments.collect import at_positions
+from mesascope.instruments import NotApplicable
+from mesascope.instruments.asking.collect import at_positions
+from mesascope.instruments.asking.tokens import asked, layout
+from mesascope.instruments.attending import attention, copying, mixing
 from mesascope.instruments.identification import identify_path
-from mesascope.instruments.tokens import asked, layout
+from mesascope.instruments.intervening import ablation, patching
+from mesascope.instruments.reading import probes, readout, streaming
 from mesascope.models.constructions import gradient_descent
 from mesascope.models.taps import Taps
 from mesascope.tasks import LinearRegression

@@ -25,7 +25,7 @@ WORK = '''
 import os
 import time
 
-from mesascope.instruments.readout import readouts
+from mesascope.instruments.reading.readout import readouts
 from mesascope.models.constructions import gradient_descent
 from mesascope.tasks import LinearRegression
 from mesascope.types import Measured

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.instruments import errors, probes, training_curve
+from mesascope.instruments.behaving import errors, training_curve
+from mesascope.instruments.reading import probes
 from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.journal import Journal
 from mesascope.studies import Claim, Study, run_study

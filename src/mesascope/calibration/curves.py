@@ -3,12 +3,12 @@
 import torch
 
 from mesascope.calibration.counting import share
-from mesascope.instruments import bootstrap
 from mesascope.instruments.identification.families import BY_NAME, SHORT
 from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.identification.scoring import confidence_set, losses, noisy, telling_apart
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.discrepancy import confidence_set, losses, noisy, telling_apart
 from mesascope.seeds import generator
 from mesascope.types import Control, Figure, Measurement
 

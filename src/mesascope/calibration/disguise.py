@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.applicability import untrained
-from mesascope.instruments.tokens import along, asked
+from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.asking.tokens import along, asked
 from mesascope.seeds import generator
 from mesascope.tasks.covariance import rotations
 from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace

@@ -8,13 +8,13 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from mesascope.calibration.planted import Planted
-from mesascope.instruments.collect import at_queries
+from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.identification.families import chosen
 from mesascope.instruments.identification.fitting import fit_path
-from mesascope.instruments.identification.paths import read
 from mesascope.instruments.identification.prompts import discriminating, training
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.identification.scoring import PRECISION, contrasts, discrepancy, noisy, units
+from mesascope.instruments.reading.paths import read
+from mesascope.instruments.statistics.discrepancy import PRECISION, contrasts, discrepancy, noisy, units
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject, label_noise
 

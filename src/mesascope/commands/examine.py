@@ -46,7 +46,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from mesascope.examination import Reference
-    from mesascope.instruments.rehearsal import rehearse
+    from mesascope.instruments.asking.rehearsal import rehearse
 
     out = out_directory(options, options.model, HOLDS)
     subject, task = subject_and_task(options)

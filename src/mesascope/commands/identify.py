@@ -72,8 +72,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from mesascope.instruments.asking.rehearsal import rehearse
     from mesascope.instruments.identification import IDENTIFIED
-    from mesascope.instruments.rehearsal import rehearse
 
     subject, task = subject_and_task(options)
     rehearse(subject, task, seed=options.seed)

@@ -1,5 +1,5 @@
 """Measurements of a subject, each with its controls. `mesascope.instruments.catalogue` lists them all."""
 
-from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.asking.applicability import NotApplicable
 
 __all__ = ("NotApplicable",)

@@ -2,34 +2,23 @@
 
 from collections.abc import Mapping
 
-from mesascope.instruments import (
-    ablation,
-    attention,
-    attention_content,
-    causal,
-    copying,
-    directions,
+from mesascope.instruments import metrics
+from mesascope.instruments.attending import attention, attention_content, copying, mixing
+from mesascope.instruments.behaving import (
     errors,
     examples,
     gaussian_inputs,
-    influence,
     invariance,
-    krylov,
     matching,
     memorisation,
-    metrics,
-    mixing,
-    patching,
-    probes,
-    readout,
     size,
-    spectrum,
-    streaming,
     stress,
-    substitution,
     training_curve,
 )
 from mesascope.instruments.instrument import Instrument
+from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
+from mesascope.instruments.reading import probes, readout, streaming
+from mesascope.instruments.spectral import directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
     spectrum.INSTRUMENT,

@@ -13,7 +13,12 @@ from mesascope.records.directories import claim
 from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
-from mesascope.studies import (
+from mesascope.studies.bench import Bench, NotShipped
+from mesascope.studies.constructions import synthetic_panel
+from mesascope.studies.measure import Between, labelled, pick, work
+from mesascope.studies.session import Session
+from mesascope.studies.study import Claim, Found, Study, judge, published, with_derived
+from mesascope.studies.trained_regressors import (
     covariance_stress,
     depth_loss,
     examples_per_dimension,
@@ -26,16 +31,11 @@ from mesascope.studies import (
     second_attention,
     second_mlp,
     supervision,
-    synthetic_panel,
     two_layer_patching,
     two_layer_probes,
     which_algorithm_by_depth,
     width_control,
 )
-from mesascope.studies.bench import Bench, NotShipped
-from mesascope.studies.measure import Between, labelled, pick, work
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study, judge, published, with_derived
 from mesascope.types import StudyResult, spec_of
 
 STUDIES: Mapping[str, Study] = MappingProxyType(

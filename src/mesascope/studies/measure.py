@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from mesascope.instruments.catalogue import BY_NAME
-from mesascope.instruments.contrast import difference
+from mesascope.instruments.statistics.contrast import difference
 from mesascope.plans import Work
 from mesascope.plans.work import Say
 from mesascope.records.codec import nearest

@@ -5,7 +5,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from mesascope.instruments.interventions import inert_sites, replace
+from mesascope.instruments.intervening.interventions import inert_sites, replace
 from mesascope.testing.comparison import copy, distance
 from mesascope.testing.faults import describe
 from mesascope.testing.viewing import View

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mesascope.instruments.tokens import asked
+from mesascope.instruments.asking.tokens import asked
 from mesascope.tasks import LinearRegression
 from mesascope.testing.comparison import changed, copy, distance, rounding
 from mesascope.testing.faults import Inspection

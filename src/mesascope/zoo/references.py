@@ -22,7 +22,7 @@ from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.types import Subject, spec_of
 from mesascope.zoo.own import load_own
-from mesascope.zoo.shipped import HERE, names, place
+from mesascope.zoo.shipped import WEIGHTS, names, place
 
 
 def curve(reference: str) -> tuple[dict[str, float], ...]:
@@ -36,7 +36,7 @@ def curve(reference: str) -> tuple[dict[str, float], ...]:
     Raises:
         ValueError: there is no log.
     """
-    path = HERE / f"{reference}.metrics.jsonl" if reference in names() else Path(reference) / "metrics.jsonl"
+    path = WEIGHTS / f"{reference}.metrics.jsonl" if reference in names() else Path(reference) / "metrics.jsonl"
     if not path.is_file():
         raise ValueError(
             f"reference must be a name in the zoo or a run directory with a metrics.jsonl; got {shown(reference)}. "

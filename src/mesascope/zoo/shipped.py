@@ -7,7 +7,7 @@ from pathlib import Path
 from mesascope.records.codec import nearest
 from mesascope.records.shown import shown
 
-HERE = Path(__file__).parent
+WEIGHTS = Path(__file__).parent / "weights"
 _CHECKPOINT = re.compile(r"-step-(\d+)$")
 FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
@@ -50,7 +50,7 @@ def place(reference: str, constructions: Sequence[str]) -> Path | None:
             f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Load it "
             "as python:module:factory."
         )
-    where = HERE / reference if reference in _shipped() else _find(Path(reference))
+    where = WEIGHTS / reference if reference in _shipped() else _find(Path(reference))
     if where is None:
         known = [*names(), *(f"construction:{name}" for name in constructions)]
         raise ValueError(
@@ -61,7 +61,7 @@ def place(reference: str, constructions: Sequence[str]) -> Path | None:
 
 
 def _shipped() -> set[str]:
-    return {path.stem for path in HERE.glob("*.safetensors")}
+    return {path.stem for path in WEIGHTS.glob("*.safetensors")}
 
 
 def _find(path: Path) -> Path | None:

@@ -13,11 +13,11 @@ from mesascope.algorithms import (
     LeastSquares,
     run,
 )
-from mesascope.instruments.identification import identify, identify_path, paths
+from mesascope.instruments.identification import identify, identify_path
 from mesascope.instruments.identification.answer import answer
 from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import chosen
-from mesascope.instruments.identification.paths import Splits, nudged
+from mesascope.instruments.reading.paths import Splits, nudged, paths
 from mesascope.tasks import Diagonal, Eigenvalues, Gaussian, LinearRegression
 
 FAMILIES = ("gradient-descent", "heavy-ball", "nesterov", "chebyshev-iteration", "gd-plus-plus", "conjugate-gradient")

@@ -22,7 +22,7 @@ from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import Scripted, followed
-from mesascope.instruments.channels import SpectralChannels
+from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.models.constructions import Construction, Network, conjugate_gradient, gradient_descent, nesterov
 from mesascope.models.subject import TransformerSubject
 from mesascope.models.transformer import Transformer, TransformerConfig

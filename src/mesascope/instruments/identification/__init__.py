@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from mesascope.instruments.applicability import untrained
+from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification.answer import answer
 from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import FAMILIES, Family, chosen
 from mesascope.instruments.identification.figures import figures
-from mesascope.instruments.identification.paths import Splits, nudged, paths
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Profile
-from mesascope.instruments.invariance import invariances
+from mesascope.instruments.reading.paths import Splits, nudged, paths
 from mesascope.types import (
     Answer,
     DistributionVerdict,
@@ -54,7 +54,7 @@ def identify(
     """Name the algorithm that a subject's forward pass follows, or say that the evidence does not.
 
     Two questions, answered apart: which *function* the last layer computes, and which *path* the layers take; each on the
-    training distribution and on prompts that tell candidates apart. See `mesascope.instruments.identification.scoring` for
+    training distribution and on prompts that tell candidates apart. See `mesascope.instruments.statistics.discrepancy` for
     the error and the score, `answer` for the rules.
 
     Args:

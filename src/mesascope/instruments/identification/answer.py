@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.identification import remainder, rivals, scoring
+from mesascope.instruments.identification import remainder, rivals
 from mesascope.instruments.identification.candidates import (
     EQUIVALENT,
     EQUIVALENT_READ,
@@ -23,8 +23,9 @@ from mesascope.instruments.identification.candidates import (
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Fit
 from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, Grounds, judge
-from mesascope.instruments.identification.paths import Paths
-from mesascope.instruments.scores import partners
+from mesascope.instruments.reading.paths import Paths
+from mesascope.instruments.statistics import discrepancy as scoring
+from mesascope.instruments.statistics.scores import partners
 from mesascope.types import Answer, CandidateScore, Control, Measurement
 
 

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments import bootstrap
-from mesascope.instruments.identification import scoring
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Aim, Fit, fit_function, fit_path
 from mesascope.instruments.identification.mixing import mixture
-from mesascope.instruments.identification.paths import Paths, Splits
 from mesascope.instruments.identification.remainder import EXPLAINED
 from mesascope.instruments.identification.runner import Runner
+from mesascope.instruments.reading.paths import Paths, Splits
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.types import Measurement
 
 Question = Literal["function", "path"]

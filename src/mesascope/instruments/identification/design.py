@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mesascope.instruments.applicability import prescribable
+from mesascope.instruments.asking.applicability import prescribable
 from mesascope.instruments.identification.distance import distance
 from mesascope.instruments.identification.power import compared, required, varied
 from mesascope.instruments.identification.prompts import Distribution, training

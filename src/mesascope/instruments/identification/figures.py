@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments import bootstrap
 from mesascope.instruments.identification.candidates import Fitted, Halves
-from mesascope.instruments.identification.paths import Paths
-from mesascope.instruments.identification.scoring import discrepancy, units
+from mesascope.instruments.reading.paths import Paths
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.discrepancy import discrepancy, units
 from mesascope.types import Answer, Figure, Scalar
 
 SHOWN = 6

@@ -13,7 +13,7 @@ from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.mixing import Products, coefficients, mixture
 from mesascope.instruments.identification.refining import levenberg_marquardt, saturating
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.identification.scoring import CLIP, discrepancy, units
+from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, units
 
 STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
 OFFSETS = (0, 1, 2)

@@ -13,12 +13,12 @@ from jaxtyping import Float, Int
 from scipy.special import ndtri
 from torch import Tensor
 
-from mesascope.instruments.applicability import prescribable
+from mesascope.instruments.asking.applicability import prescribable
 from mesascope.instruments.identification.families import Family, chosen
 from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, discriminating
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.identification.scoring import contrasts, discrepancy, noisy
+from mesascope.instruments.statistics.discrepancy import contrasts, discrepancy, noisy
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian

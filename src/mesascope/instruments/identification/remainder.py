@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments import bootstrap
-from mesascope.instruments.channels import SpectralChannels, features, knots
-from mesascope.instruments.identification.scoring import CLIP, discrepancy
+from mesascope.instruments.spectral.channels import SpectralChannels, features, knots
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy
 
 EXPLAINED = 0.02
 """Share of the subject's variance above which what is explained means that the candidate is not what the subject does.

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.identification import scoring
 from mesascope.instruments.identification.candidates import Fitted, Halves, predict
 from mesascope.instruments.identification.fitting import Aim, fit_multiple
 from mesascope.instruments.identification.mixing import mixture
-from mesascope.instruments.identification.paths import Paths
 from mesascope.instruments.identification.runner import Runner
+from mesascope.instruments.reading.paths import Paths
+from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.types import Control
 
 RIDGES = torch.logspace(-6, 4, 240, dtype=torch.float64)

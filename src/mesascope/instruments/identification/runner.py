@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.algorithms import Problem, run
-from mesascope.instruments.channels import SpectralChannels, response
 from mesascope.instruments.identification.families import Coefficient, Family
+from mesascope.instruments.spectral.channels import SpectralChannels, response
 from mesascope.types import Prompts
 
 FEW, LEAST, CHANNELS = 36, 12, 320

@@ -7,6 +7,7 @@ these": a value means something beside its controls only. The verdict rests on `
 from collections.abc import Sequence
 
 from mesascope.algorithms import BayesOptimal, ConjugateGradient, LeastSquares, Ridge
+from mesascope.instruments.behaving.stress import RIDGE
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.metrics import akyurek, fu, von_oswald
 from mesascope.instruments.metrics.akyurek import prediction_differences
@@ -18,7 +19,6 @@ from mesascope.instruments.metrics.oracle import one_step, oracle
 from mesascope.instruments.metrics.panel import AGAIN, NAME, OTHERS, Panel
 from mesascope.instruments.metrics.reference import Reference
 from mesascope.instruments.metrics.von_oswald import alignment
-from mesascope.instruments.stress import RIDGE
 from mesascope.types import (
     Figure,
     LinearTask,

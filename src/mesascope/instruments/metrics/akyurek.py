@@ -11,7 +11,7 @@ from mesascope.instruments.metrics.panel import NAME, Metric, Pair, Panel
 from mesascope.instruments.metrics.question import Question
 from mesascope.instruments.metrics.reference import Reference
 from mesascope.instruments.metrics.replies import Replies
-from mesascope.instruments.scores import Quantity, measure, partners
+from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.types import Measurement, Subject, Task
 
 SOURCE = "Akyürek et al. 2023"

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm
-from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.metrics.panel import Metric, Pair, Panel, cosine
 from mesascope.instruments.metrics.replies import Replies
-from mesascope.instruments.scores import Quantity
+from mesascope.instruments.statistics.scores import Quantity
 from mesascope.types import Measurement, Subject, Task
 
 SOURCE = "Fu et al. 2023"

@@ -9,10 +9,10 @@ Source: von Oswald et al. 2023, §3.
 import torch
 from torch import Tensor
 
-from mesascope.instruments import bootstrap
 from mesascope.instruments.metrics.linear_attention import LinearAttention
 from mesascope.instruments.metrics.panel import NAME
-from mesascope.instruments.scores import Quantity, measure, normalised_error, ratio
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure, normalised_error, ratio
 from mesascope.types import Measurement, Task
 
 RATIO = Quantity(name="half-way error over the ends'", combine=ratio)

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm, run
-from mesascope.instruments.collect import answers, at_queries
-from mesascope.instruments.identification.paths import SENSIBLE
+from mesascope.instruments.asking.collect import answers, at_queries
+from mesascope.instruments.asking.tokens import along, layout
 from mesascope.instruments.metrics.question import Question, asking
-from mesascope.instruments.readout import fit_readouts
-from mesascope.instruments.tokens import along, layout
+from mesascope.instruments.reading.paths import SENSIBLE
+from mesascope.instruments.reading.readout import fit_readouts
 from mesascope.types import Prompts, Site, Subject, answering_everywhere
 
 Readout = Literal["own", "fitted"]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.models.constructions import Construction
 from mesascope.types import Prompts
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mesascope.algorithms import Algorithm
-from mesascope.instruments import bootstrap
-from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.metrics.layers import Vectors, induced_weights, prefix_errors
 from mesascope.instruments.metrics.panel import NAME, cosine
-from mesascope.instruments.scores import Quantity, measure, partners
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.types import (
     Control,
     Figure,

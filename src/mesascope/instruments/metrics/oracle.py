@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import GradientDescent, run
-from mesascope.instruments import bootstrap
-from mesascope.instruments.applicability import NotApplicable
+from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.metrics.panel import NAME
-from mesascope.instruments.scores import Quantity, measure, partners
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.tasks import Gaussian, Laplace, Rademacher, Uniform
 from mesascope.types import Measurement, PrescribableTask, Prompts, adjusted
 

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm, LeastSquares
-from mesascope.instruments import bootstrap
-from mesascope.instruments.applicability import NotApplicable, untrained
+from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.metrics.question import Question
 from mesascope.instruments.metrics.reference import Reference, as_subject
 from mesascope.instruments.metrics.replies import Replies
-from mesascope.instruments.scores import Quantity, measure, partners
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.types import Measurement, Subject, Task, adjusted
 
 NAME = "metrics"

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.collect import answers
+from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.metrics.question import Question, asking
 from mesascope.types import Subject, answering_everywhere
 

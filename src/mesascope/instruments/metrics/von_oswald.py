@@ -7,7 +7,7 @@ import torch
 
 from mesascope.algorithms import Algorithm
 from mesascope.instruments.metrics.panel import Metric, Pair, Panel, cosine
-from mesascope.instruments.scores import Quantity
+from mesascope.instruments.statistics.scores import Quantity
 from mesascope.types import Measurement, Subject, Task
 
 SOURCE = "von Oswald et al. 2023"

@@ -150,7 +150,7 @@ STATEMENTS = (
             Sum(index=k, length=d, term=gains[k] ** 2 * gradients[k] ** 2),
         ),
         source=f"{SOURCE}, Theorem MN3",
-        used="per-channel step sizes, instruments/spectrum.py",
+        used="per-channel step sizes, instruments/spectral/spectrum.py",
         rocq="intros; apply total_ext; intros i Hi; rewrite H by exact Hi; ring.",
     ),
 )

@@ -105,7 +105,7 @@ STATEMENTS = (
         hypotheses=(equals(b, a * w_star), _DESCENT),
         conclusion=equals(path[n] - w_star, (1 - eta * a) ** n * (path[0] - w_star)),
         source="this project; by induction from error_recursion",
-        used="rates of gradient descent in identification; the spectral response of instruments/spectrum.py",
+        used="rates of gradient descent in identification; the spectral response of instruments/spectral/spectrum.py",
         rocq="intros b a w_star n w eta Hb; induction n as [|n IH]; intros H; simpl; [ring|].\n"
         "  pose proof (H n ltac:(lia)) as Hn; replace (n + 1)%nat with (S n) in Hn by lia; rewrite Hn.\n"
         "  replace (w n - eta * (a * w n - b) - w_star) with ((1 - eta * a) * (w n - w_star)) by (subst b; ring).\n"

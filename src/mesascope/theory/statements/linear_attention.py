@@ -102,7 +102,7 @@ STATEMENTS = (
         hypotheses=(equals(b, a * w_star),),
         conclusion=equals((step(w) - w_star) ** 2, (1 - eta * a) ** 2 * (w - w_star) ** 2),
         source=f"{SOURCE}, section 4, identity",
-        used="A7_step; the spectral response of instruments/spectrum.py",
+        used="A7_step; the spectral response of instruments/spectral/spectrum.py",
     ),
     Statement(
         key="A6",

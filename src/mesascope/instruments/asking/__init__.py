@@ -1,0 +1,1 @@
+"""How a subject is asked: what it must have, its answers batch by batch, which positions hold what."""

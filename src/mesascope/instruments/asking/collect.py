@@ -1,0 +1,70 @@
+"""Run a subject over many prompts in batches and keep only what will be read."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.instruments.asking.tokens import along, asked, layout
+from mesascope.types import Intervention, Prompts, Site, Subject
+
+BATCH = 512
+Reading = Literal["query", "labels", "label mean", "context mean"]
+"""Where a residual stream is read: at the queries; at every example's last token, which has seen its label; or pooled
+over those, or over all of the context."""
+
+
+def answers(
+    subject: Subject, prompts: Prompts, interventions: Sequence[Intervention] = (), batch: int = BATCH
+) -> Float[Tensor, "batch query"]:
+    """The subject's predictions, in float64 on the CPU."""
+    parts = [subject.trace(p, interventions=interventions).predictions for p in _split(prompts, batch)]
+    return torch.cat(parts).double().cpu()
+
+
+def at_queries(
+    subject: Subject, prompts: Prompts, sites: Sequence[Site], batch: int = BATCH
+) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch query width"]]]:
+    """Predictions, and residual-stream activations at the query positions, in the subject's precision on the CPU."""
+    return at_positions(subject, prompts, sites, "query", batch)
+
+
+def at_positions(
+    subject: Subject, prompts: Prompts, sites: Sequence[Site], reading: Reading, batch: int = BATCH
+) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch position width"]]]:
+    """As `at_queries`, read where ``reading`` says; a mean has one position, the labels one an example.
+
+    A context is that of the first query: a model whose context sees the query has one for each.
+
+    Raises:
+        NotApplicable: a context is to be read, and where its tokens stand is not known (see `tokens.layout`).
+    """
+    read = _reader(subject, prompts, reading)
+    predictions: list[Tensor] = []
+    kept: dict[Site, list[Tensor]] = {site: [] for site in sites}
+    for part in _split(prompts, batch):
+        trace = subject.trace(part, capture=tuple(sites))
+        predictions.append(trace.predictions)
+        for site in sites:
+            kept[site].append(read(trace[site]).cpu())
+    return torch.cat(predictions).double().cpu(), {site: torch.cat(parts) for site, parts in kept.items()}
+
+
+def _reader(subject: Subject, prompts: Prompts, reading: Reading) -> Callable[[Tensor], Tensor]:
+    """From a site's activation to what is read of it."""
+    if reading == "query":
+        answered = along(asked(subject, prompts)[:, -1])
+        return lambda activation: activation[:, answered]
+    places = layout(subject, prompts)
+    last, context = places.labels[0, :, -1].tolist(), along(places.context[0])
+    return {
+        "labels": lambda activation: activation[:, last],
+        "label mean": lambda activation: activation[:, last].mean(1, keepdim=True),
+        "context mean": lambda activation: activation[:, context].mean(1, keepdim=True),
+    }[reading]
+
+
+def _split(prompts: Prompts, batch: int) -> list[Prompts]:
+    return [prompts[i : i + batch] for i in range(0, len(prompts), batch)]

@@ -1,0 +1,1 @@
+"""Where attention looks, and what it carries."""

@@ -1,0 +1,1 @@
+"""What the answers alone show: invariances, errors, stress out of distribution, memorisation."""

@@ -1,0 +1,96 @@
+"""Held-out error: a subject's own, and beside other subjects' on the very same prompts."""
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import LeastSquares, run
+from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure, ratio, squared_error
+from mesascope.types import Measurement, Prompts, Subject, Task, adjusted
+
+NAME = "error"
+MSE = Quantity(name="MSE", unit="y²")
+OVER = Quantity(name="MSE over another's", combine=ratio)
+NOBODY: Mapping[str, Subject] = MappingProxyType({})
+
+
+def errors(
+    subject: Subject,
+    task: Task,
+    *,
+    seed: int = 0,
+    n: int = 1024,
+    queries: int = 8,
+    rivals: Mapping[str, Subject] = NOBODY,
+) -> tuple[Measurement, ...]:
+    """Mean squared error on prompts that nobody was trained on, and its ratio to that of every rival.
+
+    The ratio is paired: resampling draws the same prompts for both, so it is much surer than either error.
+
+    Controls. Positive: least squares (0 where labels have no noise and examples are at least as many as dimensions). For
+    a ratio: the rival over itself, 1. Negative: answering zero, one example alone (`from_one_example`), the untrained
+    subject.
+
+    Args:
+        subject: what to examine.
+        task: where the prompts come from.
+        seed: of the prompts, the untrained weights and the resampling.
+        n: prompts.
+        queries: queries a prompt.
+        rivals: by name, whom to compare it with.
+    """
+    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
+    draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
+    own = squared_error(answers(subject, prompts), prompts)
+    negative = {
+        "answering zero": squared_error(torch.zeros_like(prompts.targets), prompts),
+        "one example alone": squared_error(from_one_example(prompts), prompts),
+    }
+    if (fresh := untrained(subject, seed)) is not None:
+        negative["untrained network"] = squared_error(answers(fresh, prompts), prompts)
+    best = squared_error(run(LeastSquares(), prompts).predictions[1], prompts)
+    found = [measure(NAME, MSE, own, draws, coordinates={}, positive={"least squares": best}, negative=negative)]
+    for name, rival in rivals.items():
+        theirs = squared_error(answers(rival, prompts), prompts)
+        found.append(
+            measure(
+                NAME,
+                OVER,
+                torch.stack([own, theirs], -1),
+                draws,
+                coordinates={"over": name},
+                positive={"the other over itself": torch.stack([theirs, theirs], -1)},
+                negative={other: torch.stack([sums, theirs], -1) for other, sums in negative.items()},
+            )
+        )
+    return tuple(found)
+
+
+def from_one_example(prompts: Prompts) -> Float[Tensor, "batch query"]:
+    """The least that can be learned from a context: the shortest weights that fit its first example.
+
+    On isotropic inputs its error is 1 − 1/d of the target's variance: one direction of d is known.
+    """
+    alone = dataclasses.replace(prompts, xs=prompts.xs[:, :1], ys=prompts.ys[:, :1])
+    return run(LeastSquares(), alone).predictions[1]
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="How large is its error, beside those of simple learners?",
+    measure=errors,
+    quantities=(
+        "MSE",
+        "MSE over another's",
+    ),
+    coordinates=("over",),
+    sizes=sizes(n=(32, 512, 2048)),
+)

@@ -1,0 +1,194 @@
+"""Symmetries of the predictions: the cheapest facts about an algorithm, and they exclude whole families.
+
+Each test compares two predictions that are equal for every algorithm that implies the symmetry. All transformations but
+``homogeneous`` keep prompts inside an isotropic Gaussian training distribution.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import GradientDescent, LastLabel, run
+from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.instrument import Expected, Instrument, sizes
+from mesascope.instruments.statistics import bootstrap
+from mesascope.seeds import generator
+from mesascope.tasks.covariance import rotations
+from mesascope.types import Control, Figure, LinearTask, Measurement, Prompts, Subject, Task
+
+INVARIANCES = ("additive", "homogeneous", "rotation", "permutation")
+WORDS = {
+    "additive": "labels of two functions on the same inputs, added and divided by √2",
+    "homogeneous": "labels doubled",
+    "rotation": "inputs and queries rotated together",
+    "permutation": "examples in another order",
+}
+Predict = Callable[[Prompts], Float[Tensor, "batch query"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Case:
+    """Prompts to run, and what the last one's prediction must be given those of the others.
+
+    ``breaks`` is a learner for which it is not so, in any number of dimensions and examples and in any unit: its
+    violation does not fall with their number, as that of a learner would which only noise makes uneven.
+    """
+
+    prompts: tuple[Prompts, ...]
+    expected: Callable[[list[Tensor]], Tensor]
+    breaks: Predict
+
+
+def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 256) -> tuple[Measurement, ...]:
+    """How far the subject breaks each invariance: mean over prompts of the mean squared violation over the queries,
+    divided by V_p, clipped at 4. 0 is invariant.
+
+    Controls: gradient descent (implies all four; must be 0 up to rounding) and a learner that breaks the invariance on
+    purpose (the absolute values of Xᵀy for ``additive``, squared labels with their signs for ``homogeneous``, the query's first
+    coordinate alone for ``rotation``, the last label for ``permutation``). A single example has no other order.
+
+    ``additive`` needs another function on the same inputs, and is left out of a task that is not known to be linear.
+
+    Args:
+        subject: what to examine.
+        task: the distribution of prompts.
+        seed: of prompts and transformations.
+        prompts: how many.
+    """
+    cases = _cases(task, seed, prompts)
+    draws = bootstrap.weights(prompts, seed=seed, strata=cases["permutation"].prompts[0].strata)
+    unit = cases["homogeneous"].prompts[0].xs.square().mean()  # of the inputs, squared
+    found = []
+    for name, case in cases.items():
+        violation = _violation(lambda p: answers(subject, p), case)
+        value, interval = bootstrap.estimate(violation[:, None], lambda m: m[:, 0], draws)
+        kept = _violation(lambda p: run(GradientDescent(step_size=0.2 / float(unit)), p, steps=3).predictions[-1], case)
+        broken = _violation(case.breaks, case)
+        alone = "a single example has no other order" if name == "permutation" and task.examples == 1 else ""
+        found.append(
+            Measurement(
+                instrument="invariance",
+                quantity="violation",
+                value=value,
+                interval=interval,
+                n=prompts,
+                unit="share of the target's variance",
+                coordinates={"invariance": name, "transformation": WORDS[name]},
+                controls=(
+                    Control(kind="negative", name="gradient descent", value=float(kept.mean())),
+                    Control(
+                        kind="positive", name="a learner that breaks it", value=float(broken.mean()), degenerate=alone
+                    ),
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def figure(measurements: Sequence[Measurement]) -> Figure:
+    """Violations as a table."""
+    rows = tuple(
+        {
+            "invariance": m.coordinates["invariance"],
+            "transformation": m.coordinates["transformation"],
+            "violation": m.value,
+            "low": m.interval[0] if m.interval else None,
+            "high": m.interval[1] if m.interval else None,
+            **{c.name: c.value for c in m.controls},
+        }
+        for m in measurements
+        if m.instrument == "invariance"
+    )
+    return Figure(
+        name="invariance",
+        section="Invariances",
+        title="Which symmetries the predictions have",
+        caption="Mean squared change of a prediction that should not change, over the target's variance, with 95 % intervals. "
+        "Gradient descent has all four; the learner in the last column breaks the one in question on purpose.",
+        kind="table",
+        rows=rows,
+        low="low",
+        high="high",
+        y="violation",
+    )
+
+
+def _violation(predict: Predict, case: _Case) -> Float[Tensor, " batch"]:
+    *given, asked = [predict(p) for p in case.prompts]
+    variance = case.prompts[-1].target_variance
+    return ((asked - case.expected(given)).square().mean(-1) / variance).clamp(max=4)
+
+
+def _cases(task: Task, seed: int, count: int) -> dict[str, _Case]:
+    base = task.sample(count, seed=seed, stream="invariance")
+    rng = generator(seed, "invariance/transformations")
+    turn = rotations(count, task.dim, rng)
+    order = torch.rand(count, task.examples, generator=rng).argsort(-1)
+    other = _other_function(task, base, rng) if isinstance(task, LinearTask) else None
+    doubled = replace(base, ys=2 * base.ys, target_variance=4 * base.target_variance)
+    rotated = replace(base, xs=base.xs @ turn, queries=base.queries @ turn)
+    shuffled = replace(base, xs=base.xs.gather(1, order[..., None].expand_as(base.xs)), ys=base.ys.gather(1, order))
+    label, size = base.ys.square().mean().sqrt(), base.xs.square().mean()
+
+    def correlate(p: Prompts, labels: Tensor) -> Tensor:
+        return (labels[:, None] @ p.xs)[:, 0] / (p.examples * size)
+
+    def answer(p: Prompts, weights: Tensor) -> Tensor:
+        return (p.queries @ weights[..., None])[..., 0]
+
+    cases: dict[str, _Case] = {}
+    if other is not None:
+        cases["additive"] = _Case(
+            prompts=(base, other, replace(base, ys=(base.ys + other.ys) / 2**0.5)),
+            expected=lambda given: (given[0] + given[1]) / 2**0.5,
+            breaks=lambda p: answer(p, correlate(p, p.ys).abs()),
+        )
+    return cases | {
+        "homogeneous": _Case(
+            prompts=(base, doubled),
+            expected=lambda given: 2 * given[0],
+            breaks=lambda p: answer(p, correlate(p, p.ys * p.ys.abs() / label)),
+        ),
+        "rotation": _Case(
+            prompts=(base, rotated),
+            expected=lambda given: given[0],
+            breaks=lambda p: p.queries[..., 0] / size.sqrt() * p.ys.square().mean(-1, keepdim=True).sqrt(),
+        ),
+        "permutation": _Case(
+            prompts=(base, shuffled),
+            expected=lambda given: given[0],
+            breaks=lambda p: run(LastLabel(), p).predictions[1],
+        ),
+    }
+
+
+def _other_function(task: LinearTask, prompts: Prompts, rng: torch.Generator) -> Prompts:
+    """Labels of other weights, drawn from the prior, on the same inputs."""
+    second = torch.randn(len(prompts), task.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
+    noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
+    return replace(prompts, ys=(prompts.xs @ second[..., None])[..., 0] + noise, weights=second)
+
+
+INSTRUMENT = Instrument(
+    name="invariance",
+    question="Does its answer stay as it is when the problem is rotated, reordered or rescaled?",
+    measure=invariances,
+    quantities=("violation",),
+    coordinates=(
+        "invariance",
+        "transformation",
+    ),
+    sizes=sizes(prompts=(60, 300, 1200)),
+    figure=figure,
+    expected=(
+        Expected(
+            quantity="violation", control="gradient descent", words="0 within 1e-9", holds=lambda v: abs(v) < 1e-9
+        ),
+        Expected(
+            quantity="violation", control="a learner that breaks it", words="above 0.05", holds=lambda v: v > 0.05
+        ),
+    ),
+)

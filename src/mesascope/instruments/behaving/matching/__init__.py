@@ -1,0 +1,285 @@
+"""Matching: which member of a one-parameter family of learners a subject's answers come nearest to.
+
+A best match exists for whatever answers. So it stands beside a member of the family between two grid values, which must be
+found again; beside the subject's answers to other prompts; and beside the untrained network. Differences are over the variance
+of the prompt's target, clipped at 4, as in identification; R² is 1 − Σ D(ŷ, a) / Σ D(ŷ, 0), so that answering zero is no match.
+
+Source: Akyürek et al. 2023, §4.2 (ridge regression over λ, label noise varied).
+Departs from source: it compares mean squared differences at a few λ; here the minimum is located between grid values, with an
+interval.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mesascope.algorithms import Algorithm
+from mesascope.instruments.behaving.matching.bench import (
+    AT_BEST,
+    BEST,
+    CURVE,
+    NAME,
+    OTHERS,
+    SUBJECT,
+    UNTRAINED,
+    Bench,
+    Fit,
+)
+from mesascope.instruments.behaving.matching.families import (
+    FAMILIES,
+    KERNEL_RIDGE,
+    RIDGE,
+    SMOOTHERS,
+    Family,
+    log_spaced,
+)
+from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure
+from mesascope.tasks import LinearRegression
+from mesascope.types import Control, Figure, Measurement, Scalar, Subject, Task, bounds
+
+LEAD = Quantity(name="R² over the first family's", combine=lambda m: (m[:, 0] - m[:, 1]) / m[:, 2])
+SLOPE = "slope of the best value on the predicted one"
+FOLLOWS = "the member at the predicted value"
+STAYS = "one member throughout"
+
+
+def matching(
+    subject: Subject | Algorithm,
+    task: Task,
+    *,
+    families: Sequence[Family] = FAMILIES,
+    seed: int = 0,
+    n: int = 256,
+    queries: int = 4,
+) -> tuple[Measurement, ...]:
+    """R² of the match at every value of every family; the best value, R² there, and what it gains over the first family.
+
+    The best value is that of the least mean difference, by a parabola through the least on a grid three times as fine and its
+    neighbours; at an end of the grid it is that end. It is chosen, with its interval, on prompts of its own; R² is measured on
+    others.
+
+    Controls of a curve. Positive: the member itself in single precision. Of a best value and what rests on it. Positive: a
+    member between two grid values. Negative throughout: the subject's answers to another prompt, the untrained network, and
+    for the gain over the first family a member of that.
+
+    Args:
+        subject: what to examine; an algorithm answers with its first step.
+        task: where the prompts come from.
+        families: what to match with.
+        seed: of the prompts, the untrained weights and the resampling.
+        n: prompts to choose on, and as many to score on.
+        queries: queries a prompt.
+
+    Raises:
+        NotApplicable: the subject answers zero throughout, or not with finite numbers.
+    """
+    bench = Bench.of(task, seed=seed, n=n, queries=queries)
+    planted = {family.name: _planted(family) for family in families}
+    cases = bench.cases(subject)
+    cases |= {planted[family.name]: bench.answered(family.member(family.between)) for family in families}
+    first, ahead = families[0], dict[str, Fit]()
+    found: list[Measurement] = []
+    for family in families:
+        fits, curve = bench.match(family, cases)
+        found += [*curve, *bench.chosen(family, fits, positive=planted[family.name])]
+        if family is first:
+            ahead = fits
+            continue
+        gain = {name: torch.cat([ahead[name].sums[:, :1], fit.sums], 1) for name, fit in fits.items()}
+        negative = (planted[first.name], *(name for name in (OTHERS, UNTRAINED) if name in fits))
+        found.append(
+            measure(
+                NAME,
+                LEAD,
+                gain[SUBJECT],
+                bench.draws,
+                coordinates={"family": family.name, "parameter": family.parameter, "first": first.name},
+                positive={planted[family.name]: gain[planted[family.name]]},
+                negative={name: gain[name] for name in negative},
+            )
+        )
+    return tuple(found)
+
+
+def tracking(
+    subject: Subject | Algorithm,
+    tasks: Mapping[float, Task],
+    *,
+    family: Family = RIDGE,
+    seed: int = 0,
+    n: int = 256,
+    queries: int = 4,
+) -> tuple[Measurement, ...]:
+    """The best value on each of several tasks, and whether it follows the value that theory predicts for the task.
+
+    The *slope* is that of the logarithm of the best value on the logarithm of the predicted one: 1 where it follows, 0 where
+    it stays. Prompts of one seed differ between tasks only in what the tasks change, so its interval resamples them together.
+
+    Controls. Positive: the member at the predicted value (slope 1). Negative: one member throughout (slope 0), and as in
+    `matching`.
+
+    Args:
+        subject, family, seed, n, queries: see `matching`.
+        tasks: by the value that is predicted to match best; at 0 (no member) a task leaves the slope alone.
+
+    Raises:
+        ValueError: fewer than two tasks with a prediction.
+        NotApplicable: see `matching`.
+    """
+    wanted = [value for value in tasks if value > 0]
+    if len(wanted) < 2:
+        raise ValueError(f"tasks must hold at least 2 with a predicted value above 0; got {len(wanted)}. Add some.")
+    found: list[Measurement] = []
+    kept: dict[str, list[Fit]] = {}
+    for predicted, task in tasks.items():
+        bench = Bench.of(task, seed=seed, n=n, queries=queries)
+        cases = {**bench.cases(subject), STAYS: bench.answered(family.member(family.between))}
+        if predicted > 0:
+            cases[FOLLOWS] = bench.answered(family.member(predicted))
+        fits, curve = bench.match(family, cases)
+        measured = [*curve, *bench.chosen(family, fits, positive=FOLLOWS if predicted > 0 else STAYS)]
+        found += [dataclasses.replace(m, coordinates={**m.coordinates, "predicted": predicted}) for m in measured]
+        if predicted > 0:
+            for name, fit in fits.items():
+                kept.setdefault(name, []).append(fit)
+    slopes = {name: _slope(wanted, fits) for name, fits in kept.items() if len(fits) == len(wanted)}
+    value, interval = slopes.pop(SUBJECT)
+    slope = Measurement(
+        instrument=NAME,
+        quantity=SLOPE,
+        value=value,
+        interval=interval,
+        n=n,
+        coordinates={"family": family.name, "parameter": family.parameter},
+        controls=tuple(
+            Control(kind="positive" if name == FOLLOWS else "negative", name=name, value=v, interval=i)
+            for name, (v, i) in slopes.items()
+        ),
+    )
+    return (*found, slope)
+
+
+def over_noises(
+    subject: Subject | Algorithm, task: LinearRegression, *, noises: Sequence[float], seed: int = 0, n: int = 256
+) -> tuple[Measurement, ...]:
+    """`tracking` of the ridge penalty over label noises, where Bayes' rule predicts it.
+
+    Args:
+        subject, seed, n: see `matching`.
+        task: where the prompts come from, but for its noise.
+        noises: standard deviations of the labels' noise.
+    """
+    tasks = {bayes_ridge(task, noise): dataclasses.replace(task, noise=noise) for noise in noises}
+    return tracking(subject, tasks, seed=seed, n=n)
+
+
+def bayes_ridge(task: LinearRegression, noise: float) -> float:
+    """λ of Bayes' rule, σ²/τ², in the sum convention XᵀX + λI."""
+    return noise**2 / task.weight_variance
+
+
+def figure(measurements: Sequence[Measurement]) -> Figure:
+    """R² over the family's number, a panel a family, the controls beside the subject."""
+    rows: list[dict[str, Scalar]] = []
+    for m in measurements:
+        if m.instrument != NAME or m.quantity != CURVE.name:
+            continue
+        for name, value, interval in [
+            ("subject", m.value, m.interval),
+            *((c.name, c.value, c.interval) for c in m.controls if c.kind == "negative"),
+        ]:
+            rows.append({**m.coordinates, "answers": name, "R²": value, **bounds(interval)})
+    return Figure(
+        name="matching",
+        section="Matching",
+        title="Which member of a family the answers come nearest to",
+        caption="R² of the subject's answers about each member's, on prompts that chose nothing: 1 is equal, 0 as far as "
+        "from answering zero.",
+        kind="lines",
+        rows=tuple(rows),
+        x="value",
+        y="R²",
+        series="answers",
+        facet="family",
+        low="low",
+        high="high",
+        titles={"value": "value of the family's number"},
+        log=("x",),
+    )
+
+
+def _planted(family: Family) -> str:
+    return f"{family.name} at {family.parameter} {family.between:.3g}"
+
+
+def _slope(predicted: Sequence[float], fits: Sequence[Fit]) -> tuple[float, tuple[float, float]]:
+    x = torch.tensor(predicted, dtype=torch.float64).log()
+    x = (x - x.mean()) / (x - x.mean()).square().sum()
+
+    def slope(values: Sequence[Tensor]) -> Tensor:
+        return torch.stack([v.log() for v in values], -1) @ x
+
+    value = slope([torch.tensor(fit.value, dtype=torch.float64) for fit in fits])
+    return float(value), bootstrap.interval(slope([fit.replicates for fit in fits]))
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Which member of each family of learners do its answers come nearest to?",
+    measure=matching,
+    quantities=(
+        "R² at the best value",
+        "R² of the match",
+        "R² over the first family's",
+        "best value",
+        "slope of the best value on the predicted one",
+    ),
+    coordinates=(
+        "family",
+        "first",
+        "parameter",
+        "predicted",
+        "value",
+    ),
+    sizes=sizes(n=(32, 256, 1024)),
+    figure=figure,
+)
+TRACKING = dataclasses.replace(
+    INSTRUMENT,
+    name="matching over noises",
+    question="Does the best-matching ridge penalty follow the noise of the labels?",
+    measure=over_noises,
+    needs="a task of linear regression, and label noises",
+    quantities=(AT_BEST.name, CURVE.name, BEST, SLOPE),
+    coordinates=("family", "parameter", "predicted", "value"),
+)
+
+__all__ = (
+    "INSTRUMENT",
+    "AT_BEST",
+    "BEST",
+    "CURVE",
+    "FAMILIES",
+    "FOLLOWS",
+    "KERNEL_RIDGE",
+    "LEAD",
+    "NAME",
+    "OTHERS",
+    "RIDGE",
+    "SLOPE",
+    "SMOOTHERS",
+    "STAYS",
+    "TRACKING",
+    "UNTRAINED",
+    "Family",
+    "bayes_ridge",
+    "figure",
+    "log_spaced",
+    "matching",
+    "over_noises",
+    "tracking",
+)

@@ -1,0 +1,176 @@
+"""Prompts to choose a member on and prompts to score it on, and everybody's answers to both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import Algorithm, run
+from mesascope.instruments.asking.applicability import NotApplicable, untrained
+from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.behaving.matching.families import Family
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.discrepancy import discrepancy
+from mesascope.instruments.statistics.scores import Quantity, explained, measure, partners
+from mesascope.types import Control, Measurement, Prompts, Scalar, Subject, Task, adjusted
+
+NAME = "matching"
+CURVE = Quantity(name="R² of the match", combine=explained)
+AT_BEST = Quantity(name="R² at the best value", combine=explained)
+BEST = "best value"
+
+SUBJECT = "subject"
+ITSELF = "this member itself, in single precision"
+OTHERS = "answers to another prompt"
+UNTRAINED = "untrained network"
+
+Halves = tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]
+"""Answers to the prompts to choose on, and to those to score on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fit:
+    """Whose answers were matched with a family, and with what result.
+
+    Attributes:
+        value: the best value.
+        replicates: the same in each repetition of the bootstrap.
+        sums: each prompt's difference from the member at the best value, and from zero, on the prompts to score on.
+    """
+
+    value: float
+    replicates: Float[Tensor, " repeat"]
+    sums: Float[Tensor, "batch 2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bench:
+    """The prompts of one task, and how they are resampled."""
+
+    splits: tuple[Prompts, Prompts]
+    draws: Float[Tensor, "repeat batch"]
+    seed: int
+
+    @classmethod
+    def of(cls, task: Task, *, seed: int, n: int, queries: int) -> "Bench":
+        """``n`` prompts to choose on, and as many to score on."""
+        many = adjusted(task, queries=queries)
+        fit, score = (many.sample(n, seed=seed, stream=f"{NAME}/{use}") for use in ("fit", "score"))
+        return cls(splits=(fit, score), draws=bootstrap.weights(n, seed=seed, strata=score.strata), seed=seed)
+
+    def answered(self, who: Subject | Algorithm) -> Halves:
+        """The answers of a subject, or those of an algorithm after one step."""
+        first, second = (
+            run(who, p).predictions[1] if isinstance(who, Algorithm) else answers(who, p) for p in self.splits
+        )
+        return first, second
+
+    def cases(self, subject: Subject | Algorithm) -> dict[str, Halves]:
+        """The subject and its negative controls, but for an untrained network that answers zero.
+
+        Raises:
+            NotApplicable: the subject answers zero throughout, or not with finite numbers.
+        """
+        own = self.answered(subject)
+        if not _speaks(own):
+            raise NotApplicable("the subject answers zero throughout, or not with finite numbers: nothing to match.")
+        fit, score = (a[partners(p)] for a, p in zip(own, self.splits, strict=True))
+        cases = {SUBJECT: own, OTHERS: (fit, score)}
+        fresh = None if isinstance(subject, Algorithm) else untrained(subject, self.seed)
+        if fresh is not None and _speaks(idle := self.answered(fresh)):
+            cases[UNTRAINED] = idle
+        return cases
+
+    def match(self, family: Family, cases: Mapping[str, Halves]) -> tuple[dict[str, Fit], list[Measurement]]:
+        """The best value for each case; and the subject's curve, R² at every value, with the negative controls."""
+        fitting, scoring = self.splits
+        table = torch.stack([run(family.member(value), fitting).predictions[1] for value in family.grid])
+        fits: dict[str, Fit] = {}
+        for name, (chosen_on, scored_on) in cases.items():
+            differences = discrepancy(chosen_on.expand_as(table), table, fitting.target_variance)  # (value, batch)
+            value = float(best_values(differences.mean(-1), family.grid))
+            fits[name] = Fit(
+                value=value,
+                replicates=best_values(self.draws @ differences.T / len(fitting), family.grid),
+                sums=_sums(scored_on, run(family.member(value), scoring).predictions[1], scoring),
+            )
+        curve: list[Measurement] = []
+        for value in family.values:
+            member = run(family.member(value), scoring).predictions[1]
+            rough = run(family.member(value), scoring, dtype=torch.float32).predictions[1].double()
+            curve.append(
+                measure(
+                    NAME,
+                    CURVE,
+                    _sums(cases[SUBJECT][1], member, scoring),
+                    self.draws,
+                    coordinates={**_where(family), "value": value},
+                    positive={ITSELF: _sums(rough, member, scoring)},
+                    negative={n: _sums(cases[n][1], member, scoring) for n in (OTHERS, UNTRAINED) if n in cases},
+                )
+            )
+        return fits, curve
+
+    def chosen(self, family: Family, fits: Mapping[str, Fit], *, positive: str) -> list[Measurement]:
+        """The subject's best value and R² there, beside those of the controls."""
+        negative = [name for name in (OTHERS, UNTRAINED) if name in fits]
+        own = fits[SUBJECT]
+        best = Measurement(
+            instrument=NAME,
+            quantity=BEST,
+            value=own.value,
+            interval=bootstrap.interval(own.replicates),
+            n=len(own.sums),
+            coordinates=_where(family),
+            controls=tuple(
+                Control(
+                    kind="positive" if name == positive else "negative",
+                    name=name,
+                    value=fits[name].value,
+                    interval=bootstrap.interval(fits[name].replicates),
+                )
+                for name in (positive, *negative)
+            ),
+        )
+        r2 = measure(
+            NAME,
+            AT_BEST,
+            own.sums,
+            self.draws,
+            coordinates={**_where(family), "value": own.value},
+            positive={positive: fits[positive].sums},
+            negative={name: fits[name].sums for name in negative},
+        )
+        return [best, r2]
+
+
+def best_values(differences: Float[Tensor, "*repeat value"], values: Sequence[float]) -> Float[Tensor, "*repeat"]:
+    """Where the least difference lies: the bottom of the parabola, in the logarithm, through the least and its neighbours.
+
+    At an end of the grid it is that end.
+    """
+    grid = torch.tensor(values, dtype=torch.float64).log()
+    least = differences.argmin(-1)
+    inside = least.clamp(1, len(values) - 2)
+    x0, x1, x2 = (grid[inside + k] for k in (-1, 0, 1))
+    y0, y1, y2 = (differences.gather(-1, (inside + k)[..., None])[..., 0] for k in (-1, 0, 1))
+    left, right = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+    bend = (right - left) / (x2 - x0)
+    bottom = (x0 + x1) / 2 - left / (2 * torch.where(bend > 0, bend, torch.ones_like(bend)))
+    # A flat stretch has no bottom.
+    return torch.where((bend > 0) & (inside == least), bottom, grid[least]).exp()
+
+
+def _where(family: Family) -> dict[str, Scalar]:
+    return {"family": family.name, "parameter": family.parameter}
+
+
+def _sums(own: Tensor, other: Tensor, prompts: Prompts) -> Float[Tensor, "batch 2"]:
+    variance = prompts.target_variance
+    return torch.stack([discrepancy(own, other, variance), discrepancy(own, torch.zeros_like(own), variance)], -1)
+
+
+def _speaks(answered: Halves) -> bool:
+    return all(bool(a.isfinite().all()) and bool(a.any()) for a in answered)

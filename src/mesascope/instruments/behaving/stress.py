@@ -1,0 +1,287 @@
+"""Stress: a table of distributions within the subject's domain, and how it does on each beside ridge regression.
+
+Source: the two-to-eight-layer study, its table of covariances (model MSE, ridge MSE, their ratio).
+Departs from source: it gives neither ridge's λ nor the scale of its covariances. λ = 0.01 (XᵀX + λI, noiseless labels)
+and determinant 1 come near its errors; covariances of mean eigenvalue 1 are here too.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import LeastSquares, Ridge, run
+from mesascope.instruments.asking.applicability import latent_weights, prescribable, untrained
+from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import Quantity, measure, normalised_error, partners, ratio, squared_error
+from mesascope.tasks import (
+    Diagonal,
+    Eigenvalues,
+    Gaussian,
+    Inputs,
+    Laplace,
+    Rademacher,
+    Toeplitz,
+    Uniform,
+)
+from mesascope.types import Figure, Measurement, PrescribableTask, Prompts, Scalar, Subject, Task, adjusted
+
+NAME = "stress"
+RIDGE = 0.01
+"""λ where labels have no noise, in units of the inputs' mean eigenvalue; with noise, the Bayes-optimal one."""
+
+REFERENCE = 128  # prompts that the untrained network is run on
+
+
+def _correlation(means: Tensor) -> Tensor:
+    """Pearson's correlation from the means of (a, b, a², b², ab)."""
+    a, b, aa, bb, ab = means.unbind(-1)
+    return (ab - a * b) / ((aa - a * a) * (bb - b * b)).sqrt()
+
+
+MSE = Quantity(name="MSE", unit="y²")
+NORMALISED = Quantity(name="normalised error")
+EXCESS = Quantity(name="excess of normalised error over ridge's")
+RATIO = Quantity(name="MSE over ridge's", combine=ratio)
+RANK = Quantity(name="rank correlation with ridge", combine=_correlation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skewed(Inputs):
+    """Exponential coordinates, centred: mean 0, variance 1, skewness 2."""
+
+    def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        return torch.empty(shape, dtype=torch.float64).exponential_(generator=rng) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """One row of the table.
+
+    Attributes:
+        name: what it is called in reports.
+        task: where its prompts come from.
+        label_scale: labels and targets are multiplied by it.
+        unit: the mean eigenvalue in training.
+        size: inputs are multiplied by its root, and labels with them: that unit, where a row puts other inputs in the place of
+            those in training.
+        seen: each query is one of the context's inputs.
+    """
+
+    name: str
+    task: PrescribableTask
+    label_scale: float = 1.0
+    unit: float = 1.0
+    size: float = 1.0
+    seen: bool = False
+
+    def sample(self, n: int, *, seed: int, stream: str) -> Prompts:
+        """Prompts of this distribution.
+
+        Raises:
+            NotApplicable: queries are to be seen ones, and the task has no latent weights.
+        """
+        factor = self.size**0.5
+        p = adjusted(self.task, noise=self.task.noise / factor).sample(n, seed=seed, stream=stream)
+        if factor != 1.0:
+            p = dataclasses.replace(
+                p,
+                xs=p.xs * factor,
+                ys=p.ys * factor,
+                queries=p.queries * factor,
+                targets=p.targets * factor,
+                target_variance=p.target_variance * self.size,
+            )
+        if self.seen:
+            w = latent_weights(p)
+            queries = p.xs[:, torch.arange(p.queries.shape[1]) % p.examples]
+            # The query distribution is now the context itself, whose second moment takes the covariance's place.
+            variance = (p.xs @ w[..., None]).square().mean((-1, -2))
+            targets = (queries @ w[..., None])[..., 0]
+            p = dataclasses.replace(p, queries=queries, targets=targets, target_variance=variance)
+        if self.label_scale == 1.0:
+            return p
+        return dataclasses.replace(
+            p,
+            ys=p.ys * self.label_scale,
+            targets=p.targets * self.label_scale,
+            target_variance=p.target_variance * self.label_scale**2,
+            weights=None if p.weights is None else p.weights * self.label_scale,
+        )
+
+    @property
+    def ridge(self) -> float:
+        """λ of the reference."""
+        if self.task.noise:
+            return self.task.noise**2 / self.task.weight_variance
+        return RIDGE * self.unit
+
+
+def distributions(task: PrescribableTask) -> tuple[Distribution, ...]:
+    """The table: variations of the training task that leave dimension and number of examples alone.
+
+    Eigenvalues of ``Diagonal`` are log-spaced. Each row changes one thing about the training task's inputs, labels or
+    queries; where the inputs are changed they are Gaussian unless the row says otherwise, and in the units of training: what is
+    called 1 there is training's mean eigenvalue, and the labels' noise is a share of the labels' size.
+    """
+    unit = task.inputs.covariance.mean_eigenvalue(task.dim)
+    label = (unit * task.dim * task.weight_variance) ** 0.5
+
+    def inputs(name: str, distribution: Inputs) -> Distribution:
+        return Distribution(
+            name=name, task=adjusted(task, inputs=distribution, query_inputs=None), unit=unit, size=unit
+        )
+
+    def scaled(factor: float) -> Gaussian:
+        return Gaussian(covariance=Eigenvalues(values=(factor**2,) * task.dim))
+
+    identity = inputs("identity", Gaussian())
+    conditioned = [
+        inputs("diagonal κ=100, determinant 1", Gaussian(covariance=Diagonal(condition=100.0, scale="determinant"))),
+        inputs("diagonal κ=100, mean 1", Gaussian(covariance=Diagonal(condition=100.0))),
+        inputs("diagonal κ=10,000, determinant 1", Gaussian(covariance=Diagonal(condition=1e4, scale="determinant"))),
+        inputs("diagonal κ=10,000, mean 1", Gaussian(covariance=Diagonal(condition=1e4))),
+        inputs("correlated (Toeplitz 0.75)", Gaussian(covariance=Toeplitz())),
+    ]
+    return (
+        Distribution(name="training", task=task, unit=unit),
+        *([identity] if identity.task != task else []),
+        *(conditioned if task.dim > 1 else []),  # one dimension has one eigenvalue
+        inputs("uniform", Uniform()),
+        inputs("Laplace", Laplace()),
+        inputs("Rademacher", Rademacher()),
+        inputs("skewed (exponential)", Skewed()),
+        inputs("x halved", scaled(0.5)),
+        inputs("x doubled", scaled(2.0)),
+        Distribution(name="labels halved", task=task, unit=unit, label_scale=0.5),
+        Distribution(name="labels doubled", task=task, unit=unit, label_scale=2.0),
+        Distribution(name="label noise 0.5", task=adjusted(task, noise=0.5 * label), unit=unit),
+        Distribution(name="queries from the context", task=task, unit=unit, seen=True),
+    )
+
+
+def stress(
+    subject: Subject,
+    task: Task,
+    *,
+    seed: int = 0,
+    n: int = 256,
+    queries: int = 8,
+    table: Sequence[Distribution] | None = None,
+) -> tuple[Measurement, ...]:
+    """The subject's error on each distribution, beside ridge's.
+
+    Mean squared error; error over the variance of each prompt's target, and how much of it ridge does not have; the
+    ratio of the mean squared errors; and Spearman's correlation between the subject's and ridge's answers, ranked over
+    all queries of all prompts together (so that it also counts how large an answer is from prompt to prompt). Intervals
+    resample prompts and keep the ranks.
+
+    Controls. Positive: ridge itself (ratio and correlation 1) and least squares, both scored like the subject.
+    Negative: the untrained network, and ridge's answers to another prompt.
+
+    Args:
+        subject: what to examine.
+        task: its training task.
+        seed: of the prompts, the untrained weights and the resampling.
+        n: prompts a distribution.
+        queries: queries a prompt; errors at single queries are too heavy-tailed for ratios.
+        table: the distributions; by default `distributions` of the task.
+
+    Raises:
+        NotApplicable: no table is given, and the task's inputs cannot be exchanged.
+    """
+    if table is None:
+        table = distributions(adjusted(prescribable(task, "the table of other distributions needs"), queries=queries))
+    fresh = untrained(subject, seed)
+    found: list[Measurement] = []
+    for row in table:
+        prompts = row.sample(n, seed=seed, stream=NAME)
+        draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
+        ridge = run(Ridge(ridge=row.ridge), prompts).predictions[1]
+        blank = None if fresh is None else answers(fresh, prompts[:REFERENCE])
+        rivals = {"ridge": ridge, "least squares": run(LeastSquares(), prompts).predictions[1]}
+        strangers = {"ridge's answers to another prompt": ridge[partners(prompts)]}
+        if blank is not None:
+            strangers["untrained network"] = blank
+        own = answers(subject, prompts)
+        for quantity in (MSE, NORMALISED, EXCESS, RATIO, RANK):
+            found.append(
+                measure(
+                    NAME,
+                    quantity,
+                    _sums(quantity, own, ridge, prompts),
+                    draws,
+                    coordinates={"distribution": row.name, "ridge λ": row.ridge},
+                    positive={name: _sums(quantity, rival, ridge, prompts) for name, rival in rivals.items()},
+                    negative={name: _sums(quantity, other, ridge, prompts) for name, other in strangers.items()},
+                )
+            )
+    return tuple(found)
+
+
+def figure(measurements: Sequence[Measurement]) -> Figure:
+    """The stress table."""
+    rows: dict[Scalar, dict[str, Scalar]] = {}
+    for m in measurements:
+        if m.instrument != NAME:
+            continue
+        row = rows.setdefault(m.coordinates["distribution"], dict(m.coordinates))
+        row[m.quantity] = m.value
+        if m.quantity == MSE.name:
+            row["ridge's MSE"] = next(c.value for c in m.controls if c.name == "ridge")
+    return Figure(
+        name="stress",
+        section="Stress",
+        title="On other distributions",
+        caption="Errors of the model and of ridge regression at the λ stated. Excess and normalised errors are shares "
+        "of the target's variance.",
+        kind="table",
+        rows=tuple(rows.values()),
+    )
+
+
+def ranks(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Ranks among all values; equal ones share the mean of theirs."""
+    _, inverse, counts = values.double().flatten().unique(return_inverse=True, return_counts=True)
+    mean = counts.cumsum(0) - (counts - 1) / 2
+    return mean.double()[inverse].view(values.shape)
+
+
+def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, prompts: Prompts) -> Tensor:
+    """A quantity's contributions, of as many prompts as there are predictions."""
+    prompts, ridge = prompts[: len(predictions)], ridge[: len(predictions)]
+    if quantity is MSE:
+        return squared_error(predictions, prompts)
+    if quantity is NORMALISED:
+        return normalised_error(predictions, prompts)
+    if quantity is EXCESS:
+        return normalised_error(predictions, prompts) - normalised_error(ridge, prompts)
+    if quantity is RATIO:
+        return torch.stack([squared_error(predictions, prompts), squared_error(ridge, prompts)], -1)
+    a, b = ranks(predictions), ranks(ridge)
+    return torch.stack([a.mean(-1), b.mean(-1), a.square().mean(-1), b.square().mean(-1), (a * b).mean(-1)], -1)
+
+
+INSTRUMENT = Instrument(
+    name=NAME,
+    question="Does it still solve the problem on other inputs, sizes and noise than those it was trained on?",
+    measure=stress,
+    quantities=(
+        "MSE",
+        "MSE over ridge's",
+        "excess of normalised error over ridge's",
+        "normalised error",
+        "rank correlation with ridge",
+    ),
+    coordinates=(
+        "distribution",
+        "ridge λ",
+    ),
+    sizes=sizes(n=(32, 256, 2048)),
+    figure=figure,
+)

@@ -1,0 +1,1 @@
+"""What changes when activations are overwritten: patching, ablation, substitution, causal tests."""

@@ -1,0 +1,1 @@
+"""What a residual stream holds: readouts, linear probes, the answer after every layer."""

@@ -1,0 +1,1 @@
+"""What happens along the eigenvectors of XᵀX: filters, directions, Krylov subspaces."""

@@ -1,0 +1,301 @@
+"""The spectral response: which share of each eigen-direction of XᵀX/n a prediction has resolved, layer by layer.
+
+For every method of the form ŷ = x_qᵀ g(XᵀX/n) Xᵀy/n the prediction is Σᵢ f(λᵢ)·cᵢ
+(`mesascope.instruments.spectral.channels`), so f is the solution of one linear regression of a subject's answers on its
+prompts' channel shares, gathered by log λ. Nothing about the algorithm is assumed but that form, and the held-out R² says
+whether the form holds: it stays below 1 where the filter adapts to each prompt (Krylov methods), and near 0 where there is no
+such filter at all.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.algorithms import GradientDescent, Problem, run
+from mesascope.instruments.asking.applicability import NotApplicable, prescribable, untrained
+from mesascope.instruments.instrument import Expected, Instrument, sizes
+from mesascope.instruments.reading.paths import Splits, paths
+from mesascope.instruments.spectral.channels import SpectralChannels, features, knots, response
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.scores import explained, partners
+from mesascope.tasks import Gaussian, LogUniform
+from mesascope.types import (
+    Control,
+    Figure,
+    Measurement,
+    PrescribableTask,
+    Prompts,
+    Scalar,
+    Subject,
+    Task,
+    adjusted,
+    bounds,
+)
+
+LOW, HIGH, KNOTS = 0.02, 3.0, 14
+PLANTED = GradientDescent(step_size=0.3)
+PLANTED_STEPS = 4
+NOTHING = 1e-6
+"""Answers below this share of the target's standard deviation (root mean squares) are none, and have no R²."""
+
+
+def balanced(task: PrescribableTask) -> PrescribableTask:
+    """The task with log-uniform eigenvalues, and isotropic queries and weights: equal energy at every scale.
+
+    Where a direction carries no energy its response would be undetermined.
+    """
+    spectrum = Gaussian(covariance=LogUniform(low=LOW, high=HIGH, rotate=True), exact=True)
+    return adjusted(task, inputs=spectrum, query_inputs=Gaussian(), queries=8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Half:
+    prompts: Prompts
+    basis: Float[Tensor, "batch query knot"]
+
+    @classmethod
+    def of(cls, prompts: Prompts) -> "_Half":
+        scale = prompts.target_variance.rsqrt()[:, None, None]
+        return cls(prompts=prompts, basis=features(SpectralChannels.of(prompts), grid()) * scale)
+
+    def scaled(self, answers: Float[Tensor, "*layer batch query"]) -> Float[Tensor, "*layer batch query"]:
+        return answers * self.prompts.target_variance.rsqrt()[:, None]
+
+
+def grid() -> Float[Tensor, " knot"]:
+    """The eigenvalues at which the response is estimated."""
+    return knots(LOW, HIGH, KNOTS)
+
+
+def spectral_response(
+    subject: Subject,
+    task: Task,
+    *,
+    seed: int = 0,
+    prompts: int = 400,
+    readout: Literal["auto", "own", "fitted"] = "auto",
+) -> tuple[Measurement, ...]:
+    """f at fourteen eigenvalues after each layer, and the held-out R² of the form itself.
+
+    The interval of f is a bootstrap's over prompts, widened on both sides by what linear interpolation between the knots can
+    be off by, as the estimates themselves show it. A fitted readout is fitted to prompts of its own.
+
+    Controls, beside every R²: gradient descent with known f (positive), the subject's answers against another prompt's channels
+    and the untrained subject (negative). Beside every f: what the same regression finds for planted gradient descent, as the
+    largest error over the knots. Where a layer answers 0 there is nothing to describe: R² is not a number, and its negative
+    controls say nothing.
+
+    Args:
+        subject: what to examine.
+        task: its training distribution; its dimension, number of examples and noise are kept, its inputs replaced.
+        seed: of the prompts.
+        prompts: in each half (one to estimate f, one to score R²).
+        readout: see `mesascope.instruments.reading.paths`.
+
+    Raises:
+        NotApplicable: fewer examples than dimensions, or a task whose inputs cannot be given another spectrum.
+    """
+    task = balanced(prescribable(task, "the spectral response needs"))
+    if task.examples < task.dim:
+        raise NotApplicable(f"exact spectra need examples >= dim; the task has {task.examples} and {task.dim}.")
+    fit, score = (_Half.of(task.sample(prompts, seed=seed, stream=f"spectrum/{name}")) for name in ("fit", "score"))
+    draws = bootstrap.weights(prompts, seed=seed)
+
+    def reading() -> tuple[Prompts, Prompts]:
+        read = task.sample(prompts, seed=seed, stream="spectrum/read")
+        return read, read
+
+    splits = Splits(fitting=fit.prompts, scoring=score.prompts, again=score.prompts[:1], reading=reading)
+    path = paths(subject, splits, seed=seed, readout=readout)
+    fresh = untrained(subject, seed + 1)
+    idle = None if fresh is None else paths(fresh, splits, seed=seed, readout=path.readout)
+    planted = run(PLANTED, Problem.of(fit.prompts), PLANTED_STEPS).predictions[-1]
+    planted_score = run(PLANTED, Problem.of(score.prompts), PLANTED_STEPS).predictions[-1]
+    known = response(PLANTED, grid(), PLANTED_STEPS)[-1]
+    planted_f, _ = _estimate(fit, planted, draws)
+    planted_error = float((planted_f - known).abs().max())
+    planted_r2 = _r_squared(score, planted_score, planted_f, draws)[0]
+    found: list[Measurement] = []
+    for layer, site in enumerate(subject.path):
+        f, replicates = _estimate(fit, path.fitting[layer], draws)
+        off = _off(f)
+        r2, interval = _r_squared(score, path.scoring[layer], f, draws)
+        where: dict[str, Scalar] = {"layer": layer + 1, "site": str(site), "readout": path.readout}
+        other = _r_squared(replace_basis(score, partners(score.prompts)), path.scoring[layer], f, draws)[0]
+        negative = {"another prompt's channels": (other, _mute(score, path.scoring[layer]))}
+        if idle is not None:
+            idle_f, _ = _estimate(fit, idle.fitting[layer], draws)
+            value = _r_squared(score, idle.scoring[layer], idle_f, draws)[0]
+            negative["untrained network"] = (value, _mute(score, idle.scoring[layer]))
+        controls = [
+            Control(kind="positive", name="planted gradient descent", value=planted_r2),
+            *(
+                Control(kind="negative", name=name, value=value, degenerate=why)
+                for name, (value, why) in negative.items()
+            ),
+        ]
+        found.append(
+            Measurement(
+                instrument="spectrum",
+                quantity="R² of a spectral form",
+                value=r2,
+                interval=interval,
+                n=prompts,
+                coordinates=where,
+                controls=tuple(controls),
+            )
+        )
+        for index, eigenvalue in enumerate(grid().tolist()):
+            low, high = bootstrap.interval(replicates[:, index])
+            found.append(
+                Measurement(
+                    instrument="spectrum",
+                    quantity="response",
+                    value=float(f[index]),
+                    interval=(low - float(off[index]), high + float(off[index])),
+                    n=prompts,
+                    unit="share resolved",
+                    coordinates={**where, "eigenvalue": eigenvalue},
+                    controls=(
+                        Control(kind="positive", name="largest error on planted gradient descent", value=planted_error),
+                    ),
+                )
+            )
+    return tuple(found)
+
+
+def _mute(half: _Half, answers: Float[Tensor, "batch query"]) -> str:
+    """Why answers have no R²; empty if they have one."""
+    size = float(half.scaled(answers).square().mean().sqrt())
+    if not math.isfinite(size):
+        return "the answer is NaN or infinite there"
+    return "" if size > NOTHING else "the answer is 0 there, which every form describes"
+
+
+def replace_basis(half: _Half, order: Tensor) -> _Half:
+    """The same answers against other prompts' channels."""
+    return _Half(prompts=half.prompts, basis=half.basis[order])
+
+
+def figure(measurements: Sequence[Measurement], curves: Mapping[str, Float[Tensor, "layer knot"]]) -> Figure:
+    """The response by layer against candidates' curves at the same eigenvalues."""
+    rows: list[dict[str, Scalar]] = []
+    for m in measurements:
+        if m.instrument == "spectrum" and m.quantity == "response":
+            rows.append(
+                {
+                    "layer": m.coordinates["layer"],
+                    "eigenvalue": m.coordinates["eigenvalue"],
+                    "who": "subject",
+                    "response": m.value,
+                    **bounds(m.interval),
+                    "n": m.n,
+                }
+            )
+    for name, curve in curves.items():
+        for layer, values in enumerate(curve.tolist()):
+            rows += [
+                {"layer": layer + 1, "eigenvalue": e, "who": name, "response": v, "low": None, "high": None, "n": None}
+                for e, v in zip(grid().tolist(), values, strict=True)
+            ]
+    r2 = [m for m in measurements if m.instrument == "spectrum" and m.quantity.startswith("R²")]
+    text = ", ".join(
+        f"{'no answer yet' if math.isnan(m.value) else f'{m.value:.3f}'} after layer {m.coordinates['layer']}"
+        for m in r2
+    )
+    return Figure(
+        name="spectral-response",
+        section="Spectral response",
+        title="Which share of each eigen-direction of XᵀX/n is resolved",
+        caption="1 is least squares, 0 is nothing yet. The band is a 95 % bootstrap interval over prompts, and besides what "
+        "interpolation between the eigenvalues can be off by. The curve means something as far as the held-out R² of a "
+        f"common filter goes: {text}. Candidates' curves have the coefficients fitted for the verdict.",
+        kind="lines",
+        rows=tuple(rows),
+        x="eigenvalue",
+        y="response",
+        series="who",
+        facet="layer",
+        low="low",
+        high="high",
+        titles={"eigenvalue": "eigenvalue of XᵀX/n", "response": "share resolved", "who": "curve"},
+        log=("x",),
+    )
+
+
+def _estimate(
+    half: _Half, answers: Float[Tensor, "batch query"], draws: Float[Tensor, "repeat batch"]
+) -> tuple[Float[Tensor, " knot"], Float[Tensor, "repeat knot"]]:
+    """f at the knots, and its bootstrap replicates: normal equations are sums over prompts."""
+    gram = half.basis.mT @ half.basis
+    slope = (half.basis.mT @ half.scaled(answers)[..., None])[..., 0]
+    damping = 1e-9 * torch.eye(KNOTS, dtype=torch.float64) * gram.mean(0).diagonal().mean()
+    value = torch.linalg.solve(gram.mean(0) + damping, slope.mean(0))
+    many = (draws @ gram.flatten(1)).unflatten(1, (KNOTS, KNOTS)) / len(gram)
+    return value, torch.linalg.solve(many + damping, draws @ slope / len(gram))
+
+
+def _off(f: Float[Tensor, " knot"]) -> Float[Tensor, " knot"]:
+    """What a parabola is off by when it is interpolated linearly: an eighth of its second difference.
+
+    At each knot the largest of its own and its neighbours'; the differences are taken on linearly beyond the ends.
+    """
+    second = f.diff(n=2)
+    ends = 2 * second[[0, -1]] - second[[1, -2]]
+    second = torch.cat([ends[:1], ends[:1], second, ends[1:], ends[1:]]).abs()
+    return second.unfold(0, 3, 1).amax(-1) / 8
+
+
+def _r_squared(
+    half: _Half, answers: Float[Tensor, "batch query"], f: Float[Tensor, " knot"], draws: Float[Tensor, "repeat batch"]
+) -> tuple[float, tuple[float, float] | None]:
+    """R², and its interval; NaN without one for answers that have none."""
+    if _mute(half, answers):
+        return math.nan, None
+    scaled = half.scaled(answers)
+    left = (scaled - half.basis @ f).square().mean(-1)
+    return bootstrap.estimate(torch.stack([left, scaled.square().mean(-1)], -1), explained, draws)
+
+
+INSTRUMENT = Instrument(
+    name="spectrum",
+    question="How much of each eigenvalue of XᵀX does each layer resolve, and do such filters explain the answers?",
+    measure=spectral_response,
+    needs="at least as many examples as dimensions, and inputs whose spectrum can be prescribed",
+    quantities=(
+        "R² of a spectral form",
+        "response",
+    ),
+    coordinates=(
+        "eigenvalue",
+        "layer",
+        "readout",
+        "site",
+    ),
+    sizes=sizes(prompts=(80, 400, 1600)),
+    expected=(
+        Expected(
+            quantity="R² of a spectral form",
+            control="planted gradient descent",
+            words="at least 0.99",
+            holds=lambda v: v >= 0.99,
+        ),
+        Expected(
+            quantity="R² of a spectral form",
+            control="another prompt's channels",
+            words="at most 0.3",
+            holds=lambda v: v <= 0.3,
+        ),
+        Expected(
+            quantity="response",
+            control="largest error on planted gradient descent",
+            words="at most 0.1",
+            holds=lambda v: v <= 0.1,
+        ),
+    ),
+)
