@@ -9,16 +9,16 @@ import torch
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 
 from mesascope.algorithms import GLMNewton, Problem, run
-from mesascope.algorithms.glm import Family, mean, variance
+from mesascope.algorithms.glm import GlmFamily, mean, variance
 from mesascope.tasks import GeneralisedLinearRegression
 from mesascope.testing import check_algorithm
 from mesascope.types import Prompts, Status
 
-FAMILIES: tuple[Family, ...] = ("logistic", "poisson")
+FAMILIES: tuple[GlmFamily, ...] = ("logistic", "poisson")
 families = pytest.mark.parametrize("family", FAMILIES)
 
 
-def draw(family: Family, *, examples: int = 40, n: int = 16) -> Prompts:
+def draw(family: GlmFamily, *, examples: int = 40, n: int = 16) -> Prompts:
     task = GeneralisedLinearRegression(
         dim=4, examples=examples, queries=3, family=family, strength=1.0 if family == "logistic" else 0.5
     )
@@ -29,14 +29,14 @@ def draw(family: Family, *, examples: int = 40, n: int = 16) -> Prompts:
 @families
 @pytest.mark.parametrize("ridge", [0.0, 1.0])
 @pytest.mark.parametrize("inner", [2, 4])
-def test_it_is_an_algorithm(family: Family, ridge: float, inner: int) -> None:
+def test_it_is_an_algorithm(family: GlmFamily, ridge: float, inner: int) -> None:
     task: Any = GeneralisedLinearRegression(dim=4, examples=30, queries=3, family=family, strength=0.5)
     check_algorithm(GLMNewton(family=family, ridge=ridge, inner=inner), task)
 
 
 @families
 @pytest.mark.parametrize("ridge", [0.1, 5.0])
-def test_it_ends_where_scikit_learn_does(family: Family, ridge: float) -> None:
+def test_it_ends_where_scikit_learn_does(family: GlmFamily, ridge: float) -> None:
     p = draw(family)
     found = run(GLMNewton(family=family), p, steps=15, ridge=ridge)
     assert found.weights is not None
@@ -54,7 +54,7 @@ def test_it_ends_where_scikit_learn_does(family: Family, ridge: float) -> None:
 
 
 @families
-def test_with_all_inner_steps_it_is_newtons_method(family: Family) -> None:
+def test_with_all_inner_steps_it_is_newtons_method(family: GlmFamily) -> None:
     p, ridge = draw(family), 0.5
     weights = run(GLMNewton(family=family, inner=4), p, steps=3, ridge=ridge).weights
     assert weights is not None
@@ -74,7 +74,7 @@ def test_with_all_inner_steps_it_is_newtons_method(family: Family) -> None:
 
 
 @families
-def test_truncated_steps_get_there_too_and_newtons_converge_quadratically(family: Family) -> None:
+def test_truncated_steps_get_there_too_and_newtons_converge_quadratically(family: GlmFamily) -> None:
     p = draw(family)
 
     def errors(inner: int) -> list[float]:
@@ -115,7 +115,7 @@ def test_inputs_of_zero_are_solved_from_the_start() -> None:
 
 
 @families
-def test_inner_steps_beyond_the_rank_change_nothing(family: Family) -> None:
+def test_inner_steps_beyond_the_rank_change_nothing(family: GlmFamily) -> None:
     """Three examples in four dimensions have a system of rank 3, which three inner steps solve."""
     p = draw(family, examples=3)
     enough = run(GLMNewton(family=family, inner=3), p, steps=3)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import mesascope as ms
 from mesascope.algorithms import GLMNewton
-from mesascope.algorithms.glm import Family, mean, variance
+from mesascope.algorithms.glm import GlmFamily, mean, variance
 from mesascope.models.constructions import Construction, answer_outputs, glm_newton, several_outputs
 from mesascope.seeds import generator
 from mesascope.tasks import GeneralisedLinearRegression
@@ -18,7 +18,7 @@ from mesascope.types import Iterates, Prompts, Status
 families = pytest.mark.parametrize("family", ["logistic", "poisson"])
 
 
-def draw(family: Family, *, dim: int = 5, examples: int = 40, strength: float | None = None) -> Prompts:
+def draw(family: GlmFamily, *, dim: int = 5, examples: int = 40, strength: float | None = None) -> Prompts:
     strength = strength or (1.0 if family == "logistic" else 0.5)
     task = GeneralisedLinearRegression(dim=dim, examples=examples, queries=4, family=family, strength=strength)
     return task.sample(16, seed=0)
@@ -38,7 +38,7 @@ def every_step(construction: Construction, p: Prompts) -> Tensor:
 @pytest.mark.parametrize("inner", [2, 5])
 @pytest.mark.parametrize("ridge", [0.0, 1.0])
 @pytest.mark.parametrize("examples", [12, 40])
-def test_every_step_is_newtons(family: Family, inner: int, ridge: float, examples: int) -> None:
+def test_every_step_is_newtons(family: GlmFamily, inner: int, ridge: float, examples: int) -> None:
     p, steps = draw(family, examples=examples), 4
     algorithm = GLMNewton(family=family, inner=inner)
     found = ms.run(algorithm, p, steps=steps, ridge=ridge)
@@ -66,7 +66,7 @@ def rounding(algorithm: GLMNewton, p: Prompts, found: Iterates, ridge: float) ->
 
 
 @families
-def test_within_a_step_the_answer_is_that_of_fewer_inner_iterations(family: Family) -> None:
+def test_within_a_step_the_answer_is_that_of_fewer_inner_iterations(family: GlmFamily) -> None:
     p, inner = draw(family), 4
     answers = path(glm_newton(steps=2, inner=inner, family=family), p)
     per = 1 + 2 * inner
@@ -79,7 +79,7 @@ def test_within_a_step_the_answer_is_that_of_fewer_inner_iterations(family: Fami
 
 
 @families
-def test_the_channels_hold_what_they_say(family: Family) -> None:
+def test_the_channels_hold_what_they_say(family: GlmFamily) -> None:
     p, ridge, inner = draw(family), 0.7, 3
     construction = glm_newton(steps=3, inner=inner, ridge=ridge, family=family)
     trace = construction.trace(p, capture=construction.path)
@@ -106,7 +106,7 @@ def test_the_channels_hold_what_they_say(family: Family) -> None:
 
 
 @families
-def test_every_head_matters(family: Family) -> None:
+def test_every_head_matters(family: GlmFamily) -> None:
     p, construction = draw(family, dim=3), glm_newton(steps=2, inner=3, family=family)
     right, network = construction.trace(p).predictions, construction.build(3)
     seen = {}

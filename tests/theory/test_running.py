@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mesascope.models.constructions import Construction, Network
+from mesascope.models.constructions import Construction, Weights
 from mesascope.theory import STATEMENTS, running
 from mesascope.theory.check import run_networks
-from mesascope.theory.expressions import Binary, Compare, Every, Expression, Formula, Power, Sum
-from mesascope.theory.outcome import Verdict
+from mesascope.theory.expressions import Binary, Compare, Every, Expression, Formula, NaturalPower, Sum
+from mesascope.theory.outcome import ProverVerdict
 from mesascope.theory.running import several_channels
 from mesascope.theory.running.reading import reweighted, rewritten
 
@@ -37,7 +37,7 @@ def weakened(construction: Construction) -> Construction:
 def drifting(construction: Construction) -> Construction:
     """Every head also writes on the inputs."""
 
-    def change(name: str, value: Tensor, network: Network) -> Tensor:
+    def change(name: str, value: Tensor, network: Weights) -> Tensor:
         moved = value.clone()
         if name.endswith("out"):
             moved[network.channels.slices["x"]] += 0.5
@@ -65,12 +65,12 @@ MISTAKES = (flipped, weakened, drifting, scaled, softened)
 
 
 @pytest.fixture(scope="module")
-def right() -> dict[str, Verdict]:
+def right() -> dict[str, ProverVerdict]:
     return run_networks(STATEMENTS, seed=0)
 
 
 @pytest.fixture(scope="module")
-def wrong() -> dict[str, dict[str, Verdict]]:
+def wrong() -> dict[str, dict[str, ProverVerdict]]:
     return {
         mistake.__name__: run_networks(STATEMENTS, seed=0, change=mistake, fractions=mistake is scaled)
         for mistake in MISTAKES
@@ -78,7 +78,7 @@ def wrong() -> dict[str, dict[str, Verdict]]:
 
 
 @pytest.mark.parametrize("key", BY_KEY)
-def test_a_network_that_runs_satisfies_what_is_said_of_it(key: str, right: dict[str, Verdict]) -> None:
+def test_a_network_that_runs_satisfies_what_is_said_of_it(key: str, right: dict[str, ProverVerdict]) -> None:
     assert right[key].status == ("not tied" if key in UNTIED else "held"), right[key].detail
 
 
@@ -90,11 +90,11 @@ def test_no_prompts_refute_it_by_rounding(seed: int) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in BY_KEY if key not in UNTIED])
-def test_some_mistake_in_the_weights_breaks_it(key: str, wrong: dict[str, dict[str, Verdict]]) -> None:
+def test_some_mistake_in_the_weights_breaks_it(key: str, wrong: dict[str, dict[str, ProverVerdict]]) -> None:
     assert any(said[key].status != "held" for said in wrong.values())
 
 
-def test_a_sign_that_is_flipped_is_found(wrong: dict[str, dict[str, Verdict]]) -> None:
+def test_a_sign_that_is_flipped_is_found(wrong: dict[str, dict[str, ProverVerdict]]) -> None:
     survive = {key for key, said in wrong["flipped"].items() if said.status == "held"}
     # What a weight is, what gains do whatever their sign, and what no shared gain can do, right or wrong:
     assert survive <= {"A2", "exit_band", "V1", "B4", "M3", "M3_both", "minimax", "no_single_gain", "gain_falls"}
@@ -103,12 +103,14 @@ def test_a_sign_that_is_flipped_is_found(wrong: dict[str, dict[str, Verdict]]) -
 
 
 def test_a_network_that_never_gets_to_where_a_statement_speaks_does_not_pass(
-    wrong: dict[str, dict[str, Verdict]],
+    wrong: dict[str, dict[str, ProverVerdict]],
 ) -> None:
     assert wrong["flipped"]["C1"].status == "undecided"  # an error that only grows has no rate below 1
 
 
-def test_exact_points_are_asked_without_any_slack(right: dict[str, Verdict], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exact_points_are_asked_without_any_slack(
+    right: dict[str, ProverVerdict], monkeypatch: pytest.MonkeyPatch
+) -> None:
     tied = [key for key, said in right.items() if said.status == "held" and " 0 exact" not in said.detail]
     assert len(tied) > 40
 
@@ -136,7 +138,7 @@ def _fails(reading: running.Reading) -> bool:
     return running.asked(BY_KEY[reading.key], reading, exact=False)[1] > 0
 
 
-def _of(key: str, exact: bool, change: running.Change) -> Iterator[tuple[running.Run, running.Reading]]:
+def _of(key: str, exact: bool, change: running.Rebuilding) -> Iterator[tuple[running.NetworkRun, running.Reading]]:
     return (pair for pair in running.readings(exact=exact, seed=0, change=change) if pair[1].key == key)
 
 
@@ -146,7 +148,7 @@ def _expressions(tree: Formula | Expression) -> Iterator[Expression]:
     for below in {
         Binary: ("left", "right"),
         Compare: ("left", "right"),
-        Power: ("base",),
+        NaturalPower: ("base",),
         Sum: ("term",),
         Every: ("formula",),
     }.get(type(tree), ()):

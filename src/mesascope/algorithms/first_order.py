@@ -34,7 +34,7 @@ from mesascope.algorithms.preconditioner import (
 from mesascope.algorithms.problem import Problem
 from mesascope.types import Status
 
-Coefficient = float | Float[Tensor, "batch 1"] | Float[Tensor, "1 1"]
+PerPrompt = float | Float[Tensor, "batch 1"] | Float[Tensor, "1 1"]
 
 
 class Coefficients(NamedTuple):
@@ -46,9 +46,9 @@ class Coefficients(NamedTuple):
         extrapolation: γ; the gradient is taken at w + γ v.
     """
 
-    step_size: Coefficient
-    momentum: Coefficient = 0.0
-    extrapolation: Coefficient = 0.0
+    step_size: PerPrompt
+    momentum: PerPrompt = 0.0
+    extrapolation: PerPrompt = 0.0
 
 
 Schedule = Callable[[int], Coefficients]
@@ -140,7 +140,7 @@ class GradientDescent(FirstOrder):
     Source: Nesterov 2004, theorem 2.1.15.
     """
 
-    step_size: Coefficient | Literal["optimal"] = "optimal"
+    step_size: PerPrompt | Literal["optimal"] = "optimal"
     name: ClassVar[str] = "gradient-descent"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -163,7 +163,7 @@ class PreconditionedGradientDescent(FirstOrder):
     Source: Saad 2003, section 4.2.
     """
 
-    step_size: Coefficient | Literal["optimal"] = "optimal"
+    step_size: PerPrompt | Literal["optimal"] = "optimal"
     preconditioner: Preconditioner = "jacobi"
     name: ClassVar[str] = "preconditioned-gradient-descent"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES - {"rotation"}
@@ -196,8 +196,8 @@ class HeavyBall(FirstOrder):
     Source: Polyak 1964, section 3 (Polyak 1987, section 3.2.1).
     """
 
-    step_size: Coefficient | Literal["optimal"] = "optimal"
-    momentum: Coefficient | Literal["optimal"] = "optimal"
+    step_size: PerPrompt | Literal["optimal"] = "optimal"
+    momentum: PerPrompt | Literal["optimal"] = "optimal"
     name: ClassVar[str] = "heavy-ball"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -227,8 +227,8 @@ class Nesterov(FirstOrder):
     Source: Nesterov 2004, scheme 2.2.11.
     """
 
-    step_size: Coefficient | Literal["optimal"] = "optimal"
-    momentum: Coefficient | Literal["optimal"] = "optimal"
+    step_size: PerPrompt | Literal["optimal"] = "optimal"
+    momentum: PerPrompt | Literal["optimal"] = "optimal"
     name: ClassVar[str] = "nesterov"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -257,7 +257,7 @@ class ChebyshevIteration(FirstOrder):
     Source: Golub & Varga 1961; Saad 2003, algorithm 12.1.
     """
 
-    bounds: tuple[Coefficient, Coefficient] | Literal["optimal"] = "optimal"
+    bounds: tuple[PerPrompt, PerPrompt] | Literal["optimal"] = "optimal"
     name: ClassVar[str] = "chebyshev-iteration"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -295,7 +295,7 @@ def contraction(low: Float[Tensor, "*batch 1"], high: Float[Tensor, "*batch 1"])
     return (high.sqrt() - low.sqrt()) / (high.sqrt() + low.sqrt())
 
 
-def richardson(step_size: Coefficient | Literal["optimal"], bounds: Callable[[], tuple[Tensor, Tensor]]) -> Coefficient:
+def richardson(step_size: PerPrompt | Literal["optimal"], bounds: Callable[[], tuple[Tensor, Tensor]]) -> PerPrompt:
     """The given step size; for "optimal", the best constant step size for eigenvalues between the bounds."""
     if isinstance(step_size, str):
         low, high = bounds()
@@ -303,7 +303,7 @@ def richardson(step_size: Coefficient | Literal["optimal"], bounds: Callable[[],
     return step_size
 
 
-def check_step_size(step_size: Coefficient | str) -> None:
+def check_step_size(step_size: PerPrompt | str) -> None:
     """Check that a step size is "optimal" or consists of positive numbers.
 
     Raises:
@@ -321,7 +321,7 @@ def check_step_size(step_size: Coefficient | str) -> None:
         )
 
 
-def check_momentum(momentum: Coefficient | str) -> None:
+def check_momentum(momentum: PerPrompt | str) -> None:
     """Check that momentum is "optimal" or consists of numbers from 0 to below 1.
 
     Raises:

@@ -13,15 +13,15 @@ from mesascope.algorithms.problem import Problem, check_ridge
 from mesascope.records.codec import check_choices, check_count
 from mesascope.types import Status
 
-Family = Literal["logistic", "poisson"]
+GlmFamily = Literal["logistic", "poisson"]
 
 
-def mean(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def mean(family: GlmFamily, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """μ(η): the mean label at a linear predictor."""
     return predictor.sigmoid() if family == "logistic" else predictor.exp()
 
 
-def variance(family: Family, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def variance(family: GlmFamily, predictor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """μ′(η): with a canonical link, the variance of a label; it is the weight of an example in Newton's system."""
     return predictor.sigmoid() * (-predictor).sigmoid() if family == "logistic" else predictor.exp()
 
@@ -54,7 +54,7 @@ class GLMNewton(Algorithm):
     Departs from source: the number of inner steps is fixed, like the number of a network's layers.
     """
 
-    family: Family = "logistic"
+    family: GlmFamily = "logistic"
     inner: int = 5
     ridge: float = 0.0
     name: ClassVar[str] = "glm-newton"

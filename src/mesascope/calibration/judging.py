@@ -9,7 +9,7 @@ from mesascope.calibration.planted import UNDESCRIBED, Planted
 from mesascope.instruments.identification import PROMPTS, identify_path
 from mesascope.types import Answer, Label, Scalar
 
-Outcome = Literal["identified", "undecided", "none", "missed", "wrong"]
+Grade = Literal["identified", "undecided", "none", "missed", "wrong"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Judged:
     label: Label
     algorithms: tuple[str, ...]
     reason: str
-    outcome: Outcome
+    outcome: Grade
     score: float
     remainder: float | None
     power: float | None
@@ -90,7 +90,7 @@ def _judged(planted: Planted, answer: Answer, known: Power | None) -> Judged:
     )
 
 
-def outcome(truth: Sequence[str], algorithms: Sequence[str]) -> Outcome:
+def outcome(truth: Sequence[str], algorithms: Sequence[str]) -> Grade:
     """The outcome of comparing an answer set with the truth; variants of an algorithm count as the algorithm."""
     named = {name.split(":")[0] for name in algorithms}
     if not named:

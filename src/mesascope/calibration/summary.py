@@ -7,14 +7,14 @@ from typing import Literal
 
 from mesascope.calibration.counting import share
 from mesascope.calibration.distinguishing import ENOUGH
-from mesascope.calibration.judging import Judged, Outcome
+from mesascope.calibration.judging import Grade, Judged
 from mesascope.calibration.planted import UNDESCRIBED
 from mesascope.types import Control, Figure, Measurement, Scalar
 
 NONE, UNDECIDED, UNDECIDED_WRONG = "none of these", "undecided, with it", "undecided, without it"
-Readout = Literal["as they are", "own readout withheld"]
-OWN: Readout = "as they are"
-WITHHELD: Readout = "own readout withheld"
+ReadoutAccess = Literal["as they are", "own readout withheld"]
+OWN: ReadoutAccess = "as they are"
+WITHHELD: ReadoutAccess = "own readout withheld"
 
 
 def distinguishable(judged: Judged) -> bool:
@@ -32,15 +32,15 @@ def answered(judged: Judged) -> str:
     return UNDECIDED_WRONG if judged.outcome == "wrong" else UNDECIDED
 
 
-Panel = Mapping[Readout, Sequence[Judged]]
+JudgedPanel = Mapping[ReadoutAccess, Sequence[Judged]]
 
 
-def by_readout(subjects: Sequence[Sequence[Judged]]) -> Panel:
+def by_readout(subjects: Sequence[Sequence[Judged]]) -> JudgedPanel:
     """The verdicts by readout: with own readouts and, if judged a second time, with own readouts withheld."""
     return dict(zip((OWN, WITHHELD), zip(*subjects, strict=True), strict=False))
 
 
-def figures(panel: Panel) -> tuple[Figure, ...]:
+def figures(panel: JudgedPanel) -> tuple[Figure, ...]:
     """The confusion matrices, and the tables of wrong and of needlessly undecided answers."""
     return (
         *(confusion(judged, f"confusion, {readout}", readout) for readout, judged in panel.items()),
@@ -63,7 +63,7 @@ def figures(panel: Panel) -> tuple[Figure, ...]:
     )
 
 
-def everything(panel: Panel) -> Figure:
+def everything(panel: JudgedPanel) -> Figure:
     """A long table of every subject, in its own section."""
     table = _table(
         panel, "subjects", "Every subject", "What it was made from, and what was said of it.", lambda j: True
@@ -71,7 +71,7 @@ def everything(panel: Panel) -> Figure:
     return dataclasses.replace(table, section="All subjects")
 
 
-def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
+def confusion(judged: Sequence[Judged], name: str, readout: ReadoutAccess) -> Figure:
     """The confusion matrix: counts of subjects by truth and answer."""
     counts = Counter((_truth(j), answered(j)) for j in judged)
     truths = [*sorted({_truth(j) for j in judged} - {NONE}), NONE]
@@ -92,7 +92,7 @@ def confusion(judged: Sequence[Judged], name: str, readout: Readout) -> Figure:
     )
 
 
-def measurements(panel: Panel) -> tuple[Measurement, ...]:
+def measurements(panel: JudgedPanel) -> tuple[Measurement, ...]:
     """Shares of subjects by outcome, with Clopper–Pearson intervals.
 
     Controls. Negative: the same share for a verdict that names an algorithm at random, each with the frequency with which it is
@@ -163,9 +163,9 @@ def _truth(judged: Judged) -> str:
     return " or ".join(NONE if name == UNDESCRIBED else name for name in judged.truth) or NONE
 
 
-def _by_kind(panel: Panel) -> Figure:
+def _by_kind(panel: JudgedPanel) -> Figure:
     kinds = list(dict.fromkeys(j.case for j in panel[OWN]))
-    order: tuple[Outcome, ...] = ("identified", "undecided", "none", "missed", "wrong")
+    order: tuple[Grade, ...] = ("identified", "undecided", "none", "missed", "wrong")
     rows = []
     for kind in kinds:
         row: dict[str, Scalar] = {"kind": kind}
@@ -186,7 +186,7 @@ def _by_kind(panel: Panel) -> Figure:
 
 
 def _table(
-    panel: Panel,
+    panel: JudgedPanel,
     name: str,
     title: str,
     caption: str,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from mesascope.machine.processes import TRIES, Died, with_one_thread
-from mesascope.plans.engines import Found, do
+from mesascope.plans.engines import Finished, do
 from mesascope.plans.work import Say, Work
 from mesascope.records.provenance import commit, provenance
 from mesascope.records.shown import said, shown
@@ -39,7 +39,7 @@ class Cluster:
 
     scheduler: str
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """As `mesascope.plans.engines.Engine.results`.
 
         Raises:
@@ -50,7 +50,7 @@ class Cluster:
         with _connected(distributed, self.scheduler) as client:
             executor = client.get_executor(pure=False)
 
-            def tried(some: Sequence[Work[Any]]) -> Found:
+            def tried(some: Sequence[Work[Any]]) -> Finished:
                 alone = _Alone()
                 running = {executor.submit(_on_worker, work): work for work in some}
                 while running:

@@ -12,7 +12,7 @@ from mesascope.plans.work import Say, Work
 from mesascope.records.shown import said
 
 T = TypeVar("T")
-Found = Generator[tuple[Work[Any], Any | Died], None, None]
+Finished = Generator[tuple[Work[Any], Any | Died], None, None]
 """Work items with their results, as they are done; closing it cancels the rest."""
 
 
@@ -20,7 +20,7 @@ Found = Generator[tuple[Work[Any], Any | Died], None, None]
 class Engine(Protocol):
     """Runs work items, in any order."""
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """Each work item with its result, in the order of completion; `Died` for work that killed every worker that tried it.
 
         When the caller stops iterating, unfinished work is cancelled.
@@ -32,7 +32,7 @@ class Engine(Protocol):
 class Here:
     """Runs work items one after the other, in this process."""
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """As `Engine.results`."""
         for work in works:
             say(work.name)
@@ -47,7 +47,7 @@ class Processes:
 
     workers: int
 
-    def results(self, works: Sequence[Work[Any]], say: Say) -> Found:
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """As `Engine.results`."""
         for work in works[:1]:
             _check_sent(work)
@@ -92,4 +92,4 @@ def _within(say: Say, name: str, words: str) -> None:
     say(f"{name}: {words}")
 
 
-__all__ = ("Engine", "Found", "Here", "Processes", "do", "naming")
+__all__ = ("Engine", "Finished", "Here", "Processes", "do", "naming")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from mesascope.report.formatting import measured, number
-from mesascope.report.shell import Block, Section, document, flat, macro
+from mesascope.report.shell import PageBlock, Section, document, flat, macro
 from mesascope.report.studies import study_page
 from mesascope.report.tables import Table, control_text, measurement_tables, tabulate, uncontrolled
 from mesascope.types import (
@@ -151,7 +151,7 @@ def _explain(answer: Answer) -> list[tuple[str, str]]:
 
 
 def _candidates(verdict: Verdict) -> Section:
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     for where, pair in (("training", verdict.training), ("discriminating", verdict.discriminating)):
         if pair is None:
             continue
@@ -201,7 +201,7 @@ def _measurements(measurements: Sequence[Measurement]) -> Section:
     tables: dict[str, list[Markup]] = {}
     for table in measurement_tables(measurements):
         tables.setdefault(table.title.split(": ")[0], []).append(macro("blocks.html.j2", "table", table))
-    blocks: list[Block] = [
+    blocks: list[PageBlock] = [
         macro("record.html.j2", "fold", title, Markup("").join(group)) for title, group in tables.items()
     ]
     return Section(title="All measurements", blocks=(*blocks, *_withheld(measurements)))

@@ -23,7 +23,7 @@ LARGEST = 5_500_000
 
 _GENERATOR = '<meta name="generator" content="mesascope">'
 _HERE = Path(__file__).parent
-Block = str | Figure | tables.Table
+PageBlock = str | Figure | tables.Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ class Section:
     """
 
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[PageBlock, ...]
     folded: bool = False
 
 
 def document(
-    title: str, lead: Sequence[Block], sections: Sequence[Section], *, subtitle: str = "", kicker: str = "Mesascope"
+    title: str, lead: Sequence[PageBlock], sections: Sequence[Section], *, subtitle: str = "", kicker: str = "Mesascope"
 ) -> str:
     """A complete HTML document.
 
@@ -67,13 +67,13 @@ def document(
     names: set[str] = set()
     count = itertools.count(1)
 
-    def place(blocks: Sequence[Block]) -> list[Block | _Picture]:
+    def place(blocks: Sequence[PageBlock]) -> list[PageBlock | _Picture]:
         return [_picture(b, names, next(count)) if isinstance(b, Figure) else b for b in blocks]
 
     placed = [(_unused(anchor(section.title), names), section) for section in sections]
     parts = [place(lead), *(place(section.blocks) for section in sections)]
 
-    def render(parts: list[list[Block | _Picture]]) -> str:
+    def render(parts: list[list[PageBlock | _Picture]]) -> str:
         return (
             environment()
             .get_template("page.html.j2")
@@ -154,9 +154,9 @@ def _picture(figure: Figure, names: set[str], number: int) -> _Picture:
     return _Picture(figure=figure, name=name, number=number, spec=embed(drawing), note=note if hidden else "")
 
 
-def _within(room: int, parts: list[list[Block | _Picture]]) -> list[list[Block | _Picture]]:
+def _within(room: int, parts: list[list[PageBlock | _Picture]]) -> list[list[PageBlock | _Picture]]:
     """The same parts, without the specs that do not fit into the remaining room; earlier figures come first."""
-    kept: list[list[Block | _Picture]] = []
+    kept: list[list[PageBlock | _Picture]] = []
     for blocks in parts:
         kept.append([])
         for block in blocks:
@@ -175,7 +175,7 @@ def _unused(name: str, names: set[str]) -> str:
     return found
 
 
-def _kind_of(block: Block | _Picture) -> str:
+def _kind_of(block: PageBlock | _Picture) -> str:
     if isinstance(block, _Picture):
         return "picture"
     return "table" if isinstance(block, tables.Table) else "markup" if isinstance(block, Markup) else "text"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from mesascope.report.formatting import measured, number
-from mesascope.report.shell import Block, Section, document, flat, macro
+from mesascope.report.shell import PageBlock, Section, document, flat, macro
 from mesascope.report.tables import Table, measurement_tables, tabulate
 from mesascope.types import Evidence, Outcome, StudyResult
 
@@ -85,7 +85,7 @@ def _row(evidence: Evidence) -> tuple[str, ...]:
 def _study(result: StudyResult, alone: bool) -> Section:
     """The section of one study. On a page of several, measurements that no claim uses are left out, to make room for figures."""
     evidence = [e.measurement for outcome in result.outcomes for e in outcome.evidence]
-    blocks: list[Block] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
+    blocks: list[PageBlock] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
     blocks += [*result.notes, *result.figures]
     told = {"What the claims rest on": evidence, **({"All measurements": result.measurements} if alone else {})}
     for title, measurements in told.items():
@@ -98,7 +98,7 @@ def _study(result: StudyResult, alone: bool) -> Section:
     return Section(title=f"{result.study}: {result.title}", blocks=tuple(blocks))
 
 
-def _smoke(result: StudyResult) -> list[Block]:
+def _smoke(result: StudyResult) -> list[PageBlock]:
     return ["Profile smoke: it shows that the study runs, and decides nothing."] if result.profile == "smoke" else []
 
 

@@ -24,10 +24,10 @@ UNCHANGED = "the instrument does not change the subject"
 RAISES = "an error in a trace is passed on, and the subject stays unchanged"
 MEND = "remove hooks in a finally block, work on copies, and change the subject only through interventions"
 
-Instrument = Callable[..., tuple[Measurement, ...]]
+MeasureFunction = Callable[..., tuple[Measurement, ...]]
 
 
-def check_instrument(instrument: Instrument, subject: Subject, task: Task, *, seed: int = 0) -> None:
+def check_instrument(instrument: MeasureFunction, subject: Subject, task: Task, *, seed: int = 0) -> None:
     """Check that an instrument's measurements are sound, and that it changes nothing.
 
     It is called as ``instrument(subject, task, seed=seed)``, several times. Fix other arguments, such as a small number of

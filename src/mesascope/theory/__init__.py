@@ -2,7 +2,7 @@
 
 from mesascope.theory.check import ProverFailed, check
 from mesascope.theory.export import export
-from mesascope.theory.outcome import Outcome, rests_on
+from mesascope.theory.outcome import StatementOutcome, rests_on
 from mesascope.theory.statements import STATEMENTS
 
-__all__ = ("STATEMENTS", "Outcome", "ProverFailed", "check", "export", "rests_on")
+__all__ = ("STATEMENTS", "StatementOutcome", "ProverFailed", "check", "export", "rests_on")

@@ -15,7 +15,7 @@ import torch
 from mesascope.machine.processes import run_beside
 from mesascope.theory import expressions, lean, numeric, rocq, running, smt
 from mesascope.theory.mathematics import mathematics, written
-from mesascope.theory.outcome import Need, Outcome, Verdict
+from mesascope.theory.outcome import Need, ProverVerdict, StatementOutcome
 from mesascope.theory.statement import Statement
 
 POINTS = {"exact": 200, "numeric": 2000}
@@ -31,7 +31,9 @@ _Asked = tuple[str, bool, int, int]
 """A network, whether it ran on exact numbers, the number of points where the hypotheses held, and where the statement failed."""
 
 
-def check(statements: Sequence[Statement], seed: int = 0, lean_project: Path | None = None) -> tuple[Outcome, ...]:
+def check(
+    statements: Sequence[Statement], seed: int = 0, lean_project: Path | None = None
+) -> tuple[StatementOutcome, ...]:
     """Check statements with Rocq, z3, exact fractions, float64 and networks; a missing prover's verdict is ``not checked``.
 
     Args:
@@ -43,7 +45,7 @@ def check(statements: Sequence[Statement], seed: int = 0, lean_project: Path | N
     by_lean = prove_in_lean(statements, lean_project)
     by_running = run_networks(statements, seed)
     return tuple(
-        Outcome(
+        StatementOutcome(
             key=s.key,
             name=s.name,
             words=s.words,
@@ -78,16 +80,16 @@ def _run(command: list[str], folder: Path | str) -> "subprocess.CompletedProcess
         ) from error
 
 
-def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[str, ...]]:
+def prove(statements: Sequence[Statement]) -> tuple[tuple[ProverVerdict, ...], tuple[str, ...]]:
     """Rocq's verdicts, and the axioms that all proofs together use.
 
     If a proof fails, it is left out and the rest is compiled again, so that one mistake does not hide another.
     """
     compiler = shutil.which("coqc")
     if compiler is None:
-        missing = Verdict(status="not checked", detail="coqc is not installed (Debian package coq)")
+        missing = ProverVerdict(status="not checked", detail="coqc is not installed (Debian package coq)")
         return (missing,) * len(statements), ()
-    failed: dict[str, Verdict] = {}
+    failed: dict[str, ProverVerdict] = {}
     while True:
         kept = [s for s in statements if s.key not in failed]
         text = rocq.module(kept, axioms_of_each=False)
@@ -100,13 +102,13 @@ def prove(statements: Sequence[Statement]) -> tuple[tuple[Verdict, ...], tuple[s
         culprit = None if line is None else _theorem_at(text, int(line[1]))
         if culprit is None:
             raise ProverFailed(f"coqc failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
-        failed[culprit] = Verdict(status="unproved", detail=done.stderr.strip().splitlines()[-1])
+        failed[culprit] = ProverVerdict(status="unproved", detail=done.stderr.strip().splitlines()[-1])
     times = _times(done.stdout)
-    verdicts = (failed.get(s.key) or Verdict(status="proved", seconds=times[s.key]) for s in statements)
+    verdicts = (failed.get(s.key) or ProverVerdict(status="proved", seconds=times[s.key]) for s in statements)
     return tuple(verdicts), _axioms(done.stdout)
 
 
-def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tuple[Verdict, ...]:
+def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tuple[ProverVerdict, ...]:
     """Lean's verdicts. Its tactics are generic, without hints: ``unproved`` means only that these tactics fail.
 
     Raises:
@@ -115,7 +117,7 @@ def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tupl
     lake = shutil.which("lake")
     if project is None or lake is None:
         missing = "emitted, not compiled here" if project is None else "lake is not installed"
-        return (Verdict(status="not checked", detail=missing),) * len(statements)
+        return (ProverVerdict(status="not checked", detail=missing),) * len(statements)
     text = lean.module(statements)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "Statements.lean"
@@ -126,28 +128,28 @@ def prove_in_lean(statements: Sequence[Statement], project: Path | None) -> tupl
     if None in failed or (done.returncode and not failed):
         raise ProverFailed(f"lean failed outside the statements: {done.stderr.strip() or done.stdout.strip()}")
     return tuple(
-        Verdict(status="unproved", detail=failed[s.key]) if s.key in failed else Verdict(status="proved")
+        ProverVerdict(status="unproved", detail=failed[s.key]) if s.key in failed else ProverVerdict(status="proved")
         for s in statements
     )
 
 
-def decide(statement: Statement) -> Verdict:
+def decide(statement: Statement) -> ProverVerdict:
     """z3's verdict. For a statement with natural variables, it covers only `smt.instances`."""
     if find_spec("z3") is None:
-        return Verdict(status="not checked", detail="z3 is not installed (pip install 'mesascope[theory]')")
+        return ProverVerdict(status="not checked", detail="z3 is not installed (pip install 'mesascope[theory]')")
     start, chosen = time.perf_counter(), list(smt.instances(statement))
     for naturals in chosen:
         answer = smt.ask(smt.question(statement, naturals))
         if answer.verdict != "unsat":
             status = "refuted" if answer.verdict == "sat" else "undecided"
             at = {**naturals, **(answer.values or {})}
-            return Verdict(status=status, seconds=time.perf_counter() - start, detail=_listed(at))
+            return ProverVerdict(status=status, seconds=time.perf_counter() - start, detail=_listed(at))
     where = "; ".join(_listed(naturals) for naturals in chosen if naturals)
     status = "proved for" if where else "proved"
-    return Verdict(status=status, seconds=time.perf_counter() - start, detail=where)
+    return ProverVerdict(status=status, seconds=time.perf_counter() - start, detail=where)
 
 
-def try_fractions(statement: Statement, seed: int) -> Verdict:
+def try_fractions(statement: Statement, seed: int) -> ProverVerdict:
     """The verdict of exact arithmetic at random small fractions."""
     start, tried = time.perf_counter(), 0
     for values in numeric.fractions(statement, POINTS["exact"], seed):
@@ -155,14 +157,14 @@ def try_fractions(statement: Statement, seed: int) -> Verdict:
         tried += assumed
         if violated:
             seconds = time.perf_counter() - start
-            return Verdict(status="refuted", seconds=seconds, detail=_listed(values))
+            return ProverVerdict(status="refuted", seconds=seconds, detail=_listed(values))
     return _held(tried, time.perf_counter() - start)
 
 
-def try_floats(statement: Statement, seed: int) -> Verdict:
+def try_floats(statement: Statement, seed: int) -> ProverVerdict:
     """The verdict of float64 at random points."""
     if statement.unstable:
-        return Verdict(status="not checked", detail="its iteration amplifies rounding")
+        return ProverVerdict(status="not checked", detail="its iteration amplifies rounding")
     start, tried = time.perf_counter(), 0
     for values in numeric.floats(statement, POINTS["numeric"], seed):
         assumed, violated = (
@@ -171,13 +173,17 @@ def try_floats(statement: Statement, seed: int) -> Verdict:
         tried += int(assumed.sum())
         if violated.any():
             seconds = time.perf_counter() - start
-            return Verdict(status="refuted", seconds=seconds, detail=f"at {int(violated.sum())} points")
+            return ProverVerdict(status="refuted", seconds=seconds, detail=f"at {int(violated.sum())} points")
     return _held(tried, time.perf_counter() - start)
 
 
 def run_networks(
-    statements: Sequence[Statement], seed: int, change: running.Change = running.unchanged, *, fractions: bool = True
-) -> dict[str, Verdict]:
+    statements: Sequence[Statement],
+    seed: int,
+    change: running.Rebuilding = running.unchanged,
+    *,
+    fractions: bool = True,
+) -> dict[str, ProverVerdict]:
     """The verdicts, by key, of hand-built networks that run in float64 and on binary fractions, where they do not round.
 
     Args:
@@ -254,20 +260,20 @@ def _found(sequence: expressions.Sequence, found: dict[str, Fraction], *indices:
     return [_found(sequence, found, *indices, k) for k in range(numeric.LONGEST + 2)]
 
 
-def _together(said: Sequence[_Asked]) -> Verdict:
+def _together(said: Sequence[_Asked]) -> ProverVerdict:
     """The joint verdict of all networks on one statement."""
     if not said:
-        return Verdict(status="not tied", detail="no network has its variables")
+        return ProverVerdict(status="not tied", detail="no network has its variables")
     networks = ", ".join(dict.fromkeys(network for network, *_ in said))
     if failed := ", ".join(dict.fromkeys(network for network, _, _, failures in said if failures)):
-        return Verdict(status="refuted", detail=f"by {failed}")
+        return ProverVerdict(status="refuted", detail=f"by {failed}")
     rounded, exact = (sum(points for _, whole, points, _ in said if whole == kind) for kind in (False, True))
     status = "held" if rounded else "undecided"
-    return Verdict(status=status, detail=f"at {rounded} points in float64 and {exact} exact ones of {networks}")
+    return ProverVerdict(status=status, detail=f"at {rounded} points in float64 and {exact} exact ones of {networks}")
 
 
-def _held(tried: int, seconds: float) -> Verdict:
-    return Verdict(status="held" if tried else "undecided", seconds=seconds, detail=f"at {tried} points")
+def _held(tried: int, seconds: float) -> ProverVerdict:
+    return ProverVerdict(status="held" if tried else "undecided", seconds=seconds, detail=f"at {tried} points")
 
 
 def _listed(values: numeric.Values) -> str:

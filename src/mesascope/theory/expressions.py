@@ -43,8 +43,8 @@ class Expression:
     def __neg__(self) -> "Binary":
         return Binary(symbol="-", left=Number(value=0), right=self)
 
-    def __pow__(self, exponent: "int | Natural") -> "Power":
-        return Power(base=self, exponent=exponent)
+    def __pow__(self, exponent: "int | Natural") -> "NaturalPower":
+        return NaturalPower(base=self, exponent=exponent)
 
     def __le__(self, other: Operand) -> "Compare":
         return Compare(symbol="<=", left=self, right=_lift(other))
@@ -113,7 +113,7 @@ class Sequence:
     meaning: str
     axes: int = 1
 
-    def __getitem__(self, index: "Index | tuple[Index, ...]") -> "Entry":
+    def __getitem__(self, index: "NaturalIndex | tuple[NaturalIndex, ...]") -> "Entry":
         return Entry(sequence=self, indices=index if isinstance(index, tuple) else (index,))
 
 
@@ -122,7 +122,7 @@ class Entry(Expression):
     """One entry of a sequence or table."""
 
     sequence: Sequence
-    indices: "tuple[Index, ...]"
+    indices: "tuple[NaturalIndex, ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class Binary(Expression):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power(Expression):
+class NaturalPower(Expression):
     """A power with a natural exponent."""
 
     base: Expression
@@ -198,7 +198,7 @@ class All:
 
 
 Formula = Compare | Every | All
-Index = Natural | int
+NaturalIndex = Natural | int
 Variable = Real | Sequence | Natural
 
 
@@ -222,7 +222,7 @@ def variables(*trees: object) -> tuple[Variable, ...]:
     return tuple(dict.fromkeys(variable for tree in trees for variable in _free(tree)))
 
 
-def natural(value: Index, values: Mapping[str, Any]) -> int:
+def natural(value: NaturalIndex, values: Mapping[str, Any]) -> int:
     """The value of an index, a length or an exponent, given the variables' values."""
     return value if isinstance(value, int) else values[value.name] + value.shift
 
@@ -240,7 +240,7 @@ def _free(tree: object) -> Iterator[Variable]:
         case tuple():
             for part in tree:
                 yield from _free(part)
-        case Entry() | Count() | Binary() | Power() | Function() | Compare() | All():
+        case Entry() | Count() | Binary() | NaturalPower() | Function() | Compare() | All():
             for field in fields(tree):
                 yield from _free(getattr(tree, field.name))
 

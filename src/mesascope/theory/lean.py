@@ -12,10 +12,10 @@ from mesascope.theory.expressions import (
     Expression,
     Formula,
     Function,
-    Index,
     Natural,
+    NaturalIndex,
+    NaturalPower,
     Number,
-    Power,
     Real,
     Sequence,
     Sum,
@@ -81,14 +81,14 @@ def _text(tree: Formula | Expression) -> str:
             return f"|{_text(tree.argument)}|"
         case Function():
             return f"(Real.{tree.symbol} ({_text(tree.argument)}))"
-        case Power():
+        case NaturalPower():
             return f"({_text(tree.base)}) ^ {_natural(tree.exponent)}"
         case Sum():
             return f"(∑ {tree.index.name} ∈ range {_natural(tree.length)}, {_text(tree.term)})"
     raise AssertionError(tree)
 
 
-def _natural(value: Index) -> str:
+def _natural(value: NaturalIndex) -> str:
     if isinstance(value, int):
         return str(value)
     return f"({value.name} + {value.shift})" if value.shift else value.name

@@ -11,8 +11,8 @@ from mesascope.theory.expressions import (
     Formula,
     Function,
     Natural,
+    NaturalPower,
     Number,
-    Power,
     Real,
     Sum,
 )
@@ -52,7 +52,7 @@ def written(tree: Formula | Expression) -> str:
             return f"{tree.symbol}({written(tree.argument)})"
         case Sum():
             return f"Σ_{{{tree.index.name}<{_natural(tree.length)}}} {_inside(tree.term, 2)}"
-        case Power():
+        case NaturalPower():
             return f"{_inside(tree.base, 4)}{_natural(tree.exponent).translate(_RAISED)}"
         case Binary(symbol="-", left=Number(value=0)):
             return f"−{_inside(tree.right, 2)}"
@@ -72,7 +72,7 @@ def _inside(tree: Expression, level: int) -> str:
             own = _BINDING[tree.symbol]
         case Sum():
             own = 1
-        case Power():
+        case NaturalPower():
             own = 3
         case _:
             own = 5

@@ -22,8 +22,8 @@ from mesascope.theory.expressions import (
     Formula,
     Function,
     Natural,
+    NaturalPower,
     Number,
-    Power,
     Real,
     Sequence,
     Sum,
@@ -185,7 +185,7 @@ def _first(tree: Expression) -> Real | Entry:
             return tree
         case Binary():
             return _first(tree.left)
-        case Power():
+        case NaturalPower():
             return _first(tree.base)
     raise AssertionError(f"an equation among the hypotheses must begin with a variable; got {tree}")
 
@@ -231,7 +231,7 @@ def _computed(tree: Expression, values: Values) -> Rounded:
             argument = _evaluate(tree.argument, values)
             value = _exponential(argument.value)
             return Rounded(value, value * (1 + argument.size))
-        case Power():
+        case NaturalPower():
             return _evaluate(tree.base, values) ** natural(tree.exponent, values)
         case Sum():
             terms = (_evaluate(tree.term, {**values, tree.index.name: k}) for k in range(natural(tree.length, values)))

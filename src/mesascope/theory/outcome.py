@@ -7,7 +7,7 @@ BROKEN = ("refuted", "unproved")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ProverVerdict:
     """One prover's verdict on one statement.
 
     Attributes:
@@ -41,7 +41,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StatementOutcome:
     """One statement with all provers' verdicts.
 
     Attributes:
@@ -63,12 +63,12 @@ class Outcome:
     source: str
     used: str
     departs: str
-    rocq: Verdict
-    z3: Verdict
-    exact: Verdict
-    numeric: Verdict
-    running: Verdict
-    lean: Verdict
+    rocq: ProverVerdict
+    z3: ProverVerdict
+    exact: ProverVerdict
+    numeric: ProverVerdict
+    running: ProverVerdict
+    lean: ProverVerdict
     axioms: tuple[str, ...]
     satisfiable: str
     needs: tuple[Need, ...]
@@ -89,7 +89,7 @@ class Outcome:
         """One line with every prover's status, detail and time."""
         parts = []
         for prover in ("rocq", "z3", "exact", "numeric", "running"):
-            said: Verdict = getattr(self, prover)
+            said: ProverVerdict = getattr(self, prover)
             detail = f" {said.detail}" if said.detail and said.status not in ("not checked", "not tied") else ""
             time_spent = f" ({said.seconds:.2f} s)" if said.seconds else ""
             parts.append(f"{prover} {said.status}{detail}{time_spent}")
@@ -105,7 +105,7 @@ class Outcome:
         return "\n".join(f"    {line}" for line in lines if line)
 
 
-def rests_on(outcomes: Sequence[Outcome]) -> str:
+def rests_on(outcomes: Sequence[StatementOutcome]) -> str:
     """The axioms that the proofs assume, and Lean's results, in a sentence."""
     named = sorted({axiom for outcome in outcomes for axiom in outcome.axioms})
     rocq_says = f"Rocq's proofs rest on {', '.join(named)}" if named else "Rocq: not checked, so no axioms to name"

@@ -13,10 +13,10 @@ from mesascope.theory.expressions import (
     Expression,
     Formula,
     Function,
-    Index,
     Natural,
+    NaturalIndex,
+    NaturalPower,
     Number,
-    Power,
     Real,
     Sequence,
     Sum,
@@ -90,18 +90,18 @@ def _text(tree: Formula | Expression) -> str:
             return f"(INR {_natural(tree.value)})"
         case Function():
             return f"({_FUNCTION[tree.symbol]} {_text(tree.argument)})"
-        case Power():
+        case NaturalPower():
             return f"({_text(tree.base)} ^ {_natural(tree.exponent)})"
         case Sum():
             return f"(total (fun {tree.index.name} => {_text(tree.term)}) {_natural(tree.length)})"
     raise AssertionError(tree)
 
 
-def _index(value: Index) -> str:
+def _index(value: NaturalIndex) -> str:
     return f"{value}%nat" if isinstance(value, int) else _natural(value)
 
 
-def _natural(value: Index) -> str:
+def _natural(value: NaturalIndex) -> str:
     if isinstance(value, int):
         return str(value)
     return f"({value.name} + {value.shift})%nat" if value.shift else value.name

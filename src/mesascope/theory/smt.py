@@ -20,8 +20,8 @@ from mesascope.theory.expressions import (
     Formula,
     Function,
     Natural,
+    NaturalPower,
     Number,
-    Power,
     Real,
     Sequence,
     Sum,
@@ -83,7 +83,7 @@ def module(statement: Statement) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class SolverAnswer:
     """z3's answer.
 
     Attributes:
@@ -95,7 +95,7 @@ class Answer:
     values: dict[str, Fraction] | None = None
 
 
-def ask(text: str) -> Answer:
+def ask(text: str) -> SolverAnswer:
     """Ask z3 a question.
 
     Raises:
@@ -108,16 +108,16 @@ def ask(text: str) -> Answer:
     solver.from_string(text)
     verdict = str(solver.check())
     if verdict != "sat":
-        return Answer(verdict=verdict)
+        return SolverAnswer(verdict=verdict)
     model = solver.model()
     found = {}
     for declaration in model.decls():
         if declaration.arity() == 0:
             value: Any = model[declaration]
             if not z3.is_rational_value(value):
-                return Answer(verdict=verdict)
+                return SolverAnswer(verdict=verdict)
             found[declaration.name()] = value.as_fraction()
-    return Answer(verdict=verdict, values=found)
+    return SolverAnswer(verdict=verdict, values=found)
 
 
 def _comparisons(formula: Formula, naturals: Mapping[str, int]) -> list[str]:
@@ -146,7 +146,7 @@ def _term(tree: Expression, naturals: Mapping[str, int]) -> str:
             return f"({tree.symbol} {_term(tree.argument, naturals)})"
         case Binary():
             return f"({tree.symbol} {_term(tree.left, naturals)} {_term(tree.right, naturals)})"
-        case Power():
+        case NaturalPower():
             factors = " ".join([_term(tree.base, naturals)] * natural(tree.exponent, naturals))
             return f"(* 1.0 1.0 {factors})"
         case Sum():
@@ -173,7 +173,7 @@ def _parts(tree: object, naturals: Mapping[str, int]) -> Iterator[tuple[str, str
         case Binary() | Compare():
             yield from _parts(tree.left, naturals)
             yield from _parts(tree.right, naturals)
-        case Power():
+        case NaturalPower():
             yield from _parts(tree.base, naturals)
         case All():
             for formula in tree.formulas:
@@ -196,7 +196,7 @@ def _divisors(tree: object) -> Iterator[Expression]:
                 yield tree.right
             yield from _divisors(tree.left)
             yield from _divisors(tree.right)
-        case Power():
+        case NaturalPower():
             yield from _divisors(tree.base)
 
 

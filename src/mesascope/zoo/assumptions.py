@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mesascope.records.shown import shown
 from mesascope.types import LinearTask
-from mesascope.zoo.run_config import NAME, Run, reached
+from mesascope.zoo.run_config import NAME, RunConfig, reached
 
 POSITIONS = "_backbone.wpe.weight"
 HEADS = {(3, 64): 2, (6, 128): 4, (12, 256): 8}
@@ -67,7 +67,7 @@ class Training:
         )
 
 
-def heads(run: Run | None, layers: int, width: int) -> Choice:
+def heads(run: RunConfig | None, layers: int, width: int) -> Choice:
     """The number of heads: from the configuration, or else that of the paper's model of this size."""
     if run is not None:
         return Choice(value=run.sizes["heads"], source=run.path.name)
@@ -81,7 +81,7 @@ def heads(run: Run | None, layers: int, width: int) -> Choice:
     return Choice(value=known, source="the paper's model of this size", doubt=doubt)
 
 
-def examples(run: Run | None, training: Training, most: int) -> Choice:
+def examples(run: RunConfig | None, training: Training, most: int) -> Choice:
     """The number of examples: from the optimiser's state, or the configuration's curriculum, or else from the positions."""
     planned = None if run is None else max(1, min(reached(run.points, training.step) - 1, most))
     if training.examples is not None:
@@ -101,7 +101,7 @@ def examples(run: Run | None, training: Training, most: int) -> Choice:
     return Choice(value=most, source="its positions", doubt=doubt)
 
 
-def in_words(run: Run | None, task: LinearTask | None) -> str:
+def in_words(run: RunConfig | None, task: LinearTask | None) -> str:
     """The training task in words: one of mesascope's tasks, or what the run's configuration says."""
     if task is None:
         said = {} if run is None else run.training
@@ -111,7 +111,7 @@ def in_words(run: Run | None, task: LinearTask | None) -> str:
     return f"linear regression with w ~ N(0, {'I' if task.weight_variance == 1 else 'I/dim'}){noise}"
 
 
-def doubts(run: Run | None, training: Training, task: LinearTask | None) -> list[str]:
+def doubts(run: RunConfig | None, training: Training, task: LinearTask | None) -> list[str]:
     """Contradictions in the file, and properties of the training that an examination cannot take into account."""
     found: list[str] = []
     step, taken = training.step, training.taken

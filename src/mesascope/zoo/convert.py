@@ -20,7 +20,7 @@ from mesascope.records.shown import shown
 from mesascope.records.store import read_json, sha256
 from mesascope.zoo import run_config
 from mesascope.zoo.assumptions import HEADS, POSITIONS, Choice, Training, doubts, examples, heads, in_words
-from mesascope.zoo.run_config import Run
+from mesascope.zoo.run_config import RunConfig
 from mesascope.zoo.unwrapping import few, read
 
 log = logging.getLogger("mesascope")
@@ -162,7 +162,7 @@ def _file(checkpoint: Path) -> Path:
     )
 
 
-def _check_run(run: Run, read_off: Mapping[str, int], given: Mapping[str, Any]) -> None:
+def _check_run(run: RunConfig, read_off: Mapping[str, int], given: Mapping[str, Any]) -> None:
     """Check that a configuration belongs to these weights."""
     rows = {"positions": given[POSITIONS].shape[0] / 2} | {name: read_off[name] for name in ("dim", "layers", "width")}
     for name, found in rows.items():

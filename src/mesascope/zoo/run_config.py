@@ -22,7 +22,7 @@ PLAIN = {"linear_regression": (), "noisy_linear_regression": ("noise_std", "reno
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunConfig:
     """The parts of a run's configuration that a conversion uses.
 
     Attributes:
@@ -40,7 +40,7 @@ class Run:
     training: Mapping[str, Any]
 
 
-def beside(checkpoint: Path) -> Run | None:
+def beside(checkpoint: Path) -> RunConfig | None:
     """The configuration in the folder of a checkpoint; None if there is none.
 
     Raises:
@@ -57,7 +57,7 @@ def beside(checkpoint: Path) -> Run | None:
         )
     fields = {"dim": "n_dims", "positions": "n_positions", "width": "n_embd", "layers": "n_layer", "heads": "n_head"}
     curriculum = _part(training, "curriculum", path)
-    return Run(
+    return RunConfig(
         path=path,
         sizes={ours: _count(model, theirs, path) for ours, theirs in fields.items()},
         points=_schedule(curriculum, "points", path),
@@ -72,7 +72,7 @@ def reached(schedule: tuple[int, int, int, int], steps: int | None) -> int:
     return end if steps is None else min(end, start + steps // interval * added)
 
 
-def task(run: Run | None, *, dim: int, examples: int) -> LinearRegression | None:
+def task(run: RunConfig | None, *, dim: int, examples: int) -> LinearRegression | None:
     """The training task; without a run, that of the paper's models. None if it is not a `LinearRegression`."""
     if run is None:
         return LinearRegression(dim=dim, examples=examples, weights="standard")

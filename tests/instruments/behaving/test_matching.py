@@ -122,7 +122,7 @@ def test_one_that_answers_nothing_cannot_be_matched(bare, task):
 
 def test_bad_arguments(task, bare):
     with pytest.raises(ValueError, match="at least 3, positive and ascending"):
-        matching.Family(name="x", parameter="x", member=lambda v: Ridge(ridge=v), values=(1.0, 0.5, 2.0))
+        matching.Learners(name="x", parameter="x", member=lambda v: Ridge(ridge=v), values=(1.0, 0.5, 2.0))
     with pytest.raises(ValueError, match="at least 2 with a predicted value above 0; got 1"):
         matching.tracking(bare, {0.0: task, 1.0: task})
 

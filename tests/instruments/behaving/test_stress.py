@@ -121,7 +121,7 @@ def test_rank_correlation_against_scipy(task):
 
 
 def test_a_table_of_ones_own(planted, task):
-    row = stress.Distribution(name="mine", task=dataclasses.replace(task, queries=2), label_scale=3.0)
+    row = stress.StressTest(name="mine", task=dataclasses.replace(task, queries=2), label_scale=3.0)
     found = stress.stress(planted, task, n=8, table=(row,))
     assert {m.coordinates["distribution"] for m in found} == {"mine"}
     assert len(found) == 5
@@ -132,10 +132,10 @@ def test_seen_queries_need_latent_weights(task, monkeypatch):
     monkeypatch.setattr(
         type(task), "sample", lambda self, n, **k: dataclasses.replace(sample(self, n, **k), weights=None)
     )
-    row = stress.Distribution(name="seen", task=task, seen=True)
+    row = stress.StressTest(name="seen", task=task, seen=True)
     with pytest.raises(NotApplicable, match="no latent weights"):
         row.sample(4, seed=0, stream="t")
-    plain = stress.Distribution(name="scaled", task=task, label_scale=2.0)
+    plain = stress.StressTest(name="scaled", task=task, label_scale=2.0)
     assert plain.sample(4, seed=0, stream="t").weights is None
 
 

@@ -10,7 +10,7 @@ from mesascope.algorithms import ConjugateGradient, GradientDescent, LeastSquare
 from mesascope.instruments import metrics
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.metrics.panel import AGAIN, OTHERS, UNTRAINED, ZERO, cosine
-from mesascope.instruments.metrics.question import Question
+from mesascope.instruments.metrics.question import Queries
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.models.constructions import gradient_descent
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
@@ -96,7 +96,7 @@ def test_answers_that_have_nothing_to_do_with_the_queries_are_not_linear():
 
 
 def test_a_predictor_that_answers_zero_is_linear():
-    zero = metrics.Reference(algorithm=LeastSquares(), steps=0, label="nothing")
+    zero = metrics.ReferenceSubject(algorithm=LeastSquares(), steps=0, label="nothing")
     found = metrics.prediction_differences(zero, LeastSquares(), TASK, n=8)
     assert next(m.value for m in found if m.coordinates.get("predictor") == "nothing") == 1.0
 
@@ -144,7 +144,7 @@ def test_both_ways_of_asking_everywhere_agree(make_transformer):
     task = LinearRegression(dim=3, examples=10)
     at_once = make_transformer(answers="everywhere")
     in_turn = Known(lambda p: at_once.trace(p).predictions, domain=at_once.domain)
-    question = Question.of(dataclasses.replace(task, queries=12).sample(16, seed=0))
+    question = Queries.of(dataclasses.replace(task, queries=12).sample(16, seed=0))
     one, other = (Replies.of(s, question) for s in (at_once, in_turn))
     torch.testing.assert_close(one.errors[:, 1:], other.errors[:, 1:], atol=1e-5, rtol=0)
     torch.testing.assert_close(one.shorter, other.shorter, atol=1e-5, rtol=0)
@@ -214,13 +214,13 @@ def test_alignment_of_two_linear_predictors():
 def test_differences_give_the_gradient():
     matrix = torch.tensor([[1.0, 2.0], [0.0, -1.0]], dtype=torch.float64)
     form = Known(lambda p: torch.einsum("bqi,ij,bqj->bq", p.queries, matrix, p.queries))
-    question = Question.of(dataclasses.replace(TASK, queries=5).sample(30, seed=0))
+    question = Queries.of(dataclasses.replace(TASK, queries=5).sample(30, seed=0))
     expected = question.prompts.queries[:, 0] @ (matrix + matrix.T)
     torch.testing.assert_close(Replies.of(form, question).sensitivity, expected, atol=1e-8, rtol=0)
 
 
 def test_differences_agree_with_automatic_differentiation(tiny, task):
-    question = Question.of(dataclasses.replace(task, queries=5).sample(30, seed=0))
+    question = Queries.of(dataclasses.replace(task, queries=5).sample(30, seed=0))
     p = question.prompts.to(dtype=torch.float32)
     x = p.queries[:, :1].clone().requires_grad_()
     tiny.model(p.xs, p.ys, x).sum().backward()
@@ -233,7 +233,7 @@ def test_differences_agree_with_automatic_differentiation(tiny, task):
 
 def test_a_construction_is_its_algorithm_by_every_metric():
     subject = gradient_descent(layers=3, step_size=0.3)
-    reference = metrics.Reference(algorithm=GradientDescent(step_size=0.3), steps=3)
+    reference = metrics.ReferenceSubject(algorithm=GradientDescent(step_size=0.3), steps=3)
     task = LinearRegression(dim=3, examples=8, noise=0.2)
     expected = {
         **dict.fromkeys(("SPD", "ILWD", "sensitivity difference", "prediction difference"), 0.0),
@@ -257,10 +257,10 @@ def test_a_construction_is_its_algorithm_by_every_metric():
 
 def test_a_reference_is_asked_as_a_subject_is():
     p = dataclasses.replace(TASK, queries=3).sample(4, seed=0)
-    reference = metrics.Reference(algorithm=ConjugateGradient(), steps=2)
+    reference = metrics.ReferenceSubject(algorithm=ConjugateGradient(), steps=2)
     assert (reference.name, reference.sites, reference.path) == ("conjugate-gradient, 2 steps", (), ())
-    assert metrics.Reference(algorithm=GradientDescent()).name == "gradient-descent, 1 step"
-    assert metrics.Reference(algorithm=LeastSquares()).name == "least-squares"
+    assert metrics.ReferenceSubject(algorithm=GradientDescent()).name == "gradient-descent, 1 step"
+    assert metrics.ReferenceSubject(algorithm=LeastSquares()).name == "least-squares"
     torch.testing.assert_close(reference.trace(p).predictions, p.targets)
     single = dataclasses.replace(reference, dtype=torch.float32).trace(p).predictions
     assert single.dtype == torch.float32
@@ -270,7 +270,7 @@ def test_a_reference_is_asked_as_a_subject_is():
     with pytest.raises(ValueError, match="site must be one of the subject's 0 sites"):
         reference.trace(p, capture=[site])
     with pytest.raises(ValueError, match="steps must be an integer"):
-        metrics.Reference(algorithm=ConjugateGradient(), steps=-1).trace(p)
+        metrics.ReferenceSubject(algorithm=ConjugateGradient(), steps=-1).trace(p)
 
 
 def test_a_subject_can_be_the_reference(tiny, planted, task):
@@ -296,7 +296,9 @@ def test_too_few_queries_are_refused(metric, tiny, task):
 
 def test_a_reference_that_diverges_is_refused(tiny, task):
     with pytest.raises(ValueError, match=r"reference must answer every prompt.*on 4 of 4"):
-        metrics.alignment(tiny, metrics.Reference(algorithm=GradientDescent(step_size=1e200), steps=3), task, n=4)
+        metrics.alignment(
+            tiny, metrics.ReferenceSubject(algorithm=GradientDescent(step_size=1e200), steps=3), task, n=4
+        )
 
 
 def test_a_subject_that_overflows_cannot_be_measured():

@@ -14,7 +14,7 @@ from mesascope.instruments.metrics.layers import prefix_errors
 from mesascope.instruments.metrics.linear_attention import LinearAttention
 from mesascope.instruments.metrics.matching import BEST, ITSELF, OTHERS
 from mesascope.instruments.metrics.oracle import exact
-from mesascope.instruments.metrics.question import Question
+from mesascope.instruments.metrics.question import Queries
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.report.figures import draw
@@ -128,10 +128,10 @@ def test_sime_of_the_last_layer_is_that_of_the_answers(make_transformer, task):
     subject = make_transformer(answers="everywhere")
     fit, score = (dataclasses.replace(task, queries=12).sample(16, seed=s) for s in (1, 2))
     vectors = prefix_errors(subject, ConjugateGradient(), fit, score, 3)
-    replies = Replies.of(subject, Question.of(score))
+    replies = Replies.of(subject, Queries.of(score))
     torch.testing.assert_close(vectors.layers[-1], replies.errors[:, 1:], atol=1e-6, rtol=0)
-    reference = metrics.Reference(algorithm=ConjugateGradient(), steps=3)
-    expected = Replies.of(reference, Question.of(score)).errors[:, 1:]
+    reference = metrics.ReferenceSubject(algorithm=ConjugateGradient(), steps=3)
+    expected = Replies.of(reference, Queries.of(score)).errors[:, 1:]
     torch.testing.assert_close(vectors.steps[3], expected, atol=1e-12, rtol=0)
     zero = torch.cat([-score.ys[:, 1:], -score.targets[:, :1]], 1)
     torch.testing.assert_close(vectors.steps[0], zero)
@@ -208,7 +208,7 @@ def test_no_other_step_errs_less():
     best = metrics.one_step(prompts)
 
     def error(factor):
-        reference = metrics.Reference(algorithm=GradientDescent(step_size=factor * best.step_size))
+        reference = metrics.ReferenceSubject(algorithm=GradientDescent(step_size=factor * best.step_size))
         return float((reference.trace(prompts).predictions - prompts.targets).square().mean())
 
     assert error(1.0) < min(error(0.99), error(1.01))

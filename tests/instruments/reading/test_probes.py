@@ -8,7 +8,7 @@ import torch
 from mesascope.algorithms import RBF, GradientDescent, NadarayaWatson, run
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.reading import probes
-from mesascope.models.constructions.network import Layer, Network
+from mesascope.models.constructions.network import Layer, Weights
 from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 from mesascope.tasks import LinearRegression
 
@@ -198,7 +198,7 @@ def test_pooled_products_are_the_moment(task, look):
     assert abs(value(single, "cosine", site=post, target="Xᵀy/n").value) < 0.25
 
 
-def _products(network: Network) -> Network:
+def _products(network: Weights) -> Weights:
     gate = Layer(heads=(), gate=lambda c: {"weights": c["label"] * c["x"]})
     return dataclasses.replace(network, layers=(gate,))
 

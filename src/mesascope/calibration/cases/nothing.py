@@ -23,7 +23,7 @@ from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
 from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments.spectral.channels import SpectralChannels
-from mesascope.models.constructions import Construction, Network, conjugate_gradient, gradient_descent, nesterov
+from mesascope.models.constructions import Construction, Weights, conjugate_gradient, gradient_descent, nesterov
 from mesascope.models.subject import TransformerSubject
 from mesascope.models.transformer import Transformer, TransformerConfig
 from mesascope.seeds import generator
@@ -122,7 +122,7 @@ def _scaled(make: Callable[..., Construction], algorithm: Algorithm | None = Non
         found = {} if algorithm is None else numbers(member(draw, algorithm, steps, near=True))
         built = make(**{"iterations" if algorithm is None else "layers": steps}, **found)
 
-        def build(dim: int) -> Network:
+        def build(dim: int) -> Weights:
             network = built.build(dim)
             return replace(network, readout=factor * network.readout)
 

@@ -11,7 +11,7 @@ from mesascope.instruments.asking.tokens import along, asked, layout
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 BATCH = 512
-Reading = Literal["query", "labels", "label mean", "context mean"]
+Position = Literal["query", "labels", "label mean", "context mean"]
 """Where a residual stream is read: at the queries; at every example's last token, which has seen its label; or pooled
 over those, or over all of the context."""
 
@@ -32,7 +32,7 @@ def at_queries(
 
 
 def at_positions(
-    subject: Subject, prompts: Prompts, sites: Sequence[Site], reading: Reading, batch: int = BATCH
+    subject: Subject, prompts: Prompts, sites: Sequence[Site], reading: Position, batch: int = BATCH
 ) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch position width"]]]:
     """As `at_queries`, read where ``reading`` says; a mean has one position, the labels one an example.
 
@@ -52,7 +52,7 @@ def at_positions(
     return torch.cat(predictions).double().cpu(), {site: torch.cat(parts) for site, parts in kept.items()}
 
 
-def _reader(subject: Subject, prompts: Prompts, reading: Reading) -> Callable[[Tensor], Tensor]:
+def _reader(subject: Subject, prompts: Prompts, reading: Position) -> Callable[[Tensor], Tensor]:
     """From a site's activation to what is read of it."""
     if reading == "query":
         answered = along(asked(subject, prompts)[:, -1])

@@ -17,7 +17,7 @@ UNIFORM = Quantity(name="MSE factor of uniform attention", combine=ratio)
 ITSELF = "replaced by itself"
 EVERYWHERE = "uniform in all layers"
 
-Key = tuple[Site | None, int | None, str]
+SumKey = tuple[Site | None, int | None, str]
 
 
 def uniform(chosen: Bool[Tensor, "position position"]) -> Float[Tensor, "position position"]:
@@ -59,7 +59,7 @@ def flattened(
         over: positions each row may spread over, by name; all visible ones first.
         draws: from `bootstrap.weights`.
     """
-    errors: dict[Key, list[Tensor]] = {}
+    errors: dict[SumKey, list[Tensor]] = {}
     for part in parts:
         for key, answers in _answers(subject, part, sites, over).items():
             errors.setdefault(key, []).append(squared_error(answers, part))
@@ -83,11 +83,11 @@ def flattened(
 
 def _answers(
     subject: Subject, prompts: Prompts, sites: Sequence[Site], over: Mapping[str, Tensor]
-) -> dict[Key, Float[Tensor, "batch query"]]:
+) -> dict[SumKey, Float[Tensor, "batch query"]]:
     """The answers of every pass, by (site, head, positions). All passes capture all patterns: they must round alike."""
     first = next(iter(over))
     intact = subject.trace(prompts, capture=sites)
-    cases: dict[Key, list[Intervention]] = {
+    cases: dict[SumKey, list[Intervention]] = {
         (None, None, ITSELF): [Intervention(site=s, edit=lambda _, v=intact[s]: v.clone()) for s in sites],
         (None, None, EVERYWHERE): [flatten(s, over[first]) for s in sites],
     }

@@ -40,7 +40,7 @@ NAME = "memorisation"
 RELATIVE = Quantity(name="relative squared error", combine=ratio)
 LOOK_UP = "lookup of the nearest shown input, up to sign"
 
-Change = Callable[[Prompts, torch.Generator], Float[Tensor, "batch query dim"]]
+Alteration = Callable[[Prompts, torch.Generator], Float[Tensor, "batch query dim"]]
 
 
 def _as_trained(prompts: Prompts, rng: torch.Generator) -> Tensor:
@@ -73,7 +73,7 @@ def _normal(prompts: Prompts, rng: torch.Generator) -> Tensor:
     return torch.randn(prompts.queries.shape, generator=rng, dtype=prompts.queries.dtype)
 
 
-QUERIES: Mapping[str, Change] = MappingProxyType(
+QUERIES: Mapping[str, Alteration] = MappingProxyType(
     {
         "as trained": _as_trained,
         "shown": _shown,

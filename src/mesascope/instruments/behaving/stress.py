@@ -60,7 +60,7 @@ class Skewed(Inputs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
+class StressTest:
     """One row of the table.
 
     Attributes:
@@ -122,7 +122,7 @@ class Distribution:
         return RIDGE * self.unit
 
 
-def distributions(task: PrescribableTask) -> tuple[Distribution, ...]:
+def distributions(task: PrescribableTask) -> tuple[StressTest, ...]:
     """The table: variations of the training task that leave dimension and number of examples alone.
 
     Eigenvalues of ``Diagonal`` are log-spaced. Each row changes one thing about the training task's inputs, labels or
@@ -132,10 +132,8 @@ def distributions(task: PrescribableTask) -> tuple[Distribution, ...]:
     unit = task.inputs.covariance.mean_eigenvalue(task.dim)
     label = (unit * task.dim * task.weight_variance) ** 0.5
 
-    def inputs(name: str, distribution: Inputs) -> Distribution:
-        return Distribution(
-            name=name, task=adjusted(task, inputs=distribution, query_inputs=None), unit=unit, size=unit
-        )
+    def inputs(name: str, distribution: Inputs) -> StressTest:
+        return StressTest(name=name, task=adjusted(task, inputs=distribution, query_inputs=None), unit=unit, size=unit)
 
     def scaled(factor: float) -> Gaussian:
         return Gaussian(covariance=Eigenvalues(values=(factor**2,) * task.dim))
@@ -149,7 +147,7 @@ def distributions(task: PrescribableTask) -> tuple[Distribution, ...]:
         inputs("correlated (Toeplitz 0.75)", Gaussian(covariance=Toeplitz())),
     ]
     return (
-        Distribution(name="training", task=task, unit=unit),
+        StressTest(name="training", task=task, unit=unit),
         *([identity] if identity.task != task else []),
         *(conditioned if task.dim > 1 else []),  # one dimension has one eigenvalue
         inputs("uniform", Uniform()),
@@ -158,10 +156,10 @@ def distributions(task: PrescribableTask) -> tuple[Distribution, ...]:
         inputs("skewed (exponential)", Skewed()),
         inputs("x halved", scaled(0.5)),
         inputs("x doubled", scaled(2.0)),
-        Distribution(name="labels halved", task=task, unit=unit, label_scale=0.5),
-        Distribution(name="labels doubled", task=task, unit=unit, label_scale=2.0),
-        Distribution(name="label noise 0.5", task=adjusted(task, noise=0.5 * label), unit=unit),
-        Distribution(name="queries from the context", task=task, unit=unit, seen=True),
+        StressTest(name="labels halved", task=task, unit=unit, label_scale=0.5),
+        StressTest(name="labels doubled", task=task, unit=unit, label_scale=2.0),
+        StressTest(name="label noise 0.5", task=adjusted(task, noise=0.5 * label), unit=unit),
+        StressTest(name="queries from the context", task=task, unit=unit, seen=True),
     )
 
 
@@ -172,7 +170,7 @@ def stress(
     seed: int = 0,
     n: int = 256,
     queries: int = 8,
-    table: Sequence[Distribution] | None = None,
+    table: Sequence[StressTest] | None = None,
 ) -> tuple[Measurement, ...]:
     """The subject's error on each distribution, beside ridge's.
 

@@ -33,7 +33,7 @@ from mesascope.algorithms import (
 from mesascope.records.codec import nearest
 from mesascope.records.shown import shown
 
-Value = float | Tensor
+CoefficientValue = float | Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,15 +133,15 @@ CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", pow
 RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3, power=1)
 
 
-def _chebyshev(*, largest: Value, condition: Value) -> Algorithm:
+def _chebyshev(*, largest: CoefficientValue, condition: CoefficientValue) -> Algorithm:
     return ChebyshevIteration(bounds=(largest / condition, largest))
 
 
-def _newton(*, scale: Value) -> Algorithm:
+def _newton(*, scale: CoefficientValue) -> Algorithm:
     return NewtonSchulz(start="gram", scale=scale)
 
 
-def _newton_identity(*, scale: Value) -> Algorithm:
+def _newton_identity(*, scale: CoefficientValue) -> Algorithm:
     return NewtonSchulz(start="identity", scale=scale)
 
 

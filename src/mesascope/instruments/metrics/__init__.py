@@ -16,8 +16,8 @@ from mesascope.instruments.metrics.interpolation import interpolation
 from mesascope.instruments.metrics.linear_attention import LinearAttention
 from mesascope.instruments.metrics.matching import best_matching_steps, heat_map
 from mesascope.instruments.metrics.oracle import one_step, oracle
-from mesascope.instruments.metrics.panel import AGAIN, NAME, OTHERS, Panel
-from mesascope.instruments.metrics.reference import Reference
+from mesascope.instruments.metrics.panel import AGAIN, NAME, OTHERS, Side
+from mesascope.instruments.metrics.reference import ReferenceSubject
 from mesascope.instruments.metrics.von_oswald import alignment
 from mesascope.types import (
     Figure,
@@ -36,25 +36,25 @@ STEPS = (1, 2, 3)
 """Steps of conjugate gradient, as far as the dimension goes."""
 
 
-def references(task: Task, *, seed: int = 0) -> tuple[Reference, ...]:
+def references(task: Task, *, seed: int = 0) -> tuple[ReferenceSubject, ...]:
     """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 mean eigenvalues without label noise), the best single gradient
     step (tuned on other prompts of the task), and conjugate gradient after a few steps.
 
     Ridge is left out where the task knows neither noise and prior of its weights nor the size of its inputs.
     """
-    ridge: list[Reference] = []
+    ridge: list[ReferenceSubject] = []
     if isinstance(task, LinearTask) and task.noise:
         optimal = BayesOptimal(prior_variance=task.weight_variance, noise=task.noise)
-        ridge.append(Reference(algorithm=optimal, label="ridge, Bayes-optimal"))
+        ridge.append(ReferenceSubject(algorithm=optimal, label="ridge, Bayes-optimal"))
     elif is_prescribable(task):
         size = task.inputs.covariance.mean_eigenvalue(task.dim)
-        ridge.append(Reference(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}"))
+        ridge.append(ReferenceSubject(algorithm=Ridge(ridge=RIDGE * size), label=f"ridge, λ={RIDGE:g}"))
     several = adjusted(task, queries=8).sample(TUNING, seed=seed, stream=f"{NAME}/tuning")
     return (
-        Reference(algorithm=LeastSquares()),
+        ReferenceSubject(algorithm=LeastSquares()),
         *ridge,
-        Reference(algorithm=one_step(several), label="one tuned gradient step"),
-        *(Reference(algorithm=ConjugateGradient(), steps=k) for k in STEPS if k <= task.dim),
+        ReferenceSubject(algorithm=one_step(several), label="one tuned gradient step"),
+        *(ReferenceSubject(algorithm=ConjugateGradient(), steps=k) for k in STEPS if k <= task.dim),
     )
 
 
@@ -77,7 +77,7 @@ def literature(
         ValueError: not more queries than dimensions.
         NotApplicable: the subject does not answer with finite numbers.
     """
-    panel = Panel.of(subject, task, seed=seed, n=n, queries=queries)
+    panel = Side.of(subject, task, seed=seed, n=n, queries=queries)
     found: dict[tuple[Scalar, ...], Measurement] = {}
     for reference in references(task, seed=seed):
         pair = panel.pair(reference)
@@ -169,7 +169,7 @@ INSTRUMENT = Instrument(
 __all__ = (
     "INSTRUMENT",
     "LinearAttention",
-    "Reference",
+    "ReferenceSubject",
     "alignment",
     "best_matching_steps",
     "figure",

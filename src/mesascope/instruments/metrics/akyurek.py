@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm, LeastSquares
-from mesascope.instruments.metrics.panel import NAME, Metric, Pair, Panel
-from mesascope.instruments.metrics.question import Question
-from mesascope.instruments.metrics.reference import Reference
+from mesascope.instruments.metrics.panel import NAME, Comparison, Metric, Side
+from mesascope.instruments.metrics.question import Queries
+from mesascope.instruments.metrics.reference import ReferenceSubject
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.types import Measurement, Subject, Task
@@ -54,7 +54,7 @@ def prediction_differences(
 
     Args:
         subject: what to examine.
-        reference: an algorithm (one step of it; pass a `Reference` for more) or another subject.
+        reference: an algorithm (one step of it; pass a `ReferenceSubject` for more) or another subject.
         task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
         n: prompts.
@@ -64,22 +64,22 @@ def prediction_differences(
         ValueError: not more queries than dimensions, or a reference that diverges.
         NotApplicable: the subject does not answer with finite numbers.
     """
-    return compare(Panel.of(subject, task, seed=seed, n=n, queries=queries).pair(reference))
+    return compare(Side.of(subject, task, seed=seed, n=n, queries=queries).pair(reference))
 
 
-def compare(pair: Pair) -> tuple[Measurement, ...]:
+def compare(pair: Comparison) -> tuple[Measurement, ...]:
     """The metrics of a pair that has been asked."""
     return (*pair.compare(METRICS, SOURCE), *(linearity(pair.panel, r) for r in (pair.panel.subject, pair.reference)))
 
 
-def linearity(panel: Panel, replies: Replies) -> Measurement:
+def linearity(panel: Side, replies: Replies) -> Measurement:
     """R² of the fit of a predictor's answers on the queries, all prompts pooled.
 
     Controls. Positive: least squares in single precision, which is linear. Negative: the predictor's answers to another
     prompt's queries, taken for answers to these.
     """
     question = panel.question
-    known = Reference(algorithm=LeastSquares(), dtype=torch.float32).trace(question.prompts).predictions.double()
+    known = ReferenceSubject(algorithm=LeastSquares(), dtype=torch.float32).trace(question.prompts).predictions.double()
     return measure(
         NAME,
         LINEARITY,
@@ -91,7 +91,7 @@ def linearity(panel: Panel, replies: Replies) -> Measurement:
     )
 
 
-def _fit(question: Question, predictions: Tensor) -> Tensor:
+def _fit(question: Queries, predictions: Tensor) -> Tensor:
     """Each prompt's (squared residuals over their degrees of freedom, squared answers over theirs)."""
     queries = question.prompts.queries.double()
     residual = predictions - (queries @ question.induced(predictions)[..., None])[..., 0]

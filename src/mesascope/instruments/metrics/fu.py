@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mesascope.algorithms import Algorithm
 from mesascope.instruments.asking.applicability import NotApplicable
-from mesascope.instruments.metrics.panel import Metric, Pair, Panel, cosine
+from mesascope.instruments.metrics.panel import Comparison, Metric, Side, cosine
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.instruments.statistics.scores import Quantity
 from mesascope.types import Measurement, Subject, Task
@@ -59,7 +59,7 @@ def similarity_of_errors(
         ValueError: a reference that diverges.
         NotApplicable: the subject or the reference does not answer everywhere, or the subject with infinite numbers.
     """
-    pair = Panel.of(subject, task, seed=seed, n=n, queries=None).pair(reference)
+    pair = Side.of(subject, task, seed=seed, n=n, queries=None).pair(reference)
     for replies in (pair.panel.subject, pair.reference):
         if replies.errors is None:
             raise NotApplicable(
@@ -91,9 +91,9 @@ def similarity_of_weights(
         ValueError: not more queries than dimensions, or a reference that diverges.
         NotApplicable: the subject does not answer with finite numbers.
     """
-    return Panel.of(subject, task, seed=seed, n=n, queries=queries).pair(reference).compare(WEIGHTS, SOURCE)
+    return Side.of(subject, task, seed=seed, n=n, queries=queries).pair(reference).compare(WEIGHTS, SOURCE)
 
 
-def compare(pair: Pair) -> tuple[Measurement, ...]:
+def compare(pair: Comparison) -> tuple[Measurement, ...]:
     """The metrics of a pair that has been asked; without SimE where one of them does not answer everywhere."""
     return pair.compare((*ERRORS, *WEIGHTS), SOURCE)

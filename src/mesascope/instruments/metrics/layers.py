@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,12 +10,11 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, run
 from mesascope.instruments.asking.collect import answers, at_queries
 from mesascope.instruments.asking.tokens import along, layout
-from mesascope.instruments.metrics.question import Question, asking
-from mesascope.instruments.reading.paths import SENSIBLE
+from mesascope.instruments.metrics.question import Queries, asking
+from mesascope.instruments.reading.paths import SENSIBLE, Readout
 from mesascope.instruments.reading.readout import fit_readouts
 from mesascope.types import Prompts, Site, Subject, answering_everywhere
 
-Readout = Literal["own", "fitted"]
 Activations = Mapping[Site, Float[Tensor, "batch position width"]]
 
 
@@ -45,7 +43,7 @@ def induced_weights(subject: Subject, algorithm: Algorithm, fit: Prompts, score:
     Raises:
         ValueError: not more queries than dimensions.
     """
-    question, sites = Question.of(score), subject.path[:-1]
+    question, sites = Queries.of(score), subject.path[:-1]
     own, after = at_queries(subject, score, sites)
     said, readout = _read(subject, at_queries(subject, fit, sites)[1], fit.targets, after, fit.target_variance)
     said = [*said, own]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mesascope.algorithms import Algorithm, LeastSquares
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
-from mesascope.instruments.metrics.question import Question
-from mesascope.instruments.metrics.reference import Reference, as_subject
+from mesascope.instruments.metrics.question import Queries
+from mesascope.instruments.metrics.reference import ReferenceSubject, as_subject
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
@@ -38,7 +38,7 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Panel:
+class Side:
     """One side of every comparison, asked once.
 
     Attributes:
@@ -48,13 +48,13 @@ class Panel:
         draws: of the bootstrap over prompts.
     """
 
-    question: Question
+    question: Queries
     subject: Replies
     idle: dict[str, Replies]
     draws: Float[Tensor, "repeat batch"]
 
     @classmethod
-    def of(cls, subject: Subject, task: Task, *, seed: int, n: int, queries: int | None) -> "Panel":
+    def of(cls, subject: Subject, task: Task, *, seed: int, n: int, queries: int | None) -> "Side":
         """Ask the subject, its untrained self and the zero predictor.
 
         Raises:
@@ -62,19 +62,19 @@ class Panel:
             NotApplicable: the subject does not answer with finite numbers.
         """
         several = adjusted(task, queries=4 * task.dim if queries is None else queries)
-        question = Question.of(several.sample(n, seed=seed, stream=NAME))
+        question = Queries.of(several.sample(n, seed=seed, stream=NAME))
         replies = Replies.of(subject, question)
         if replies.bad:
             raise NotApplicable(
                 f"{subject.name} answers {replies.bad} of {n} prompts with numbers that are not finite."
             )
-        idle = {ZERO: Replies.of(Reference(algorithm=LeastSquares(), steps=0, label="zero"), question)}
+        idle = {ZERO: Replies.of(ReferenceSubject(algorithm=LeastSquares(), steps=0, label="zero"), question)}
         if (fresh := untrained(subject, seed + 1)) is not None and not (said := Replies.of(fresh, question)).bad:
             idle[UNTRAINED] = said
         draws = bootstrap.weights(n, seed=seed, strata=question.prompts.strata)
         return cls(question=question, subject=replies, idle=idle, draws=draws)
 
-    def pair(self, reference: Algorithm | Subject) -> "Pair":
+    def pair(self, reference: Algorithm | Subject) -> "Comparison":
         """Ask a reference, twice.
 
         The second time the prompts come in reverse order, and an algorithm computes in single precision, as networks
@@ -90,13 +90,13 @@ class Panel:
                 f"reference must answer every prompt with finite numbers; {asked.name} does not on {first.bad} of "
                 f"{len(self.question.prompts)}. Take fewer steps or a smaller step size."
             )
-        rough = dataclasses.replace(asked, dtype=torch.float32) if isinstance(asked, Reference) else asked
+        rough = dataclasses.replace(asked, dtype=torch.float32) if isinstance(asked, ReferenceSubject) else asked
         backwards = torch.arange(len(self.question.prompts)).flip(0)
-        return Pair(panel=self, reference=first, again=Replies.of(rough, self.question[backwards])[backwards])
+        return Comparison(panel=self, reference=first, again=Replies.of(rough, self.question[backwards])[backwards])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pair:
+class Comparison:
     """A subject and a reference.
 
     Attributes:
@@ -104,7 +104,7 @@ class Pair:
         reference, again: the reference's replies, asked twice.
     """
 
-    panel: Panel
+    panel: Side
     reference: Replies
     again: Replies
 

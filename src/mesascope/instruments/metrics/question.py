@@ -14,7 +14,7 @@ LENGTHS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Question:
+class Queries:
     """What is asked: fresh queries, the context's own inputs, and queries that are moved a little.
 
     Attributes:
@@ -28,7 +28,7 @@ class Question:
     lengths: tuple[int, ...]
 
     @classmethod
-    def of(cls, prompts: Prompts) -> "Question":
+    def of(cls, prompts: Prompts) -> "Queries":
         """The question on these prompts.
 
         Raises:
@@ -43,9 +43,9 @@ class Question:
         inverse = torch.linalg.pinv(prompts.queries.double())
         return cls(prompts=prompts, inverse=inverse, lengths=tuple(sorted(spaced)))
 
-    def __getitem__(self, index: Tensor) -> "Question":
+    def __getitem__(self, index: Tensor) -> "Queries":
         """The question on some of the prompts."""
-        return Question(prompts=self.prompts[index], inverse=self.inverse[index], lengths=self.lengths)
+        return Queries(prompts=self.prompts[index], inverse=self.inverse[index], lengths=self.lengths)
 
     def induced(self, predictions: Float[Tensor, "batch query"]) -> Float[Tensor, "batch dim"]:
         """ŵ: the least-squares fit of answers on the fresh queries, without an intercept."""

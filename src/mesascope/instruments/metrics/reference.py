@@ -13,7 +13,7 @@ from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Reference:
+class ReferenceSubject:
     """A reference algorithm after some steps, with the verbs of a subject.
 
     Attributes:
@@ -63,4 +63,4 @@ class Reference:
 
 def as_subject(reference: Algorithm | Subject) -> Subject:
     """An algorithm after one step, or the subject itself."""
-    return Reference(algorithm=reference) if isinstance(reference, Algorithm) else reference
+    return ReferenceSubject(algorithm=reference) if isinstance(reference, Algorithm) else reference

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.collect import answers
-from mesascope.instruments.metrics.question import Question, asking
+from mesascope.instruments.metrics.question import Queries, asking
 from mesascope.types import Subject, answering_everywhere
 
 
@@ -37,7 +37,7 @@ class Replies:
     shorter: Float[Tensor, "batch length dim"] | None
 
     @classmethod
-    def of(cls, subject: Subject, question: Question) -> "Replies":
+    def of(cls, subject: Subject, question: Queries) -> "Replies":
         """Ask a subject.
 
         The sensitivity is taken by central differences, all of a prompt's moved queries in one pass, in the subject's own
@@ -82,7 +82,7 @@ class Replies:
 
 
 def _from_prefixes(
-    subject: Subject, question: Question, last: Float[Tensor, " batch"]
+    subject: Subject, question: Queries, last: Float[Tensor, " batch"]
 ) -> tuple[Float[Tensor, "batch position"] | None, Float[Tensor, "batch length dim"] | None]:
     """Errors at every position, and the weights induced at shorter contexts.
 

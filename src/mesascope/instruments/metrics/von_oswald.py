@@ -6,7 +6,7 @@ Source: von Oswald et al. 2023, §3; the released code's ``analyse``.
 import torch
 
 from mesascope.algorithms import Algorithm
-from mesascope.instruments.metrics.panel import Metric, Pair, Panel, cosine
+from mesascope.instruments.metrics.panel import Comparison, Metric, Side, cosine
 from mesascope.instruments.statistics.scores import Quantity
 from mesascope.types import Measurement, Subject, Task
 
@@ -50,9 +50,9 @@ def alignment(
         ValueError: not more queries than dimensions, or a reference that diverges.
         NotApplicable: the subject does not answer with finite numbers.
     """
-    return compare(Panel.of(subject, task, seed=seed, n=n, queries=queries).pair(reference))
+    return compare(Side.of(subject, task, seed=seed, n=n, queries=queries).pair(reference))
 
 
-def compare(pair: Pair) -> tuple[Measurement, ...]:
+def compare(pair: Comparison) -> tuple[Measurement, ...]:
     """The metrics of a pair that has been asked."""
     return pair.compare(METRICS, SOURCE)

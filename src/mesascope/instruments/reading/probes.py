@@ -17,7 +17,7 @@ from mesascope.algorithms.algorithm import Algorithm
 from mesascope.algorithms.kernels import RBF, Kernel
 from mesascope.algorithms.run import run
 from mesascope.instruments.asking.applicability import NotApplicable, latent_weights, residual_sites, untrained
-from mesascope.instruments.asking.collect import Reading, at_positions
+from mesascope.instruments.asking.collect import Position, at_positions
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.regression import ridge_fits
@@ -115,7 +115,7 @@ def linear_probes(
     score: int = 512,
     queries: int = 4,
     targets: Mapping[str, Target] | None = None,
-    reading: Reading = "query",
+    reading: Position = "query",
     sites: Sequence[Site] | None = None,
     uncentred: bool = False,
 ) -> tuple[Measurement, ...]:
@@ -316,7 +316,7 @@ def _mixed(name: str, features: list[Tensor], seed: int) -> tuple[str, list[Tens
     return f"{name}, {WIDEST} random mixtures of its {numbers} numbers", mixtures
 
 
-def _raw(prompts: Prompts, reading: Reading, reads: int) -> Tensor:
+def _raw(prompts: Prompts, reading: Position, reads: int) -> Tensor:
     context = _at_each(torch.cat([prompts.xs.flatten(1), prompts.ys], -1), reads)
     return torch.cat([context, prompts.queries], -1) if reading == "query" else context
 

@@ -10,7 +10,7 @@ from mesascope.models.constructions.gradient_descent import gradient_descent
 from mesascope.models.constructions.heavy_ball import heavy_ball
 from mesascope.models.constructions.kernel_gradient_descent import kernel_gradient_descent
 from mesascope.models.constructions.nesterov import nesterov
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Network
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Weights
 from mesascope.models.constructions.newton_schulz import newton_schulz
 from mesascope.models.constructions.pipelined_conjugate_gradient import pipelined_conjugate_gradient
 from mesascope.models.constructions.preconditioned_conjugate_gradient import preconditioned_conjugate_gradient
@@ -55,7 +55,7 @@ __all__ = (
     "Construction",
     "Head",
     "Layer",
-    "Network",
+    "Weights",
     "answer_outputs",
     "chebyshev_iteration",
     "conjugate_gradient",

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mesascope.algorithms import Algorithm, ConjugateGradient, DataSpaceConjugateGradient
 from mesascope.algorithms.problem import check_ridge
-from mesascope.models.constructions.holding import VECTORS, Holding, Values, data_space, dual
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
+from mesascope.models.constructions.holding import VECTORS, Holding, Reader, data_space, dual
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Weights, check_depth
 
 GATES = "two divisions, and products of a broadcast scalar with a token's own channels"
 ROUNDING = 1e-13
@@ -81,10 +81,10 @@ def data_space_conjugate_gradient(*, iterations: int = 6, ridge: float = 0.0) ->
 def _construction(
     name: str,
     iterations: int,
-    build: "functools.partial[Network]",
+    build: "functools.partial[Weights]",
     options: Mapping[str, float],
     algorithm: Algorithm,
-    values: Values,
+    values: Reader,
 ) -> Construction:
     return Construction(
         name=name,
@@ -122,7 +122,7 @@ def _length(energy: Tensor, curvature: Tensor) -> Tensor:
     return torch.where(curvature > 0, energy / curvature, torch.zeros_like(energy))
 
 
-def _build_feature(dim: int, *, iterations: int) -> Network:
+def _build_feature(dim: int, *, iterations: int) -> Weights:
     sizes = {"x": dim, "example": 1, "one": 1, "residual": 1, "pushed": 1, "direction": 1, "answer": 1}
     channels = Channels(sizes={**sizes, "su": 1, "uu": 1, "uv": 1, "vv": 1, "su_last": 1})
     inner = (
@@ -133,7 +133,7 @@ def _build_feature(dim: int, *, iterations: int) -> Network:
     )
     layers = (Layer(heads=(_kernel_product(channels, "residual", "pushed"),)), Layer(heads=inner, gate=_feature_step))
     embed = {"x": "x", "example": "example", "one": "one", "residual": "label"}
-    return Network(channels=channels, embed=embed, layers=layers * iterations, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=layers * iterations, readout=channels.read("answer")[0])
 
 
 def _feature_step(c: Named) -> Named:
@@ -151,7 +151,7 @@ def _feature_step(c: Named) -> Named:
     }
 
 
-def _build_data(dim: int, *, iterations: int, ridge: float) -> Network:
+def _build_data(dim: int, *, iterations: int, ridge: float) -> Weights:
     sizes = {"x": dim, "example": 1, "one": 1, "1/n": 1, "residual": 1, "pushed": 1, "direction": 1, "image": 1}
     channels = Channels(sizes={**sizes, "answer": 1, "rr": 1, "ru": 1, "rq": 1, "pq": 1, "rr_last": 1, "first": 1})
 
@@ -167,7 +167,7 @@ def _build_data(dim: int, *, iterations: int, ridge: float) -> Network:
     product = Layer(heads=(_kernel_product(channels, "residual", "pushed"),), gate=damp if ridge else None)
     layers = (product, Layer(heads=inner, gate=_data_step))
     embed = {"x": "x", "example": "example", "one": "one", "1/n": "1/n", "residual": "label"}
-    return Network(channels=channels, embed=embed, layers=layers * iterations, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=layers * iterations, readout=channels.read("answer")[0])
 
 
 def _data_step(c: Named) -> Named:

@@ -5,7 +5,7 @@ import functools
 from mesascope.algorithms import GDPlusPlus
 from mesascope.models.constructions.heads import product
 from mesascope.models.constructions.holding import Holding, transformed
-from mesascope.models.constructions.network import Channels, Construction, Layer, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Layer, Weights, check_depth
 from mesascope.models.constructions.options import check_positive, check_step_size
 
 
@@ -49,10 +49,10 @@ def gd_plus_plus(*, layers: int = 8, step_size: float = 0.25, curvature: float =
     )
 
 
-def _build(dim: int, *, layers: int, step_size: float, curvature: float) -> Network:
+def _build(dim: int, *, layers: int, step_size: float, curvature: float) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1})
     x, label = channels.read("x"), channels.read("label")
     descend = product(channels, label, {"label": -step_size})
     transform = product(channels, x, {"x": -curvature})
     step = Layer(heads=(descend, transform))
-    return Network(channels=channels, embed={"x": "x", "label": "label"}, layers=(step,) * layers, readout=-label[0])
+    return Weights(channels=channels, embed={"x": "x", "label": "label"}, layers=(step,) * layers, readout=-label[0])

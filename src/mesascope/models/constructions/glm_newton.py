@@ -4,9 +4,9 @@ import functools
 
 import torch
 
-from mesascope.algorithms.glm import Family, GLMNewton, mean, variance
+from mesascope.algorithms.glm import GlmFamily, GLMNewton, mean, variance
 from mesascope.models.constructions.heads import broadcast, product
-from mesascope.models.constructions.network import Channels, Construction, Layer, Named, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Layer, Named, Weights, check_depth
 from mesascope.tasks import GeneralisedLinearRegression
 
 TOKENS = (
@@ -16,7 +16,7 @@ TOKENS = (
 SCALARS = ("ru", "udu", "udv", "vdv", "mv", "ru_last")
 
 
-def glm_newton(*, steps: int = 3, inner: int = 5, ridge: float = 1.0, family: Family = "logistic") -> Construction:
+def glm_newton(*, steps: int = 3, inner: int = 5, ridge: float = 1.0, family: GlmFamily = "logistic") -> Construction:
     """Newton steps for a generalised linear model, each with ``inner`` iterations of conjugate gradient.
 
     No vector of the size of w is stored. A vector of feature space is held by its inner products with the tokens' inputs,
@@ -61,7 +61,7 @@ def glm_newton(*, steps: int = 3, inner: int = 5, ridge: float = 1.0, family: Fa
     )
 
 
-def _build(dim: int, *, steps: int, inner: int, ridge: float, family: Family) -> Network:
+def _build(dim: int, *, steps: int, inner: int, ridge: float, family: GlmFamily) -> Weights:
     features = ("label", "example", "one", "1/n")
     channels = Channels(sizes={"x": dim, **dict.fromkeys((*features, *TOKENS, *SCALARS), 1)})
 
@@ -87,7 +87,7 @@ def _build(dim: int, *, steps: int, inner: int, ridge: float, family: Family) ->
     advance = Layer(heads=heads, gate=functools.partial(_advance, ridge=ridge))
     layers = (Layer(heads=(), gate=begin), *(push, advance) * inner) * steps
     embed = {"x": "x", **{name: name for name in features}}
-    return Network(channels=channels, embed=embed, layers=layers, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=layers, readout=channels.read("answer")[0])
 
 
 def _weigh(c: Named) -> Named:

@@ -5,7 +5,7 @@ import math
 
 from mesascope.algorithms import GradientDescent
 from mesascope.models.constructions.holding import Holding, label
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Weights, check_depth
 
 
 def gradient_descent(*, layers: int = 8, step_size: float = 0.25) -> Construction:
@@ -43,9 +43,9 @@ def gradient_descent(*, layers: int = 8, step_size: float = 0.25) -> Constructio
     )
 
 
-def _build(dim: int, *, layers: int, step_size: float) -> Network:
+def _build(dim: int, *, layers: int, step_size: float) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1})
     x, label = channels.read("x"), channels.read("label")
     step = Layer(heads=(Head(query=x, key=x, value=label, out=channels.read("label", -step_size).T),))
     embed = {"x": "x", "label": "label"}
-    return Network(channels=channels, embed=embed, layers=(step,) * layers, readout=-label[0])
+    return Weights(channels=channels, embed=embed, layers=(step,) * layers, readout=-label[0])

@@ -21,7 +21,7 @@ from mesascope.algorithms.newton import NewtonState
 from mesascope.algorithms.problem import Problem
 
 Stream = Mapping[str, Float[Tensor, "batch position _"]]
-Values = Callable[[Problem, State, Stream], Stream]
+Reader = Callable[[Problem, State, Stream], Stream]
 VECTORS = ("solution", "residual", "direction")
 """The state variables of a conjugate gradient method."""
 
@@ -41,7 +41,7 @@ class Holding:
 
     algorithm: Callable[[int], Algorithm]
     variables: tuple[str, ...]
-    values: Values
+    values: Reader
     ridge: float = 0.0
 
 
@@ -69,7 +69,7 @@ def answer(problem: Problem, state: State, stream: Stream) -> Stream:
     return {"answer": at_tokens(problem, state.weights)}
 
 
-def dual(precondition: Callable[[Problem, Tensor], Tensor]) -> Values:
+def dual(precondition: Callable[[Problem, Tensor], Tensor]) -> Reader:
     """Conjugate gradient in the dual form: wᵀx in ``answer``, s with Xᵀs/n = r in ``residual``, and in ``direction`` the last
     direction p₋. The field ``direction`` of the algorithm's state is the next direction, Mr + (rᵀMr/su_last) p₋.
 
@@ -91,7 +91,7 @@ def dual(precondition: Callable[[Problem, Tensor], Tensor]) -> Values:
     return values
 
 
-def data_space(ridge: float) -> Values:
+def data_space(ridge: float) -> Reader:
     """Conjugate gradient in data space: wᵀx in ``answer``, r and the last direction p₋ at the examples, and the image
     (K + λ/n)p₋ at every token.
     """
@@ -126,7 +126,7 @@ def primal(problem: Problem, state: State, stream: Stream) -> Stream:
     return at_queries(problem, {**vectors, "energy": state.energy[:, None]})
 
 
-def inverse(scale: float) -> Values:
+def inverse(scale: float) -> Reader:
     """Newton–Schulz: z with cz = Mx in ``z``, one step ahead of the answer bᵀMx in ``answer``."""
 
     def values(problem: Problem, state: State, stream: Stream) -> Stream:

@@ -2,7 +2,7 @@
 
 import functools
 
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Weights, check_depth
 from mesascope.models.constructions.options import check_positive, check_step_size
 
 
@@ -49,12 +49,12 @@ def kernel_gradient_descent(
     )
 
 
-def _build(dim: int, *, layers: int, step_size: float, temperature: float, normalised: int) -> Network:
+def _build(dim: int, *, layers: int, step_size: float, temperature: float, normalised: int) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1})
     x, label = channels.read("x"), channels.read("label")
     head = Head(query=x / temperature, key=x, value=label, out=-step_size * label.T)
     step = Layer(heads=(head,))
-    return Network(
+    return Weights(
         channels=channels,
         embed={"x": "x", "label": "label"},
         layers=(step,) * layers,

@@ -11,10 +11,10 @@ its keys and values are constant. No gate is needed.
 """
 
 from mesascope.models.constructions.heads import own, product
-from mesascope.models.constructions.network import Channels, Layer, Network
+from mesascope.models.constructions.network import Channels, Layer, Weights
 
 
-def momentum_network(dim: int, *, coefficients: tuple[tuple[float, float, float], ...]) -> Network:
+def momentum_network(dim: int, *, coefficients: tuple[tuple[float, float, float], ...]) -> Weights:
     """A network with one layer for each (α, β, γ): step size, momentum, extrapolation."""
     channels = Channels(sizes={"x": dim, "label": 1, "velocity": 1, "one": 1})
     label, velocity = channels.read("label"), channels.read("velocity")
@@ -29,4 +29,4 @@ def momentum_network(dim: int, *, coefficients: tuple[tuple[float, float, float]
     }
     layers = tuple(built[each] for each in coefficients)
     embed = {"x": "x", "label": "label", "one": "one"}
-    return Network(channels=channels, embed=embed, layers=layers, readout=-label[0])
+    return Weights(channels=channels, embed=embed, layers=layers, readout=-label[0])

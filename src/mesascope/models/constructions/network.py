@@ -74,7 +74,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Network:
+class Weights:
     """All weights of a construction for one input dimension.
 
     Attributes:
@@ -116,7 +116,7 @@ class Network:
         }
         return {"embed": embed, **heads, "readout": self.readout.clone()}
 
-    def with_weights(self, state: Mapping[str, Tensor]) -> "Network":
+    def with_weights(self, state: Mapping[str, Tensor]) -> "Weights":
         """This network with the heads and the readout from a state dict; channels, embedding and gates stay the same."""
         layers = tuple(
             dataclasses.replace(
@@ -156,7 +156,7 @@ class Construction:
     layers_per_step: int
     not_attention: str
     source: str
-    build: Callable[[int], Network]
+    build: Callable[[int], Weights]
     options: Mapping[str, float | str] = field(default_factory=dict)
     layers_to_start: int = 0
     dtype: torch.dtype = torch.float64
@@ -236,7 +236,7 @@ class Construction:
         untrained transformer's norms do: the control stays finite at any depth.
         """
 
-        def build(dim: int) -> Network:
+        def build(dim: int) -> Weights:
             network = self.build(dim)
             rng = generator(seed, f"reinitialised/{self.name}", dim)
             layers = tuple(
@@ -256,11 +256,11 @@ class Construction:
 
 
 @functools.lru_cache(maxsize=64)
-def _built(build: Callable[[int], Network], dim: int) -> Network:
+def _built(build: Callable[[int], Weights], dim: int) -> Weights:
     return build(dim)
 
 
-def _width(build: Callable[[int], Network], dim: int) -> int:
+def _width(build: Callable[[int], Weights], dim: int) -> int:
     return _built(build, dim).channels.width
 
 
@@ -270,7 +270,7 @@ def copy_name(name: str, output: int) -> str:
 
 
 def embedded(
-    network: Network,
+    network: Weights,
     xs: Float[Tensor, "batch example dim"],
     ys: Float[Tensor, "batch example output"],
     queries: Float[Tensor, "batch query dim"],
@@ -294,7 +294,7 @@ def embedded(
 
 
 def forward(
-    network: Network,
+    network: Weights,
     stream: Float[Tensor, "batch position width"],
     examples: int,
     taps: Callable[[Site, Tensor], Tensor] = lambda _, value: value,
@@ -312,7 +312,7 @@ def forward(
 
 
 def _attend(
-    network: Network, heads: tuple[Head, ...], stream: Float[Tensor, "batch position width"], examples: int
+    network: Weights, heads: tuple[Head, ...], stream: Float[Tensor, "batch position width"], examples: int
 ) -> Float[Tensor, "batch position width"]:
     """Σ_heads W_O (1/n) (Σᵢ V hᵢ ⊗ K hᵢ) Q h_j: it sums over examples first, so the cost is linear in positions.
 
@@ -335,7 +335,7 @@ def _attend(
 
 
 def _pattern(
-    network: Network, scores: Float[Tensor, "batch position example"]
+    network: Weights, scores: Float[Tensor, "batch position example"]
 ) -> Float[Tensor, "batch position example"]:
     """The attention pattern: the weight of each example's value at each token."""
     positions, examples = scores.shape[1:]

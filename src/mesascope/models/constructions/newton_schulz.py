@@ -5,7 +5,7 @@ import functools
 from mesascope.algorithms import NewtonSchulz
 from mesascope.models.constructions.heads import own
 from mesascope.models.constructions.holding import Holding, inverse
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Weights, check_depth
 from mesascope.models.constructions.options import check_positive
 
 
@@ -49,7 +49,7 @@ def newton_schulz(*, iterations: int = 4, scale: float = 0.25) -> Construction:
     )
 
 
-def _build(dim: int, *, iterations: int, scale: float) -> Network:
+def _build(dim: int, *, iterations: int, scale: float) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1, "one": 1, "z": dim, "answer": 1})
     x, z = channels.read("x"), channels.read("z")
     update = (Head(query=z, key=x, value=z, out=channels.read("z", -scale).T), *own(channels, "z", {"z": 1.0}))
@@ -59,4 +59,4 @@ def _build(dim: int, *, iterations: int, scale: float) -> Network:
     )
     layers = (Layer(heads=update), *[Layer(heads=update + answer)] * (iterations - 1), Layer(heads=answer))
     embed = {"x": "x", "label": "label", "one": "one", "z": "x"}
-    return Network(channels=channels, embed=embed, layers=layers, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=layers, readout=channels.read("answer")[0])

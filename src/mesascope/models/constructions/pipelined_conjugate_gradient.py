@@ -8,7 +8,7 @@ from torch import Tensor
 from mesascope.algorithms import ConjugateGradient
 from mesascope.models.constructions.heads import broadcast, product
 from mesascope.models.constructions.holding import Holding, answer
-from mesascope.models.constructions.network import Channels, Construction, Layer, Named, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Layer, Named, Weights, check_depth
 
 ROUNDING = 1e-10
 """A u below this share of the first is only rounding error of its recurrence, and no further step is taken."""
@@ -53,7 +53,7 @@ def pipelined_conjugate_gradient(*, iterations: int = 6) -> Construction:
     )
 
 
-def _build(dim: int, *, iterations: int) -> Network:
+def _build(dim: int, *, iterations: int) -> Weights:
     tokens = ("residual", "pushed", "twice", "direction", "image", "answer")
     scalars = ("su", "uu", "su_last", "step", "first")
     channels = Channels(sizes={"x": dim, **dict.fromkeys(("example", "one", *tokens, *scalars), 1)})
@@ -65,7 +65,7 @@ def _build(dim: int, *, iterations: int) -> Network:
     )
     layers = (start, *(Layer(heads=heads, gate=_step),) * iterations)
     embed = {"x": "x", "example": "example", "one": "one", "residual": "label"}
-    return Network(channels=channels, embed=embed, layers=layers, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=layers, readout=channels.read("answer")[0])
 
 
 def _step(c: Named) -> Named:

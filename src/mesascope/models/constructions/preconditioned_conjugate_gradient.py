@@ -6,7 +6,7 @@ import functools
 from mesascope.algorithms import PreconditionedConjugateGradient
 from mesascope.models.constructions.conjugate_gradient import GATES, conjugate_gradient
 from mesascope.models.constructions.holding import VECTORS, Holding, dual
-from mesascope.models.constructions.network import Construction, Layer, Network
+from mesascope.models.constructions.network import Construction, Layer, Weights
 from mesascope.models.constructions.options import check_condition
 from mesascope.models.constructions.preconditioned_gradient_descent import diagonal
 
@@ -46,7 +46,7 @@ def preconditioned_conjugate_gradient(*, iterations: int = 6, condition: float =
     )
 
 
-def _build(dim: int, *, iterations: int, condition: float) -> Network:
+def _build(dim: int, *, iterations: int, condition: float) -> Weights:
     network = conjugate_gradient(iterations=iterations).build(dim)
     push, step = network.layers[:2]
     (head,) = push.heads

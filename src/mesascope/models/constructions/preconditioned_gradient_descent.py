@@ -9,7 +9,7 @@ from torch import Tensor
 from mesascope.algorithms import PreconditionedGradientDescent
 from mesascope.models.constructions.heads import product
 from mesascope.models.constructions.holding import Holding, label
-from mesascope.models.constructions.network import Channels, Construction, Layer, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Layer, Weights, check_depth
 from mesascope.models.constructions.options import check_condition, check_step_size
 
 
@@ -62,9 +62,9 @@ def diagonal(dim: int, condition: float) -> Float[Tensor, "dim dim"]:
     return torch.diag(condition ** torch.linspace(-1, 0, dim, dtype=torch.float64))
 
 
-def _build(dim: int, *, layers: int, step_size: float, condition: float) -> Network:
+def _build(dim: int, *, layers: int, step_size: float, condition: float) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1})
     label = channels.read("label")
     step = Layer(heads=(product(channels, label, {"label": -step_size}, diagonal(dim, condition)),))
     embed = {"x": "x", "label": "label"}
-    return Network(channels=channels, embed=embed, layers=(step,) * layers, readout=-label[0])
+    return Weights(channels=channels, embed=embed, layers=(step,) * layers, readout=-label[0])

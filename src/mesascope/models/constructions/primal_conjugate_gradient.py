@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mesascope.algorithms import ConjugateGradient
 from mesascope.models.constructions.holding import VECTORS, Holding, primal
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Weights, check_depth
 
 ROUNDING = 1e-13
 """A residual below this share of a token's first is only rounding error, and the token takes no further step."""
@@ -51,7 +51,7 @@ def primal_conjugate_gradient(*, iterations: int = 6) -> Construction:
     )
 
 
-def _build(dim: int, *, iterations: int) -> Network:
+def _build(dim: int, *, iterations: int) -> Weights:
     vectors, scalars = ("residual", "direction", "image", "weights"), ("energy", "first", "answer")
     sizes = {"x": dim, "label": 1, "one": 1, **dict.fromkeys(vectors, dim), **dict.fromkeys(scalars, 1)}
     channels = Channels(sizes=sizes)
@@ -61,7 +61,7 @@ def _build(dim: int, *, iterations: int) -> Network:
     layers = (Layer(heads=(moment,), gate=_start), *(Layer(heads=(apply,), gate=_step),) * iterations)
     embed = {"x": "x", "label": "label", "one": "one"}
     readout = channels.read("answer")[0]
-    return Network(channels=channels, embed=embed, layers=layers, readout=readout, causal=True)
+    return Weights(channels=channels, embed=embed, layers=layers, readout=readout, causal=True)
 
 
 def _start(c: Named) -> Named:

@@ -4,7 +4,7 @@ import functools
 
 from mesascope.algorithms import GradientDescent
 from mesascope.models.constructions.holding import Holding, position
-from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Head, Layer, Named, Weights, check_depth
 from mesascope.models.constructions.options import check_step_size
 
 
@@ -41,7 +41,7 @@ def primal_gradient_descent(*, layers: int = 4, step_size: float = 0.25) -> Cons
     )
 
 
-def _build(dim: int, *, layers: int, step_size: float) -> Network:
+def _build(dim: int, *, layers: int, step_size: float) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1, "one": 1, "weights": dim, "answer": 1})
     x, weights = channels.read("x"), channels.read("weights")
     moment = Head(
@@ -50,7 +50,7 @@ def _build(dim: int, *, layers: int, step_size: float) -> Network:
     apply = Head(query=weights, key=x, value=x, out=channels.read("weights", -step_size).T)
     layer = Layer(heads=(moment, apply), gate=_answer)
     embed = {"x": "x", "label": "label", "one": "one"}
-    return Network(channels=channels, embed=embed, layers=(layer,) * layers, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=(layer,) * layers, readout=channels.read("answer")[0])
 
 
 def _answer(c: Named) -> Named:

@@ -6,7 +6,7 @@ from mesascope.algorithms import GradientDescent
 from mesascope.algorithms.problem import check_ridge
 from mesascope.models.constructions.heads import own, product
 from mesascope.models.constructions.holding import Holding, answer
-from mesascope.models.constructions.network import Channels, Construction, Layer, Network, check_depth
+from mesascope.models.constructions.network import Channels, Construction, Layer, Weights, check_depth
 from mesascope.models.constructions.options import check_step_size
 
 
@@ -50,11 +50,11 @@ def ridge_gradient_descent(*, layers: int = 8, step_size: float = 0.25, ridge: f
     )
 
 
-def _build(dim: int, *, layers: int, step_size: float, ridge: float) -> Network:
+def _build(dim: int, *, layers: int, step_size: float, ridge: float) -> Weights:
     channels = Channels(sizes={"x": dim, "label": 1, "answer": 1, "one": 1, "1/n": 1})
     residual = channels.read("label") - channels.read("answer")
     descend = product(channels, residual, {"answer": step_size})
     damp = own(channels, "answer", {"answer": -step_size * ridge}, factor="1/n")
     embed = {"x": "x", "label": "label", "one": "one", "1/n": "1/n"}
     layer = Layer(heads=(descend, *damp))
-    return Network(channels=channels, embed=embed, layers=(layer,) * layers, readout=channels.read("answer")[0])
+    return Weights(channels=channels, embed=embed, layers=(layer,) * layers, readout=channels.read("answer")[0])

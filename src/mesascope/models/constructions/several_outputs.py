@@ -17,7 +17,7 @@ from mesascope.models.constructions.network import (
     Head,
     Layer,
     Named,
-    Network,
+    Weights,
     copy_name,
     embedded,
     forward,
@@ -137,7 +137,7 @@ def answer_outputs(
     return stream[:, xs.shape[1] :] @ readouts.to(stream).T
 
 
-def _build(dim: int, *, build: Callable[[int], Network], outputs: int, seed: int) -> Network:
+def _build(dim: int, *, build: Callable[[int], Weights], outputs: int, seed: int) -> Weights:
     network = build(dim)
     channels, state = network.channels, _state(network)
     sizes = {
@@ -180,7 +180,7 @@ def _build(dim: int, *, build: Callable[[int], Network], outputs: int, seed: int
     )
 
 
-def _state(network: Network) -> frozenset[str]:
+def _state(network: Weights) -> frozenset[str]:
     """The channels that depend on the labels: those that start as a label, outputs of gates, and outputs of heads on these."""
     found = {channel for channel, feature in network.embed.items() if feature == "label"}
     nothing = network.channels.split(torch.zeros(1, 1, network.channels.width, dtype=torch.float64))

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 
 from mesascope.models.constructions.gradient_descent import gradient_descent
-from mesascope.models.constructions.network import Construction, Layer, Network, check_depth
+from mesascope.models.constructions.network import Construction, Layer, Weights, check_depth
 from mesascope.records.codec import check_count
 
 IDLE = Layer(heads=())
@@ -83,12 +83,12 @@ def spaced_gradient_descent(*, steps: int = 4, step_size: float = 0.25, every: i
     return dataclasses.replace(construction, name="spaced-gradient-descent", options=options)
 
 
-def _spread(dim: int, *, build: Callable[[int], Network], every: int) -> Network:
+def _spread(dim: int, *, build: Callable[[int], Weights], every: int) -> Weights:
     network = build(dim)
     layers = tuple(each for layer in network.layers for each in (*(IDLE,) * (every - 1), layer))
     return dataclasses.replace(network, layers=layers)
 
 
-def _pad(dim: int, *, build: Callable[[int], Network], before: int, after: int) -> Network:
+def _pad(dim: int, *, build: Callable[[int], Weights], before: int, after: int) -> Weights:
     network = build(dim)
     return dataclasses.replace(network, layers=((IDLE,) * before + network.layers + (IDLE,) * after))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mesascope.instruments.behaving import stress
-from mesascope.instruments.behaving.stress import Distribution
+from mesascope.instruments.behaving.stress import StressTest
 from mesascope.instruments.spectral import directions
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, Where, each, known, pick, where
@@ -53,7 +53,7 @@ def _label(network: Network) -> dict[str, Scalar]:
 
 
 def _stressed(covariances: Mapping[str, Covariance], prompts: int, **more: Scalar) -> tuple[Measure, ...]:
-    table = tuple(Distribution(name=name, task=task(covariance)) for name, covariance in covariances.items())
+    table = tuple(StressTest(name=name, task=task(covariance)) for name, covariance in covariances.items())
     size, options = {"n": prompts}, {"table": table}
     return each(NETWORKS, stress.NAME, lambda n: more | _label(n), prompts=size, options=options, smoke=(FIRST,))
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.behaving import gaussian_inputs, memorisation, stress
-from mesascope.instruments.behaving.stress import Distribution
+from mesascope.instruments.behaving.stress import StressTest
 from mesascope.instruments.reading import probes
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Where, each, known, where
@@ -25,9 +25,7 @@ NETWORKS = (
     Network(inputs="rademacher", seed=100),
 )
 AT_SMOKE = (GAUSSIAN, RADEMACHER)
-TABLE = tuple(
-    Distribution(name=name, task=LinearRegression(queries=8, inputs=inputs)) for name, inputs in INPUTS.items()
-)
+TABLE = tuple(StressTest(name=name, task=LinearRegression(queries=8, inputs=inputs)) for name, inputs in INPUTS.items())
 LAST = str(Site(layer=1, kind="resid_post"))
 ALONE = "Xᵀy alone"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mesascope.instruments.asking.applicability import latent_weights
-from mesascope.instruments.asking.collect import Reading
+from mesascope.instruments.asking.collect import Position
 from mesascope.instruments.reading import probes, streaming
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, Where, known, where
@@ -17,8 +17,8 @@ FIRST = TWO_LAYERS[0].name
 W, MOMENT, GRAM, INVERSE, BEYOND = "w", "Xᵀy/n", "XᵀX/n", "(XᵀX+I)⁻¹", "w beyond Xᵀy"
 SUMS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, GRAM: probes.gram}
 TARGETS: Mapping[str, probes.Target] = {**SUMS, INVERSE: probes.InverseGram(ridge=1.0), BEYOND: probes.beyond_moment}
-POOLED: Reading = "label mean"
-READINGS: Mapping[Reading, Mapping[str, probes.Target]] = {"query": TARGETS, POOLED: SUMS, "context mean": SUMS}
+POOLED: Position = "label mean"
+READINGS: Mapping[Position, Mapping[str, probes.Target]] = {"query": TARGETS, POOLED: SUMS, "context mean": SUMS}
 BEFORE = tuple(str(Site(layer=0, kind=kind)) for kind in ("resid_pre", "resid_mid", "resid_post"))
 AFTER = tuple(str(Site(layer=1, kind=kind)) for kind in ("resid_mid", "resid_post"))
 _, FIRST_ATTENTION, FIRST_MLP = BEFORE
@@ -46,7 +46,7 @@ def _measures(network: Network) -> tuple[Measure, ...]:
     )
 
 
-def _cosine(target: str, *sites: str, reading: Reading = "query") -> Where:
+def _cosine(target: str, *sites: str, reading: Position = "query") -> Where:
     return where(probes.COSINE, target=target, site=sites, **{"read at": reading})
 
 
@@ -68,12 +68,12 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
-    def said(target: str, site: str, reading: Reading, control: str = "") -> str:
+    def said(target: str, site: str, reading: Position, control: str = "") -> str:
         """A cosine of both networks, or of a control of the first."""
         each = _cosine(target, site, reading=reading).among(found)
         return f"{known(each[0], control).value:.2f}" if control else " and ".join(f"{m.value:.2f}" for m in each)
 
-    after: tuple[str, Reading] = (SECOND_ATTENTION, "query")
+    after: tuple[str, Position] = (SECOND_ATTENTION, "query")
     alone = "Xᵀy alone"
     return (
         f"Xᵀy alone, which needs no network, points to w with cosine {said(W, *after, alone)}; the networks' streams at the "

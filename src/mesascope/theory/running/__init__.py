@@ -8,12 +8,12 @@ import numpy as np
 from mesascope.models.constructions import Construction
 from mesascope.theory import numeric
 from mesascope.theory.running import chebyshev, one_channel, primal, several_channels, softmax, training
-from mesascope.theory.running.reading import Change, Reading
+from mesascope.theory.running.reading import Reading, Rebuilding
 from mesascope.theory.statement import Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Run:
+class NetworkRun:
     """A network that is run to check statements on it.
 
     Attributes:
@@ -23,20 +23,20 @@ class Run:
     """
 
     network: str
-    read: Callable[[Change, bool, int], Iterator[Reading]]
+    read: Callable[[Rebuilding, bool, int], Iterator[Reading]]
     exact: bool = False
 
 
 RUNS = (
-    Run(network="gradient descent in one channel", read=one_channel.one_channel, exact=True),
-    Run(network="gradient descent in three channels", read=several_channels.several_channels, exact=True),
-    Run(network="a step size for each channel", read=several_channels.per_channel, exact=True),
-    Run(network="gradient descent with two outputs", read=several_channels.several_targets),
-    Run(network="gradient descent under a causal mask", read=primal.causal_descent, exact=True),
-    Run(network="one layer of softmax attention", read=softmax.softmax),
-    Run(network="conjugate gradient", read=primal.conjugate_gradient),
-    Run(network="Chebyshev iteration", read=chebyshev.polynomials),
-    Run(network="a gain that is trained", read=training.gain),
+    NetworkRun(network="gradient descent in one channel", read=one_channel.one_channel, exact=True),
+    NetworkRun(network="gradient descent in three channels", read=several_channels.several_channels, exact=True),
+    NetworkRun(network="a step size for each channel", read=several_channels.per_channel, exact=True),
+    NetworkRun(network="gradient descent with two outputs", read=several_channels.several_targets),
+    NetworkRun(network="gradient descent under a causal mask", read=primal.causal_descent, exact=True),
+    NetworkRun(network="one layer of softmax attention", read=softmax.softmax),
+    NetworkRun(network="conjugate gradient", read=primal.conjugate_gradient),
+    NetworkRun(network="Chebyshev iteration", read=chebyshev.polynomials),
+    NetworkRun(network="a gain that is trained", read=training.gain),
 )
 
 
@@ -45,7 +45,7 @@ def unchanged(construction: Construction) -> Construction:
     return construction
 
 
-def readings(*, exact: bool, seed: int, change: Change = unchanged) -> Iterator[tuple[Run, Reading]]:
+def readings(*, exact: bool, seed: int, change: Rebuilding = unchanged) -> Iterator[tuple[NetworkRun, Reading]]:
     """All readings of all networks, in float64 or in exact fractions."""
     for run in RUNS:
         if run.exact or not exact:
@@ -74,4 +74,4 @@ def asked(statement: Statement, reading: Reading, exact: bool) -> tuple[int, int
     return int(points[0].sum()), int(points[1].sum())
 
 
-__all__ = ("RUNS", "Change", "Reading", "Run", "asked", "networks", "readings", "unchanged")
+__all__ = ("RUNS", "Rebuilding", "Reading", "NetworkRun", "asked", "networks", "readings", "unchanged")

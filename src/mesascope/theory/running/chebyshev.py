@@ -7,7 +7,7 @@ import torch
 
 from mesascope.models.constructions import chebyshev_iteration
 from mesascope.theory.rounding import Rounded
-from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, ran
+from mesascope.theory.running.reading import Reading, Rebuilding, draw, prompts_of, ran
 
 LAYERS, EXAMPLES, PROMPTS = 4, 4, 48
 SMALLEST, ROOT = 0.25, 3.0
@@ -15,7 +15,7 @@ SMALLEST, ROOT = 0.25, 3.0
 are multiplied, stays small."""
 
 
-def polynomials(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def polynomials(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """Prompts with one channel; a third have a curvature above the interval."""
     assert not exact, "the coefficients are rounded"
     largest = SMALLEST * ROOT**2

@@ -28,11 +28,11 @@ from mesascope.theory.quantities import (
 )
 from mesascope.theory.rounding import Rounded
 from mesascope.theory.running.reading import (
-    Change,
-    Measured,
     Numbers,
     Ran,
     Reading,
+    Readings,
+    Rebuilding,
     along,
     draw,
     prompts_of,
@@ -66,7 +66,7 @@ CHECKED: Mapping[str, tuple[Expression, ...]] = {
 """Statements whose variables have their usual meaning, each with its expressions that a layer computes."""
 
 
-def one_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def one_channel(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """Networks with step size 1/4, at curvatures below, at and above 4, the curvature for which the step is Newton's."""
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "one channel/x", exact, zero=False)
     quarter = PROMPTS // 4
@@ -106,7 +106,7 @@ def _read(seen: Ran, gains: Mapping[str, float], exact: bool) -> Iterator[Readin
     star = moment / curvature
     off = [(each - star) ** 2 for each in weight]
     base = {"a": a_, "b": b_, "c": c_, "eta": size, "w": at(weight), "w_star": b_ / a_, "a_1": a_ * number(15 / 16)}
-    measured: Measured = {
+    measured: Readings = {
         eta * (b - a * w): at([-added["label"][:, n, 0] for added in seen.added]),
         gradient(w): at(slope),
         gradient(ONE): at(slope, 1),
@@ -139,7 +139,7 @@ def _sizes(
     yield Reading(key="C4", values={"before": at(lost), "later": at(lost, 2), "last": at(lost, 3)})
 
 
-def _gains(base: Mapping[str, Numbers], measured: Measured, gains: Mapping[str, Any], size: Any) -> Iterator[Reading]:
+def _gains(base: Mapping[str, Numbers], measured: Readings, gains: Mapping[str, Any], size: Any) -> Iterator[Reading]:
     """Readings of the statements about products of the gains; attention takes means over the examples."""
     values = {**base, **gains, "a_p": base["a"] * size, "b": base["b"] * size}
     moved, after = measured[eta * (b - a * w)], measured[ONE]
@@ -157,7 +157,7 @@ def _contractions(
     once, product = left[1], size * curvature
     yield Reading(key="A6", values={"eta": size, "a": curvature}, measured={(1 - eta * a) ** 2: once})
     yield Reading(key="B7", values={"v": product}, measured={(1 - v) ** 2: once})
-    pair: Measured = {(1 - u) ** 2: once[:, None], (1 - v) ** 2: once[None]}  # all pairs of prompts
+    pair: Readings = {(1 - u) ** 2: once[:, None], (1 - v) ** 2: once[None]}  # all pairs of prompts
     for key in ("B3", "B4"):
         yield Reading(key=key, values={"u": product[:, None], "v": product[None]}, measured=pair)
     for key in ("C1", "C2"):

@@ -8,7 +8,7 @@ from fractions import Fraction
 import torch
 
 from mesascope.models.constructions import primal_conjugate_gradient, primal_gradient_descent
-from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, ran, rewritten
+from mesascope.theory.running.reading import Reading, Rebuilding, draw, prompts_of, ran, rewritten
 from mesascope.theory.statements.attention import applied
 
 DIM, EXAMPLES, PROMPTS, LAYERS = 3, 6, 32, 3
@@ -19,7 +19,7 @@ BELOW, ROOT = 0.99, 2.02
 """A lower bound of the curvatures and the root of an upper bound of their ratio; slack keeps rounding within the bounds."""
 
 
-def causal_descent(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def causal_descent(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """Gradient descent in primal form under a causal mask: each token descends on its own prefix."""
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "primal/x", exact, zero=False)
     ys = draw((PROMPTS, EXAMPLES), seed, "primal/y", exact)
@@ -36,7 +36,7 @@ def causal_descent(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
             yield Reading(key="causal_steps", values={**values, "eta": size, "n": steps}, laws=(1,))
 
 
-def conjugate_gradient(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def conjugate_gradient(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """Readings of conjugate gradient in three channels, and of the curvature matrix that each token applies."""
     assert not exact, "its quotients are rounded"
     construction = change(primal_conjugate_gradient(iterations=DIM))
@@ -53,7 +53,7 @@ def conjugate_gradient(change: Change, exact: bool, seed: int) -> Iterator[Readi
     yield from _conjugate(change, seed)
 
 
-def _conjugate(change: Change, seed: int) -> Iterator[Reading]:
+def _conjugate(change: Rebuilding, seed: int) -> Iterator[Reading]:
     """Inputs on the axes, so that coordinates are channels: the vectors at the query after each layer, and the coefficients.
 
     Along each axis all targets pull the weight in one direction, with sizes from 1 to 2. So no channel's weight is near 0, and

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.models.constructions import Channels, Construction, Network
+from mesascope.models.constructions import Channels, Construction, Weights
 from mesascope.models.constructions.ordinary import as_transformer
 from mesascope.models.subject import TransformerSubject
 from mesascope.seeds import generator
@@ -23,10 +23,10 @@ Numbers = Any
 """One number per point: a tensor in float64, or a NumPy array of fractions equal to the float64 numbers; with its size if terms
 cancelled (`Rounded`)."""
 
-Measured = Mapping[Expression, Any]
+Readings = Mapping[Expression, Any]
 """By expression, the value that a network computed for it; inside a quantifier, a list over its index."""
 
-Change = Callable[[Construction], Construction]
+Rebuilding = Callable[[Construction], Construction]
 """A change of a network before it runs. Only tests use one: they introduce a mistake that must be found."""
 
 
@@ -44,7 +44,7 @@ class Reading:
 
     key: str
     values: Mapping[str, Any]
-    measured: Measured = field(default_factory=dict)
+    measured: Readings = field(default_factory=dict)
     laws: tuple[int, ...] = ()
 
 
@@ -116,12 +116,12 @@ def prompts_of(
     )
 
 
-def rewritten(construction: Construction, rewrite: Callable[[Network], Network]) -> Construction:
+def rewritten(construction: Construction, rewrite: Callable[[Weights], Weights]) -> Construction:
     """A construction whose network is changed by ``rewrite`` after it is built."""
     return dataclasses.replace(construction, build=lambda dim: rewrite(construction.build(dim)))
 
 
-def reweighted(construction: Construction, weigh: Callable[[str, Tensor, Network], Tensor]) -> Construction:
+def reweighted(construction: Construction, weigh: Callable[[str, Tensor, Weights], Tensor]) -> Construction:
     """A construction with new weights: ``weigh`` gets each weight's name, its value, and the network."""
     return rewritten(
         construction, lambda net: net.with_weights({k: weigh(k, value, net) for k, value in net.state_dict().items()})

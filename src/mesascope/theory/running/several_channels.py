@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mesascope.models.constructions import Construction, Network, gradient_descent, several_outputs
+from mesascope.models.constructions import Construction, Weights, gradient_descent, several_outputs
 from mesascope.theory.quantities import a_1, a_2, curvatures, eta, k, kappa, step_per_channel, u, v
 from mesascope.theory.rounding import Rounded
 from mesascope.theory.running.reading import (
-    Change,
-    Measured,
     Numbers,
     Ran,
     Reading,
+    Readings,
+    Rebuilding,
     draw,
     prompts_of,
     ran,
@@ -32,7 +32,7 @@ NEWTON = (0.5, 2.0, 1.0)
 """Gains that make the step Newton's for `SPREAD`."""
 
 
-def several_channels(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def several_channels(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """One step size for three channels."""
     xs, ys = _drawn(exact, seed)
     construction = change(gradient_descent(layers=LAYERS, step_size=STEP))
@@ -41,7 +41,7 @@ def several_channels(change: Change, exact: bool, seed: int) -> Iterator[Reading
         yield from _read(seen, exact)
 
 
-def per_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def per_channel(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """One step size per channel, by scaled keys."""
     xs, ys = _drawn(exact, seed)
     construction = change(scaled(gradient_descent(layers=LAYERS, step_size=STEP)))
@@ -56,7 +56,7 @@ def per_channel(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
         )
 
 
-def several_targets(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def several_targets(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """Two outputs side by side; the network generates the second output's labels from its own weights."""
     assert not exact, "those weights are no binary fractions"
     xs, ys = _drawn(exact, seed)
@@ -74,7 +74,7 @@ def several_targets(change: Change, exact: bool, seed: int) -> Iterator[Reading]
 def scaled(construction: Construction) -> Construction:
     """The same network with one gain per channel, `NEWTON`, in its keys."""
 
-    def weigh(name: str, value: Tensor, network: Network) -> Tensor:
+    def weigh(name: str, value: Tensor, network: Weights) -> Tensor:
         if not name.endswith("key"):
             return value
         gains = torch.ones(network.channels.width, dtype=torch.float64)
@@ -121,7 +121,7 @@ def _read(seen: Ran, exact: bool) -> Iterator[Reading]:
     for one, two in ((0, 1), (1, 2), (2, 0)):
         yield from _two(size, *([values[one], values[two]] for values in (curvature, left, *slopes, *errors, moved)))
     every = {"d": DIM, "a": curvature, "eta": size, "kappa": size}
-    contractions: Measured = {(1 - eta * curvatures[k]) ** 2: left}
+    contractions: Readings = {(1 - eta * curvatures[k]) ** 2: left}
     ends = {"a_1": 3, "a_2": 5}  # of `BALANCED`
     yield Reading(key="minimax_reached", values={**every, **ends}, measured=contractions)
     worst = _larger(_larger(left[0], left[1]), left[2])
@@ -149,7 +149,7 @@ def _two(
     known = {"a_1": curvature[0], "a_2": curvature[1], "eta": size, "kappa": size}
     yield Reading(key="D2_rate", values=known, measured={(1 - eta * a_1) ** 2: left[0]})
     yield Reading(key="M3", values=known, measured={(1 - kappa * a_2) ** 2: left[1]})
-    both: Measured = {(1 - kappa * a_1) ** 2: left[0], (1 - kappa * a_2) ** 2: left[1]}
+    both: Readings = {(1 - kappa * a_1) ** 2: left[0], (1 - kappa * a_2) ** 2: left[1]}
     yield Reading(key="M3_both", values=known, measured=both)
     gradients = {"g_1": slope[0], "g_2": slope[1]}
     steps = {"kappa_1": size, "kappa_2": size, "u_1": moved[0], "u_2": moved[1]}

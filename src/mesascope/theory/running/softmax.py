@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from mesascope.models.constructions import kernel_gradient_descent
 from mesascope.theory.quantities import p, y_1, y_2
-from mesascope.theory.running.reading import Change, Reading, draw, prompts_of, ran
+from mesascope.theory.running.reading import Reading, Rebuilding, draw, prompts_of, ran
 from mesascope.theory.statements.softmax import prediction
 
 DIM, PROMPTS, EXAMPLES, TEMPERATURE = 3, 64, (2, 5), 2.0
 
 
-def softmax(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def softmax(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """The first layer of kernel gradient descent with step size 1, with two examples and with five."""
     assert not exact, "exponentials are no fractions"
     for examples in EXAMPLES:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mesascope.models.constructions import gradient_descent
 from mesascope.models.constructions.network import embedded, forward
-from mesascope.theory.running.reading import Change, Reading, draw
+from mesascope.theory.running.reading import Reading, Rebuilding, draw
 from mesascope.theory.statements.gains import trained_step
 
 PROMPTS, EXAMPLES, RATE = 32, 4, 0.125
@@ -15,7 +15,7 @@ GAINS = (0.25, 1.0, 2.0)
 WRITTEN = "layers.0.heads.0.out"
 
 
-def gain(change: Change, exact: bool, seed: int) -> Iterator[Reading]:
+def gain(change: Rebuilding, exact: bool, seed: int) -> Iterator[Reading]:
     """Half the squared error of one layer with target weight 1, differentiated with respect to its step size."""
     assert not exact, "automatic differentiation works on floats"
     xs = draw((PROMPTS, EXAMPLES, 1), seed, "gain/x", exact)

@@ -24,15 +24,15 @@ from mesascope.instruments.behaving.matching.bench import (
     OTHERS,
     SUBJECT,
     UNTRAINED,
-    Bench,
-    Fit,
+    Match,
+    Sampled,
 )
 from mesascope.instruments.behaving.matching.families import (
     FAMILIES,
     KERNEL_RIDGE,
     RIDGE,
     SMOOTHERS,
-    Family,
+    Learners,
     log_spaced,
 )
 from mesascope.instruments.instrument import Instrument, sizes
@@ -51,7 +51,7 @@ def matching(
     subject: Subject | Algorithm,
     task: Task,
     *,
-    families: Sequence[Family] = FAMILIES,
+    families: Sequence[Learners] = FAMILIES,
     seed: int = 0,
     n: int = 256,
     queries: int = 4,
@@ -77,11 +77,11 @@ def matching(
     Raises:
         NotApplicable: the subject answers zero throughout, or not with finite numbers.
     """
-    bench = Bench.of(task, seed=seed, n=n, queries=queries)
+    bench = Sampled.of(task, seed=seed, n=n, queries=queries)
     planted = {family.name: _planted(family) for family in families}
     cases = bench.cases(subject)
     cases |= {planted[family.name]: bench.answered(family.member(family.between)) for family in families}
-    first, ahead = families[0], dict[str, Fit]()
+    first, ahead = families[0], dict[str, Match]()
     found: list[Measurement] = []
     for family in families:
         fits, curve = bench.match(family, cases)
@@ -109,7 +109,7 @@ def tracking(
     subject: Subject | Algorithm,
     tasks: Mapping[float, Task],
     *,
-    family: Family = RIDGE,
+    family: Learners = RIDGE,
     seed: int = 0,
     n: int = 256,
     queries: int = 4,
@@ -134,9 +134,9 @@ def tracking(
     if len(wanted) < 2:
         raise ValueError(f"tasks must hold at least 2 with a predicted value above 0; got {len(wanted)}. Add some.")
     found: list[Measurement] = []
-    kept: dict[str, list[Fit]] = {}
+    kept: dict[str, list[Match]] = {}
     for predicted, task in tasks.items():
-        bench = Bench.of(task, seed=seed, n=n, queries=queries)
+        bench = Sampled.of(task, seed=seed, n=n, queries=queries)
         cases = {**bench.cases(subject), STAYS: bench.answered(family.member(family.between))}
         if predicted > 0:
             cases[FOLLOWS] = bench.answered(family.member(predicted))
@@ -212,11 +212,11 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     )
 
 
-def _planted(family: Family) -> str:
+def _planted(family: Learners) -> str:
     return f"{family.name} at {family.parameter} {family.between:.3g}"
 
 
-def _slope(predicted: Sequence[float], fits: Sequence[Fit]) -> tuple[float, tuple[float, float]]:
+def _slope(predicted: Sequence[float], fits: Sequence[Match]) -> tuple[float, tuple[float, float]]:
     x = torch.tensor(predicted, dtype=torch.float64).log()
     x = (x - x.mean()) / (x - x.mean()).square().sum()
 
@@ -275,7 +275,7 @@ __all__ = (
     "STAYS",
     "TRACKING",
     "UNTRAINED",
-    "Family",
+    "Learners",
     "bayes_ridge",
     "figure",
     "log_spaced",

@@ -10,7 +10,7 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, run
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.asking.collect import answers
-from mesascope.instruments.behaving.matching.families import Family
+from mesascope.instruments.behaving.matching.families import Learners
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import discrepancy
 from mesascope.instruments.statistics.scores import Quantity, explained, measure, partners
@@ -26,12 +26,12 @@ ITSELF = "this member itself, in single precision"
 OTHERS = "answers to another prompt"
 UNTRAINED = "untrained network"
 
-Halves = tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]
+AnswerHalves = tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]
 """Answers to the prompts to choose on, and to those to score on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fit:
+class Match:
     """Whose answers were matched with a family, and with what result.
 
     Attributes:
@@ -46,7 +46,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bench:
+class Sampled:
     """The prompts of one task, and how they are resampled."""
 
     splits: tuple[Prompts, Prompts]
@@ -54,20 +54,20 @@ class Bench:
     seed: int
 
     @classmethod
-    def of(cls, task: Task, *, seed: int, n: int, queries: int) -> "Bench":
+    def of(cls, task: Task, *, seed: int, n: int, queries: int) -> "Sampled":
         """``n`` prompts to choose on, and as many to score on."""
         many = adjusted(task, queries=queries)
         fit, score = (many.sample(n, seed=seed, stream=f"{NAME}/{use}") for use in ("fit", "score"))
         return cls(splits=(fit, score), draws=bootstrap.weights(n, seed=seed, strata=score.strata), seed=seed)
 
-    def answered(self, who: Subject | Algorithm) -> Halves:
+    def answered(self, who: Subject | Algorithm) -> AnswerHalves:
         """The answers of a subject, or those of an algorithm after one step."""
         first, second = (
             run(who, p).predictions[1] if isinstance(who, Algorithm) else answers(who, p) for p in self.splits
         )
         return first, second
 
-    def cases(self, subject: Subject | Algorithm) -> dict[str, Halves]:
+    def cases(self, subject: Subject | Algorithm) -> dict[str, AnswerHalves]:
         """The subject and its negative controls, but for an untrained network that answers zero.
 
         Raises:
@@ -83,15 +83,15 @@ class Bench:
             cases[UNTRAINED] = idle
         return cases
 
-    def match(self, family: Family, cases: Mapping[str, Halves]) -> tuple[dict[str, Fit], list[Measurement]]:
+    def match(self, family: Learners, cases: Mapping[str, AnswerHalves]) -> tuple[dict[str, Match], list[Measurement]]:
         """The best value for each case; and the subject's curve, R² at every value, with the negative controls."""
         fitting, scoring = self.splits
         table = torch.stack([run(family.member(value), fitting).predictions[1] for value in family.grid])
-        fits: dict[str, Fit] = {}
+        fits: dict[str, Match] = {}
         for name, (chosen_on, scored_on) in cases.items():
             differences = discrepancy(chosen_on.expand_as(table), table, fitting.target_variance)  # (value, batch)
             value = float(best_values(differences.mean(-1), family.grid))
-            fits[name] = Fit(
+            fits[name] = Match(
                 value=value,
                 replicates=best_values(self.draws @ differences.T / len(fitting), family.grid),
                 sums=_sums(scored_on, run(family.member(value), scoring).predictions[1], scoring),
@@ -113,7 +113,7 @@ class Bench:
             )
         return fits, curve
 
-    def chosen(self, family: Family, fits: Mapping[str, Fit], *, positive: str) -> list[Measurement]:
+    def chosen(self, family: Learners, fits: Mapping[str, Match], *, positive: str) -> list[Measurement]:
         """The subject's best value and R² there, beside those of the controls."""
         negative = [name for name in (OTHERS, UNTRAINED) if name in fits]
         own = fits[SUBJECT]
@@ -163,7 +163,7 @@ def best_values(differences: Float[Tensor, "*repeat value"], values: Sequence[fl
     return torch.where((bend > 0) & (inside == least), bottom, grid[least]).exp()
 
 
-def _where(family: Family) -> dict[str, Scalar]:
+def _where(family: Learners) -> dict[str, Scalar]:
     return {"family": family.name, "parameter": family.parameter}
 
 
@@ -172,5 +172,5 @@ def _sums(own: Tensor, other: Tensor, prompts: Prompts) -> Float[Tensor, "batch 
     return torch.stack([discrepancy(own, other, variance), discrepancy(own, torch.zeros_like(own), variance)], -1)
 
 
-def _speaks(answered: Halves) -> bool:
+def _speaks(answered: AnswerHalves) -> bool:
     return all(bool(a.isfinite().all()) and bool(a.any()) for a in answered)

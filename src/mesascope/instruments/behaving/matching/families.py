@@ -10,7 +10,7 @@ from mesascope.algorithms import RBF, Algorithm, Exponential, KernelRidge, Nadar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Learners:
     """Learners that differ in one positive number.
 
     Attributes:
@@ -54,15 +54,15 @@ def log_spaced(low: float, high: float, count: int) -> tuple[float, ...]:
 KERNEL_PENALTY = 0.01
 """λ of kernel ridge regression, where the family's number is the kernel's."""
 
-RIDGE = Family(name="ridge", parameter="λ", member=lambda v: Ridge(ridge=v), values=log_spaced(1e-3, 1e2, 21))
+RIDGE = Learners(name="ridge", parameter="λ", member=lambda v: Ridge(ridge=v), values=log_spaced(1e-3, 1e2, 21))
 SMOOTHERS = (
-    Family(
+    Learners(
         name="Nadaraya–Watson, RBF",
         parameter="bandwidth",
         member=lambda v: NadarayaWatson(kernel=RBF(bandwidth=v)),
         values=log_spaced(0.2, 5, 13),
     ),
-    Family(
+    Learners(
         name="Nadaraya–Watson, exponential",
         parameter="temperature",
         member=lambda v: NadarayaWatson(kernel=Exponential(temperature=v)),
@@ -70,13 +70,13 @@ SMOOTHERS = (
     ),
 )
 KERNEL_RIDGE = (
-    Family(
+    Learners(
         name="kernel ridge, RBF",
         parameter="bandwidth",
         member=lambda v: KernelRidge(kernel=RBF(bandwidth=v), ridge=KERNEL_PENALTY),
         values=log_spaced(0.5, 50, 13),
     ),
-    Family(
+    Learners(
         name="kernel ridge, exponential",
         parameter="temperature",
         member=lambda v: KernelRidge(kernel=Exponential(temperature=v), ridge=KERNEL_PENALTY),

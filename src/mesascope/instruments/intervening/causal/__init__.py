@@ -15,7 +15,14 @@ from torch import Tensor
 from mesascope.instruments.asking.applicability import NotApplicable, residual_sites
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.intervening.causal import declared, probed
-from mesascope.instruments.intervening.causal.changes import Claim, Pair, answered, fitted_claims, of_size_one, rescaled
+from mesascope.instruments.intervening.causal.changes import (
+    ClaimedPath,
+    Pair,
+    answered,
+    fitted_claims,
+    of_size_one,
+    rescaled,
+)
 from mesascope.instruments.intervening.causal.claims import overwritten, predicted_change, states, variables
 from mesascope.instruments.intervening.causal.declared import Declaring, declared_changes, declared_claim, declaring
 from mesascope.instruments.intervening.causal.effects import (
@@ -35,7 +42,7 @@ from mesascope.instruments.intervening.causal.probed import (
     ANSWER,
     WEIGHTS,
     Probe,
-    Where,
+    ProbedPlace,
     fit_probes,
     probed_changes,
     readings,
@@ -174,7 +181,7 @@ def _before_last(subject: Subject) -> tuple[Site, ...]:
 
 
 def _by_channels(
-    subject: Declaring, fitted: Sequence[Claim], pairs: Sequence[Pair], recipients: Prompts, seed: int
+    subject: Declaring, fitted: Sequence[ClaimedPath], pairs: Sequence[Pair], recipients: Prompts, seed: int
 ) -> tuple[Measurement, ...]:
     """A network that declares its state, and known ones beside it."""
     assert subject.holds is not None
@@ -198,7 +205,7 @@ def _known_by_channels(variable: str, pairs: Sequence[Pair], seed: int) -> dict[
 
 def _by_probes(
     subject: Subject,
-    claims: Sequence[Claim],
+    claims: Sequence[ClaimedPath],
     sites: Sequence[Site],
     fitting: Prompts,
     pairs: Sequence[Pair],
@@ -222,7 +229,7 @@ def _by_probes(
                 iterate = "position" if tested.name == claim.name else "solution"  # it is gradient descent's
                 exact = by_channels[iterate][overwrite]
                 known[variable, overwrite, tested.name] = {KNOWN_NETWORK: exact, PROBED_NETWORK: effect}
-    probes, held = fit_probes(subject, claims, sites, fitting), dict[Where, Probe]()
+    probes, held = fit_probes(subject, claims, sites, fitting), dict[ProbedPlace, Probe]()
     read: list[Measurement] = []
     for where, (right, other) in readings(subject, claims, probes, recipients).items():
         variable, name, site = where

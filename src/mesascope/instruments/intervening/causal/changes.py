@@ -25,7 +25,7 @@ RIVALS = ("gradient-descent", "conjugate-gradient")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Claim:
+class ClaimedPath:
     """An algorithm, and the step that it says a subject has taken after each layer.
 
     Attributes:
@@ -42,7 +42,7 @@ class Claim:
     total: int
     ridge: float = 0.0
 
-    def at(self, sites: Collection[Site]) -> "Claim":
+    def at(self, sites: Collection[Site]) -> "ClaimedPath":
         """The claim at these sites alone, and there only once it has taken a step: before, its iterate is always 0."""
         steps = {site: step for site, step in self.steps.items() if site in sites and step > 0}
         return dataclasses.replace(self, steps=steps)
@@ -104,7 +104,7 @@ Changes = Callable[[Pair], Iterator[Change]]
 """The changes to make to some prompts."""
 
 
-def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed: int) -> list[Claim]:
+def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed: int) -> list[ClaimedPath]:
     """Gradient descent and conjugate gradient, with the coefficients and timings that describe the subject's path best.
 
     Args:
@@ -116,17 +116,19 @@ def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed:
     splits = Splits(fitting=prompts, scoring=prompts, again=prompts[:1], reading=lambda: (reading, reading))
     path = paths(subject, splits, seed=seed)
     runner = Runner(prompts)
-    found: list[Claim] = []
+    found: list[ClaimedPath] = []
     for name in RIVALS:
         fit = fit_path(BY_NAME[name], runner, path.fitting, gains=path.gains)
         steps = dict(zip(subject.path, fit.steps, strict=True))
-        found.append(Claim(name=name, algorithm=fit.family.algorithm(fit.values), steps=steps, total=fit.steps[-1]))
+        found.append(
+            ClaimedPath(name=name, algorithm=fit.family.algorithm(fit.values), steps=steps, total=fit.steps[-1])
+        )
     return found
 
 
-def answered(sites: tuple[Site, ...]) -> Claim:
+def answered(sites: tuple[Site, ...]) -> ClaimedPath:
     """The claim that w has arrived: as if least squares were done at these sites, and nothing left but the product."""
-    return Claim(name=ANSWERED, algorithm=LeastSquares(), steps=dict.fromkeys(sites, 1), total=1)
+    return ClaimedPath(name=ANSWERED, algorithm=LeastSquares(), steps=dict.fromkeys(sites, 1), total=1)
 
 
 def shifted(algorithm: Algorithm, problem: Problem, state: State, change: Float[Tensor, "batch dim"]) -> State:
@@ -136,7 +138,7 @@ def shifted(algorithm: Algorithm, problem: Problem, state: State, change: Float[
 
 
 def predictions(
-    claim: Claim, site: Site, problem: Problem, path: list[State], move: Callable[[State], State]
+    claim: ClaimedPath, site: Site, problem: Problem, path: list[State], move: Callable[[State], State]
 ) -> dict[str, Float[Tensor, "batch query"]]:
     """What the claim predicts if its state at the site, or at the step before or after, is moved.
 
@@ -155,7 +157,7 @@ def predictions(
     return found
 
 
-def claimed_states(claim: Claim, prompts: Prompts) -> tuple[Problem, list[State]]:
+def claimed_states(claim: ClaimedPath, prompts: Prompts) -> tuple[Problem, list[State]]:
     """The prompts as the claim sees them, in double precision, and its states after 0, 1, … steps."""
     problem = Problem.of(prompts.to(device="cpu", dtype=torch.float64), claim.ridge)
     return problem, states(claim.algorithm, problem, claim.total)

@@ -13,7 +13,7 @@ from mesascope.instruments.intervening.causal.changes import (
     SCALES,
     Change,
     Changes,
-    Claim,
+    ClaimedPath,
     Pair,
     as_large,
     claimed_states,
@@ -53,13 +53,13 @@ def declaring(subject: Subject) -> Declaring | None:
     return cast(Declaring, subject) if isinstance(subject, DeclaresState) and subject.holds is not None else None
 
 
-def declared_claim(construction: Declaring, dim: int) -> Claim:
+def declared_claim(construction: Declaring, dim: int) -> ClaimedPath:
     """The algorithm that a construction declares, and its step at every site where one is complete."""
     assert construction.holds is not None
     done = {site: site.layer + 1 - construction.layers_to_start for site in construction.path}
     stride = construction.layers_per_step
     algorithm = construction.holds.algorithm(dim)
-    return Claim(
+    return ClaimedPath(
         name=algorithm.name,
         algorithm=algorithm,
         steps={site: layers // stride for site, layers in done.items() if layers >= stride and layers % stride == 0},
@@ -68,7 +68,7 @@ def declared_claim(construction: Declaring, dim: int) -> Claim:
     )
 
 
-def known_network(variable: str, dim: int, examples: int) -> tuple[Construction, Claim]:
+def known_network(variable: str, dim: int, examples: int) -> tuple[Construction, ClaimedPath]:
     """A network that is known to hold such a variable, and its claim after the first step.
 
     Conjugate gradient is done after as many steps as XᵀX has eigenvalues, and what comes later is rounding, which the network
@@ -86,7 +86,7 @@ def known_network(variable: str, dim: int, examples: int) -> tuple[Construction,
 
 
 def declared_changes(
-    construction: Declaring, variables: Sequence[str], claim: Claim, rivals: Sequence[Claim], *, seed: int
+    construction: Declaring, variables: Sequence[str], claim: ClaimedPath, rivals: Sequence[ClaimedPath], *, seed: int
 ) -> Changes:
     """Variables that are held, at every site where a step is complete, overwritten with the donor's and scaled.
 

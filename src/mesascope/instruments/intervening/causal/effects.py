@@ -28,16 +28,16 @@ EXACT = 1e-9
 ALIKE = 1e-2
 """A wrong step whose prediction differs from the right one by less than this share of it (sums of squares) is no control."""
 
-Key = tuple[Site, str, str, str]  # site, variable, overwrite, claim
+EffectKey = tuple[Site, str, str, str]  # site, variable, overwrite, claim
 Effect = dict[str, Tensor]  # changes of the answers (batch, query): measured, at random, predicted
 Known = dict[
     tuple[str, str, str], dict[str, Effect]
 ]  # by variable, overwrite, claim: the positive controls that go with it
 
 
-def effects_of(subject: Subject, changes: Changes, pairs: Sequence[Pair]) -> dict[Key, Effect]:
+def effects_of(subject: Subject, changes: Changes, pairs: Sequence[Pair]) -> dict[EffectKey, Effect]:
     """Measured and predicted changes of the answers."""
-    found: dict[Key, dict[str, list[Tensor]]] = {}
+    found: dict[EffectKey, dict[str, list[Tensor]]] = {}
     for pair in pairs:
         clean = answers(subject, pair.recipients)
         for change in changes(pair):
@@ -50,7 +50,9 @@ def effects_of(subject: Subject, changes: Changes, pairs: Sequence[Pair]) -> dic
     return {key: {name: torch.cat(parts) for name, parts in effect.items()} for key, effect in found.items()}
 
 
-def compared(found: Mapping[Key, Effect], known: Known, prompts: Prompts, *, seed: int) -> tuple[Measurement, ...]:
+def compared(
+    found: Mapping[EffectKey, Effect], known: Known, prompts: Prompts, *, seed: int
+) -> tuple[Measurement, ...]:
     """Agreement and slope of every effect, wherever a change is predicted.
 
     Args:

@@ -15,7 +15,7 @@ from mesascope.instruments.intervening.causal.changes import (
     SCALES,
     Change,
     Changes,
-    Claim,
+    ClaimedPath,
     Pair,
     as_large,
     claimed_states,
@@ -33,7 +33,7 @@ from mesascope.types import Intervention, Prompts, Site, Subject
 WEIGHTS, ANSWER = "w (probe)", "answer (probe)"
 """What a query can hold: the iterate itself, or in the dual form its product with this query and nothing more."""
 
-Where = tuple[str, str, Site]  # variable, claim, site
+ProbedPlace = tuple[str, str, Site]  # variable, claim, site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,8 +63,8 @@ class Probe:
 
 
 def fit_probes(
-    subject: Subject, claims: Sequence[Claim], sites: Sequence[Site], fitting: Prompts
-) -> dict[Where, Probe]:
+    subject: Subject, claims: Sequence[ClaimedPath], sites: Sequence[Site], fitting: Prompts
+) -> dict[ProbedPlace, Probe]:
     """For each claim and site the probes for the weights that the claim says are there, and for their answer."""
     _, seen = at_queries(subject, fitting, sites)
     wanted: dict[Site, dict[str, Tensor]] = {site: {} for site in sites}
@@ -82,8 +82,8 @@ def fit_probes(
 
 
 def readings(
-    subject: Subject, claims: Sequence[Claim], probes: Mapping[Where, Probe], prompts: Prompts
-) -> dict[Where, tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 2"]]]:
+    subject: Subject, claims: Sequence[ClaimedPath], probes: Mapping[ProbedPlace, Probe], prompts: Prompts
+) -> dict[ProbedPlace, tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 2"]]]:
     """Squared error and squared deviation of what the probes read on other prompts; and against another prompt's target."""
     _, seen = at_queries(subject, prompts, _sites(probes))
     other, found = partners(prompts), {}
@@ -100,7 +100,9 @@ def readings(
     return found
 
 
-def probed_changes(claims: Sequence[Claim], probes: Mapping[Where, Probe], subject: Subject, *, seed: int) -> Changes:
+def probed_changes(
+    claims: Sequence[ClaimedPath], probes: Mapping[ProbedPlace, Probe], subject: Subject, *, seed: int
+) -> Changes:
     """What the probes read at the queries, moved to the donor's and scaled.
 
     Weights are moved for all queries of a prompt alike, by the mean of what is read there, and the claim's iterate by the
@@ -146,13 +148,13 @@ def probed_changes(claims: Sequence[Claim], probes: Mapping[Where, Probe], subje
     return changes
 
 
-def known_network(variable: str, dim: int) -> tuple[Construction, Claim]:
+def known_network(variable: str, dim: int) -> tuple[Construction, ClaimedPath]:
     """A network that is known to hold its weights at the queries, or its answer, and its claim two steps before the end."""
     network = primal_gradient_descent(layers=8) if variable == WEIGHTS else gradient_descent(layers=8)
     return network, declared_claim(network, dim).at(network.path[-3:-2])
 
 
-def _targets(claim: Claim, prompts: Prompts) -> dict[tuple[str, Site], Float[Tensor, "batch query output"]]:
+def _targets(claim: ClaimedPath, prompts: Prompts) -> dict[tuple[str, Site], Float[Tensor, "batch query output"]]:
     """What the claim says is held at its sites, for each query."""
     problem, path = claimed_states(claim, prompts)
     found: dict[tuple[str, Site], Tensor] = {}
@@ -171,7 +173,7 @@ def _deviation(
     return reading if variable == ANSWER else reading.mean(1, keepdim=True)
 
 
-def _sites(probes: Mapping[Where, Probe]) -> tuple[Site, ...]:
+def _sites(probes: Mapping[ProbedPlace, Probe]) -> tuple[Site, ...]:
     return tuple(sorted({site for _, _, site in probes}))
 
 
