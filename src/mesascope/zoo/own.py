@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import cast
 
-from mesascope.records.codec import nearest
+from mesascope.records.checks import nearest
 from mesascope.records.shown import said, shown
 from mesascope.types import BrokenSubject, Subject, check_description
 

@@ -100,13 +100,6 @@ def test_an_isotropic_training_task_is_not_listed_twice(task):
     assert "identity" in {row.name for row in stress.distributions(other)}
 
 
-def test_skewed_inputs_have_the_moments_they_state():
-    x = stress.Skewed().standard((200_000,), torch.Generator().manual_seed(0))
-    assert float(x.mean()) == pytest.approx(0, abs=0.01)
-    assert float(x.var()) == pytest.approx(1, abs=0.03)
-    assert float(x.pow(3).mean()) == pytest.approx(2, abs=0.2)
-
-
 def test_ranks_against_scipy():
     values = torch.tensor([[3.0, 1.0, 3.0], [2.0, 3.0, -1.0]])
     torch.testing.assert_close(stress.ranks(values).flatten(), torch.from_numpy(rankdata(values.flatten().numpy())))

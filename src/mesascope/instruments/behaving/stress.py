@@ -22,6 +22,7 @@ from mesascope.instruments.statistics.scores import Quantity, measure, normalise
 from mesascope.tasks import (
     Diagonal,
     Eigenvalues,
+    Exponential,
     Gaussian,
     Inputs,
     Laplace,
@@ -49,14 +50,6 @@ NORMALISED = Quantity(name="normalised error")
 EXCESS = Quantity(name="excess of normalised error over ridge's")
 RATIO = Quantity(name="MSE over ridge's", combine=ratio)
 RANK = Quantity(name="rank correlation with ridge", combine=_correlation)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skewed(Inputs):
-    """Exponential coordinates, centred: mean 0, variance 1, skewness 2."""
-
-    def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-        return torch.empty(shape, dtype=torch.float64).exponential_(generator=rng) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +146,7 @@ def distributions(task: PrescribableTask) -> tuple[StressTest, ...]:
         inputs("uniform", Uniform()),
         inputs("Laplace", Laplace()),
         inputs("Rademacher", Rademacher()),
-        inputs("skewed (exponential)", Skewed()),
+        inputs("skewed (exponential)", Exponential()),
         inputs("x halved", scaled(0.5)),
         inputs("x doubled", scaled(2.0)),
         StressTest(name="labels halved", task=task, unit=unit, label_scale=0.5),
