@@ -18,7 +18,16 @@ from mesascope.instruments.asking.applicability import latent_weights, prescriba
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.scores import Quantity, measure, normalised_error, partners, ratio, squared_error
+from mesascope.instruments.statistics.scores import (
+    Quantity,
+    correlation,
+    measure,
+    moments,
+    normalised_error,
+    partners,
+    ratio,
+    squared_error,
+)
 from mesascope.tasks import (
     Diagonal,
     Eigenvalues,
@@ -39,17 +48,11 @@ RIDGE = 0.01
 REFERENCE = 128  # prompts that the untrained network is run on
 
 
-def _correlation(means: Tensor) -> Tensor:
-    """Pearson's correlation from the means of (a, b, a², b², ab)."""
-    a, b, aa, bb, ab = means.unbind(-1)
-    return (ab - a * b) / ((aa - a * a) * (bb - b * b)).sqrt()
-
-
 MSE = Quantity(name="MSE", unit="y²")
 NORMALISED = Quantity(name="normalised error")
 EXCESS = Quantity(name="excess of normalised error over ridge's")
 RATIO = Quantity(name="MSE over ridge's", combine=ratio)
-RANK = Quantity(name="rank correlation with ridge", combine=_correlation)
+RANK = Quantity(name="rank correlation with ridge", combine=correlation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,8 +257,7 @@ def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, prompts: Promp
         return normalised_error(predictions, prompts) - normalised_error(ridge, prompts)
     if quantity is RATIO:
         return torch.stack([squared_error(predictions, prompts), squared_error(ridge, prompts)], -1)
-    a, b = ranks(predictions), ranks(ridge)
-    return torch.stack([a.mean(-1), b.mean(-1), a.square().mean(-1), b.square().mean(-1), (a * b).mean(-1)], -1)
+    return moments(ranks(predictions), ranks(ridge))
 
 
 INSTRUMENT = Instrument(
