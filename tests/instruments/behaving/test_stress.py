@@ -9,6 +9,7 @@ from scipy.stats import rankdata, spearmanr
 from mesascope.algorithms import Ridge, run
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.behaving import stress
+from mesascope.instruments.statistics.scores import correlation
 from mesascope.tasks import Gaussian, Toeplitz
 from mesascope.types import Trace
 
@@ -109,7 +110,7 @@ def test_rank_correlation_against_scipy(task):
     prompts = dataclasses.replace(task, queries=4).sample(20, seed=0)
     rng = torch.Generator().manual_seed(0)
     a, b = (torch.randn(20, 4, generator=rng, dtype=torch.float64) for _ in range(2))
-    found = stress._correlation(stress._sums(stress.RANK, a + b, b, prompts).mean(0, keepdim=True))
+    found = correlation(stress._sums(stress.RANK, a + b, b, prompts).mean(0, keepdim=True))
     assert float(found) == pytest.approx(spearmanr((a + b).flatten(), b.flatten()).statistic)
 
 

@@ -23,7 +23,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.spectral.krylov import krylov_terms
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.regression import ridge_fits
-from mesascope.instruments.statistics.scores import Quantity, correlation, explained, measure, partners
+from mesascope.instruments.statistics.scores import Quantity, correlation, explained, measure, moments, partners
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "substitution"
