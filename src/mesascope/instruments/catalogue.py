@@ -1,4 +1,4 @@
-"""All instruments, in the order in which they are best read. An instrument is a file of its own and a line here."""
+"""All instruments, in the order in which they are best read. Each has a file of its own and a line here."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,7 @@ EXAMINED: tuple[Instrument, ...] = (
     stress.INSTRUMENT,
     metrics.INSTRUMENT,
 )
-"""What an examination runs, after identification, which measures the invariances too."""
+"""The instruments that an examination runs after identification. Identification also measures the invariances."""
 
 INSTRUMENTS: tuple[Instrument, ...] = (
     invariance.INSTRUMENT,
@@ -49,7 +49,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     streaming.INSTRUMENT,
     memorisation.INSTRUMENT,
 )
-"""Every instrument that measures one subject on one task. Those that no examination runs answer a narrower question."""
+"""Every instrument that measures one subject on one task. An examination leaves out those with a narrower question."""
 
 NARROWER: tuple[Instrument, ...] = (
     matching.TRACKING,
@@ -57,7 +57,7 @@ NARROWER: tuple[Instrument, ...] = (
     training_curve.INSTRUMENT,
     gaussian_inputs.INSTRUMENT,
 )
-"""Those that ask for more than a subject and a task: several noises, other subjects, a training. Studies run them."""
+"""Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
 
 BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in (*INSTRUMENTS, *NARROWER)}
-"""All of them by name, which is what their measurements bear, but for a narrower one's."""
+"""All instruments by name. Measurements carry that name as their ``instrument``, except those of some narrower instruments."""

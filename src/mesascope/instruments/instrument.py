@@ -1,4 +1,4 @@
-"""An instrument as a value: what it asks, of whom, with how many prompts, and what is known of its controls beforehand."""
+"""An instrument as a value: its question, what it needs, how many prompts it takes, and which values its controls must have."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ class Expected:
     """A control whose value is known before it is measured.
 
     Attributes:
-        quantity: whose control it is.
-        control: its name.
-        words: what its value must be.
-        holds: the same as a test.
+        quantity: the quantity that the control belongs to.
+        control: the control's name.
+        words: what its value must be, in words.
+        holds: the same rule as a function of the value.
     """
 
     quantity: str
@@ -32,17 +32,17 @@ class Instrument:
     """Something that is measured of a subject on a task.
 
     Attributes:
-        name: what its measurements say that they are from.
-        question: what it answers, as a sentence that ends in a question mark.
+        name: its name, which its measurements carry as their ``instrument``.
+        question: the question it answers, which ends in a question mark.
         measure: ``measure(subject, task, seed=…, **sizes, **options)`` returns measurements, each with its controls; raises
             `NotApplicable` for a subject or a task that lacks what it needs.
         needs: what a subject and a task must have, in words.
-        quantities: everything that it measures, as its measurements name it.
-        coordinates: what its measurements say of where they were taken.
-        sizes: how many prompts, by profile, as arguments of ``measure``.
-        figure: the picture of what was measured; left out where it has no rows.
-        shown: one more, of the subject itself: ``shown(subject, task, seed=…)``.
-        expected: the controls whose value is known beforehand. An examination says which of them came out as they must.
+        quantities: the names of all quantities that its measurements can have.
+        coordinates: the names of the coordinates that say where a measurement was taken (a layer, a site, a target).
+        sizes: the numbers of prompts for each profile, as arguments of ``measure``.
+        figure: makes the picture of the measurements; a figure without rows is left out of the report.
+        shown: makes a second picture, of the subject itself: ``shown(subject, task, seed=…)``.
+        expected: the controls whose value is known beforehand. An examination says which of them have the value they must have.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Instrument:
 
 
 def sizes(**numbers: tuple[int, int, int]) -> dict[Profile, dict[str, int]]:
-    """Numbers of prompts for `Instrument.sizes`, by argument: for smoke, laptop and full."""
+    """`Instrument.sizes` from three numbers for each argument: those for smoke, laptop and full."""
     return {
         profile: {name: by_profile[i] for name, by_profile in numbers.items()} for i, profile in enumerate(PROFILES)
     }

@@ -1,1 +1,1 @@
-"""How a subject is asked: what it must have, its answers batch by batch, which positions hold what."""
+"""How a subject is asked: what an instrument needs, answers in batches, which positions hold which tokens."""

@@ -1,4 +1,4 @@
-"""What an instrument needs of a subject, and how it says that it finds it wanting."""
+"""What an instrument needs of a subject or a task, and the error it raises where that is missing."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,22 +15,22 @@ from mesascope.types import (
 )
 
 PARTS = ("noise", "weight_variance", "inputs", "query_inputs")
-"""What a task has whose inputs can be exchanged."""
+"""The fields of a task whose inputs can be replaced by others."""
 
 
 class NotApplicable(ValueError):
-    """An instrument that cannot be used on this subject, with the reason; an examination goes on without it."""
+    """An instrument cannot be used on this subject or task; the message says why. An examination goes on without it."""
 
 
 def prescribable(task: Task, needs: str) -> PrescribableTask:
-    """The task, where it is a linear regression whose inputs can be given another spectrum.
+    """The task, if it is a linear regression whose inputs can be given another spectrum.
 
     Args:
-        task: any.
-        needs: who needs it, as the subject of a sentence.
+        task: any task.
+        needs: the start of the error's sentence, such as ``"the spectral response needs"``.
 
     Raises:
-        NotApplicable: it does not say so of itself.
+        NotApplicable: the task lacks some of `PARTS`, or its inputs are not `mesascope.tasks.Inputs`.
     """
     if is_prescribable(task):
         return task
@@ -46,12 +46,12 @@ def _without(task: Task, names: tuple[str, ...]) -> str:
 
 
 def residual_sites(subject: Subject) -> tuple[Site, ...]:
-    """The residual stream as it enters the first layer and after every sub-layer, in order.
+    """The residual stream's sites, in order: before the first layer, then after every sub-layer.
 
-    Where there is no such site before the first layer, the embedding stands in for it.
+    Where the subject has no site before the first layer, the embedding takes its place.
 
     Raises:
-        NotApplicable: the subject shows no residual stream.
+        NotApplicable: the subject has no residual-stream sites.
     """
     after = sorted(
         (site for site in subject.sites if site.kind in ("resid_mid", "resid_post")),
@@ -64,7 +64,7 @@ def residual_sites(subject: Subject) -> tuple[Site, ...]:
 
 
 def untrained(subject: Subject, seed: int) -> Subject | None:
-    """The subject with fresh random weights, or ``None`` for one that cannot be had untrained."""
+    """The subject with fresh random weights, or ``None`` if it offers no untrained twin."""
     return untrained_twin(subject, seed)
 
 
@@ -72,8 +72,8 @@ def latent_weights(prompts: Prompts) -> Float[Tensor, "batch dim"]:
     """The prompts' latent weights.
 
     Raises:
-        NotApplicable: the task has none.
+        NotApplicable: the prompts have none.
     """
     if prompts.weights is None:
-        raise NotApplicable("the prompts have no latent weights, so the right answers to other queries are not known.")
+        raise NotApplicable("the prompts have no latent weights, so the targets of other queries are unknown.")
     return prompts.weights

@@ -1,4 +1,4 @@
-"""Run a subject over many prompts in batches and keep only what will be read."""
+"""Run a subject on many prompts in batches and keep only the activations that will be read."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -12,8 +12,8 @@ from mesascope.types import Intervention, Prompts, Site, Subject
 
 BATCH = 512
 Position = Literal["query", "labels", "label mean", "context mean"]
-"""Where a residual stream is read: at the queries; at every example's last token, which has seen its label; or pooled
-over those, or over all of the context."""
+"""Where a residual stream is read: at the queries, at every label's last token, averaged over those tokens, or averaged over
+all tokens of the context."""
 
 
 def answers(
@@ -27,19 +27,19 @@ def answers(
 def at_queries(
     subject: Subject, prompts: Prompts, sites: Sequence[Site], batch: int = BATCH
 ) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch query width"]]]:
-    """Predictions, and residual-stream activations at the query positions, in the subject's precision on the CPU."""
+    """Predictions in float64, and activations at the queries' last tokens in the subject's precision, both on the CPU."""
     return at_positions(subject, prompts, sites, "query", batch)
 
 
 def at_positions(
     subject: Subject, prompts: Prompts, sites: Sequence[Site], reading: Position, batch: int = BATCH
 ) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch position width"]]]:
-    """As `at_queries`, read where ``reading`` says; a mean has one position, the labels one an example.
+    """As `at_queries`, read where ``reading`` says: a mean has one position, ``labels`` has one per example.
 
-    A context is that of the first query: a model whose context sees the query has one for each.
+    A model whose context sees the query has one context per query; the first query's context is read.
 
     Raises:
-        NotApplicable: a context is to be read, and where its tokens stand is not known (see `tokens.layout`).
+        NotApplicable: ``reading`` is in the context, and the positions of its tokens are unknown (see `tokens.layout`).
     """
     read = _reader(subject, prompts, reading)
     predictions: list[Tensor] = []
@@ -53,7 +53,7 @@ def at_positions(
 
 
 def _reader(subject: Subject, prompts: Prompts, reading: Position) -> Callable[[Tensor], Tensor]:
-    """From a site's activation to what is read of it."""
+    """The function that takes from a site's activation the part that is read."""
     if reading == "query":
         answered = along(asked(subject, prompts)[:, -1])
         return lambda activation: activation[:, answered]

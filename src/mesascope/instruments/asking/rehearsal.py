@@ -1,4 +1,4 @@
-"""One prompt through a subject, before anything is measured or written: what is wrong at once shows here."""
+"""A rehearsal: one prompt goes through a subject before anything is measured or written, so that errors show at once."""
 
 from collections.abc import Mapping
 
@@ -9,18 +9,18 @@ from mesascope.types import BrokenSubject, Subject, Task, check_description
 
 
 def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> None:
-    """Check that a subject describes itself as it must, takes the task, and shows what it is asked for.
+    """Check on one prompt that a subject's description is complete, that it accepts the task and captures its path.
 
-    `mesascope.testing.check_subject` looks closer.
+    `mesascope.testing.check_subject` checks more.
 
     Raises:
-        ValueError: the task lies outside its domain, or makes no prompts.
-        BrokenSubject: it is no subject.
+        ValueError: the task lies outside the subject's domain, or makes no prompts.
+        BrokenSubject: the object does not keep the protocol `mesascope.types.Subject`.
     """
     check_description(subject)
     if not subject.path:
         raise BrokenSubject(
-            f"{type(subject).__name__} must name the residual stream after each layer as its path; it is empty."
+            f"{type(subject).__name__} must name the residual stream after each layer as its path; its path is empty."
         )
     subject.domain.check(task)
     prompts = task.sample(1, seed=seed)
@@ -33,7 +33,7 @@ def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> None:
     captured = getattr(trace, "activations", None)
     for site in subject.path:
         if not isinstance(captured, Mapping) or not isinstance(captured.get(site), Tensor):
-            raise BrokenSubject(f"{who}: what was asked for must be captured; {site} was not.")
+            raise BrokenSubject(f"{who}: it must capture every site that was asked for; {site} is missing.")
 
 
 __all__ = ("rehearse",)

@@ -1,4 +1,4 @@
-"""Where a prompt's tokens stand among a subject's positions: as it states, or as can be seen from outside."""
+"""Which of a subject's positions hold which tokens of a prompt: as the subject states, or as its number of positions shows."""
 
 import dataclasses
 
@@ -11,19 +11,19 @@ from mesascope.types import Layout, Prompts, Site, Subject, interleaved, stated_
 
 
 def layout(subject: Subject, prompts: Prompts) -> Layout:
-    """The layout of some prompts.
+    """The layout of a subject's positions for these prompts.
 
-    A subject that does not state its layout is asked with one query and with all, which tells what a context takes. Then
-    the queries come last, and an example of two tokens has its input before its label; of any other number of tokens
-    each is taken to hold both.
+    A subject that does not state its layout is run with one query and with all, which shows how many tokens the context
+    takes. Queries are then taken to come last. If an example has two tokens, the first is its input and the second its
+    label; with any other number, every token is taken to hold both.
 
     Args:
-        subject: whose positions.
-        prompts: as many queries as will be asked; the first prompt is traced.
+        subject: the subject whose positions they are.
+        prompts: with as many queries as will be asked; the first prompt is traced.
 
     Raises:
-        NotApplicable: the subject states nothing and shows no site, or its positions are neither those of one context nor
-            those of one for each query.
+        NotApplicable: the subject states no layout, and it either has no site or a number of positions that fits neither
+            one context for all queries nor one context per query.
     """
     queries = prompts.queries.shape[1]
     if (stated := stated_layout(subject, prompts.examples, queries)) is not None:
@@ -32,18 +32,18 @@ def layout(subject: Subject, prompts: Prompts) -> Layout:
     alone = dataclasses.replace(one, queries=one.queries[:, :1], targets=one.targets[:, :1])
     site = next(iter((*subject.path, *subject.sites)), None)
     if site is None:
-        raise NotApplicable(f"{subject.name} shows no site, and does not state its layout.")
+        raise NotApplicable(f"{subject.name} has no site and does not state its layout, so its tokens cannot be found.")
     tokens, shown = (_positions(subject, p, site) - p.queries.shape[1] for p in (alone, one))
     if shown not in (tokens, queries * tokens):
         raise NotApplicable(
-            f"{subject.name} has {tokens} tokens of context for one query and {shown} for {queries}; one context for all "
-            "queries and one for each are known. Give it a method layout(examples, queries) that returns a Layout."
+            f"{subject.name} has {tokens} tokens of context for one query and {shown} for {queries}; that is neither one "
+            "context for all queries nor one per query. Give it a method layout(examples, queries) that returns a Layout."
         )
     each, left = divmod(tokens, prompts.examples)
     if left or not each:
         raise NotApplicable(
-            f"{subject.name} has {tokens} tokens of context for {prompts.examples} examples, which is no number of tokens "
-            "for each. Give it a method layout(examples, queries) that returns a Layout."
+            f"{subject.name} has {tokens} tokens of context for {prompts.examples} examples, which is not a whole number "
+            "of tokens per example. Give it a method layout(examples, queries) that returns a Layout."
         )
     apart = each == 2
     return interleaved(
@@ -57,7 +57,10 @@ def layout(subject: Subject, prompts: Prompts) -> Layout:
 
 
 def asked(subject: Subject, prompts: Prompts) -> Int[Tensor, "query _"]:
-    """The positions of the queries' tokens, as the subject states them; else the last ones, one each (counted from the end)."""
+    """The positions of the queries' tokens, as the subject states them; otherwise the last positions, one per query.
+
+    The latter are negative, counted from the end.
+    """
     queries = prompts.queries.shape[1]
     if (stated := stated_layout(subject, prompts.examples, queries)) is not None:
         return stated.queries
@@ -65,9 +68,10 @@ def asked(subject: Subject, prompts: Prompts) -> Int[Tensor, "query _"]:
 
 
 def along(positions: Int[Tensor, " chosen"]) -> slice | Tensor:
-    """An index for positions (counted from the end where they are negative): a slice where they are evenly spaced.
+    """An index that selects these positions: a slice if they are evenly spaced, otherwise the positions themselves.
 
-    A slice is a view, and what is computed of a view and of a copy may round differently.
+    Negative positions count from the end. A slice selects without a copy, and results computed from a view and from a copy
+    may differ in rounding.
     """
     first, last, count = int(positions[0]), int(positions[-1]), len(positions)
     step = (last - first) // (count - 1) if count > 1 else 1

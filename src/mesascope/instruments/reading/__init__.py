@@ -1,1 +1,1 @@
-"""What a residual stream holds: readouts, linear probes, the answer after every layer."""
+"""What a residual stream holds: readouts, linear probes, the answer that can be read after every layer."""

@@ -1,4 +1,4 @@
-"""A subject's path: what it would answer after each layer, by its own readout or by a fitted one."""
+"""A subject's path: the answers that its own readout, or a fitted one, reads from the residual stream after each layer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,22 +16,22 @@ from mesascope.types import Prompts, Site, Subject
 
 Readout = Literal["own", "fitted"]
 SENSIBLE = 1.5
-"""An own readout is believed in the middle of the network if it nowhere errs more than this many times as much as
-answering zero would, or as the subject does in the end (where it diverges); one that was trained for the last layer only is
-usually far above."""
+"""The subject's own readout is used at the earlier layers if its error is at no layer more than this many times that of
+answering zero (or that of the final answer, if it is larger because the subject diverges). A readout that was trained for the
+last layer only usually errs far more."""
 NUDGE = 0.02
-"""How far a query is moved to ask the same thing again, in units of its root mean square coordinate."""
+"""How far queries are moved when a prompt is asked again, in units of the root mean square coordinate of all queries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Splits:
-    """Prompts of one distribution.
+    """Prompts of one distribution, divided by use.
 
     Attributes:
-        fitting: to fit candidates on.
-        scoring: to score them on.
-        again: the latter asked again, with slightly moved queries.
-        reading: two more samples, drawn only if they are needed, to fit readouts on: one for those asked again.
+        fitting: prompts to fit candidates on.
+        scoring: prompts to score candidates on.
+        again: prompts of ``scoring`` with slightly moved queries, to see how well a subject repeats its answers.
+        reading: draws two more samples, only when needed, to fit readouts on: the second is for ``again``.
     """
 
     fitting: Prompts
@@ -44,10 +44,10 @@ class Splits:
 class Paths:
     """Answers after every layer on each split.
 
-    The last layer is always the subject's own answer. A fitted readout of an earlier layer rescales a layer that has taken
-    one small step, so candidates are compared with it after one gain for each layer but the last (``gains``).
+    The last layer is always the subject's own answer. A fitted readout scales its answers up where an early layer has
+    resolved only a part, so each candidate is first multiplied by one fitted gain per layer, except the last (``gains``).
 
-    ``idle`` names the layers, from 1, that leave the answer as it was: nothing can be seen of a step there.
+    ``idle`` holds the layers, counted from 1, that leave the answer unchanged: no step of an algorithm shows there.
     """
 
     fitting: Float[Tensor, "layer batch query"]
@@ -58,6 +58,7 @@ class Paths:
 
     @property
     def gains(self) -> bool:
+        """Whether candidates get one gain per layer before they are compared."""
         return self.readout == "fitted"
 
     def last(self) -> "Paths":
@@ -66,10 +67,10 @@ class Paths:
 
 
 def nudged(prompts: Prompts, seed: int) -> Prompts:
-    """The same contexts, with every query moved a little, and its target with it where the latent weights say what it is.
+    """The same contexts with every query moved a little, and with the targets of the moved queries.
 
-    Without latent weights the targets stay those of the queries before: what is asked again is compared with the first
-    answers, never with targets.
+    Without latent weights these targets are unknown, and the old ones stay: answers to moved queries are compared with the
+    first answers, never with targets.
     """
     noise = torch.randn(prompts.queries.shape, generator=generator(seed, "identify/again"), dtype=torch.float64)
     size = prompts.queries.square().mean().sqrt()
@@ -80,17 +81,19 @@ def nudged(prompts: Prompts, seed: int) -> Prompts:
 
 
 def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto", "own", "fitted"] = "auto") -> Paths:
-    """The subject's path on each split; a fitted readout is a ridge regression on targets of other prompts.
+    """The subject's path on each split.
 
-    What a fitted readout gets wrong, it gets wrong again when the same is asked again, which would pass for an answer of the
-    subject. So those asked again are read by another readout, which was fitted on a sample of its own.
+    A fitted readout is a ridge regression on the targets of prompts that are used for nothing else. Its errors repeat when
+    the same prompts are asked again, and would count as the subject's own answers. Therefore the prompts of ``again`` are read
+    by a second readout, which is fitted on another sample.
 
     Args:
         subject: what to examine.
-        splits: the prompts. Those asked again go in another order, prompts and queries both, so that what depends on a place
-            in the batch is not taken for an answer.
+        splits: the prompts. Those of ``again`` are run with prompts and queries in another order, so that whatever depends on
+            the place in a batch does not count as an answer.
         seed: of that order.
-        readout: ``auto`` takes the subject's own where it is sensible at every layer, else the fitted one.
+        readout: ``auto`` takes the subject's own readout if its error is acceptable at every layer (`SENSIBLE`), otherwise
+            the fitted one.
     """
     answers, activations = at_queries(subject, splits.fitting, subject.path)
     first = second = None
@@ -113,9 +116,10 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
 
 
 def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bool) -> tuple[int, ...]:
-    """The layers, from 1, after which the answer is the one before, up to rounding.
+    """The layers, counted from 1, after which the answer is the previous layer's, up to rounding.
 
-    With fitted readouts, up to a factor and what those err by; a first layer of which hardly anything can be read is idle too.
+    With fitted readouts, it may also differ by a factor and by the readout's error; and a layer from which hardly any of the
+    target can be read is idle too.
     """
     unit = units(path, prompts.target_variance)
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
@@ -127,7 +131,7 @@ def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bo
         nothing = discrepancy(targets, torch.zeros_like(path), unit).mean(-1)
         shown = nothing - discrepancy(targets, path, unit).mean(-1)
         empty = shown <= SAME * nothing
-        empty[-1] = False  # the subject's own answer, whatever it is
+        empty[-1] = False  # the last layer is the subject's own answer, however wrong
     else:
         empty = torch.zeros(len(path), dtype=torch.bool)
     still = discrepancy(path, before, unit).mean(-1) <= (PRECISION if own else BLUR)
@@ -135,7 +139,7 @@ def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bo
 
 
 def _readouts(subject: Subject, prompts: Prompts) -> dict[Site, LinearReadout]:
-    """Of every layer but the last."""
+    """A fitted readout for every layer but the last."""
     _, activations = at_queries(subject, prompts, subject.path[:-1])
     return fit_readouts(activations, prompts.targets, scale=prompts.target_variance)
 
@@ -146,7 +150,7 @@ def read(
     activations: Mapping[Site, Tensor],
     readouts: Mapping[Site, LinearReadout] | None,
 ) -> Float[Tensor, "layer batch query"]:
-    """What the readouts make of each layer (``None``: the subject's own); after the last, what the subject answered."""
+    """The answers read after each layer, by ``readouts`` or (``None``) by the subject's own; at the last, ``answers``."""
     middle = [
         subject.readout(activations[site], site).double().cpu()
         if readouts is None

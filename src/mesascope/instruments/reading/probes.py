@@ -1,8 +1,8 @@
-"""Linear probes: which quantities of a regression are linearly there, after which sub-layer and at which tokens.
+"""Linear probes: which quantities of a regression can be read linearly, after which sub-layer and at which tokens.
 
 A probe alone says little. Beside each stand the same probe on an untrained network, on targets of other prompts, on the
-raw prompt, and on Xᵀy alone: with isotropic inputs Xᵀy points the way of w already (cosine about 0.9), so a probe for w
-shows more than Xᵀy only where it beats that.
+raw prompt, and on Xᵀy alone. With isotropic inputs Xᵀy has almost the direction of w (cosine about 0.9), so a probe for w
+shows more than Xᵀy only where it scores more than a probe on Xᵀy alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,13 +31,15 @@ R2 = Quantity(name="R²", combine=explained)
 UNCENTRED = Quantity(name="cosine, uncentred")
 CONSTANT = "constant guess"
 ENTRIES = 256
-"""Most numbers of a target that are probed for. XᵀX has d(d + 1)/2, and a probe's cost grows with the cube of them, for beside
-it the target is written into as many channels; a sample of them tells as well whether the matrix is there."""
+"""The largest number of a target's entries that are probed for. XᵀX has d(d + 1)/2 entries, and the cost of a probe grows with
+their cube, because the positive control writes each into a channel of its own. A sample of entries shows as well whether the
+matrix can be read."""
 WIDEST = 2048
-"""Most numbers of a prompt that a control reads one by one; of more it reads as many random mixtures."""
+"""The largest number of a prompt's entries that a control reads one by one; a larger prompt is read as this many random
+mixtures."""
 
 Target = Callable[[Prompts], Tensor]
-"""What to probe for: (batch, output), or (batch, query, output) where it depends on the query."""
+"""A function that computes what to probe for: (batch, output), or (batch, query, output) if it depends on the query."""
 
 
 def moment(prompts: Prompts) -> Float[Tensor, "batch dim"]:
@@ -46,16 +48,16 @@ def moment(prompts: Prompts) -> Float[Tensor, "batch dim"]:
 
 
 def beyond_moment(prompts: Prompts) -> Float[Tensor, "batch dim"]:
-    """What is left of w after its best multiple of Xᵀy/n over these prompts.
+    """w minus the multiple of Xᵀy/n that is closest to it over these prompts.
 
-    Xᵀy points the way of w already, so a probe for w may have found no more than that; here it would find nothing.
+    Xᵀy has almost the direction of w, so a probe for w may have read nothing but Xᵀy. Such a probe finds nothing here.
     """
     w, seen = latent_weights(prompts), moment(prompts)
     return w - (w * seen).sum() / seen.square().sum() * seen
 
 
 def answer(prompts: Prompts) -> Float[Tensor, "batch query 1"]:
-    """The right answer. It is one number, so its cosine is a sign only: look at R²."""
+    """The target of each query. It is one number, so its cosine is only a sign: look at R²."""
     return prompts.targets[..., None]
 
 
@@ -66,18 +68,25 @@ def gram(prompts: Prompts) -> Float[Tensor, "batch entry"]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InverseGram:
-    """The upper triangle of (XᵀX + λI)⁻¹, times n."""
+    """The target n(XᵀX + λI)⁻¹: its upper triangle.
+
+    Attributes:
+        ridge: λ.
+    """
 
     ridge: float
 
     def __call__(self, prompts: Prompts) -> Float[Tensor, "batch entry"]:
-        """For these prompts."""
+        """The entries of these prompts."""
         eye = self.ridge / prompts.examples * torch.eye(prompts.dim, dtype=prompts.xs.dtype, device=prompts.xs.device)
         return _upper(torch.linalg.inv(prompts.xs.mT @ prompts.xs / prompts.examples + eye))
 
 
 def iterate(algorithm: Algorithm, step: int, *, ridge: float = 0.0) -> Target:
-    """The weights that an algorithm holds after a step."""
+    """The target that consists of the weights an algorithm holds after ``step`` steps.
+
+    The target raises `NotApplicable` for an algorithm without weights.
+    """
 
     def target(prompts: Prompts) -> Tensor:
         weights = run(algorithm, prompts, step, ridge=ridge).weights
@@ -90,15 +99,15 @@ def iterate(algorithm: Algorithm, step: int, *, ridge: float = 0.0) -> Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelWeights:
-    """α: the kernel of each example with the query, which a dual form would compute.
+    """The target α: the kernel between each example and the query, which a learner in dual form would compute.
 
-    Source: the two-to-eight-layer study, its α probe (RBF). It gives no bandwidth.
+    Source: the α probe (RBF) of the two-to-eight-layer study, which gives no bandwidth.
     """
 
     kernel: Kernel = field(default_factory=RBF)
 
     def __call__(self, prompts: Prompts) -> Float[Tensor, "batch query example"]:
-        """For these prompts."""
+        """The kernel's values on these prompts."""
         return self.kernel(prompts.queries, prompts.xs)
 
 
@@ -119,36 +128,37 @@ def linear_probes(
     sites: Sequence[Site] | None = None,
     uncentred: bool = False,
 ) -> tuple[Measurement, ...]:
-    """Cosine and R² of ridge probes after every sub-layer, read at the queries or elsewhere, on prompts not fitted on.
+    """Cosine and R² of ridge probes after every sub-layer, on held-out prompts.
 
-    With μ the mean target of the fitting prompts, the cosine is that between prediction − μ and target − μ, the mean
-    over a prompt's queries (or labels), then over prompts; 0 where the prediction is μ itself. Without centring a probe that
+    With μ the mean target of the fitting prompts, the cosine is that between prediction − μ and target − μ, averaged over a
+    prompt's queries (or labels), then over prompts; it is 0 where the prediction equals μ. Without centring, a probe that
     answers the mean would score high on XᵀX, which is nearly constant on isotropic inputs. R² is
-    1 − Σ‖target − prediction‖² / Σ‖target − μ‖². The uncentred cosine is that between prediction and target as they are; it
-    means something beside that of the constant guess μ only, its further negative control.
+    1 − Σ‖target − prediction‖² / Σ‖target − μ‖². The uncentred cosine is that between prediction and target themselves; it
+    has to be compared with the cosine of the constant guess μ, which is one of its negative controls.
 
-    Controls, for each site and target. Positive: the target written into the activations through a random matrix, as
-    strong as they are. Negative: the untrained network; the target of another prompt of the stratum, in fitting and in
-    scoring; the flattened prompt (xs, ys, the query if that is where it is read); Xᵀy alone; for a target that
-    depends on the query, the query alone (to second degree, and its length to the fourth).
+    Controls, for each site and target. Positive: the target written into the activations through a random matrix, with
+    the same root mean square. Negative: the untrained network; the target of another prompt of the stratum, in fitting and
+    in scoring; the flattened prompt (xs, ys, and the query when reading at the queries); Xᵀy alone; for a target that
+    depends on the query, the query alone (all terms to second degree, and its length to powers 1, 3 and 4).
 
-    What grows with the task is bounded, and the result says so: of a target of more than 256 numbers as many are probed for,
-    drawn at random (the coordinate ``entries``), and a prompt of more than 2048 is mixed into as many (the control's name).
+    Sizes that grow with the task are bounded, and the result says so. Of a target with more than 256 entries, 256 are drawn
+    at random (see the coordinate ``entries``). A prompt with more than 2048 numbers is read as 2048 random mixtures (see the
+    control's name).
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the random matrices and the resampling.
-        fit, score: prompts to fit on and to score on.
-        queries: queries a prompt; each gives one activation. Read elsewhere, a prompt has one.
+        fit, score: numbers of prompts to fit on and to score on.
+        queries: queries per prompt, each of which gives one activation; 1 is used when reading elsewhere.
         targets: what to probe for, by name; by default those of `TARGETS` that the prompts have.
-        reading: at which tokens; one map is fitted for all of them.
-        sites: where in the residual stream; by default as it enters the first layer and after every sub-layer.
-        uncentred: the uncentred cosine too, as others report it.
+        reading: the tokens at which activations are read; one map is fitted for all of them.
+        sites: where in the residual stream; by default before the first layer and after every sub-layer.
+        uncentred: whether to measure the uncentred cosine too, which other papers report.
 
     Raises:
-        NotApplicable: the subject has no residual stream, a target does not exist for this task, or it depends on the
-            query, which the tokens that are read have not seen.
+        NotApplicable: the subject has no residual stream, a target does not exist for this task, or a target depends on
+            the query while activations are read at tokens that have not seen it.
     """
     sites = residual_sites(subject) if sites is None else tuple(sites)
     many = adjusted(task, queries=queries if reading == "query" else 1)
@@ -191,7 +201,9 @@ def linear_probes(
                     for source, scores in fixed.items()
                     if name in scores
                     and not (source == "Xᵀy alone" and targets[name] is moment)
-                    and not (source == CONSTANT and quantity is not UNCENTRED)  # what the others count from
+                    and not (
+                        source == CONSTANT and quantity is not UNCENTRED
+                    )  # the other quantities are measured relative to it
                 }
                 found.append(
                     measure(
@@ -226,7 +238,7 @@ def _baselines(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Cosine by sub-layer, a panel a target, the controls beside the subject."""
+    """Cosine by sub-layer, one panel per target, with the controls beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or m.quantity != COSINE.name:
@@ -238,7 +250,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
             rows.append({**m.coordinates, "probe of": name, "cosine": value, **bounds(interval)})
     entries = {row["target"]: str(row["entries"]).split(" of ") for row in rows}
     sampled = [
-        f" Of {name} {few} of {whole} numbers are probed for." for name, (few, whole) in entries.items() if few != whole
+        f" Of {name} {few} of {whole} entries are probed for." for name, (few, whole) in entries.items() if few != whole
     ]
     return Figure(
         name="probes",
@@ -259,7 +271,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def probe(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[Quantity, Tensor]]:
-    """Fit on the first of each pair, score on the second."""
+    """Each prompt's contributions to the scores of every target: fitted on the first split, scored on the second."""
     fits = ridge_fits(features[0], targets[0])
     scores: dict[str, dict[Quantity, Tensor]] = {}
     for name, fit in fits.items():
@@ -276,9 +288,9 @@ def probe(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -
 
 
 def plant(activations: Sequence[Tensor], targets: Sequence[Tensor], seed: int) -> list[Tensor]:
-    """The activations with the target added through a random matrix, as strong as they are.
+    """The activations with the target added through a random matrix, with the same root mean square.
 
-    The stream is first widened by as many channels as the target has: a full one would have no room for both.
+    The stream is first widened by as many channels as the target has entries, since a full stream has no room for it.
     """
     outputs = targets[0].shape[-1]
     width = activations[0].shape[-1] + outputs
@@ -301,12 +313,12 @@ def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _at_each(target: Tensor, reads: int) -> Tensor:
-    """A target for every place that is read: one that does not depend on the query is repeated."""
+    """The target at every position that is read; a target that does not depend on the query is repeated."""
     return target if target.ndim == 3 else target[:, None].expand(-1, reads, -1)
 
 
 def _some(target: Tensor, name: str, seed: int) -> Tensor:
-    """The target, or a random choice of `ENTRIES` of its numbers: the same ones for all prompts."""
+    """The target, or a random choice of `ENTRIES` of its entries, the same for all prompts."""
     if target.shape[-1] <= ENTRIES:
         return target
     order = torch.randperm(target.shape[-1], generator=generator(seed, f"{NAME}/entries/{name}"))
@@ -314,7 +326,7 @@ def _some(target: Tensor, name: str, seed: int) -> Tensor:
 
 
 def _mixed(name: str, features: list[Tensor], seed: int) -> tuple[str, list[Tensor]]:
-    """The features under their name, or random mixtures of them under one that says so."""
+    """The name and the features; too many features become random mixtures, under a name that says so."""
     numbers = features[0].shape[-1]
     if numbers <= WIDEST:
         return name, features
@@ -330,7 +342,7 @@ def _raw(prompts: Prompts, reading: Position, reads: int) -> Tensor:
 
 
 def _query(prompts: Prompts) -> Float[Tensor, "batch query feature"]:
-    """The query to second degree, and further powers of its length: a kernel's mean over the inputs depends on that."""
+    """The query's terms to second degree, and powers of its length, on which a kernel's mean over the inputs depends."""
     q, length = prompts.queries, prompts.queries.norm(dim=-1, keepdim=True)
     row, column = torch.triu_indices(prompts.dim, prompts.dim)
     return torch.cat([q, (q[..., None] * q[..., None, :])[..., row, column], length, length**3, length**4], -1)

@@ -1,7 +1,7 @@
-"""What could be answered after each sub-layer: by the model's own readout, and by the best linear one.
+"""Which answer can be read after each sub-layer: with the model's own readout, and with a fitted linear one.
 
-The own readout expects the last layer's residual stream and can be meaningless in the middle; the fitted one says
-what is linearly there, whether or not the model would read it so. Both are shown.
+The model's own readout expects the last layer's residual stream and can be meaningless at earlier layers. The fitted one
+shows what can be read linearly, whether or not the model reads it. Both are measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,15 +44,15 @@ def fit_readouts(
     *,
     scale: Float[Tensor, " batch"] | None = None,
 ) -> dict[Site, LinearReadout]:
-    """The ridge-fitted readout of each site, in closed form; the penalty is chosen on a quarter of the prompts.
+    """A readout for each site, fitted by ridge regression; the penalty is chosen on a quarter of the prompts.
 
     Args:
-        activations: at the query positions.
+        activations: the residual stream at the query positions.
         targets: what to read out.
-        scale: each prompt's squared error is divided by it (its target variance, for the normalised error).
+        scale: the divisor of each prompt's squared error, such as its target variance; 1 by default.
 
     Raises:
-        ValueError: fewer than four prompts.
+        ValueError: there are fewer than four prompts.
     """
     weights = None if scale is None else 1 / scale
     return {
@@ -70,21 +70,22 @@ def readouts(
     score: int = 512,
     queries: int = 8,
 ) -> tuple[Measurement, ...]:
-    """Error and R² of both readouts after every sub-layer, on prompts that the fitted one has not seen.
+    """Error and R² of both readouts after every sub-layer, on held-out prompts.
 
-    The normalised error is the mean over prompts of the mean over queries of (ŷ − y)²/V_p; R² pools all queries.
+    The normalised error is the mean over prompts of the mean over queries of (ŷ − y)²/V_p, where V_p is the variance of the
+    prompt's target; R² pools all queries.
 
-    Controls. Negative: the untrained network; the targets of another prompt (of the same stratum), which the fitted
-    readout is also fitted to. Positive: for the own readout, its answers from the last site scored against the
-    predictions (0 and 1, up to rounding); for the fitted one, the site with the answer written into it along a random
-    direction. Where an activation is not finite, the fitted readout answers the mean.
+    Controls. Negative: the untrained network; the targets of another prompt of the same stratum, for the fitted readout in
+    fitting and in scoring. Positive: for the model's own readout, its answers at the last site scored against the model's
+    predictions (error 0 and R² 1, up to rounding); for the fitted readout, the activations with the answer written in along
+    a random direction. Where an activation is not finite, the fitted readout answers the mean.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
-        fit, score: prompts to fit on and to score on.
-        queries: queries a prompt.
+        fit, score: numbers of prompts to fit on and to score on.
+        queries: queries per prompt.
 
     Raises:
         NotApplicable: the subject has no residual stream.
@@ -107,7 +108,7 @@ def readouts(
     own_last = subject.readout(
         at_queries(subject, scoring, [last])[1][last] if last not in after else after[last], last
     )
-    # Against the predictions in place of the targets, the variance staying that of the targets.
+    # Scored against the predictions in place of the targets, but still divided by the targets' variance.
     itself = {quantity: _sums(quantity, own_last, scoring, predictions) for quantity in (ERROR, R2)}
     planted = _fitted(_plant(before, fitting, seed), _plant(after, scoring, seed), fitting)
 
@@ -138,7 +139,7 @@ def readouts(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Error by depth: both readouts, and the fitted one of the controls."""
+    """Error by depth for both readouts, with the fitted readout's negative controls."""
     rows: list[dict[str, Scalar]] = []
     planted = [c.value for m in measurements if m.quantity == ERROR.name for c in m.controls if c.name == WRITTEN]
     for m in measurements:
@@ -152,9 +153,9 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="readout",
         section="Readouts",
-        title="What can be answered after each sub-layer",
-        caption="Squared error over the target's variance, on held-out prompts; 1 is what answering zero earns. The fitted "
-        "readout is a ridge regression per site; the model's own expects the last one. Positive control, off the scale: "
+        title="Which answer can be read after each sub-layer",
+        caption="Squared error over the target's variance, on held-out prompts; answering zero has error 1. The fitted "
+        "readout is one ridge regression per site; the model's own readout expects the last site. Positive control, off scale: "
         f"where the answer is written in, the fitted readout errs by at most {max(planted, default=0):.1g}.",
         kind="lines",
         rows=tuple(sorted(rows, key=lambda row: row["readout"] != "fitted readout")),
@@ -181,7 +182,7 @@ def _fitted(before: Mapping[Site, Tensor], after: Mapping[Site, Tensor], fitting
 
 
 def _paired(prompts: Prompts) -> Prompts:
-    """The prompts with the targets of others."""
+    """The prompts with other prompts' targets."""
     other = partners(prompts)
     return replace(prompts, targets=prompts.targets[other], target_variance=prompts.target_variance[other])
 
@@ -206,7 +207,7 @@ def _sums(quantity: Quantity, answers: Tensor, prompts: Prompts, truth: Tensor |
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="How much of the answer is there after each layer, by its own readout and by a fitted one?",
+    question="How much of the answer can its own readout, and a fitted one, read after each layer?",
     measure=readouts,
     quantities=(
         "R²",

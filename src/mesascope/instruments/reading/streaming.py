@@ -1,10 +1,10 @@
-"""Streaming: does the stream at the k-th label hold what the first k examples determine?
+"""Streaming: does the residual stream at the k-th label hold what the first k examples determine?
 
-A causal network could build a solution up along the context. Then the k-th label's stream would hold the prefix's own
-Xₖᵀyₖ, or its weights, and hold more of them than the k-th example alone says.
+A causal network could build up a solution along the context. Then the residual stream at the k-th label would hold Xₖᵀyₖ of
+the first k examples, or their least-squares weights, and more of them than the k-th example alone shows.
 
-Source: the two-to-eight-layer study, its streaming hypothesis, which it probed for w and left open.
-Departs from source: own targets (each prefix's, by definition causal), and controls.
+Source: the two-to-eight-layer study, its streaming hypothesis, which it tested with probes for w and left open.
+Departs from source: the targets are those of each prefix, which a causal network can know, and there are controls.
 """
 
 import dataclasses
@@ -29,17 +29,17 @@ OWN, WHOLE, MOMENT = "own example alone", "the whole context's target", "the pre
 
 
 def prefix(prompts: Prompts, examples: int) -> Prompts:
-    """The same prompts with only their first examples."""
+    """The same prompts with only their first ``examples`` examples."""
     return dataclasses.replace(prompts, xs=prompts.xs[:, :examples], ys=prompts.ys[:, :examples])
 
 
 def least_squares(prompts: Prompts) -> Float[Tensor, "batch dim"]:
-    """The shortest weights that fit the examples best."""
+    """The least-squares weights, of all such weights those with the smallest norm."""
     return (torch.linalg.pinv(prompts.xs.double()) @ prompts.ys.double()[..., None])[..., 0]
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType({"wₖ": least_squares, "Xₖᵀyₖ/k": moment})
-"""What a prefix determines: the shortest weights that fit it (without noise, w itself from k = dim on), and Xᵀy/k."""
+"""What a prefix determines: its least-squares weights (without noise these are w itself from k = dim on), and Xᵀy/k."""
 
 
 def streaming(
@@ -54,26 +54,26 @@ def streaming(
 ) -> tuple[Measurement, ...]:
     """Cosine of ridge probes for each prefix's targets after every sub-layer, read at the prefix's last label.
 
-    Each label has a probe of its own. Cosines are those of `mesascope.instruments.reading.probes`; the second quantity takes
-    away, prompt by prompt, what the same probe of (xₖ, yₖ, yₖxₖ, yₖxₖ/‖xₖ‖²) scores.
+    Each label has a probe of its own. Cosines are those of `mesascope.instruments.reading.probes`. The second quantity
+    subtracts, prompt by prompt, the cosine of the same probe on the k-th example alone: (xₖ, yₖ, yₖxₖ, yₖxₖ/‖xₖ‖²).
 
     Controls, for each site, prefix and target. Positive: the target written into the activations. Negative: the
-    untrained network; another prompt's target; the whole context's target in place of the prefix's; the own example
-    alone; and, but for Xᵀy itself, the prefix's Xᵀy alone.
+    untrained network; another prompt's target; the whole context's target in place of the prefix's; the k-th example
+    alone; and, unless the target is Xᵀy itself, the prefix's Xᵀy alone.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the random matrices and the resampling.
-        fit, score: prompts to fit on and to score on.
-        examples: lengths of the prefixes; all by default.
+        fit, score: numbers of prompts to fit on and to score on.
+        examples: the lengths of the prefixes; all by default.
         targets: what to probe for, by name, as a function of the prefix.
 
     Raises:
         NotApplicable: the subject has no residual stream.
     """
     sites = residual_sites(subject)
-    task = adjusted(task, queries=1)  # a model whose context sees the query has a context for each
+    task = adjusted(task, queries=1)  # a model whose context sees the query has one context per query
     splits = [task.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
     others = [partners(p) for p in splits]
@@ -121,7 +121,7 @@ def streaming(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Cosine along the context, a panel a target and sub-layer, the controls beside the subject."""
+    """Cosine along the context, one panel per target and sub-layer, with the controls beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or m.quantity != COSINE.name:
@@ -134,9 +134,9 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="streaming",
         section="Streaming",
-        title="What the k-th label holds of the first k examples",
-        caption="Cosine between a ridge probe's prediction from the k-th label's stream and the prefix's own target, both "
-        "centred, on held-out prompts. A running solution stands above what the k-th example alone says.",
+        title="What the residual stream at the k-th label holds of the first k examples",
+        caption="Cosine between the prefix's target and a ridge probe's prediction of it at the k-th label, both centred, on "
+        "held-out prompts. If a solution is built up along the context, the subject lies above its k-th example alone.",
         kind="lines",
         rows=tuple(rows),
         x="example",
@@ -154,14 +154,14 @@ def _cosines(features: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]
 
 
 def _own(prompts: Prompts) -> Float[Tensor, "batch 1 feature"]:
-    """What the last example alone says of w and of Xᵀy."""
+    """Features of the last example alone, from which a linear probe could predict w and Xᵀy."""
     x, y = prompts.xs[:, -1], prompts.ys[:, -1:]
     return torch.cat([x, y, y * x, y * x / x.square().sum(-1, keepdim=True)], -1)[:, None]
 
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Does each label's stream hold what its prefix amounts to?",
+    question="Does the residual stream at each label hold the solution of the examples so far?",
     measure=streaming,
     needs="a causal mask, and labels with positions of their own",
     quantities=(

@@ -1,1 +1,1 @@
-"""What happens along the eigenvectors of XᵀX: filters, directions, Krylov subspaces."""
+"""What a subject does along the eigenvectors of XᵀX: filters, directions, Krylov subspaces."""

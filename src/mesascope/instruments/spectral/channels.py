@@ -1,4 +1,4 @@
-"""The spectral channels of a prompt: eigen-directions of XᵀX/n, and what each contributes to a prediction.
+"""The spectral channels of a prompt: eigenvectors of XᵀX/n, and what each contributes to a prediction.
 
 Every method of the form ŷ = x_qᵀ g(XᵀX/n) Xᵀy/n predicts Σᵢ f(λᵢ)·cᵢ with f(λ) = λg(λ) and the *channel shares*
 cᵢ = ⟨x_q, uᵢ⟩⟨uᵢ, Xᵀy⟩/(nλᵢ), which sum to the least-squares prediction. The null space is left out.
@@ -41,11 +41,11 @@ class SpectralChannels:
 
 
 def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: int) -> Float[Tensor, "step *any"]:
-    """f_k(λ) for k = 0 … steps: the algorithm on one-dimensional problems λw = λ, one an eigenvalue.
+    """f_k(λ) for k = 0 … steps: the algorithm's weights on one-dimensional problems λw = λ, one per eigenvalue.
 
-    Right for every algorithm whose filter is the same for all prompts, that is, with coefficients that do not come from
-    the prompt. Coefficients given per prompt are taken per eigenvalue. First-order methods, Newton–Schulz and GD++ run on
-    bare numbers, a tenth of the work of `run`, which keeps a status per prompt; all others go through `run`.
+    This is the algorithm's filter only if its coefficients do not depend on the prompt. Coefficients given per prompt are
+    taken per eigenvalue. First-order methods, Newton–Schulz and GD++ are computed here directly, with a tenth of the work of
+    `run`, which keeps a status per prompt; all other algorithms go through `run`.
     """
     flat = eigenvalues.reshape(-1)
     problem = Problem.from_gram(flat[:, None, None], flat[:, None])
@@ -65,7 +65,7 @@ def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: in
 
 
 def _first_order(schedule: Schedule, at: Float[Tensor, "any 1"], steps: int) -> Float[Tensor, "step any 1"]:
-    """The stepper of first-order methods on the problem λw = λ."""
+    """The iterates of a first-order method on the problems λw = λ."""
     w, v, rows = torch.zeros_like(at), torch.zeros_like(at), [torch.zeros_like(at)]
     for k in range(steps):
         alpha, beta, gamma = schedule(k)
@@ -76,7 +76,7 @@ def _first_order(schedule: Schedule, at: Float[Tensor, "any 1"], steps: int) -> 
 
 
 def _gd_plus_plus(algorithm: GDPlusPlus, at: Float[Tensor, "any 1"], steps: int) -> Float[Tensor, "step any 1"]:
-    """GD++ on the problem λw = λ."""
+    """The iterates of GD++ on the problems λw = λ."""
     w, transform, rows = torch.zeros_like(at), torch.ones_like(at), [torch.zeros_like(at)]
     for _ in range(steps):
         w = w + algorithm.step_size * transform.square() * at * (1 - w)
@@ -86,14 +86,14 @@ def _gd_plus_plus(algorithm: GDPlusPlus, at: Float[Tensor, "any 1"], steps: int)
 
 
 def knots(low: float, high: float, count: int) -> Float[Tensor, " knot"]:
-    """Knots spaced evenly in log λ."""
+    """``count`` knots from ``low`` to ``high``, evenly spaced in log λ."""
     return torch.logspace(
         torch.tensor(low).log10().item(), torch.tensor(high).log10().item(), count, dtype=torch.float64
     )
 
 
 def hats(eigenvalues: Float[Tensor, "batch dim"], at: Float[Tensor, " knot"]) -> Float[Tensor, "batch dim knot"]:
-    """Weights of linear interpolation in log λ between knots; constant beyond the first and the last, 0 at λ = 0."""
+    """Weights of linear interpolation in log λ between the knots ``at``: constant beyond the ends, 0 at λ = 0."""
     log_knots = at.log()
     position = eigenvalues.clamp(min=1e-300).log().clamp(log_knots[0], log_knots[-1])
     right = torch.searchsorted(log_knots, position).clamp(1, len(at) - 1)
@@ -105,5 +105,5 @@ def hats(eigenvalues: Float[Tensor, "batch dim"], at: Float[Tensor, " knot"]) ->
 
 
 def features(channels: SpectralChannels, at: Float[Tensor, " knot"]) -> Float[Tensor, "batch query knot"]:
-    """Channel shares gathered by where their eigenvalue lies, Σᵢ h_k(λᵢ)·cᵢ; a prediction is their product with f."""
+    """Channel shares summed by eigenvalue, Σᵢ h_k(λᵢ)·cᵢ with h of `hats`; a prediction is their product with f at the knots."""
     return torch.einsum("bdk,bqd->bqk", hats(channels.eigenvalues, at), channels.shares)

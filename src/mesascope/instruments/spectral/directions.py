@@ -1,15 +1,15 @@
-"""Directions: which eigen-directions of XᵀX/n a subject resolves, and along which of them it errs.
+"""Directions: which eigenvectors of XᵀX/n a subject resolves, and along which of them its errors lie.
 
-The channel shares c of `mesascope.instruments.spectral.channels` sum to the least-squares answer. Regressed on them by the
-rank of their eigenvalue, a subject's answers have one *gain* per direction: 1 where it is resolved, 0 where nothing is done
-yet, above 1 where the subject overshoots. Where `spectrum` asks for one filter f(λ) on data of its own choosing, this
-asks about the distribution at hand, however it is conditioned.
+The channel shares c of `mesascope.instruments.spectral.channels` sum to the least-squares answer. A regression of the
+subject's answers on the shares, ordered by eigenvalue, gives one *gain* per direction: 1 where the direction is resolved, 0
+where the answers do not use it, above 1 where the subject overshoots. `spectrum` estimates one filter f(λ) on inputs with a
+spectrum of its own choice; this instrument examines the task's own distribution, however it is conditioned.
 
-Its errors are split alike. With many queries a prompt, the gain of a prompt and a direction can be fitted to half of them
-and held against the error at the other half; what is left over is not linear in the query.
+The errors are split by direction too. With many queries per prompt, the gains of one prompt are fitted to the errors at half
+of its queries and compared with the errors at the other half; what remains is not linear in the query.
 
-Source: the two-to-eight-layer study asserts that a scalar cannot stand in for (XᵀX)⁻¹ on anisotropic inputs.
-Departs from source: it does not look at directions.
+Source: the two-to-eight-layer study asserts that a scalar cannot replace (XᵀX)⁻¹ on anisotropic inputs.
+Departs from source: the study does not examine single directions.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,9 +34,9 @@ SHARE = Quantity(name="share of squared error", combine=ratio)
 REST = "not linear in the query"
 
 MOMENT = "Xᵀy/n, whose gain is the eigenvalue"
-"""The planted case: one step of gradient descent of size 1."""
+"""The planted case: one step of gradient descent with step size 1."""
 
-REFERENCE = 128  # prompts that the untrained network is run on
+REFERENCE = 128  # number of prompts on which the untrained network is run
 
 
 def directions(
@@ -45,25 +45,25 @@ def directions(
     """Gain and share of the squared error by direction, from the largest eigenvalue (rank 1) to the smallest.
 
     The gains minimise Σ (ŷ − Σ_r g_r c_r)² over all queries of all prompts, each prompt's terms divided by the variance of
-    its target; their R² says how well one gain a direction describes the answers. The share of a direction is
-    Σ e·(γ_r c_r) / Σ e² (of the plain squared error, so that it says where a mean squared error comes from), with e = ŷ − y
-    and γ fitted to the errors at the other half of the prompt's queries. The shares, with that of ``not linear in the
-    query``, sum to 1; estimated from halves, one may come out slightly below 0. Intervals resample prompts.
+    its target; their R² says how well one gain per direction describes the answers. The share of direction r in the squared
+    error (not normalised) is Σ e·(γ_r c_r) / Σ e², with e = ŷ − y and γ fitted to the errors at the other half of the
+    prompt's queries. These shares and that of ``not linear in the query`` sum to 1; as estimates from halves, single ones
+    may be slightly below 0. Intervals resample prompts.
 
-    Controls. Positive: least squares (gain 1, R² 1) and Xᵀy/n (gain: the eigenvalue; its error linear in the query).
-    Negative: the answers against another prompt's channels (for the error: another prompt's answers) and the untrained
+    Controls. Positive: least squares (gain 1, R² 1) and Xᵀy/n (the gain is the eigenvalue, the error is linear in the
+    query). Negative: the answers with another prompt's channels (for the error: another prompt's answers) and the untrained
     network.
 
     Args:
         subject: what to examine.
-        task: where the prompts come from, with their covariance.
+        task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts.
-        queries: queries a prompt; at least two a direction, or there is nothing to hold out.
+        n: number of prompts.
+        queries: queries per prompt, at least two per direction, so that each half determines the gains.
 
     Raises:
-        NotApplicable: fewer examples than dimensions.
-        ValueError: too few queries.
+        NotApplicable: there are fewer examples than dimensions.
+        ValueError: there are fewer than two queries per direction.
     """
     if task.examples < task.dim:
         raise NotApplicable(f"every direction must be shown: examples >= dim; got {task.examples} and {task.dim}.")
@@ -114,7 +114,7 @@ def directions(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Gain by direction, the controls beside the subject."""
+    """Gain by direction, with the controls beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or m.quantity != GAIN:
@@ -125,8 +125,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="directions",
         section="Directions",
-        title="Which eigen-directions are resolved",
-        caption="Gain along each eigen-direction of XᵀX/n, from the largest eigenvalue: 1 is least squares, 0 is nothing yet.",
+        title="Which eigenvectors of XᵀX/n are resolved",
+        caption="Gain along each eigenvector of XᵀX/n, largest eigenvalue first: 1 as in least squares, 0 where it is not used.",
         kind="lines",
         rows=tuple(rows),
         x="direction",
@@ -141,7 +141,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 def _normal(
     predictions: Float[Tensor, "batch query"], shares: Float[Tensor, "any query dim"], prompts: Prompts
 ) -> Float[Tensor, "batch sum"]:
-    """Each prompt's part of the normal equations (matrix, right side) and of the answers' square."""
+    """Each prompt's contribution to the normal equations (matrix, right side) and to the sum of squared answers."""
     batch = len(predictions)
     scale = prompts.target_variance[:batch].double().cpu().rsqrt()[:, None]
     c, y = shares[:batch] * scale[..., None], predictions * scale
@@ -149,10 +149,10 @@ def _normal(
 
 
 def _solve(means: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Gains, a row a repetition, and the share of the answers' square that they explain."""
+    """Gains, one row per bootstrap repetition, and the share of the sum of squared answers that they explain."""
     right = means[:, dim * dim : -1]
     gains = torch.linalg.solve(means[:, : dim * dim].unflatten(-1, (dim, dim)), right)
-    # A subject that answers zero throughout is not described by any gain.
+    # If the subject answers zero everywhere, both sums are 0: the explained share is then 0, not NaN.
     return gains, (gains * right).sum(-1) / means[:, -1].clamp(min=torch.finfo(means.dtype).tiny)
 
 
@@ -167,15 +167,15 @@ def _explained(dim: int) -> Callable[[Tensor], Tensor]:
 def _split(
     predictions: Float[Tensor, "batch query"], shares: Float[Tensor, "any query dim"], prompts: Prompts
 ) -> Float[Tensor, "batch sum"]:
-    """Each prompt's squared error by direction; then the rest of it; then all of it."""
+    """Each prompt's squared error, in columns: one per direction, then the rest, then the total."""
     batch, half = len(predictions), predictions.shape[1] // 2
     errors = predictions - prompts.targets[:batch].double().cpu()
     e, c = errors[:, : 2 * half].unflatten(1, (2, half)), shares[:batch, : 2 * half].unflatten(1, (2, half))
-    # Columns of one length: the smallest direction's share may be a thousandth of the largest one's.
+    # Columns are scaled to equal length: the smallest direction's share may be a thousandth of the largest one's.
     length = c.square().mean(2, keepdim=True).sqrt()
     length = torch.where(length > 0, length, torch.ones_like(length))
     unit = c / length
-    # Discrete queries may repeat: of several fits the one of least norm.
+    # Discrete queries may repeat, so that several gains fit equally well: the ones of least norm are taken.
     gains = (torch.linalg.pinv(unit.mT @ unit, hermitian=True) @ (unit.mT @ e[..., None])).mT / length
     parts = (e[..., None] * gains.flip(1) * c).sum((1, 2))
     whole = e.square().sum((1, 2))[:, None]
@@ -184,7 +184,7 @@ def _split(
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Along which eigen-directions of XᵀX does its error lie?",
+    question="Along which eigenvectors of XᵀX do its errors lie?",
     measure=directions,
     needs="Gaussian inputs",
     quantities=(

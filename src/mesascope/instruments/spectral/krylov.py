@@ -1,10 +1,10 @@
-"""Which polynomial in the Gram matrix a subject's answers are, and whether its coefficients are the same for all prompts.
+"""Which polynomial in the Gram matrix describes a subject's answers, and whether its coefficients are the same for all prompts.
 
 The Krylov terms of a prompt are K_j = x_qᵀ(XᵀX/n)ʲXᵀy/n. One step of gradient descent is a multiple of K₀ ("Xᵀy times a
-scalar"), k steps are a combination of K₀ … K_{k−1} with fixed coefficients, and conjugate gradient is one whose coefficients
-come from the prompt. So the held-out R² of answers on K₀ … K_k, by k, says how often a subject has applied XᵀX. Above all
-degrees stand the best filter of the eigenvalues that is the same for all prompts, and the best weights that each prompt could
-have: what even those leave is no function that is linear in the query.
+scalar"), k steps are a combination of K₀ … K_{k−1} with fixed coefficients, and conjugate gradient is a combination whose
+coefficients depend on the prompt. So the held-out R² of the answers on K₀ … K_k shows how often a subject has applied XᵀX.
+Two limits stand above all degrees: the best filter of the eigenvalues that is the same for all prompts, and the best weights
+for each single prompt. What even the latter leave unexplained is not linear in the query.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ FIXED, OWN = "the same for all prompts", "each prompt's own"
 FILTER, LINEAR = "any filter of the eigenvalues", "any weights"
 ANSWERS = "final answers"
 KNOTS = 14
-STEP = 0.3  # of the planted gradient descent
-_SMALL = 1e-10  # singular values below this share of the largest are noise
+STEP = 0.3  # step size of the planted gradient descent
+_SMALL = 1e-10  # singular values below this share of the largest count as zero
 
 
 def krylov_terms(prompts: Prompts, count: int) -> Float[Tensor, "batch query term"]:
@@ -55,31 +55,33 @@ def krylov(
     degrees: int = 4,
     sites: Sequence[Site] = (),
 ) -> tuple[Measurement, ...]:
-    """Held-out R² of answers on Krylov terms up to each degree, with fixed and with per-prompt coefficients.
+    """Held-out R² of the answers on Krylov terms up to each degree, with fixed and with per-prompt coefficients.
 
-    Fixed coefficients are fitted on other prompts and scored on all queries; a prompt's own are fitted on half of its queries
-    and scored on the other half. R² is 1 − Σ(answer − fit)²/Σ(answer − mean)². Beside the degrees: any filter of the eigenvalues
-    (linear interpolation in log λ) for fixed coefficients, any weights for each prompt's own.
+    Fixed coefficients are fitted on other prompts and scored on all queries; a prompt's own coefficients are fitted on half
+    of its queries and scored on the other half. R² is 1 − Σ(answer − fit)²/Σ(answer − mean)². The limits beside the degrees
+    are any filter of the eigenvalues (linear interpolation in log λ) for fixed coefficients, and any weights for each
+    prompt's own.
 
-    Controls. Positive: an algorithm of that very form (gradient descent with as many steps, least squares for the two
-    last). Negative: the terms of another prompt (for any weights, its queries), and the untrained network.
+    Controls. Positive: an algorithm of exactly this form (gradient descent with as many steps as there are terms, least
+    squares for the two limits). Negative: the terms of another prompt (for any weights, its queries), and the untrained
+    network.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
-        fit, score: prompts to fit on and to score on.
-        queries: queries a prompt.
-        degrees: how many, from 0.
-        sites: places in the residual stream whose own readout is examined beside the final answers.
+        fit, score: numbers of prompts to fit on and to score on.
+        queries: queries per prompt.
+        degrees: the number of degrees, from 0 on.
+        sites: residual-stream sites; what the subject's readout gives there is examined beside the final answers.
 
     Raises:
-        ValueError: so few queries that half of them would not fix a prompt's own coefficients.
+        ValueError: half of the queries are too few to determine a prompt's own coefficients.
     """
     if queries // 2 < max(degrees, task.dim):
         raise ValueError(
-            f"queries must be at least twice the coefficients ({max(degrees, task.dim)}); got {queries}. Half of them are "
-            "fitted on."
+            f"queries must be at least twice the coefficients ({max(degrees, task.dim)}); got {queries}. Ask more: one "
+            "half of the queries is used to fit, the other to score."
         )
     many = adjusted(task, queries=queries)
     splits = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
@@ -111,7 +113,7 @@ def krylov(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """What each form leaves unexplained, final answers first."""
+    """What each form leaves unexplained, one panel for the final answers and for each site."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME:
@@ -120,10 +122,10 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="krylov",
         section="Krylov forms",
-        title="Which polynomial in XᵀX the answers are",
-        caption="Share of the answers that a combination of x_qᵀ(XᵀX/n)ʲXᵀy/n up to each degree leaves unexplained on held-out "
-        "prompts (coefficients the same for all prompts) or queries (each prompt's own). Any filter of the eigenvalues and any "
-        "weights at all are the limits of the two.",
+        title="Which polynomial in XᵀX describes the answers",
+        caption="Share of the answers' variance that the best combination of x_qᵀ(XᵀX/n)ʲXᵀy/n up to each degree leaves "
+        "unexplained: on held-out prompts for coefficients that are the same for all prompts, on held-out queries for each "
+        "prompt's own. The limits of the two are any filter of the eigenvalues and any weights.",
         kind="lines",
         rows=tuple(rows),
         x="form",
@@ -137,7 +139,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _forms(splits: Sequence[Prompts], degrees: int) -> dict[tuple[str, str], list[Tensor]]:
-    """The features of every form on both halves, by (form, whose coefficients)."""
+    """The features of every form on both splits, by the form and the scope of its coefficients."""
     terms = [krylov_terms(p, degrees) for p in splits]
     forms = {(f"degree {k}", scope): [t[..., : k + 1] for t in terms] for k in range(degrees) for scope in (FIXED, OWN)}
     channels = [SpectralChannels.of(p.to(dtype=torch.float64)) for p in splits]
@@ -150,7 +152,7 @@ def _forms(splits: Sequence[Prompts], degrees: int) -> dict[tuple[str, str], lis
 
 
 def _others(prompts: Prompts) -> Prompts:
-    """The contexts of other prompts under these queries."""
+    """These queries with the contexts of other prompts."""
     other = partners(prompts)
     return dataclasses.replace(prompts, xs=prompts.xs[other], ys=prompts.ys[other])
 
@@ -170,7 +172,7 @@ def _planted(splits: Sequence[Prompts], form: str) -> list[Tensor]:
 
 
 def _sums(answers: Sequence[Tensor], basis: Sequence[Tensor], scope: str) -> Tensor:
-    """Squared error, and squared distance from the mean answer, a prompt a row."""
+    """Squared error and squared distance from the mean answer, one row per prompt."""
     mean = answers[0].mean()
     if scope == FIXED:
         guess = ridge_fits(basis[0], {"answers": answers[0][..., None]})["answers"].guess(basis[1])[..., 0]
@@ -185,7 +187,7 @@ def _sums(answers: Sequence[Tensor], basis: Sequence[Tensor], scope: str) -> Ten
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Do its answers lie in the Krylov space of XᵀX and Xᵀy, and of which order?",
+    question="Do its answers lie in a Krylov subspace of XᵀX and Xᵀy, and of which order?",
     measure=krylov,
     quantities=("R² of the answers",),
     coordinates=(

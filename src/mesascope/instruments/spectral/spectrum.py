@@ -1,10 +1,10 @@
-"""The spectral response: which share of each eigen-direction of XᵀX/n a prediction has resolved, layer by layer.
+"""The spectral response: which share of each eigenvector of XᵀX/n a prediction has resolved, layer by layer.
 
 For every method of the form ŷ = x_qᵀ g(XᵀX/n) Xᵀy/n the prediction is Σᵢ f(λᵢ)·cᵢ
 (`mesascope.instruments.spectral.channels`), so f is the solution of one linear regression of a subject's answers on its
-prompts' channel shares, gathered by log λ. Nothing about the algorithm is assumed but that form, and the held-out R² says
-whether the form holds: it stays below 1 where the filter adapts to each prompt (Krylov methods), and near 0 where there is no
-such filter at all.
+prompts' channel shares, grouped by log λ. This assumes nothing about the algorithm but that form, and the held-out R² shows
+whether the form holds: R² is below 1 where the filter adapts to each prompt (Krylov methods), and near 0 where there is no
+such filter.
 """
 
 import math
@@ -41,13 +41,13 @@ LOW, HIGH, KNOTS = 0.02, 3.0, 14
 PLANTED = GradientDescent(step_size=0.3)
 PLANTED_STEPS = 4
 NOTHING = 1e-6
-"""Answers below this share of the target's standard deviation (root mean squares) are none, and have no R²."""
+"""Answers whose root mean square is below this share of the target's standard deviation count as zero and have no R²."""
 
 
 def balanced(task: PrescribableTask) -> PrescribableTask:
-    """The task with log-uniform eigenvalues, and isotropic queries and weights: equal energy at every scale.
+    """The task with log-uniform eigenvalues and isotropic queries, so that every scale of eigenvalues has equal energy.
 
-    Where a direction carries no energy its response would be undetermined.
+    The response to a direction without energy would be undetermined.
     """
     spectrum = Gaussian(covariance=LogUniform(low=LOW, high=HIGH, rotate=True), exact=True)
     return adjusted(task, inputs=spectrum, query_inputs=Gaussian(), queries=8)
@@ -82,23 +82,22 @@ def spectral_response(
 ) -> tuple[Measurement, ...]:
     """f at fourteen eigenvalues after each layer, and the held-out R² of the form itself.
 
-    The interval of f is a bootstrap's over prompts, widened on both sides by what linear interpolation between the knots can
-    be off by, as the estimates themselves show it. A fitted readout is fitted to prompts of its own.
+    The interval of f is a bootstrap interval over prompts, widened on both sides by the error of linear interpolation between
+    the knots, which is estimated from f's second differences. A fitted readout is fitted to prompts used for nothing else.
 
-    Controls, beside every R²: gradient descent with known f (positive), the subject's answers against another prompt's channels
-    and the untrained subject (negative). Beside every f: what the same regression finds for planted gradient descent, as the
-    largest error over the knots. Where a layer answers 0 there is nothing to describe: R² is not a number, and its negative
-    controls say nothing.
+    Controls of R². Positive: gradient descent, whose f is known. Negative: the subject's answers with another prompt's
+    channels, and the untrained subject. Control of f: the largest error, over the knots, that the same regression makes on
+    gradient descent. Where a layer answers 0, there is nothing to describe: R² is NaN, and its negative controls say nothing.
 
     Args:
         subject: what to examine.
-        task: its training distribution; its dimension, number of examples and noise are kept, its inputs replaced.
+        task: its training distribution; dimension, number of examples and noise are kept, the inputs are replaced.
         seed: of the prompts.
-        prompts: in each half (one to estimate f, one to score R²).
+        prompts: number of prompts in each half (one half to estimate f, one to score R²).
         readout: see `mesascope.instruments.reading.paths`.
 
     Raises:
-        NotApplicable: fewer examples than dimensions, or a task whose inputs cannot be given another spectrum.
+        NotApplicable: there are fewer examples than dimensions, or the task's inputs cannot be given another spectrum.
     """
     task = balanced(prescribable(task, "the spectral response needs"))
     if task.examples < task.dim:
@@ -187,7 +186,7 @@ def _at_knots(
 
 
 def _mute(half: _Half, answers: Float[Tensor, "batch query"]) -> str:
-    """Why answers have no R²; empty if they have one."""
+    """The reason why these answers have no R²; empty if they have one."""
     size = float(half.scaled(answers).square().mean().sqrt())
     if not math.isfinite(size):
         return "the answer is NaN or infinite there"
@@ -195,12 +194,12 @@ def _mute(half: _Half, answers: Float[Tensor, "batch query"]) -> str:
 
 
 def replace_basis(half: _Half, order: Tensor) -> _Half:
-    """The same answers against other prompts' channels."""
+    """The same prompts with the channels of others, for answers against another prompt's channels."""
     return _Half(prompts=half.prompts, basis=half.basis[order])
 
 
 def figure(measurements: Sequence[Measurement], curves: Mapping[str, Float[Tensor, "layer knot"]]) -> Figure:
-    """The response by layer against candidates' curves at the same eigenvalues."""
+    """The response by layer, with the candidates' curves at the same eigenvalues."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == "spectrum" and m.quantity == "response":
@@ -228,10 +227,11 @@ def figure(measurements: Sequence[Measurement], curves: Mapping[str, Float[Tenso
     return Figure(
         name="spectral-response",
         section="Spectral response",
-        title="Which share of each eigen-direction of XᵀX/n is resolved",
-        caption="1 is least squares, 0 is nothing yet. The band is a 95 % bootstrap interval over prompts, and besides what "
-        "interpolation between the eigenvalues can be off by. The curve means something as far as the held-out R² of a "
-        f"common filter goes: {text}. Candidates' curves have the coefficients fitted for the verdict.",
+        title="Which share of each eigenvector of XᵀX/n is resolved",
+        caption="1 is what least squares does, 0 means that the answer does not use the direction yet. The band is a 95 % "
+        "bootstrap interval over prompts, widened by the error of interpolation between eigenvalues. The curve describes the "
+        "subject as well as one filter for all prompts explains its answers on held-out prompts, by R²: "
+        f"{text}. Candidates' curves have the coefficients fitted for the verdict.",
         kind="lines",
         rows=tuple(rows),
         x="eigenvalue",
@@ -248,7 +248,7 @@ def figure(measurements: Sequence[Measurement], curves: Mapping[str, Float[Tenso
 def _estimate(
     half: _Half, answers: Float[Tensor, "batch query"], draws: Float[Tensor, "repeat batch"]
 ) -> tuple[Float[Tensor, " knot"], Float[Tensor, "repeat knot"]]:
-    """f at the knots, and its bootstrap replicates: normal equations are sums over prompts."""
+    """f at the knots and its bootstrap replicates, from normal equations, which are sums over prompts."""
     gram = half.basis.mT @ half.basis
     slope = (half.basis.mT @ half.scaled(answers)[..., None])[..., 0]
     damping = 1e-9 * torch.eye(KNOTS, dtype=torch.float64) * gram.mean(0).diagonal().mean()
@@ -258,9 +258,9 @@ def _estimate(
 
 
 def _off(f: Float[Tensor, " knot"]) -> Float[Tensor, " knot"]:
-    """What a parabola is off by when it is interpolated linearly: an eighth of its second difference.
+    """The error of linear interpolation between the knots, if f is a parabola there: an eighth of its second difference.
 
-    At each knot the largest of its own and its neighbours'; the differences are taken on linearly beyond the ends.
+    Each knot gets the largest error of itself and its neighbours; second differences are extrapolated linearly at the ends.
     """
     second = f.diff(n=2)
     ends = 2 * second[[0, -1]] - second[[1, -2]]
@@ -271,7 +271,7 @@ def _off(f: Float[Tensor, " knot"]) -> Float[Tensor, " knot"]:
 def _r_squared(
     half: _Half, answers: Float[Tensor, "batch query"], f: Float[Tensor, " knot"], draws: Float[Tensor, "repeat batch"]
 ) -> tuple[float, tuple[float, float] | None]:
-    """R², and its interval; NaN without one for answers that have none."""
+    """R² and its interval; NaN and no interval for answers that have no R²."""
     if _mute(half, answers):
         return math.nan, None
     scaled = half.scaled(answers)
@@ -281,7 +281,7 @@ def _r_squared(
 
 INSTRUMENT = Instrument(
     name="spectrum",
-    question="How much of each eigenvalue of XᵀX does each layer resolve, and do such filters explain the answers?",
+    question="How far is each eigenvector of XᵀX resolved after each layer, and does such a filter explain the answers?",
     measure=spectral_response,
     needs="at least as many examples as dimensions, and inputs whose spectrum can be prescribed",
     quantities=(

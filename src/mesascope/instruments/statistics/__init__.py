@@ -1,1 +1,1 @@
-"""Numbers with intervals: the bootstrap, regressions scored on other prompts, differences, the one error for all comparisons."""
+"""Statistics with intervals: the bootstrap, ridge regressions scored on held-out prompts, differences, one error measure."""

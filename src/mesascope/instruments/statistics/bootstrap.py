@@ -1,8 +1,7 @@
 """Intervals over prompts: one stratified bootstrap, shared by every instrument.
 
-A prompt is the unit that is resampled, never a query or a position. Statistics that are means, ratios of means, or
-solutions of normal equations are functions of sums over prompts; with the resampling weights as a matrix, all repetitions
-are one matrix product.
+Whole prompts are resampled, never queries or positions. Means, ratios of means and solutions of normal equations are
+functions of sums over prompts, so one product with the matrix of resampling weights computes all repetitions.
 """
 
 from collections.abc import Callable
@@ -21,18 +20,19 @@ LEVEL = 0.95
 def weights(
     prompts: int, *, seed: int, strata: Int[Tensor, " batch"] | None = None, repeats: int = REPEATS
 ) -> Float[Tensor, "repeat batch"]:
-    """How much each prompt counts in each repetition, on average 1; every stratum keeps its size.
+    """The weight of each prompt in each repetition: 1 on average, and every stratum keeps its size.
 
-    Of the n prompts of a stratum, m are drawn with replacement, and what the counts deviate from their mean is shrunk, so
-    that a mean varies as its estimate does: by its standard error, times t/z, the ratio of Student's 97.5 % point with
-    n − 1 degrees of freedom to the normal one. For that m is the whole number below m* = (n − 1)(z/t)², and deviations
-    are shrunk by √(m/m*). Drawing n of n instead leaves out the n − 1 and Student: intervals from 10 prompts then cover
-    90 %. A stratum of one does not vary; two or three prompts are too few for t, and m* is 1.
+    Of the n prompts of a stratum, m are drawn with replacement, and the deviations of the counts from their mean are
+    shrunk. Thus the mean of a repetition varies by the standard error times t/z, the ratio of the 97.5 % points of
+    Student's distribution with n − 1 degrees of freedom and of the normal one. For that, m is m* = (n − 1)(z/t)² rounded
+    down, and the deviations are shrunk by √(m/m*). The usual bootstrap, which draws n of n, uses neither n − 1 nor
+    Student's distribution, and its intervals from 10 prompts cover 90 %. A stratum of one prompt does not vary; with two
+    or three prompts m* would be below 1 and is set to 1.
 
     Args:
         prompts: number of prompts.
         seed: of the resampling.
-        strata: label of each prompt.
+        strata: the label of each prompt's stratum; one stratum by default.
         repeats: number of repetitions.
 
     Source: Rao & Wu 1988 (drawing m and rescaling); Hesterberg 2015 (percentile intervals of few are too narrow).
@@ -53,14 +53,14 @@ def weights(
 
 
 def _drawn(size: int) -> tuple[int, float]:
-    """How many of so many prompts are drawn, and how many it should be if it could be a fraction: m and m*."""
+    """How many prompts to draw from a stratum of this size: the whole number m, and the exact value m*."""
     tail = (1 - LEVEL) / 2
     share = max(1.0, (size - 1) * (float(ndtri(tail)) / float(stdtrit(size - 1, tail))) ** 2)
     return int(share), share
 
 
 def interval(replicates: Float[Tensor, " repeat"]) -> tuple[float, float]:
-    """95 % percentile interval of bootstrap replicates, leaving out those that are not finite."""
+    """95 % percentile interval of the bootstrap replicates that are finite; NaN if none is."""
     finite = replicates[torch.isfinite(replicates)]
     if not len(finite):
         return (float("nan"), float("nan"))
@@ -77,8 +77,8 @@ def estimate(
     """A statistic that is a function of means over prompts, and its 95 % interval.
 
     Args:
-        sums: each prompt's contributions.
-        combine: from means over prompts to the statistic, a row at a time; for a ratio, ``lambda m: m[:, 0] / m[:, 1]``.
+        sums: each prompt's contribution to every mean.
+        combine: computes the statistic from the means, row by row; for a ratio, ``lambda m: m[:, 0] / m[:, 1]``.
         draws: from `weights`.
     """
     sums = sums.double().cpu()

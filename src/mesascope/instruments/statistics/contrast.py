@@ -1,4 +1,4 @@
-"""Contrast: by how much two measurements of one quantity differ, their controls with them."""
+"""The difference between two measurements of one quantity, and between their controls."""
 
 import math
 
@@ -8,17 +8,17 @@ Interval = tuple[float, float] | None
 
 
 def difference(a: Measurement, b: Measurement, **coordinates: Scalar) -> Measurement:
-    """``a`` minus ``b``; every control that both have, minus the other's.
+    """``a`` minus ``b``, and the same difference for every control that both have.
 
-    The interval adds both half-widths on a side in quadrature, as for independent estimates. Where both were made on the
-    same prompts, their errors mostly go together, and it is wider than it had to be.
+    On either side the interval is √(p² + q²) wide, where p and q are the half-widths of the two intervals: right for
+    independent estimates, and mostly too wide for measurements on the same prompts, whose errors are correlated.
 
     Args:
-        a, b: in the same unit.
-        coordinates: where the difference stands; by default those that ``a`` and ``b`` have in common.
+        a, b: measurements in the same unit.
+        coordinates: of the difference; by default those on which ``a`` and ``b`` agree.
 
     Raises:
-        ValueError: units that differ.
+        ValueError: the units differ.
     """
     if a.unit != b.unit:
         raise ValueError(f"a and b must have the same unit; got {a.unit!r} and {b.unit!r}. Measure the same quantity.")

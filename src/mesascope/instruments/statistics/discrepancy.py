@@ -1,10 +1,9 @@
-"""One error for everybody, and what is significantly worse than the best.
+"""One error measure for all comparisons, and which candidates are significantly worse than the best.
 
 ``D_p(a, b)`` is the mean over a prompt's queries of (a − b)², divided by V_p, the variance of that prompt's target over the
-query distribution, or by a quarter of the subject's own mean square where that is more (`units`). It is clipped at 4 (a
-prediction of the wrong sign), since a few ill-conditioned prompts would otherwise decide everything. The progress score of a
-candidate path a is 1 − Σ_ℓ mean_p D_p(ŷ_ℓ, a_ℓ) / Σ_ℓ mean_p D_p(ŷ_ℓ, 0): progress from the zero predictor, so that
-doing nothing earns nothing.
+query distribution, or by a quarter of the subject's own mean square where that is larger (`units`). It is clipped at 4, the
+error of a prediction with the wrong sign, since a few ill-conditioned prompts would otherwise decide everything. The
+progress score of a candidate's path a is 1 − Σ_ℓ mean_p D_p(ŷ_ℓ, a_ℓ) / Σ_ℓ mean_p D_p(ŷ_ℓ, 0): the zero predictor scores 0.
 """
 
 from dataclasses import dataclass
@@ -17,21 +16,20 @@ from mesascope.instruments.statistics.bootstrap import estimate
 
 CLIP = 4.0
 SAME = 0.01
-"""Discrepancy below which candidates are said to agree at a layer of a prompt: it says how well, not how."""
+"""Candidates whose discrepancy is below this at a layer of a prompt agree there: the layer cannot tell them apart."""
 PRECISION = 1e-6
-"""A difference in score below this is rounding (single precision leaves 1e-7 of the variance)."""
+"""A difference in score below this is rounding (single precision leaves an error of 1e-7 of the variance)."""
 BLUR = 5e-4
-"""The same where readouts were fitted: they err by more than that themselves."""
+"""The same limit for fitted readouts, whose own error is larger than rounding."""
 
 
 def units(
     subject: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
 ) -> Float[Tensor, "layer batch"]:
-    """What squared errors are divided by: V_p, or, where a layer's answers lie so far out that D(ŷ, 0) would exceed 4, a
-    quarter of their mean square.
+    """The divisor of squared errors: V_p, or a quarter of the answers' mean square where D(ŷ, 0) would exceed 4.
 
-    A subject that diverges on a prompt is thus asked whether it diverges as the candidate does: in units of V_p, any rounding
-    of answers that large would pass for a difference.
+    Where a subject diverges on a prompt, it is thus compared with how the candidate diverges. In units of V_p, the rounding
+    error of such large answers would count as a difference.
     """
     size = subject.square().mean(-1) / CLIP
     return torch.where(size.isfinite() & (size > variance), size, variance.expand_as(size))
@@ -42,11 +40,11 @@ def discrepancy(
     b: Float[Tensor, "*#layer batch query"],
     units: Float[Tensor, "*#layer batch"],
 ) -> Float[Tensor, "... batch"]:
-    """min(D_p(a, b), 4); 4 where a value is not finite.
+    """min(D_p(a, b), 4), and 4 where a value is not finite.
 
     Args:
         a, b: the answers.
-        units: what squared errors are divided by: V_p, or `units`.
+        units: the divisor of squared errors: V_p, or the result of `units`.
     """
     raw = (a - b).square().mean(-1) / units
     return torch.nan_to_num(raw, nan=CLIP, posinf=CLIP).clamp(max=CLIP)
@@ -54,12 +52,12 @@ def discrepancy(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Losses:
-    """Per-prompt losses, summed over the layers and prompts that tell the candidates apart.
+    """The losses of each prompt, summed over the layers that tell the candidates apart on it.
 
     Attributes:
-        candidates: a row a candidate: Σ_ℓ min(D_p(ŷ_ℓ, a_ℓ), 4).
-        nothing: the same for the zero predictor.
-        telling: share of layers × prompts that count.
+        candidates: one row per candidate: Σ_ℓ min(D_p(ŷ_ℓ, a_ℓ), 4).
+        nothing: the same sum for the zero predictor.
+        telling: the share of all pairs of a layer and a prompt that tell the candidates apart.
     """
 
     candidates: Float[Tensor, "candidate batch"]
@@ -68,6 +66,7 @@ class Losses:
 
     @property
     def scores(self) -> Float[Tensor, " candidate"]:
+        """The progress score of each candidate."""
         return 1 - self.candidates.mean(-1) / self.nothing.mean()
 
     def intervals(self, draws: Float[Tensor, "repeat batch"]) -> list[tuple[float, float]]:
@@ -78,7 +77,7 @@ class Losses:
         ]
 
     def saving(self, larger: int, smaller: int) -> float:
-        """What one candidate saves over another at most, with 95 % confidence, as a share of the subject's variance."""
+        """Upper bound (97.5 %, one-sided) of how much less ``larger`` loses than ``smaller``, over the zero predictor's loss."""
         saved = self.candidates[smaller] - self.candidates[larger]
         return float((saved.mean() + 1.96 * saved.std() / len(saved) ** 0.5) / self.nothing.mean())
 
@@ -98,8 +97,9 @@ def noisy(
 def contrasts(
     loss: Float[Tensor, "*candidate batch"], best: Float[Tensor, "*candidate batch"]
 ) -> Float[Tensor, "contrast *candidate batch"]:
-    """How much more a candidate loses than another: the difference L_c − L_b, and (L_c − L_b)/(L_c + L_b), which a few hard
-    prompts cannot dominate.
+    """How much more one candidate loses than another: L_c − L_b, and (L_c − L_b)/(L_c + L_b).
+
+    A few hard prompts can dominate the mean of the first, but not that of the second.
     """
     difference = loss - best
     return torch.stack([difference, difference / (loss + best).clamp(min=1e-300)])
@@ -124,10 +124,10 @@ def losses(
 def telling_apart(
     candidates: Float[Tensor, "candidate layer batch query"], units: Float[Tensor, "... batch"]
 ) -> Bool[Tensor, "layer batch"]:
-    """Where some pair of candidates disagrees by more than 1 % of the unit."""
+    """At which layers of which prompts some pair of candidates has a discrepancy above 1 %."""
     first = candidates[:1]
     widest = torch.zeros(candidates.shape[1:3], dtype=torch.float64)
-    for path in candidates:  # the largest pairwise distance is at least half of the largest distance to any one
+    for path in candidates:  # a cheap first pass: some pair already disagrees if any candidate disagrees with the first
         widest = torch.maximum(widest, discrepancy(first[0], path, units))
     apart = widest > SAME
     for i in range(1, len(candidates)):
@@ -142,12 +142,13 @@ def telling_apart(
 def confidence_set(
     all_losses: Losses, eligible: list[int], draws: Float[Tensor, "repeat batch"], *, floor: float = PRECISION
 ) -> list[int]:
-    """The eligible candidates left after those that are significantly worse than another one have gone, one by one.
+    """The eligible candidates that remain after those significantly worse than another have been removed, one by one.
 
-    In every round all pairs that are left are compared by two paired contrasts (`contrasts`), each studentised; the critical
-    value is the 95 % quantile of the largest bootstrap deviation over all of them (max-t). Where the largest contrast exceeds
-    it, the worse of its pair goes. What is promised: with 95 % probability every candidate with the least expected loss
-    stays, however many share it. What differs by at most ``floor``, a share of the subject's variance, counts as equal.
+    Each round compares all remaining pairs by two paired contrasts (`contrasts`), each divided by its standard error. The
+    critical value is the 95 % quantile, over bootstrap repetitions, of the largest deviation of any contrast (max-t). If the
+    largest contrast exceeds it, the worse candidate of that pair is removed; otherwise the procedure ends. With 95 %
+    probability all candidates with the least expected loss remain, however many there are. Two candidates count as equal
+    where their losses differ by at most ``floor``, as a share of the zero predictor's loss.
 
     Source: Hansen, Lunde & Nason 2011 (model confidence set, range statistic).
     """
@@ -182,7 +183,7 @@ def agreement(
     candidates: Float[Tensor, "candidate layer batch query"],
     units: Float[Tensor, "... batch"],
 ) -> Float[Tensor, "candidate candidate"]:
-    """1 − discrepancy between each two candidates, over the subject's own size: 1 means the same predictions."""
+    """For each pair of candidates, 1 − their discrepancy over that of subject and zero predictor; 1: same predictions."""
     size = discrepancy(subject, torch.zeros_like(subject), units).sum(0).mean()
     rows = [torch.stack([discrepancy(a, b, units).sum(0).mean() for b in candidates]) for a in candidates]
     return 1 - torch.stack(rows) / size
@@ -194,7 +195,7 @@ def progress(
     variance: Float[Tensor, " batch"],
     draws: Float[Tensor, "repeat batch"],
 ) -> tuple[float, tuple[float, float]]:
-    """Share of the zero predictor's error that the answers remove, with its interval."""
+    """The share of the zero predictor's error that the answers remove, with its 95 % interval."""
     left = discrepancy(answers, targets, variance)
     whole = discrepancy(targets, torch.zeros_like(targets), variance)
     return estimate(torch.stack([left, whole], -1), lambda m: 1 - m[:, 0] / m[:, 1], draws)

@@ -1,7 +1,7 @@
-"""Ridge regression on activations: closed form, many targets at once, the penalty chosen on prompts held out.
+"""Ridge regression on activations: in closed form, for many targets at once, with the penalty chosen on held-out prompts.
 
-All targets share one Gram matrix and one eigendecomposition, so the cost is per site, not per target. The matrix is that of the
-features or, where these are more than the rows, that of the rows, which gives the same fit.
+All targets share one Gram matrix and one eigendecomposition, so the cost is per site, not per target. Where there are more
+features than rows, the Gram matrix of the rows is decomposed instead, which gives the same fit.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 PENALTIES = torch.logspace(-12, 2, 15, dtype=torch.float64)
-"""Tried penalties, relative to the mean eigenvalue of the features' correlation matrix (which is 1)."""
+"""The penalties tried, relative to the mean eigenvalue of the features' correlation matrix (which is 1)."""
 
-VALIDATION = 0.25  # share of the fitting prompts that chooses the penalty
-_CONSTANT = 1e-10  # a feature whose spread is below this share of its size does not vary
+VALIDATION = 0.25  # the share of the fitting prompts on which the penalty is chosen
+_CONSTANT = 1e-10  # a feature whose standard deviation is below this share of its size counts as constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,8 +24,8 @@ class LinearFit:
 
     Attributes:
         weights, offset: the map.
-        mean: the targets' mean while fitting: the best answer without features.
-        penalty: the relative penalty that was chosen.
+        mean: the mean target of the fitting prompts, the best answer without features.
+        penalty: the penalty that was chosen, one of `PENALTIES`.
     """
 
     weights: Float[Tensor, "feature output"]
@@ -38,7 +38,7 @@ class LinearFit:
         return features.double().cpu() @ self.weights + self.offset
 
     def guess(self, features: Float[Tensor, "batch query feature"]) -> Float[Tensor, "batch query output"]:
-        """As `predict`, but the mean where a feature is not finite: a network that overflows there says nothing."""
+        """As `predict`, but the mean target where a feature is not finite, since nothing can be read from it."""
         predictions = self.predict(features)
         return torch.where(predictions.isfinite(), predictions, self.mean)
 
@@ -50,17 +50,17 @@ def ridge_fits(
 ) -> dict[str, LinearFit]:
     """One ridge regression for each target, all from the same features.
 
-    Features are brought to mean 0 and spread 1, the intercept is free. Each target (not each of its outputs) gets the
-    penalty that, fitted on the first three quarters of the prompts, does best on the rest; then all prompts are fitted
-    with it. Rows whose features are not finite are left out.
+    Features are standardised; the intercept is not penalised. Each target (not each of its outputs) is fitted with every
+    penalty on the first three quarters of the prompts; the penalty with the least error on the rest is used to fit all
+    prompts. Rows whose features are not finite are left out.
 
     Args:
-        features: of every query of every prompt.
+        features: one vector per query of every prompt.
         targets: what to predict, by name.
-        weights: how much each prompt's error counts; equally by default.
+        weights: the weight of each prompt's squared error; equal by default.
 
     Raises:
-        ValueError: fewer than four prompts, which leave none to choose the penalty on.
+        ValueError: there are fewer than four prompts, so none would be left to choose the penalty on.
     """
     batch, queries, _ = features.shape
     if batch < 4:
@@ -93,7 +93,7 @@ def ridge_fits(
     start = 0
     for name, target in targets.items():
         columns = slice(start, start := start + target.shape[-1])
-        # Of equal penalties the larger: where nothing can be predicted, the fit should be flat.
+        # Of penalties with equal error the larger one: where nothing can be predicted, the fit should be constant.
         best = len(PENALTIES) - 1 - int(losses[:, columns].sum(-1).flip(0).argmin())
         scaled = final(PENALTIES[best], columns)
         solution = torch.where(varies, 1 / (spread * largest), torch.zeros_like(spread))[:, None] * scaled
@@ -105,7 +105,8 @@ def ridge_fits(
 class _Solver:
     """Ridge solutions of one weighted problem for any penalty, from one eigendecomposition.
 
-    With A the weighted rows, they are (AᵀA + λI)⁻¹AᵀB = Aᵀ(AAᵀ + λI)⁻¹B: whichever matrix is the smaller is decomposed.
+    With A the weighted rows, the solutions are (AᵀA + λI)⁻¹AᵀB = Aᵀ(AAᵀ + λI)⁻¹B; the smaller of the two matrices is
+    decomposed.
     """
 
     def __init__(self, rows: Tensor, outputs: Tensor, weight: Tensor) -> None:

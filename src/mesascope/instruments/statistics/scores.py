@@ -1,4 +1,4 @@
-"""From sums over a prompt to a measurement: the same statistic for the subject and for each of its controls."""
+"""From each prompt's contributions to a measurement: the same statistic for the subject and for each control."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ class Quantity:
 
     Attributes:
         name: what it is called in reports.
-        combine: from means over prompts (a row a repetition of the bootstrap) to the statistic.
+        combine: computes the statistic from means over prompts, one row per bootstrap repetition.
         unit: its unit; ``y²`` for squared labels.
     """
 
@@ -62,15 +62,14 @@ def squared_error(predictions: Float[Tensor, "batch query"], prompts: Prompts) -
 
 
 def normalised_error(predictions: Float[Tensor, "batch query"], prompts: Prompts) -> Float[Tensor, " batch"]:
-    """`squared_error` over the variance of the prompt's target: 0 is exact, about 1 is what answering zero earns."""
+    """`squared_error` over the variance of the prompt's target: 0 for exact answers, about 1 for answering zero."""
     return squared_error(predictions, prompts) / prompts.target_variance.double().cpu()
 
 
 def partners(prompts: Prompts) -> Int[Tensor, " batch"]:
-    """For each prompt another one of its stratum, for controls that pair a prompt with somebody else's answer.
+    """For each prompt the index of another one of its stratum, for controls that pair a prompt with another's answer.
 
-    Prompts are independent draws, so the next one is as good as any. A stratum with a single prompt is paired with
-    itself.
+    Prompts are independent draws, so the next one is as good as any. The only prompt of a stratum is paired with itself.
     """
     strata = torch.zeros(len(prompts), dtype=torch.long) if prompts.strata is None else prompts.strata.cpu()
     other = torch.empty_like(strata)
@@ -95,10 +94,10 @@ def measure(
 
     Args:
         instrument, quantity, coordinates: what is measured, and where.
-        sums: each prompt's contributions (one column may go without its axis).
-        draws: from `bootstrap.weights`. Fewer prompts than draws use the first columns.
+        sums: each prompt's contributions; without the second axis if there is one statistic.
+        draws: from `bootstrap.weights`. If there are fewer prompts than columns, the first columns are used.
         positive, negative: each control's contributions, or its value where that is known without sampling.
-        degenerate: for controls whose value says nothing in this case, by name: why.
+        degenerate: by name, why a control's value says nothing in this case.
     """
     value, interval = _estimate(quantity, sums, draws)
     controls: list[Control] = []
