@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mesascope.algorithms.algorithm import Algorithm
 from mesascope.algorithms.kernels import RBF, Kernel
-from mesascope.algorithms.run import run
+from mesascope.algorithms.running import run
 from mesascope.instruments.asking.applicability import NotApplicable, latent_weights, residual_sites, untrained
 from mesascope.instruments.asking.collect import Position, at_positions
 from mesascope.instruments.instrument import Instrument, sizes
