@@ -264,3 +264,20 @@ def test_evidence_of_a_claim_says_what_its_coordinates_are():
         figures=(), provenance={},
     )  # fmt: skip
     assert "MSE (layers 2, noise 0.0100, covariance diagonal)" in study_page([result])
+
+
+@pytest.mark.parametrize(("steps", "words"), [(1, "1 step of "), (16, "16 steps of "), (None, "")])
+def test_a_function_is_said_with_its_number_of_steps(make_record: Make, steps, words):
+    """Newton–Schulz after k steps is gradient descent after 2ᵏ: the name alone misleads."""
+    verdict = make_record().verdict
+    both = {}
+    for name in ("training", "discriminating"):
+        pair = getattr(verdict, name)
+        scores = tuple(
+            dataclasses.replace(s, timing={} if steps is None else {"steps": steps}) for s in pair.function.scores
+        )
+        best = pair.function.scores[0].candidate
+        function = dataclasses.replace(pair.function, label="identified", algorithms=(best,), scores=scores)
+        both[name] = dataclasses.replace(pair, function=function)
+    told = " ".join(report.sentences(dataclasses.replace(verdict, **both)))
+    assert f"Its last layer computes the same function as {words}{best}." in told
