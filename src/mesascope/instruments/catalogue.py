@@ -14,11 +14,13 @@ from mesascope.instruments.behaving import (
     size,
     stress,
     training_curve,
+    training_loss,
 )
+from mesascope.instruments.identification import following
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
 from mesascope.instruments.reading import probes, readout, streaming
-from mesascope.instruments.spectral import directions, krylov, spectrum
+from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
     spectrum.INSTRUMENT,
@@ -56,6 +58,9 @@ NARROWER: tuple[Instrument, ...] = (
     size.INSTRUMENT,
     training_curve.INSTRUMENT,
     gaussian_inputs.INSTRUMENT,
+    training_loss.INSTRUMENT,
+    contraction.INSTRUMENT,
+    following.INSTRUMENT,
 )
 """Those that ask for more than a subject and a task: several noises, other subjects, a training. Studies run them."""
 

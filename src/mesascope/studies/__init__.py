@@ -15,9 +15,8 @@ from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
 from mesascope.studies.constructions import synthetic_panel
-from mesascope.studies.measure import Between, labelled, pick, work
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study, judge, published, with_derived
+from mesascope.studies.measure import Between, labelled, pick, works
+from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
     covariance_stress,
     depth_loss,
@@ -36,7 +35,7 @@ from mesascope.studies.trained_regressors import (
     which_algorithm_by_depth,
     width_control,
 )
-from mesascope.types import StudyResult, spec_of
+from mesascope.types import Measurement, StudyResult, spec_of
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
@@ -87,8 +86,7 @@ def run_study(
         networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
             by default below ``out``.
         device: where networks train and compute.
-        engine: where its measures run, as `mesascope.plans` has them; in this process by default. A study that is a
-            program runs in this process always.
+        engine: where its measures run, as `mesascope.plans` has them; in this process by default.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -108,21 +106,21 @@ def run_study(
     bench = Bench(profile=profile, seed=seed, directory=folder, networks=where, device=device)
     with claim(out, "a study"):
         try:
-            found, used = _run(study, bench, engine, progress)
+            measured, used = _run(study, bench, engine, progress)
         except NotShipped as missing:
             discard(folder)  # parts of a run that cannot be finished
             bench = replace(bench, profile="smoke")
-            found, used = _run(study, bench, engine, progress)
+            measured, used = _run(study, bench, engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(
         study=name,
         title=study.title,
         source=study.source,
         profile=bench.profile,
-        outcomes=tuple(judge(claim, study.source, found, bench) for claim in study.claims),
-        notes=(*notes, *found.notes, *study.departures),
-        measurements=found.measurements,
-        figures=found.figures,
+        outcomes=tuple(judge(claim, study.source, measured, bench) for claim in study.claims),
+        notes=(*notes, *study.notes(measured, bench), *study.departures),
+        measurements=measured,
+        figures=study.figures(measured, bench),
         provenance=provenance(
             command=f"study run {name}",
             profile=bench.profile,
@@ -133,14 +131,10 @@ def run_study(
     )
 
 
-def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> tuple[Found, dict[str, object]]:
-    """What a study finds, and the networks that it looked at."""
-    if study.run is not None:
-        session = Session(study.name, bench, progress=progress)
-        try:
-            return study.run(session), session.used()
-        finally:
-            session.close()
+def _run(
+    study: Study, bench: Bench, engine: Engine | None, progress: bool
+) -> tuple[tuple[Measurement, ...], dict[str, object]]:
+    """What a study measures and derives, and the networks that it measures."""
     wanted = [m for m in study.measures if m.at_smoke or bench.profile != "smoke"]
     able = bench.shipped([m.network for m in wanted]) or [m.network for m in wanted]  # none: `Bench.network` says so
     chosen = [m for m in wanted if m.network in able]
@@ -148,12 +142,10 @@ def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> t
     used = {name: spec_of(bench.network(network)) for name, network in named.items()}  # trained here, and so only once
     plan = Plan(
         words=f"study {study.name}, profile {bench.profile}, seed {bench.seed}",
-        works=tuple(work(m, bench) for m in chosen),
+        works=tuple(work for m in chosen for work in works(m, bench)),
     )
     done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)
-    measured = with_derived(study.claims, [m for each in done.values() for m in each.measurements])
-    found = Found(measurements=measured, figures=study.figures(measured, bench), notes=study.notes(measured, bench))
-    return found, used
+    return with_derived(study.claims, [m for each in done.values() for m in each.measurements]), used
 
 
 __all__ = (
@@ -161,9 +153,7 @@ __all__ = (
     "STUDIES",
     "Between",
     "Claim",
-    "Found",
     "Profile",
-    "Session",
     "Study",
     "labelled",
     "pick",

@@ -16,7 +16,7 @@ from mesascope.records.codec import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Network
 from mesascope.tasks import LinearRegression
-from mesascope.types import Measured, Measurement, Scalar, Subject
+from mesascope.types import Measured, Measurement, Scalar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,7 @@ class Measure:
         kept: what of its measurements is kept; everything by default.
         over_training: measure the network at each of its checkpoints, with a coordinate ``step``.
         at_smoke: whether profile ``smoke``, which decides nothing, runs it too.
+        smoke_options: options that profile ``smoke`` takes in place of those of the same name.
     """
 
     instrument: str
@@ -51,6 +52,7 @@ class Measure:
     kept: tuple["Where", ...] = ()
     over_training: bool = False
     at_smoke: bool = True
+    smoke_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.instrument not in BY_NAME:
@@ -91,15 +93,26 @@ def each(
     )
 
 
-def work(measure: Measure, bench: Bench) -> Work[Measured]:
-    """The measure as work for an engine."""
+def works(measure: Measure, bench: Bench) -> tuple[Work[Measured], ...]:
+    """The measure as work for an engine: one item, or one per checkpoint where it measures over training."""
     prompts = {name: bench.prompts(number) for name, number in measure.prompts.items()}
     network = measure.network if isinstance(measure.network, str) else measure.network.name
     name = ", ".join([measure.instrument, network, *(f"{k} {v}" for k, v in measure.label.items() if v != network)])
-    name += ", over training" if measure.over_training else ""
-    known = replace(measure, options=_named(measure.options))
+    if bench.profile == "smoke":
+        measure = replace(measure, options={**measure.options, **measure.smoke_options})
+    known = replace(measure, options=_named(measure.options), smoke_options={})
     key = {"measure": known, "prompts": prompts, "profile": bench.profile, "seed": bench.seed}
-    return Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench))
+    if not measure.over_training:
+        return (Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench, None)),)
+    return tuple(
+        Work(
+            name=f"{name}, step {step}",
+            key={**key, "step": step},
+            result=Measured,
+            run=functools.partial(_run, measure, prompts, bench, step),
+        )
+        for step in bench.trajectory(measure.network)
+    )
 
 
 def _named(option: Any) -> Any:
@@ -109,19 +122,13 @@ def _named(option: Any) -> Any:
     return f"{option.__module__}.{option.__qualname__}" if inspect.isfunction(option) else option
 
 
-def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, say: Say) -> Measured:
+def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, step: int | None, say: Say) -> Measured:
     task = measure.task or bench.task(measure.network)
     options = {name: _had(option, bench) for name, option in measure.options.items()}
-
-    def at(subject: Subject, **label: Scalar) -> tuple[Measurement, ...]:
-        found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
-        found = tuple(m for m in found if not measure.kept or any(kept.has(m) for kept in measure.kept))
-        return labelled(found, **measure.label, **label)
-
-    if not measure.over_training:
-        return Measured(measurements=at(bench.network(measure.network)))
-    steps = bench.trajectory(measure.network)
-    return Measured(measurements=tuple(m for step, subject in steps.items() for m in at(subject, step=step)))
+    subject = bench.network(measure.network, step=step)
+    found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
+    kept = tuple(m for m in found if not measure.kept or any(where.has(m) for where in measure.kept))
+    return Measured(measurements=labelled(kept, **measure.label, **({} if step is None else {"step": step})))
 
 
 def _had(option: Any, bench: Bench) -> Any:
@@ -294,6 +301,25 @@ def apart(words: str, a: Where, b: Where, *shared: str) -> Derived:
         ]
 
     return Derived(words=words, of=of, uses=(a, b))
+
+
+def largest(of: Where, *by: str) -> Derived:
+    """The largest of some evidence, and of each of its controls, for each value of the coordinates ``by``."""
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        groups: dict[tuple[Scalar, ...], list[Measurement]] = {}
+        for m in of.among(found):
+            groups.setdefault(tuple(_at(m, by).values()), []).append(m)
+        return [_largest(group, by) for group in groups.values()]
+
+    return Derived(words=f"largest {of}, by {' and '.join(by)}", of=among, uses=(of,))
+
+
+def _largest(group: Sequence[Measurement], by: Sequence[str]) -> Measurement:
+    most = max(group, key=lambda m: m.value)
+    controls = (max(same, key=lambda c: c.value) for same in zip(*(m.controls for m in group), strict=True))
+    common = {k: v for k, v in most.coordinates.items() if k in by or all(m.coordinates[k] == v for m in group)}
+    return replace(most, quantity=f"largest {most.quantity}", coordinates=common, controls=tuple(controls))
 
 
 def _at(measurement: Measurement, names: Sequence[str]) -> dict[str, Scalar]:

@@ -7,9 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Between, Derived, Measure, Rule
+from mesascope.studies.measure import Derived, Measure, Rule
 from mesascope.studies.networks import Network
-from mesascope.studies.session import Session
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 
@@ -22,7 +21,6 @@ class Claim:
         published: the source's figures for it, where it prints any: paths in ``published.json``.
         own: whether the claim is ours and not the source's.
         rules: where which evidence has to lie; the claim is reproduced if all of it does.
-        accept: the same by the names of `Found.evidence`, for a study with a ``run``.
         needs: the largest held-out error (mean squared, at the query) of a network at which a claim that does not hold
             counts against the claim; above it, the network may just not be trained for long enough.
     """
@@ -31,25 +29,7 @@ class Claim:
     published: tuple[str, ...] = ()
     own: bool = False
     rules: tuple[Rule, ...] = ()
-    accept: Mapping[str, Between] = field(default_factory=dict)
     needs: Mapping[Network, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a study's run brings back.
-
-    Attributes:
-        evidence: the numbers that `Claim.accept` names; several under one name must all lie where the claim says.
-        measurements: every number, each with its controls.
-        figures: pictures and tables, the one worth publishing first.
-        notes: what else came out, in sentences.
-    """
-
-    evidence: Mapping[str, Measurement | tuple[Measurement, ...]] = field(default_factory=dict)
-    measurements: tuple[Measurement, ...]
-    figures: tuple[Figure, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +44,6 @@ class Study:
         measures: what is measured; those of networks that cannot be had are left out.
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
             measurements, and of the bench, which has networks' errors and training curves.
-        run: for a study that is a program and not a list of measures: measures; the session has networks, sizes and seed.
         departures: where it departs from the source, and which of the source's gaps were closed how.
 
     Raises:
@@ -77,7 +56,6 @@ class Study:
     measures: tuple[Measure, ...] = ()
     figures: Callable[[Sequence[Measurement], Bench], tuple[Figure, ...]] = lambda found, bench: ()
     notes: Callable[[Sequence[Measurement], Bench], tuple[str, ...]] = lambda found, bench: ()
-    run: Callable[[Session], Found] | None = None
     source: str = "B"
     departures: tuple[str, ...] = ()
 
@@ -98,16 +76,13 @@ def with_derived(claims: Sequence[Claim], measured: Sequence[Measurement]) -> tu
     return tuple(found)
 
 
-def judge(claim: Claim, source: str, found: Found, bench: Bench) -> Outcome:
+def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Bench) -> Outcome:
     """What the evidence makes of a claim."""
-    asked: list[tuple[str, Between, tuple[Measurement, ...]]] = [
-        *((str(rule.evidence), rule.bound, rule.evidence.among(found.measurements)) for rule in claim.rules),
-        *((name, bound, several(found.evidence.get(name, ()))) for name, bound in claim.accept.items()),
-    ]
+    asked = [(rule, rule.evidence.among(measured)) for rule in claim.rules]
     evidence = tuple(
-        Evidence(rule=str(bound), measurement=m, holds=bound.holds(m)) for _, bound, held in asked for m in held
+        Evidence(rule=str(rule.bound), measurement=m, holds=rule.bound.holds(m)) for rule, held in asked for m in held
     )
-    missing = [words for words, _, held in asked if not held]
+    missing = [str(rule.evidence) for rule, held in asked if not held]
     if missing:
         judgement, reason = "not decidable", f"not measured here: {', '.join(missing)}"
     elif bench.profile == "smoke":
@@ -146,11 +121,6 @@ def published(source: str) -> dict[str, float]:
     """A source's figures by path, such as ``depth_probe_cos/4/w/0``."""
     held = json.loads((Path(__file__).parent / "published.json").read_text("utf-8"))[source]
     return dict(_leaves(held, ""))
-
-
-def several(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:
-    """Evidence as a tuple, also where it is one number."""
-    return evidence if isinstance(evidence, tuple) else (evidence,)
 
 
 def _leaves(value: object, path: str) -> list[tuple[str, float]]:
