@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
-from mesascope.algorithms import GradientDescent, Ridge
+from mesascope.algorithms import GradientDescent, LeastSquares, Ridge
 from mesascope.calibration.scripted import followed
 from mesascope.instruments import NotApplicable
-from mesascope.instruments.behaving import gaussian_inputs, matching, memorisation, size
+from mesascope.instruments.attending import causal_mask
+from mesascope.instruments.behaving import gaussian_inputs, matching, memorisation, rounding, size
 from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS, NARROWER
 from mesascope.instruments.identification import following
 from mesascope.instruments.spectral import contraction
@@ -59,9 +60,13 @@ def test_layers_of_gradient_descent_contract_by_the_law_of_their_own_step_size(t
     assert all(m.controls[0].value < 1e-12 and m.controls[1].value > 1e-4 for m in distances)
 
 
-def test_contraction_needs_a_network_whose_readout_is_exact(tiny) -> None:
-    with pytest.raises(NotApplicable, match="is no hand-built network"):
-        contraction.contraction(tiny, TASK, step_size=0.5)
+def test_some_ask_for_a_hand_built_network(tiny, task) -> None:
+    with pytest.raises(NotApplicable, match="is no hand-built network, so its readout is not exact"):
+        contraction.contraction(tiny, task, step_size=0.5)
+    with pytest.raises(NotApplicable, match="is no hand-built network, so it cannot be given a mask"):
+        causal_mask.causal_mask(tiny, task, algorithm=LeastSquares())
+    with pytest.raises(NotApplicable, match="is no hand-built network, so its precision cannot be chosen"):
+        rounding.rounding(tiny, task)
 
 
 def test_a_path_is_identified_beside_networks_whose_path_is_known(tiny, task) -> None:

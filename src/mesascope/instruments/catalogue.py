@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesascope.instruments import metrics
-from mesascope.instruments.attending import attention, attention_content, copying, mixing
+from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing
 from mesascope.instruments.behaving import (
     errors,
     examples,
@@ -11,6 +11,7 @@ from mesascope.instruments.behaving import (
     invariance,
     matching,
     memorisation,
+    rounding,
     size,
     stress,
     training_curve,
@@ -60,6 +61,8 @@ NARROWER: tuple[Instrument, ...] = (
     gaussian_inputs.INSTRUMENT,
     training_loss.INSTRUMENT,
     contraction.INSTRUMENT,
+    causal_mask.INSTRUMENT,
+    rounding.INSTRUMENT,
     following.INSTRUMENT,
 )
 """Those that ask for more than a subject and a task: several noises, other subjects, a training. Studies run them."""

@@ -14,7 +14,7 @@ from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
-from mesascope.studies.constructions import synthetic_panel
+from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.measure import Between, labelled, pick, works
 from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
@@ -58,6 +58,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             which_algorithm_by_depth.STUDY,
             supervision.STUDY,
             synthetic_panel.STUDY,
+            causal_mask.STUDY,
+            rounding.STUDY,
         )
     }
 )
