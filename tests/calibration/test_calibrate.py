@@ -140,7 +140,7 @@ def test_findings_hold_every_part(whole):
     assert found.title == f"Calibration, panel seed {SEED}"
     assert {m.instrument for m in found.measurements} >= {"panel", "coverage", "power"}
     names = [figure.name for figure in found.figures]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 7
     assert {"kinds", "wrong", "needless", "subjects", "power"} < set(names)
     assert sum(name.startswith("confusion") for name in names) == 2
     assert all(m.controls for m in found.measurements)

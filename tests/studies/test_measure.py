@@ -9,7 +9,7 @@ from mesascope.instruments.behaving import errors, training_curve
 from mesascope.instruments.reading import probes
 from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.journal import Journal
-from mesascope.studies import Claim, Study, run_study
+from mesascope.studies import Claim, Place, Study, run_study
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Curve, Derived, Measure, Where, known, largest, where, works
 from mesascope.studies.networks import Network
@@ -174,5 +174,5 @@ def test_a_rule_within_a_factor() -> None:
 
 def test_a_study_in_two_processes(tmp_path: Path) -> None:
     one = run_study("two-layer-patching", tmp_path / "one", profile="smoke")
-    two = run_study("two-layer-patching", tmp_path / "two", profile="smoke", engine=Processes(workers=2))
+    two = run_study("two-layer-patching", tmp_path / "two", profile="smoke", place=Place(engine=Processes(workers=2)))
     assert (one.measurements, one.outcomes) == (two.measurements, two.outcomes)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -66,15 +66,29 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
 """Every study, by name, in the order in which they are best read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a study computes.
+
+    Attributes:
+        networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
+            by default below the study's own directory.
+        device: where networks train and compute.
+        engine: where its measures run, as `mesascope.plans` has them; in this process by default.
+    """
+
+    networks: Path | str | None = None
+    device: str = "cpu"
+    engine: Engine | None = None
+
+
 def run_study(
     name: str,
     out: Path | str,
     *,
     profile: Profile = "laptop",
     seed: int = 0,
-    networks: Path | str | None = None,
-    device: str = "cpu",
-    engine: Engine | None = None,
+    place: Place | None = None,
     progress: bool = False,
 ) -> StudyResult:
     """Run a study; what is done of it is kept in ``out``, so that one that was cut off goes on there.
@@ -85,10 +99,7 @@ def run_study(
         profile: ``smoke`` (seconds; decides nothing), ``laptop`` (networks that ship, a minute or two), or ``full``
             (trains networks by the published recipe first: hours each).
         seed: of prompts and resampling.
-        networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
-            by default below ``out``.
-        device: where networks train and compute.
-        engine: where its measures run, as `mesascope.plans` has them; in this process by default.
+        place: where it computes; by default in this process, on the CPU.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -103,16 +114,16 @@ def run_study(
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {shown(profile)}.")
     study, began, notes = STUDIES[name], time.perf_counter(), ()
-    folder = Path(out)
-    where = folder / "networks" if networks is None else Path(networks)
-    bench = Bench(profile=profile, seed=seed, directory=folder, networks=where, device=device)
+    folder, place = Path(out), place or Place()
+    networks = folder / "networks" if place.networks is None else Path(place.networks)
+    bench = Bench(profile=profile, seed=seed, directory=folder, networks=networks, device=place.device)
     with claim(out, "a study"):
         try:
-            measured, used = _run(study, bench, engine, progress)
+            measured, used = _run(study, bench, place.engine, progress)
         except NotShipped as missing:
             discard(folder)  # parts of a run that cannot be finished
             bench = replace(bench, profile="smoke")
-            measured, used = _run(study, bench, engine, progress)
+            measured, used = _run(study, bench, place.engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(
         study=name,
@@ -155,6 +166,7 @@ __all__ = (
     "STUDIES",
     "Between",
     "Claim",
+    "Place",
     "Profile",
     "Study",
     "labelled",

@@ -57,8 +57,8 @@ class Measure:
     def __post_init__(self) -> None:
         if self.instrument not in BY_NAME:
             raise ValueError(
-                f"instrument must be one of {', '.join(BY_NAME)}; got {self.instrument!r}."
-                f"{nearest(self.instrument, list(BY_NAME))}"
+                f"instrument must be one of {', '.join(BY_NAME)}; got "
+                f"{self.instrument!r}.{nearest(self.instrument, list(BY_NAME))}"
             )
 
     def coordinates(self) -> tuple[str, ...]:
@@ -71,23 +71,25 @@ def each(
     instrument: str,
     label: Callable[[Network], Mapping[str, Scalar]],
     *,
-    prompts: Mapping[str, int],
-    options: Mapping[str, Any] | None = None,
-    task: LinearRegression | None = None,
-    kept: tuple["Where", ...] = (),
     smoke: Sequence[Network] | None = None,
+    **alike: Any,
 ) -> tuple[Measure, ...]:
-    """The same measure on several networks; at profile ``smoke`` on some of them, where that is said. As for `Measure`."""
+    """The same measure on several networks.
+
+    Args:
+        networks: what is measured.
+        instrument: the instrument's name.
+        label: the label of each network's measurements.
+        smoke: the networks that profile ``smoke`` measures; all by default.
+        alike: the other fields of every `Measure`.
+    """
     return tuple(
         Measure(
             instrument=instrument,
             network=network,
             label=label(network),
-            prompts=prompts,
-            options=options or {},
-            task=task,
-            kept=kept,
             at_smoke=smoke is None or network in smoke,
+            **alike,
         )
         for network in networks
     )
@@ -230,14 +232,14 @@ class Where(Addressed):
             if not said and not any(name in m.coordinates() for m in able):
                 places = list(dict.fromkeys(p for m in able for p in (*m.label, *m.coordinates())))
                 raise ValueError(
-                    f"no measure of {self.quantity!r} says a coordinate {name!r}; they say {', '.join(places)}."
-                    f"{nearest(name, places)}"
+                    f"no measure of {self.quantity!r} says a coordinate {name!r}; they say "
+                    f"{', '.join(places)}.{nearest(name, places)}"
                 )
             for value in values:
                 if said and str(value) not in said:
                     raise ValueError(
-                        f"{name} must be one of {', '.join(said)} where {self.quantity!r} is measured; got {value!r}."
-                        f"{nearest(str(value), said)}"
+                        f"{name} must be one of {', '.join(said)} where {self.quantity!r} is measured; got "
+                        f"{value!r}.{nearest(str(value), said)}"
                     )
 
 

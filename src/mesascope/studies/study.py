@@ -130,3 +130,15 @@ def _leaves(value: object, path: str) -> list[tuple[str, float]]:
         return [leaf for i, inner in enumerate(value) for leaf in _leaves(inner, f"{path}/{i}")]
     assert isinstance(value, int | float), f"{path} is no number"
     return [(path, float(value))]
+
+
+def sourced(
+    text: str, *rules: Rule, published: tuple[str, ...] = (), needs: Mapping[Network, float] | None = None
+) -> Claim:
+    """A claim of the study's source. Arguments are `Claim`'s."""
+    return Claim(text=text, rules=rules, published=published, needs=needs or {})
+
+
+def own(text: str, *rules: Rule, needs: Mapping[Network, float] | None = None) -> Claim:
+    """A claim of our own. Arguments are `Claim`'s."""
+    return Claim(text=text, rules=rules, own=True, needs=needs or {})

@@ -8,8 +8,8 @@ from mesascope.algorithms import Algorithm, ConjugateGradient, DataSpaceConjugat
 from mesascope.instruments.attending.causal_mask import ALONE, DISTANCE, NAME, UNMASKED, triangular_interpolant
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, where
-from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import lines, only
+from mesascope.studies.study import Study, own
 from mesascope.tasks import LinearRegression, Uniform
 from mesascope.types import Figure, Measurement, Prompts
 
@@ -74,20 +74,17 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         for m in only(found, token="example")
         if m.interval
     )
-    figure = Figure(
+    figure = lines(
         name="causal-mask",
         section="Causal mask",
         title="How far a token's answer under a causal mask is from what its own prefix gives",
         caption=f"Median over prompts and quartiles, in standard deviations of the target; values below {SMALLEST:g} are drawn "
         f"at {SMALLEST:g}. Without the mask every network is within 1e-14 of the answer from all examples.",
-        kind="lines",
         rows=rows,
         x="prefix",
         y="distance",
         series="network",
         facet="compared",
-        low="low",
-        high="high",
         titles={"prefix": "examples seen"},
         log=("y",),
     )
@@ -119,51 +116,38 @@ STUDY = Study(
         _measure(DESCENT, f"layers={LAYERS}&step_size={STEP_SIZE}", against=INTERPOLANT, limit=triangular_interpolant),
     ),
     claims=(
-        Claim(
-            own=True,
-            text="Without the mask, every network gives the answer from all examples, and each query's answer does not depend "
-            "on the other queries.",
-            rules=(
-                where(DISTANCE, control=UNMASKED).between(high=1e-13),
-                where(DISTANCE, control=ALONE, token="query").between(high=1e-13),
-            ),
+        own(
+            "Without the mask, every network gives the answer from all examples, and each query's answer does not depend on the "
+            "other queries.",
+            where(DISTANCE, control=UNMASKED).between(high=1e-13),
+            where(DISTANCE, control=ALONE, token="query").between(high=1e-13),
         ),
-        Claim(
-            own=True,
-            text="Conjugate gradient in primal form, whose tokens store their vectors, solves every prefix to rounding.",
-            rules=(where(DISTANCE, network=PRIMAL).between(high=1e-11),),
+        own(
+            "Conjugate gradient in primal form, whose tokens store their vectors, solves every prefix to rounding.",
+            where(DISTANCE, network=PRIMAL).between(high=1e-11),
         ),
-        Claim(
-            own=True,
-            text="Networks that hold a vector as one number per token solve the first prefix, which has nothing to mix, and no "
-            "prefix of more than four examples, nor the problem of a query.",
-            rules=(
-                where(DISTANCE, network=MIXING, after=EARLY, token="example", prefix=1).between(high=1e-14),
-                where(DISTANCE, network=MIXING, after=EARLY, token="example", prefix=LONG).between(low=1e-3),
-                where(DISTANCE, network=MIXING, after=EARLY, token="query").between(low=1e-3),
-            ),
+        own(
+            "Networks that hold a vector as one number per token solve the first prefix, which has nothing to mix, and no prefix "
+            "of more than four examples, nor the problem of a query.",
+            where(DISTANCE, network=MIXING, after=EARLY, token="example", prefix=1).between(high=1e-14),
+            where(DISTANCE, network=MIXING, after=EARLY, token="example", prefix=LONG).between(low=1e-3),
+            where(DISTANCE, network=MIXING, after=EARLY, token="query").between(low=1e-3),
         ),
-        Claim(
-            own=True,
-            text="At the end, gradient descent and the dual form of conjugate gradient answer their own labels, noise included: "
-            "this is least squares while there are fewer examples than dimensions, and not once there are more.",
-            rules=(
-                where(
-                    DISTANCE,
-                    network=(DESCENT, DUAL),
-                    against=SOLUTION,
-                    token="example",
-                    prefix=range(1, TASK.dim),
-                ).between(high=1e-3),
-                where(DISTANCE, network=(DESCENT, DUAL), against=SOLUTION, token="example", prefix=LONG).between(
-                    low=0.01
-                ),
-            ),
+        own(
+            "At the end, gradient descent and the dual form of conjugate gradient answer their own labels, noise included: this "
+            "is least squares while there are fewer examples than dimensions, and not once there are more.",
+            where(
+                DISTANCE,
+                network=(DESCENT, DUAL),
+                against=SOLUTION,
+                token="example",
+                prefix=range(1, TASK.dim),
+            ).between(high=1e-3),
+            where(DISTANCE, network=(DESCENT, DUAL), against=SOLUTION, token="example", prefix=LONG).between(low=0.01),
         ),
-        Claim(
-            own=True,
-            text="Gradient descent ends at the triangular interpolant, (1/n) x·XᵀL⁻¹Dy at a query.",
-            rules=(where(DISTANCE, against=INTERPOLANT).between(high=1e-6),),
+        own(
+            "Gradient descent ends at the triangular interpolant, (1/n) x·XᵀL⁻¹Dy at a query.",
+            where(DISTANCE, against=INTERPOLANT).between(high=1e-6),
         ),
     ),
     figures=_figures,

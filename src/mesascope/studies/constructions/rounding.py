@@ -8,8 +8,8 @@ import torch
 from mesascope.instruments.behaving.rounding import ERROR, ITSELF, NAME, PRECISIONS, RESIDUAL
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, Rule, known, where
-from mesascope.studies.pictures import only, rows
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import lines, only, rows
+from mesascope.studies.study import Study, own
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement
 
@@ -41,20 +41,17 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         for m in only(found, quantity=ERROR, form=DUAL)
     ]
     drawn = rows([*itself, *found], ERROR, "error", condition="condition", form="form", precision="precision")
-    figure = Figure(
+    figure = lines(
         name="rounding",
         section="Rounding",
         title="What is left of the error after enough iterations of conjugate gradient",
-        caption="Relative error at the queries: median over prompts and quartiles; 1 is answering zero. The reference is "
-        "the algorithm in the same precision.",
-        kind="lines",
-        rows=tuple(drawn),
+        caption="Relative error at the queries: median over prompts and quartiles; 1 is answering zero. The reference is the "
+        "algorithm in the same precision.",
+        rows=drawn,
         x="condition",
         y="error",
         series="form",
         facet="precision",
-        low="low",
-        high="high",
         titles={"condition": "condition number", "error": "relative error"},
         log=("x", "y"),
     )
@@ -77,30 +74,24 @@ STUDY = Study(
         for form, network in FORMS.items()
     ),
     claims=(
-        Claim(
-            own=True,
-            text="At condition number 1, every form leaves no more than 20 times the machine precision.",
-            rules=_digits(0, 20, condition=1.0),
+        own(
+            "At condition number 1, every form leaves no more than 20 times the machine precision.",
+            *_digits(0, 20, condition=1.0),
         ),
-        Claim(
-            own=True,
-            text="The dual form, which never forms XᵀX, keeps all digits up to condition number 1e8: it leaves no more than 30 "
-            "times the machine precision.",
-            rules=_digits(0, 30, form=DUAL),
+        own(
+            "The dual form, which never forms XᵀX, keeps all digits up to condition number 1e8: it leaves no more than 30 times "
+            "the machine precision.",
+            *_digits(0, 30, form=DUAL),
         ),
-        Claim(
-            own=True,
-            text="The algorithm itself and the primal form hold the residual of the normal equations, and lose two to five "
-            "digits at condition number 1e8.",
-            rules=(
-                *_digits(1e2, 1e5, control=ITSELF, form=DUAL, condition=WORST),
-                *_digits(1e2, 1e5, form=PRIMAL, condition=WORST),
-            ),
+        own(
+            "The algorithm itself and the primal form hold the residual of the normal equations, and lose two to five digits at "
+            "condition number 1e8.",
+            *_digits(1e2, 1e5, control=ITSELF, form=DUAL, condition=WORST),
+            *_digits(1e2, 1e5, form=PRIMAL, condition=WORST),
         ),
-        Claim(
-            own=True,
-            text="The pipelined form, with one layer per iteration, loses three digits and more from condition number 1e4 on.",
-            rules=_digits(1e3, float("inf"), form=PIPELINED, condition=HARD),
+        own(
+            "The pipelined form, with one layer per iteration, loses three digits and more from condition number 1e4 on.",
+            *_digits(1e3, float("inf"), form=PIPELINED, condition=HARD),
         ),
     ),
     figures=_figures,

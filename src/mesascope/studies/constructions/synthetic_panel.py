@@ -6,7 +6,7 @@ from mesascope.instruments.spectral.contraction import DISTANCE, LAW, LEFT, NAME
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, Where, known, largest, where
 from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.study import Study, sourced
 from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
 from mesascope.types import Figure, Measurement, Scalar
 
@@ -127,17 +127,17 @@ STUDY = Study(
         ),
     ),
     claims=(
-        Claim(
-            text="The loss of one channel falls as (1 − ηa)²ᵏ, to machine precision.",
-            rules=(largest(where(DISTANCE, panel=LOSS), "curvature a").between(high=EXACT),),
+        sourced(
+            "The loss of one channel falls as (1 − ηa)²ᵏ, to machine precision.",
+            largest(where(DISTANCE, panel=LOSS), "curvature a").between(high=EXACT),
         ),
-        Claim(
-            text="With the best single gain, each eigen-direction contracts by (1 − η*λᵢ)² per layer, to machine precision.",
-            rules=(largest(where(DISTANCE, panel=DIRECTIONS), "eigenvalue").between(high=EXACT),),
+        sourced(
+            "With the best single gain, each eigen-direction contracts by (1 − η*λᵢ)² per layer, to machine precision.",
+            largest(where(DISTANCE, panel=DIRECTIONS), "eigenvalue").between(high=EXACT),
         ),
-        Claim(
-            text="k layers leave the kth power of what one leaves.",
-            rules=(largest(where(DISTANCE, panel=COMPOUNDING), "layer").between(high=EXACT),),
+        sourced(
+            "k layers leave the kth power of what one leaves.",
+            largest(where(DISTANCE, panel=COMPOUNDING), "layer").between(high=EXACT),
         ),
     ),
     figures=_figures,

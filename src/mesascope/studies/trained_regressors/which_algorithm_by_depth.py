@@ -12,8 +12,8 @@ from mesascope.instruments.identification.remainder import REPEATED
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Curve, Derived, Measure, pick, where
 from mesascope.studies.networks import Network
-from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import heatmap, lines, only, table
+from mesascope.studies.study import Study, own
 from mesascope.types import Control, Figure, Measurement, Subject
 from mesascope.zoo import load
 
@@ -112,20 +112,17 @@ def _over_training(found: Sequence[Measurement]) -> Figure:
         for m in scores
         if m.coordinates["candidate"] in drawn and m.interval is not None
     ]
-    return Figure(
+    return lines(
         name="algorithm-over-training",
         section="Over training",
         title="Which algorithm three layers come near to, over training",
         caption="Score of a candidate's path on discriminating prompts, with 95 % intervals: 1 is exact, 0 no better than the "
         f"zero predictor; scores below {FLOOR:g} are drawn at {FLOOR:g}. Shown are all candidates that are ever the nearest, and "
         "three well-known ones.",
-        kind="lines",
         rows=tuple(rows),
         x="step",
         y="score",
         series="candidate",
-        low="low",
-        high="high",
         titles={"step": "training step"},
         log=("x",),
     )
@@ -140,13 +137,12 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
         }
         for m in where(SCORE, subject=TRAINED).among(found)
     )
-    return Figure(
+    return heatmap(
         name="algorithm-by-depth",
         section="By depth",
         title="Every candidate's score, by network",
         caption=f"As above; scores below {FLOOR:g} are drawn at {FLOOR:g}. A candidate that implies an invariance which the "
         "network breaks is left out.",
-        kind="heatmap",
         rows=rows,
         x="network",
         y="candidate",
@@ -172,14 +168,13 @@ def _table(found: Sequence[Measurement]) -> Figure:
         }
         for m in only(found, quantity=LEFT)
     ]
-    return Figure(
+    return table(
         name="verdicts",
         section="By depth",
         title="Verdicts",
-        caption="About the path of the layers on discriminating prompts. The hand-built networks and the untrained one are "
-        "the controls. Remainder: share of the network's variance that the nearest candidate leaves and the problem determines; "
+        caption="About the path of the layers on discriminating prompts. The hand-built networks and the untrained one are the "
+        "controls. Remainder: share of the network's variance that the nearest candidate leaves and the problem determines; "
         f"above {REPEATED:.1%} a different algorithm is at work.",
-        kind="table",
         rows=tuple(rows),
     )
 
@@ -214,45 +209,37 @@ STUDY = Study(
         ),
     ),
     claims=(
-        Claim(
-            own=True,
-            text="In this very run the identifier names hand-built networks rightly, and names nothing for an untrained one.",
-            rules=(
-                Derived(
-                    words="hand-built networks named rightly",
-                    of=_rightly,
-                    uses=(where(LEFT, subject=tuple(BUILT.values())),),
-                ).between(1, 1),
-                where(LEFT, subject=UNTRAINED).between(0, 0),
-            ),
+        own(
+            "In this very run the identifier names hand-built networks rightly, and names nothing for an untrained one.",
+            Derived(
+                words="hand-built networks named rightly",
+                of=_rightly,
+                uses=(where(LEFT, subject=tuple(BUILT.values())),),
+            ).between(1, 1),
+            where(LEFT, subject=UNTRAINED).between(0, 0),
         ),
-        Claim(
-            own=True,
-            text="No trained network, of whatever depth, takes the path of one of the candidates.",
-            rules=(where(LEFT, subject=TRAINED).between(0, 0),),
+        own(
+            "No trained network, of whatever depth, takes the path of one of the candidates.",
+            where(LEFT, subject=TRAINED).between(0, 0),
         ),
-        Claim(
-            own=True,
-            text=f"Noise is not what stands in the way: the nearest candidate leaves more than {REPEATED:.1%} of the network's "
+        own(
+            f"Noise is not what stands in the way: the nearest candidate leaves more than {REPEATED:.1%} of the network's "
             "variance that the problem determines.",
-            rules=(where(REMAINDER, subject=TRAINED).between(low=REPEATED),),
+            where(REMAINDER, subject=TRAINED).between(low=REPEATED),
         ),
-        Claim(
-            own=True,
-            text=f"Once three layers are off the plateau (training loss below {OFF:g}), the nearest candidate stays the same.",
-            rules=(
-                Derived(
-                    words="nearest candidates once off the plateau",
-                    of=_different,
-                    uses=(where(LEFT, subject=FOLLOWING), where(training_loss.LOSS, subject=FOLLOWING)),
-                ).between(1, 1),
-            ),
+        own(
+            f"Once three layers are off the plateau (training loss below {OFF:g}), the nearest candidate stays the same.",
+            Derived(
+                words="nearest candidates once off the plateau",
+                of=_different,
+                uses=(where(LEFT, subject=FOLLOWING), where(training_loss.LOSS, subject=FOLLOWING)),
+            ).between(1, 1),
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
-        "Nobody published this. The question of the path alone is asked, on discriminating prompts, with "
-        f"{PROMPTS} prompts in each half; the full question is that of `mesascope identify`.",
+        f"Nobody published this. The question of the path alone is asked, on discriminating prompts, with {PROMPTS} prompts in "
+        "each half; the full question is that of `mesascope identify`.",
     ),
 )
