@@ -21,19 +21,19 @@ from mesascope.types import Measured, Measurement, Scalar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """As an option of a measure: what the training of this network logged, see `Bench.curve`."""
+    """An option of a measure that becomes what the training of this network logged, see `Bench.curve`."""
 
     of: Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One instrument on one network: frozen, and nothing but data, so that it can be run anywhere.
+    """One instrument on one network: nothing but data, so that it can be run anywhere.
 
     Attributes:
         instrument: its name, see `mesascope.instruments.catalogue`.
-        network: what it looks at; a model reference for what is none of the studies' own networks.
-        label: coordinates that its measurements get before their own: which network they are of, say.
+        network: what it measures: one of the studies' own networks, or a model reference.
+        label: coordinates that its measurements get before their own, such as the name of the network.
         prompts: arguments of the instrument that are numbers of prompts, on a laptop; other profiles take their share.
         options: its other arguments. Networks in a mapping become subjects; those that cannot be had are left out.
         task: where its prompts come from; the one that the network was trained on by default.
@@ -62,7 +62,7 @@ class Measure:
             )
 
     def coordinates(self) -> tuple[str, ...]:
-        """What its measurements say of where they were taken, but for the label."""
+        """The coordinates of its measurements, apart from the label."""
         return (*BY_NAME[self.instrument].coordinates, *(("step",) if self.over_training else ()))
 
 
@@ -118,7 +118,7 @@ def works(measure: Measure, bench: Bench) -> tuple[Work[Measured], ...]:
 
 
 def _named(option: Any) -> Any:
-    """Functions by their names, by which the journal knows them."""
+    """The option with functions replaced by their names, because the journal knows them by name."""
     if isinstance(option, Mapping):
         return {name: _named(value) for name, value in option.items()}
     return f"{option.__module__}.{option.__qualname__}" if inspect.isfunction(option) else option
@@ -208,7 +208,7 @@ class Where(Addressed):
         return tuple(known(m, self.control) if self.control else m for m in found if self.has(m))
 
     def has(self, measurement: Measurement) -> bool:
-        """Whether it stands there."""
+        """Whether a measurement is at this address."""
         there = measurement.coordinates
         return self.quantity in ("", measurement.quantity) and all(
             there.get(name) in values for name, values in self.coordinates.items()
@@ -248,7 +248,7 @@ def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequ
 
     Args:
         quantity: its name, or a quantity that has one; any, if none is named.
-        control: take what this control came to in place of the value.
+        control: take the value of this control in place of the measurement's own.
         coordinates: what each must be, or be one of; those that are not named may be anything.
     """
     return Where(
@@ -264,12 +264,12 @@ def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequ
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derived(Addressed):
-    """Evidence that is computed from measurements: a difference, say, or those of the heads that rank first.
+    """Evidence that is computed from measurements, such as a difference.
 
     Attributes:
         words: what it is.
-        of: makes it; nothing where what it needs was not measured.
-        uses: evidence that it is made from.
+        of: computes it from all measurements; returns nothing where what it needs was not measured.
+        uses: the evidence that it is computed from.
     """
 
     words: str
@@ -351,12 +351,12 @@ def pick(measurements: Sequence[Measurement], quantity: str, **coordinates: Scal
 
 
 def labelled(measurements: Sequence[Measurement], **coordinates: Scalar) -> tuple[Measurement, ...]:
-    """The measurements with more coordinates, before their own: which network they are of, say."""
+    """The measurements with more coordinates, before their own."""
     return tuple(replace(m, coordinates={**coordinates, **m.coordinates}) for m in measurements)
 
 
 def known(measurement: Measurement, control: str) -> Measurement:
-    """What a control came to, as a number in its own right, beside the other controls.
+    """A control's value as a measurement of its own, beside the other controls.
 
     Raises:
         LookupError: there is no control of that name.

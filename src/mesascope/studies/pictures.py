@@ -23,7 +23,7 @@ Column = str | Callable[[Measurement], Any]
 def only(
     found: Sequence[Measurement], *, instrument: str = "", quantity: str = "", **coordinates: Scalar
 ) -> list[Measurement]:
-    """The measurements at these coordinates (None: those that do not say it), of an instrument and a quantity if named."""
+    """The measurements at these coordinates, of an instrument and a quantity if named; None stands for no such coordinate."""
     return [
         m
         for m in found

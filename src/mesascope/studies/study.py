@@ -1,4 +1,4 @@
-"""What a study is: published claims, each with a rule that was fixed before the run, and what to run."""
+"""What a study is: claims, each with rules that were fixed before the run, and the measures they are about."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ class Claim:
         text: the claim in our words.
         published: the source's figures for it, where it prints any: paths in ``published.json``.
         own: whether the claim is ours and not the source's.
-        rules: where which evidence has to lie; the claim is reproduced if all of it does.
+        rules: which evidence must lie where; the claim is reproduced if all of it does.
         needs: the largest held-out error (mean squared, at the query) of a network at which a claim that does not hold
             counts against the claim; above it, the network may just not be trained for long enough.
     """
@@ -34,12 +34,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """A published result, and how it is put to the test.
+    """A result, published or our own, and how it is put to the test.
 
     Attributes:
         name: what it is called on the command line.
         title: its question.
-        source: whose claims they are.
+        source: whose claims they are: a letter for a publication, or ``own``.
         claims: each with its rules.
         measures: what is measured; those of networks that cannot be had are left out.
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
@@ -68,7 +68,7 @@ class Study:
 
 
 def with_derived(claims: Sequence[Claim], measured: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """The measurements, and after them what rules derive from them and they are not: differences, say."""
+    """The measurements, and after them those that rules derive from them: differences, for example."""
     found = list(measured)
     for rule in (rule for claim in claims for rule in claim.rules):
         if isinstance(rule.evidence, Derived):
@@ -77,7 +77,7 @@ def with_derived(claims: Sequence[Claim], measured: Sequence[Measurement]) -> tu
 
 
 def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Bench) -> Outcome:
-    """What the evidence makes of a claim."""
+    """Judge a claim by its evidence among the measurements."""
     asked = [(rule, rule.evidence.among(measured)) for rule in claim.rules]
     evidence = tuple(
         Evidence(rule=str(rule.bound), measurement=m, holds=rule.bound.holds(m)) for rule, held in asked for m in held

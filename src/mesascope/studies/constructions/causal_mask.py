@@ -127,14 +127,14 @@ STUDY = Study(
             where(DISTANCE, network=PRIMAL).between(high=1e-11),
         ),
         own(
-            "Networks that hold a vector as one number per token solve the first prefix, which has nothing to mix, and no prefix "
-            "of more than four examples, nor the problem of a query.",
+            "Networks that hold a vector as one number per token solve the first prefix, where there is nothing to mix. They "
+            "solve no prefix of more than four examples, nor the problem of a query.",
             where(DISTANCE, network=MIXING, after=EARLY, token="example", prefix=1).between(high=1e-14),
             where(DISTANCE, network=MIXING, after=EARLY, token="example", prefix=LONG).between(low=1e-3),
             where(DISTANCE, network=MIXING, after=EARLY, token="query").between(low=1e-3),
         ),
         own(
-            "At the end, gradient descent and the dual form of conjugate gradient answer their own labels, noise included: this "
+            "At the end, gradient descent and the dual form of conjugate gradient answer their own labels, noise included. This "
             "is least squares while there are fewer examples than dimensions, and not once there are more.",
             where(
                 DISTANCE,

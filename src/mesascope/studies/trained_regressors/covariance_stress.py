@@ -39,11 +39,11 @@ LOOKED_AT: dict[str, Covariance] = {
     "diagonal, mean 1": Diagonal(condition=100.0),
     "strong diagonal": COVARIANCES["strong diagonal"],
 }
-WITHIN = 3.0  # a mean squared error counts as the source's within this factor of it
+WITHIN = 3.0  # a mean squared error agrees with the source's if it is within this factor of it
 
 
 def task(covariance: Covariance) -> LinearRegression:
-    """Examples and queries of this covariance, eight queries a prompt."""
+    """Examples and queries of this covariance, eight queries per prompt."""
     return LinearRegression(queries=8, inputs=Gaussian(covariance=covariance))
 
 
@@ -118,8 +118,9 @@ def _gains(found: Sequence[Measurement]) -> Figure:
         name="covariance-gains",
         section="Covariance",
         title="Which eigen-directions are resolved",
-        caption="Gain along the eigen-directions of XᵀX/n, from the largest eigenvalue to the smallest: 1 is least squares, 0 is "
-        "nothing. A network that rescales Xᵀy would follow the eigenvalue, off this picture: ten and more.",
+        caption="Gain along the eigen-directions of XᵀX/n, from the largest eigenvalue to the smallest: 1 is least squares, 0 "
+        "means that nothing is resolved. A network that rescales Xᵀy would follow the eigenvalue, which is ten and more, beyond "
+        "this picture.",
         rows=tuple(gains),
         x="direction",
         y="gain",
@@ -260,8 +261,8 @@ STUDY = Study(
             needs=_SHORT,
         ),
         sourced(
-            "Over ridge's error that is a factor of 10⁵ to 10⁶ on the diagonal covariances, and 10³ on isotropic inputs (each "
-            "within a factor of 10).",
+            "On the diagonal covariances the two-layer network's error is 10⁵ to 10⁶ times ridge's, and on isotropic inputs 10³ "
+            "times (each within a factor of 10).",
             _two(stress.RATIO, "identity").near(1100.0, 10.0),
             _two(stress.RATIO, "diagonal").near(1.3e5, 10.0),
             _two(stress.RATIO, "strong diagonal").near(8.9e5, 10.0),
@@ -269,7 +270,7 @@ STUDY = Study(
             needs=_SHORT,
         ),
         sourced(
-            "On correlated inputs it is 3.7·10⁷ (within a factor of 10).",
+            "On correlated inputs the two-layer network's error is 3.7·10⁷ times ridge's (within a factor of 10).",
             _two(stress.RATIO, "correlated").near(3.7e7, 10.0),
             published=_paths("ratio", ("correlated",)),
             needs=_SHORT,
@@ -282,7 +283,7 @@ STUDY = Study(
             needs={Network(layers=4): 5e-5},
         ),
         sourced(
-            "On anisotropic inputs four layers fail as two do (the printed ranges, a factor of 3 wider).",
+            "On anisotropic inputs four layers fail, as two layers do (the printed ranges, a factor of 3 wider).",
             _ratio(4, "diagonal").between(low=3.4e4 / 3, high=1.6e5 * 3),
             _ratio(4, "strong diagonal").between(low=2.5e5 / 3, high=4.9e5 * 3),
             _ratio(4, "correlated").between(low=1.7e5 / 3, high=1.5e8 * 3),
@@ -292,24 +293,24 @@ STUDY = Study(
             needs={Network(layers=4): 5e-5},
         ),
         own(
-            "Six layers fail too: at least 10⁴ times ridge's error on the diagonal covariance.",
+            "Six layers fail on anisotropic inputs too: their error is at least 10⁴ times ridge's on the diagonal covariance.",
             _ratio(6, "diagonal").between(low=1e4),
         ),
         own(
-            "With the inputs' size kept (mean eigenvalue 1, κ = 100), two layers resolve the largest direction and less than "
+            "If the inputs keep their size (mean eigenvalue 1, κ = 100), two layers resolve the largest direction and less than "
             "half of the smallest.",
             _two(directions.GAIN, "diagonal, mean 1", direction=1).between(low=0.9, high=1.1),
             _two(directions.GAIN, "diagonal, mean 1", direction=5).between(high=0.5),
             needs=_SHORT,
         ),
         own(
-            "The network does not just rescale Xᵀy: along the largest eigenvalue of the diagonal covariance, 10, such a network "
-            "has gain 10, and this one at most 3.",
+            "The two-layer network does not just rescale Xᵀy: along the largest eigenvalue of the diagonal covariance, which is "
+            "10, a network that did would have gain 10, and this one has at most 3.",
             _two(directions.GAIN, "diagonal", direction=1).between(high=3.0),
         ),
         own(
-            "On the strong diagonal, the error is not where (XᵀX)⁻¹ is hard to have: the three smallest directions hold at most "
-            "5 % of it each.",
+            "On the strong diagonal, the error is not where (XᵀX)⁻¹ is hard to compute: each of the three smallest directions "
+            "holds at most 5 % of it.",
             *(_two(directions.SHARE, "strong diagonal", direction=rank).between(high=0.05) for rank in (3, 4, 5)),
         ),
     ),
@@ -324,7 +325,7 @@ STUDY = Study(
         f"{_PRINTED['correlated'][0] / _PRINTED['correlated'][1]:.1g}. The claim is judged as printed.",
         "Labels have no noise, so ridge's error is nothing but its λ, and every ratio depends on that choice: the mean squared "
         "error and its excess over ridge's are what to look at.",
-        "Eight queries a prompt in place of one; errors are means over queries, so their expectation is the same.",
+        "A prompt has eight queries in place of one; errors are means over queries, so their expectation is the same.",
         "The source's four-layer ranges are over three seeds; ours are intervals over prompts for seeds 42 and 100.",
     ),
 )

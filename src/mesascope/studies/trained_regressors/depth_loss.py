@@ -12,10 +12,10 @@ from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement
 
 DEPTHS = {layers: Network(layers=layers) for layers in (1, 2, 3, 4, 5, 6, 8)}
-"""Those of the source; five and eight layers are trained at profile ``full`` only."""
+"""The source's depths. Networks of five and eight layers do not ship; profile ``full`` trains them."""
 ONE, TWO, EIGHT = DEPTHS[1], DEPTHS[2], DEPTHS[8]
 SHALLOWER = {2: (1,), 3: (2,), 4: (3,), 5: (4,), 6: (4, 5), 8: (6,)}
-"""What each depth is compared with; six layers with four too, for where five cannot be had."""
+"""Depths that each depth is compared with. Six layers are compared with four too, because five do not ship."""
 PAIRED = "one layer, x and y in one token"
 BUILT = f"construction:gradient-descent?layers=1&step_size={ONE.examples / (ONE.examples + ONE.task.dim + 1)!r}"
 
@@ -113,13 +113,13 @@ STUDY = Study(
     ),
     claims=(
         sourced(
-            "At half of its training a two-layer network's loss is about 0.01 (within a factor of three).",
+            "Half-way through its training, a two-layer network's loss is about 0.01 (within a factor of three).",
             where(training_curve.HALF_WAY, network=TWO.name).between(0.0033, 0.03),
             published=("loss_by_depth_at_100k/2",),
             needs={TWO: 0.001},
         ),
         sourced(
-            "At half of its training an eight-layer network's loss is about 0.00001 (within a factor of three).",
+            "Half-way through its training, an eight-layer network's loss is about 0.00001 (within a factor of three).",
             where(training_curve.HALF_WAY, network=EIGHT.name).between(3.3e-6, 3e-5),
             published=("loss_by_depth_at_100k/8",),
             needs={EIGHT: 1e-5},
@@ -129,19 +129,19 @@ STUDY = Study(
             where(errors.MSE, network=ONE.name).between(0.6, 1.05),
         ),
         own(
-            "Every depth has a lower error than the one before it (a tenth, at least).",
+            "Every depth has a lower error than the depth before it, by a tenth at least.",
             where(errors.OVER).between(high=0.9),
             needs={Network(layers=6): 1e-4},
         ),
         own(
-            "One layer is enough for one step of gradient descent, with error (d+1)/(n+d+1) = 0.23, where a token holds x and y "
-            "together: what is missing is the pairing, not the aggregation.",
+            "One layer is enough for one step of gradient descent, with error (d+1)/(n+d+1) = 0.23, if each token holds x and y "
+            "together: what a single trained layer lacks is the pairing, not the aggregation.",
             where(errors.MSE, network=PAIRED).between(0.2, 0.26),
             where(influence.COUNT, network=PAIRED).between(low=15),
         ),
         own(
-            "One layer does not leave pairing out: it pairs at the query, by place, one to three examples, and learns from "
-            "nothing else; from two layers on, most of the context counts.",
+            "A single trained layer does pair, but only at the query, by place, one to three examples, and learns from nothing "
+            "else; from two layers on, most of the context counts.",
             where(influence.COUNT, network=ONE.name).between(1, 3),
             where(influence.COUNT, network=[DEPTHS[n].name for n in SHALLOWER]).between(low=10),
         ),

@@ -121,13 +121,14 @@ STUDY = Study(
             _best_multiple(20).between(0.208, 0.254),
         ),
         own(
-            "At n/d = 4, as trained, networks of 2, 3 and 4 layers leave at most a twentieth of that: they do not just rescale "
-            "Xᵀy.",
+            "At n/d = 4, as in training, networks of 2, 3 and 4 layers leave at most a twentieth of what the best multiple of "
+            "Xᵀy leaves: they do not just rescale Xᵀy.",
             _of(NETWORKS, 20).between(high=0.05),
             needs=dict.fromkeys(NETWORKS, 0.01),
         ),
         own(
-            "With one example a dimension, shown four times over, they do no better than the best multiple of Xᵀy.",
+            "With one example per dimension, shown four times over, networks of 2, 3 and 4 layers do no better than the best "
+            "multiple of Xᵀy.",
             _of(NETWORKS, 5).between(low=1.0),
         ),
         own(
@@ -136,7 +137,7 @@ STUDY = Study(
             where(examples.OVER_MULTIPLE, network=DENSE, shown="once").between(high=0.9),
         ),
         own(
-            "At n/d = 8, trained there, two layers leave at most a twentieth of what the best multiple leaves.",
+            "Trained at n/d = 8, two layers leave there at most a twentieth of what the best multiple of Xᵀy leaves.",
             _of((LONGER,), 40).between(high=0.05),
             needs={LONGER: 0.0065},
         ),

@@ -30,12 +30,12 @@ def _measures(network: Network) -> tuple[Measure, ...]:
 
 
 def _ranked(found: Sequence[Measurement], network: Network) -> list[int]:
-    """Heads by how much of a label's attention goes to its own input, most first."""
+    """The heads, ordered by how much of a label's attention goes to its own input, most first."""
     return sorted(HEADS, key=lambda head: -pick(found, copying.ON_OWN.name, network=network.name, head=head).value)
 
 
 def _two(quantity: str, *, others: bool = False) -> Derived:
-    """Of the two heads with most attention on the own input, or of the others."""
+    """A quantity of the two heads with most attention on the label's own input, or of the other two."""
     place = slice(2, None) if others else slice(2)
     return Derived(
         words=f"{quantity}, {'the other heads' if others else 'the two heads with most attention on the own input'}",
@@ -87,20 +87,22 @@ STUDY = Study(
     measures=tuple(measure for network in TWO_LAYERS for measure in _measures(network)),
     claims=(
         sourced(
-            "In two of the four heads of the first layer each label attends almost entirely to its own input; in the others it "
-            "does not.",
+            "In two of the four heads of the first layer, each label attends almost entirely to its own input; in the other two "
+            "heads it does not.",
             _two(copying.ON_OWN.name).between(low=0.9),
             _two(copying.ON_OWN.name, others=True).between(high=0.5),
             needs=_NEEDS,
         ),
         sourced(
-            "Those two heads' value path is approximately the identity: what arrives is a multiple of what was sent.",
+            "The value path of the two heads that attend to the own input is approximately the identity: what arrives is a "
+            "multiple of what was sent.",
             _two(copying.ALIGNED).between(low=0.8),
             _two(copying.MULTIPLE.name).between(low=0.5),
             needs=_NEEDS,
         ),
         own(
-            "Whichever map it is, what the first attention adds at a label is a linear map of the own input.",
+            "What the first attention adds at a label is a linear map of the label's own input, whether or not this map is the "
+            "identity.",
             where(copying.LINEAR, head=copying.ALL).between(low=0.8),
             needs=_NEEDS,
         ),
@@ -116,7 +118,8 @@ STUDY = Study(
             needs=dict.fromkeys(TWO_LAYERS, 0.0018),
         ),
         own(
-            "It adds as much error as in the source's network: 46 and 801 times its 0.0009, less that itself, are 0.04 and 0.72.",
+            "Setting any one head of the first layer to zero adds as much error as in the source's network: 46 and 801 times its "
+            "0.0009, less that error itself, are 0.04 and 0.72.",
             _ADDED.between(low=0.04, high=0.72),
             needs=_NEEDS,
         ),

@@ -35,7 +35,7 @@ def _label(network: Network) -> dict[str, Scalar]:
 
 
 def _on(quantity: object, inputs: str, **more: str) -> Where:
-    """Of the networks trained on these inputs."""
+    """A quantity of the networks trained on these inputs."""
     return where(quantity, **{"trained on": inputs}, **more)
 
 
@@ -204,18 +204,19 @@ STUDY = Study(
             needs=_NEEDS,
         ),
         own(
-            "It does not only look answers up: where neither the query nor its mirror image was shown, the relative squared "
-            "error stays below 0.05.",
+            "The ±1 network does not only look answers up: where neither the query nor its mirror image was shown, its relative "
+            "squared error stays below 0.05.",
             _on(memorisation.RELATIVE, "rademacher", queries=memorisation.NOVEL).between(high=0.05),
             needs={RADEMACHER: 0.01},
         ),
         own(
-            "It does not know the line between the corners: midway between two shown inputs its relative squared error is at "
-            "least 0.05.",
+            "The ±1 network does not know the line between the corners: midway between two shown inputs its relative squared "
+            "error is at least 0.05.",
             _on(memorisation.RELATIVE, "rademacher", queries="midway between two shown").between(low=0.05),
         ),
         own(
-            "The network trained on Gaussian inputs knows that line: at most 0.05.",
+            "The network trained on Gaussian inputs knows the line between two shown ±1 inputs: midway its relative squared "
+            "error is at most 0.05.",
             _on(memorisation.RELATIVE, "gaussian", queries="midway between two shown").between(high=0.05),
             needs={GAUSSIAN: 0.01},
         ),

@@ -37,12 +37,12 @@ def _measure(network: Network) -> Measure:
 
 
 def _last(found: Sequence[Measurement], quantity: str, target: str) -> list[Measurement]:
-    """After the last sub-layer, network by network, by step."""
+    """Measurements after the last sub-layer, network by network, by step."""
     return only(found, quantity=quantity, target=target, site=LAST)
 
 
 def _ends(found: Sequence[Measurement], quantity: str, target: str) -> list[Measurement]:
-    """Each network's at the end of its training."""
+    """Each network's measurement at the end of its training."""
     return list({m.coordinates["network"]: m for m in _last(found, quantity, target)}.values())
 
 
@@ -85,7 +85,7 @@ def _trajectories(last: Sequence[Measurement]) -> Figure:
     return lines(
         name="probes-over-training",
         section="Over training",
-        title="What is linearly there after the last sub-layer, over training",
+        title="What is linearly decodable after the last sub-layer, over training",
         caption="Probes at the query of three-layer networks, on held-out prompts: cosine of w and of Xᵀy/n, R² of the right "
         "answer. Controls: a probe that sees Xᵀy alone, and the untrained network.",
         rows=tuple(rows),
@@ -138,27 +138,27 @@ STUDY = Study(
     measures=tuple(map(_measure, NETWORKS)),
     claims=(
         sourced(
-            "Trained on for long, three layers hold w (cosine 0.99) and Xᵀy (0.94) after the last sub-layer, each within 0.05.",
+            "Trained for very long, three layers hold w (cosine 0.99) and Xᵀy (0.94) after the last sub-layer, each within 0.05.",
             _end(COSINE, W).between(0.94, 1.0),
             _end(COSINE, MOMENT).between(0.89, 0.99),
             published=(f"{_TABLE}/cos_w", f"{_TABLE}/cos_xty"),
             needs={FIRST: 1e-4},
         ),
         sourced(
-            "Trained as long as is usual, some seed holds no w yet (cosine 0.04; at most 0.1).",
+            "After training of the usual length, at least one seed holds no w yet (cosine 0.04; at most 0.1).",
             Derived(words="least cosine of w of any seed at the end", of=_least).between(-0.1, 0.1),
             published=(f"{_TABLE}/at_200k_cos_w",),
             needs={FIRST: 5e-4},
         ),
         own(
-            "At the end the answer is linearly there (R² 0.95 at least), and w no more than Xᵀy alone would show (cosine 0.88 at "
-            "most).",
+            "At the end of training the answer is linearly decodable (R² 0.95 at least), and w no better than from Xᵀy alone "
+            "(cosine 0.88 at most).",
             _end(R2, ANSWER).between(low=0.95),
             _end(COSINE, W).between(high=0.88),
         ),
         own(
-            f"Xᵀy is there before w: at the first checkpoint at which the answer is (R² above {LEFT:g}), its cosine is the "
-            "larger.",
+            f"Xᵀy is decodable before w: at the first checkpoint at which the answer is (R² above {LEFT:g}), the cosine of Xᵀy "
+            "is the larger.",
             Derived(words="cosine of Xᵀy less that of w when the plateau is left", of=_gaps).between(low=0.0),
         ),
     ),

@@ -81,7 +81,7 @@ def _site(layers: int) -> str:
 
 
 def _of(found: Iterable[Measurement], quantity: str, *layers: int, **coordinates: str) -> tuple[Measurement, ...]:
-    """Of networks of so many layers, or of all."""
+    """Measurements of networks with these numbers of layers, or of all networks."""
     depth = {"layers": layers} if layers else {}
     return where(quantity, **depth, **coordinates).among(tuple(found))
 
@@ -286,13 +286,13 @@ STUDY = Study(
             needs={FIRST: _NEEDS[FIRST], Network(layers=3): _NEEDS[Network(layers=3)]},
         ),
         sourced(
-            "With four layers, neither is.",
+            "With four layers, neither w nor Xᵀy is linearly decodable after the last sub-layer.",
             *(_cosine(target, 4).between(high=0.3) for target in (W, MOMENT)),
             published=tuple(path for target in (W, MOMENT) for path in _paths(4, target)),
             needs={DEEP: _NEEDS[DEEP]},
         ),
         sourced(
-            "Nor with five: w and Xᵀy at most 0.3, α about 0.64.",
+            "With five layers, neither is decodable either: cosines of w and Xᵀy are at most 0.3, and that of α is about 0.64.",
             _cosine(W, 5).between(high=0.3),
             _cosine(MOMENT, 5).between(high=0.3),
             _cosine(ALPHA, 5).between(0.54, 0.74),
@@ -307,7 +307,7 @@ STUDY = Study(
             needs={Network(layers=6): 5e-5},
         ),
         sourced(
-            "So do eight: 0.29, 0.31 and 0.54, give or take 0.15.",
+            "Eight layers hold a third of w and Xᵀy too: cosines of 0.29 and 0.31, and 0.54 for α, give or take 0.15.",
             _cosine(W, 8).between(0.14, 0.44),
             _cosine(MOMENT, 8).between(0.16, 0.46),
             _cosine(ALPHA, 8).between(0.39, 0.69),
@@ -325,7 +325,7 @@ STUDY = Study(
             needs={FIRST: _NEEDS[FIRST], DEEP: _NEEDS[DEEP]},
         ),
         own(
-            "The α probe finds no more than the query alone says, at any depth: 0.05 at most.",
+            "A probe for α finds no more than the query alone says, at any depth: its cosine is larger by 0.05 at most.",
             _beyond(QUERY, (ALPHA,)).between(high=0.05),
         ),
         own(
@@ -335,7 +335,8 @@ STUDY = Study(
             _beyond(CONSTANT, RBFS, UNCENTRED).between(high=0.1),
         ),
         own(
-            "Where w is decodable, two and three layers, the probe finds no more than Xᵀy alone gives: 0.05 at most.",
+            "Where w is decodable, at two and three layers, the probe finds no more than Xᵀy alone gives: its cosine is larger "
+            "by 0.05 at most.",
             _beyond(MOMENT_ALONE, (W,), COSINE, 2, 3).between(high=0.05),
         ),
         own(
@@ -343,7 +344,7 @@ STUDY = Study(
             where(matching.LEAD, family=SMOOTHERS).between(high=0.0),
         ),
         own(
-            "Up to three layers the answer is made from the w that is read at the query, as a primal solution has it.",
+            "Up to three layers the answer is made from the w that is read at the query, as it would be in a primal solution.",
             _AGREES.between(low=0.8),
         ),
         own(

@@ -17,7 +17,7 @@ ALONE, PLANTED = "Xᵀy alone", "target written in"
 
 
 def _measure(network: Network, size: int) -> Measure:
-    """The probe for w at the query after the last sub-layer, fitted on so many prompts of one query each."""
+    """The probe for w at the query after the last sub-layer, fitted on ``size`` prompts of one query each."""
     last = Site(layer=network.layers - 1, kind="resid_post")
     return Measure(
         instrument=probes.NAME,
@@ -71,12 +71,12 @@ STUDY = Study(
     measures=tuple(_measure(network, size) for network in NETWORKS for size in SIZES),
     claims=(
         own(
-            "A probe fitted on 128 prompts finds w after two layers and next to nothing of it after four.",
+            "A probe fitted on 128 prompts finds w after two layers, and next to nothing of it after four.",
             _cosine(2, FEW).between(low=0.5),
             _cosine(4, FEW).between(high=0.2),
         ),
         own(
-            "Fitted on 4,096 prompts, it finds a good part of w after four layers too.",
+            "A probe fitted on 4,096 prompts finds a good part of w after four layers too.",
             _cosine(2, MANY).between(low=0.7),
             _cosine(4, MANY).between(low=0.4),
         ),

@@ -91,9 +91,9 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
         for noise in (0.0, 1.0)
     )
     return (
-        "What to expect: a network that was trained on labels without noise is one fixed function, and cannot know how noisy the "
-        "labels of a prompt are but from the prompt itself, which never paid in training. So its λ has no reason to follow σ²d. "
-        "One trained on noisy labels has.",
+        "What to expect: a network that was trained on labels without noise is one fixed function. It can learn how noisy the "
+        "labels of a prompt are only from the prompt itself, and this never paid in training. So its λ has no reason to follow "
+        "σ²d; that of a network trained on noisy labels has.",
         f"Best λ, where Bayes' rule has 0 and {PREDICTED[1.0]:g}: {'; '.join(told)}.",
         f"R² about the best ridge regression for {NETWORK.name}: {quiet:.3f} without noise, {loud:.3f} at σ = 1.",
     )
@@ -122,7 +122,7 @@ STUDY = Study(
             where(matching.SLOPE, network=TRAINED).between(-0.25, 0.25),
         ),
         own(
-            "At noise σ = 1 their λ is less than half of what Bayes' rule asks for.",
+            "At noise σ = 1 the best λ of networks trained without noise is less than half of what Bayes' rule asks for.",
             where(matching.BEST, network=TRAINED, predicted=PREDICTED[1.0]).between(high=0.5 * PREDICTED[1.0]),
         ),
     ),

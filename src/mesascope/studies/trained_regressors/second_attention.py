@@ -83,14 +83,16 @@ STUDY = Study(
     measures=tuple(measure for network in TWO_LAYERS for measure in _measures(network)),
     claims=(
         sourced(
-            "The second attention is nearly uniform over the examples: the entropy of each head is 0.98 of its maximum, to 0.03.",
+            "The second attention is nearly uniform over the examples: the entropy of each head is 0.98 of its maximum, give or "
+            "take 0.03.",
             where(attention.ENTROPY_OF_LABELS, rows="query").between(0.95, 1.0),
             published=("L1_attention_entropy_fraction_of_max",),
             needs=_NEEDS,
         ),
         sourced(
-            "All the same its shape is what the answer lives on: exactly uniform, it makes the error more than a hundred times "
-            "larger, to within a factor of three of the 1.1 that a factor of 1202 means at an error of 0.0009.",
+            "All the same, the answer depends on the shape of the second attention: exactly uniform attention makes the error "
+            "more than a hundred times larger, and brings it to 1.1 within a factor of three, which is what a factor of 1202 "
+            "means at an error of 0.0009.",
             where(UNIFORM, head="all", over="all visible tokens").between(low=100),
             where(attention_content.MSE, features=attention_content.UNIFORM).between(0.36, 3.3),
             published=("L1_attention_uniform_mse_factor",),
@@ -102,12 +104,13 @@ STUDY = Study(
             where(attention_content.R2, features=attention_content.ALL, tokens="label").between(low=0.8),
         ),
         own(
-            "And it is what the network uses: attention predicted from these features undoes nine tenths of the damage of flat "
-            "attention.",
+            "The network uses these features: attention predicted from norms, inner products, labels, residuals, leverage and "
+            "position undoes nine tenths of the damage of flat attention.",
             where(attention_content.UNDONE, features=attention_content.ALL).between(low=0.9),
         ),
         own(
-            f"Few of them do: the best {attention_content.FEW} undo half of the damage.",
+            f"Few features are enough for half of it: the best {attention_content.FEW} undo half of the damage of flat "
+            "attention.",
             where(attention_content.UNDONE, features=FEW).between(low=0.5),
         ),
     ),

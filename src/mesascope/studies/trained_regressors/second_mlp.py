@@ -108,15 +108,16 @@ STUDY = Study(
             needs=_NEEDS,
         ),
         sourced(
-            "A scalar of 0.56, to 0.15, mends most of it: its error is 0.038 to within a factor of two.",
+            "Multiplying the skipped answer by a scalar, 0.56 give or take 0.15, mends most of it: its error is then 0.038, to "
+            "within a factor of two.",
             _to_truth(SKIPPED, substitution.ALPHA).between(0.41, 0.71),
             _to_truth(SCALAR).between(0.019, 0.076),
             published=(f"{_SUBSTITUTES}/scalar", f"{_SUBSTITUTES}/scalar_alpha"),
             needs=_NEEDS,
         ),
         sourced(
-            "Affine and quadratic functions of the skipped answer hardly do better: they close at most a tenth of the gap to no "
-            "error, and theirs is 0.037 to within a factor of two.",
+            "Affine and quadratic functions of the skipped answer hardly do better than a scalar: they close at most a tenth of "
+            "the gap to no error, and their error is 0.037, to within a factor of two.",
             _closed("affine", TRUTH).between(high=0.1),
             _closed("quadratic", TRUTH).between(high=0.1),
             _to_truth("affine").between(0.0185, 0.074),
@@ -125,8 +126,8 @@ STUDY = Study(
             needs=_NEEDS,
         ),
         sourced(
-            "The MLP itself does far better (an error of 0.001, to within a factor of two, and nine tenths of the scalar's "
-            "gone), so there is a genuine nonlinearity.",
+            "The MLP itself does far better than a scalar (an error of 0.001, to within a factor of two; nine tenths of the "
+            "scalar's error gone), so there is a genuine nonlinearity.",
             _closed(ACTUAL, TRUTH).between(low=0.9),
             _to_truth(ACTUAL).between(0.0005, 0.002),
             published=(f"{_SUBSTITUTES}/actual",),
@@ -138,28 +139,27 @@ STUDY = Study(
             _closed("any function of s").between(high=0.2),
         ),
         own(
-            "Nor is it a rescaling by the size of query, inputs or labels: s times a function of ‖x_q‖², tr(XᵀX) and ‖y‖² closes "
-            "less than half of the gap.",
+            "The nonlinearity is no rescaling by the size of query, inputs or labels: the skipped answer times a function of "
+            "‖x_q‖², tr(XᵀX) and ‖y‖² closes less than half of the scalar's gap to the model's answers.",
             _closed("s times a function of all three").between(high=0.5),
         ),
         own(
-            "The MLP is needed: an affine map of the whole stream before it closes less than half of the gap.",
+            "The MLP is needed: an affine map of the whole stream before it closes less than half of the scalar's gap.",
             _closed("affine in the stream").between(high=0.5),
         ),
         own(
-            "What it adds is quadratic in the stream: a quadratic function of the 16 leading components closes nine tenths of "
-            "the gap.",
+            "What the second MLP adds is quadratic in the stream: a quadratic function of its 16 leading components closes nine "
+            "tenths of the scalar's gap.",
             _closed("quadratic in the stream").between(low=0.9),
         ),
         own(
-            "Xᵀy times a scalar is not the whole: the error is at least 20 times below (d+1)/(n+d+1), the best that any multiple "
-            "of ⟨x_q, Xᵀy⟩ can have, and such multiples explain less than 95 % of the answers.",
+            "The network computes more than Xᵀy times a scalar: its error is at least 20 times below (d+1)/(n+d+1), the best "
+            "that any multiple of ⟨x_q, Xᵀy⟩ can have, and such multiples explain less than 95 % of the answers.",
             _to_truth(ACTUAL).between(high=6 / 26 / 20),
             _degree(0).between(high=0.95),
         ),
         own(
-            "The answers are those of a polynomial of degree 3 in XᵀX/n, the same for all prompts, applied to Xᵀy: it explains "
-            "99 % of them.",
+            "A polynomial of degree 3 in XᵀX/n, the same for all prompts, applied to Xᵀy explains 99 % of the answers.",
             _degree(3).between(low=0.99),
         ),
     ),

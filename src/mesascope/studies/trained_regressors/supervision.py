@@ -89,7 +89,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 
 def _trained(found: Sequence[Measurement]) -> list[Measurement]:
-    """Over training, after the last sub-layer."""
+    """Measurements over training, after the last sub-layer."""
     return [m for m in found if "step" in m.coordinates and m.coordinates["site"] == _last(2)]
 
 
@@ -117,7 +117,7 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
     return lines(
         name="supervision-by-sub-layer",
         section="Side by side",
-        title="What is linearly there after each sub-layer",
+        title="What is linearly decodable after each sub-layer",
         caption="Probes at the query on held-out prompts, of networks trained with the loss at every input (two-layer, "
         "four-layer) and at the query only. Controls: a probe of Xᵀy alone, and the untrained two-layer network.",
         rows=tuple(sorted(rows, key=lambda row: str(row["after"]))),
@@ -232,13 +232,13 @@ STUDY = Study(
             needs={TWO: 0.001},
         ),
         own(
-            "At four layers it is the other way round: cos(w) is lower by 0.1 at least.",
+            "At four layers it is the other way round: with the loss at the query, cos(w) is lower by 0.1 at least.",
             _held(4).between(high=-0.1),
             needs={FOUR: 1e-4},
         ),
         own(
-            "What the answer has resolved is the same all the same: within 0.15 at every eigenvalue that training prompts have, "
-            "for two layers.",
+            "What the answer resolves does not depend on where the loss is: for two layers, it agrees within 0.15 at every "
+            "eigenvalue that training prompts have.",
             apart(
                 "share resolved, query only less dense",
                 _resolved(TWO.name),
@@ -262,6 +262,6 @@ STUDY = Study(
     departures=(
         "The source trains with the loss at the query only. The dense networks differ in more than that: AdamW, and answers at "
         "every input are part of what they are made for.",
-        "Two trained networks are compared, one of a kind for dense supervision: intervals are over prompts, not over seeds.",
+        "The networks with dense supervision have one seed per depth: intervals are over prompts, not over seeds.",
     ),
 )

@@ -35,8 +35,8 @@ STUDY = Study(
             published=_printed("L1_attn", "L1_mlp"),
         ),
         own(
-            "What the answer needs waits at the examples' positions until the second attention fetches it, and is read nowhere "
-            "else after.",
+            "What the answer needs waits at the examples' positions until the second attention fetches it, and is not read there "
+            "afterwards.",
             _transfer(BEFORE[2:], "context").between(0.9, 1.1),
             _transfer(AFTER, "context").between(-0.01, 0.01),
         ),

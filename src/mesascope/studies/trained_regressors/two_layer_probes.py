@@ -105,7 +105,7 @@ STUDY = Study(
             needs=dict.fromkeys(TWO_LAYERS, 0.0018),
         ),
         sourced(
-            "They emerge sharply: hardly decodable at the query before the second attention, and from it on they are.",
+            "w and Xᵀy emerge sharply: they are hardly decodable at the query before the second attention, and are from it on.",
             _cosine(W, *BEFORE).between(high=0.2),
             _cosine(MOMENT, *BEFORE).between(high=0.2),
             _cosine(W, *AFTER).between(low=0.8),
@@ -119,7 +119,8 @@ STUDY = Study(
             _cosine(INVERSE, *BEFORE, *AFTER).between(high=0.3),
         ),
         own(
-            "The query's stream holds more of w than Xᵀy says: what is left of w after its best multiple of Xᵀy.",
+            "The query's stream holds more of w than Xᵀy says: part of what is left of w after the best multiple of Xᵀy is "
+            "decodable.",
             _cosine(BEYOND, SECOND_ATTENTION).between(low=0.2),
             needs=_NEEDS,
         ),
@@ -146,7 +147,7 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "The source gives neither its probes' regulariser nor split nor controls, and no λ for the inverse: here ridge with the "
-        "penalty chosen on held-out prompts, scored on others, targets centred, four controls a probe, λ = 1.",
+        "penalty chosen on held-out prompts, scored on others, targets centred, four controls per probe, λ = 1.",
         "The source's cosines by depth name no sub-layer; its text says 'right after L1's attention', which is where ours are.",
         "The source probed for w along the context. Without noise a prefix of five examples or more fixes w itself, so the rules "
         "here are about the prefix's Xₖᵀyₖ; both are in the figure. In a two-layer network nothing reads a label's stream after "

@@ -210,7 +210,8 @@ STUDY = Study(
     ),
     claims=(
         own(
-            "In this very run the identifier names hand-built networks rightly, and names nothing for an untrained one.",
+            "In this very run, the identifier names hand-built networks correctly, and names no algorithm for an untrained "
+            "network.",
             Derived(
                 words="hand-built networks named rightly",
                 of=_rightly,
@@ -219,12 +220,12 @@ STUDY = Study(
             where(LEFT, subject=UNTRAINED).between(0, 0),
         ),
         own(
-            "No trained network, of whatever depth, takes the path of one of the candidates.",
+            "No trained network of any depth takes the path of one of the candidates.",
             where(LEFT, subject=TRAINED).between(0, 0),
         ),
         own(
-            f"Noise is not what stands in the way: the nearest candidate leaves more than {REPEATED:.1%} of the network's "
-            "variance that the problem determines.",
+            f"Noise is not the reason: the nearest candidate leaves more than {REPEATED:.1%} of the network's variance "
+            "unexplained although the problem determines it.",
             where(REMAINDER, subject=TRAINED).between(low=REPEATED),
         ),
         own(

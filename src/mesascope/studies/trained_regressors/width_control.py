@@ -147,7 +147,7 @@ STUDY = Study(
             needs={WIDE: 0.002, STANDARD: 0.002},
         ),
         sourced(
-            "That is far above what four layers of standard width hold.",
+            "Two layers of twice the width hold far more of w than four layers of standard width.",
             apart("cos(w), wide less four layers", _cosines(WIDE), _cosines(DEEP)).between(low=0.5),
             published=("wide_two_layers/cos_w/0", "depth_probe_cos/4/w/0"),
             needs={WIDE: 0.002, DEEP: 5e-5},
@@ -160,7 +160,7 @@ STUDY = Study(
             ),
         ),
         own(
-            "Two more layers lower the error more than four times the parameters.",
+            "Two more layers lower the error more than four times the parameters do.",
             where(errors.OVER, over=[n.name for n in NETWORKS if n.layers == DEEP.layers]).between(low=1.0),
         ),
     ),
