@@ -16,30 +16,31 @@ from mesascope.records.checks import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Network
 from mesascope.tasks import LinearRegression
-from mesascope.types import Measured, Measurement, Scalar, Subject
+from mesascope.types import Measured, Measurement, Scalar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """As an option of a measure: what the training of this network logged, see `Bench.curve`."""
+    """An option of a measure that becomes what the training of this network logged, see `Bench.curve`."""
 
     of: Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One instrument on one network: frozen, and nothing but data, so that it can be run anywhere.
+    """One instrument on one network: nothing but data, so that it can be run anywhere.
 
     Attributes:
         instrument: its name, see `mesascope.instruments.catalogue`.
-        network: what it looks at; a model reference for what is none of the studies' own networks.
-        label: coordinates that its measurements get before their own: which network they are of, say.
+        network: what it measures: one of the studies' own networks, or a model reference.
+        label: coordinates that its measurements get before their own, such as the name of the network.
         prompts: arguments of the instrument that are numbers of prompts, on a laptop; other profiles take their share.
         options: its other arguments. Networks in a mapping become subjects; those that cannot be had are left out.
         task: where its prompts come from; the one that the network was trained on by default.
         kept: what of its measurements is kept; everything by default.
         over_training: measure the network at each of its checkpoints, with a coordinate ``step``.
         at_smoke: whether profile ``smoke``, which decides nothing, runs it too.
+        smoke_options: options that profile ``smoke`` takes in place of those of the same name.
     """
 
     instrument: str
@@ -51,16 +52,17 @@ class Measure:
     kept: tuple["Where", ...] = ()
     over_training: bool = False
     at_smoke: bool = True
+    smoke_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.instrument not in BY_NAME:
             raise ValueError(
-                f"instrument must be one of {', '.join(BY_NAME)}; got {self.instrument!r}."
-                f"{nearest(self.instrument, list(BY_NAME))}"
+                f"instrument must be one of {', '.join(BY_NAME)}; got "
+                f"{self.instrument!r}.{nearest(self.instrument, list(BY_NAME))}"
             )
 
     def coordinates(self) -> tuple[str, ...]:
-        """What its measurements say of where they were taken, but for the label."""
+        """The coordinates of its measurements, apart from the label."""
         return (*BY_NAME[self.instrument].coordinates, *(("step",) if self.over_training else ()))
 
 
@@ -69,59 +71,66 @@ def each(
     instrument: str,
     label: Callable[[Network], Mapping[str, Scalar]],
     *,
-    prompts: Mapping[str, int],
-    options: Mapping[str, Any] | None = None,
-    task: LinearRegression | None = None,
-    kept: tuple["Where", ...] = (),
     smoke: Sequence[Network] | None = None,
+    **alike: Any,
 ) -> tuple[Measure, ...]:
-    """The same measure on several networks; at profile ``smoke`` on some of them, where that is said. As for `Measure`."""
+    """The same measure on several networks.
+
+    Args:
+        networks: what is measured.
+        instrument: the instrument's name.
+        label: the label of each network's measurements.
+        smoke: the networks that profile ``smoke`` measures; all by default.
+        alike: the other fields of every `Measure`.
+    """
     return tuple(
         Measure(
             instrument=instrument,
             network=network,
             label=label(network),
-            prompts=prompts,
-            options=options or {},
-            task=task,
-            kept=kept,
             at_smoke=smoke is None or network in smoke,
+            **alike,
         )
         for network in networks
     )
 
 
-def work(measure: Measure, bench: Bench) -> Work[Measured]:
-    """The measure as work for an engine."""
+def works(measure: Measure, bench: Bench) -> tuple[Work[Measured], ...]:
+    """The measure as work for an engine: one item, or one per checkpoint where it measures over training."""
     prompts = {name: bench.prompts(number) for name, number in measure.prompts.items()}
     network = measure.network if isinstance(measure.network, str) else measure.network.name
     name = ", ".join([measure.instrument, network, *(f"{k} {v}" for k, v in measure.label.items() if v != network)])
-    name += ", over training" if measure.over_training else ""
-    known = replace(measure, options=_named(measure.options))
+    if bench.profile == "smoke":
+        measure = replace(measure, options={**measure.options, **measure.smoke_options})
+    known = replace(measure, options=_named(measure.options), smoke_options={})
     key = {"measure": known, "prompts": prompts, "profile": bench.profile, "seed": bench.seed}
-    return Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench))
+    if not measure.over_training:
+        return (Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench, None)),)
+    return tuple(
+        Work(
+            name=f"{name}, step {step}",
+            key={**key, "step": step},
+            result=Measured,
+            run=functools.partial(_run, measure, prompts, bench, step),
+        )
+        for step in bench.trajectory(measure.network)
+    )
 
 
 def _named(option: Any) -> Any:
-    """Functions by their names, by which the journal knows them."""
+    """The option with functions replaced by their names, because the journal knows them by name."""
     if isinstance(option, Mapping):
         return {name: _named(value) for name, value in option.items()}
     return f"{option.__module__}.{option.__qualname__}" if inspect.isfunction(option) else option
 
 
-def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, say: Say) -> Measured:
+def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, step: int | None, say: Say) -> Measured:
     task = measure.task or bench.task(measure.network)
     options = {name: _had(option, bench) for name, option in measure.options.items()}
-
-    def at(subject: Subject, **label: Scalar) -> tuple[Measurement, ...]:
-        found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
-        found = tuple(m for m in found if not measure.kept or any(kept.has(m) for kept in measure.kept))
-        return labelled(found, **measure.label, **label)
-
-    if not measure.over_training:
-        return Measured(measurements=at(bench.network(measure.network)))
-    steps = bench.trajectory(measure.network)
-    return Measured(measurements=tuple(m for step, subject in steps.items() for m in at(subject, step=step)))
+    subject = bench.network(measure.network, step=step)
+    found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
+    kept = tuple(m for m in found if not measure.kept or any(where.has(m) for where in measure.kept))
+    return Measured(measurements=labelled(kept, **measure.label, **({} if step is None else {"step": step})))
 
 
 def _had(option: Any, bench: Bench) -> Any:
@@ -199,7 +208,7 @@ class Where(Addressed):
         return tuple(known(m, self.control) if self.control else m for m in found if self.has(m))
 
     def has(self, measurement: Measurement) -> bool:
-        """Whether it stands there."""
+        """Whether a measurement is at this address."""
         there = measurement.coordinates
         return self.quantity in ("", measurement.quantity) and all(
             there.get(name) in values for name, values in self.coordinates.items()
@@ -223,14 +232,14 @@ class Where(Addressed):
             if not said and not any(name in m.coordinates() for m in able):
                 places = list(dict.fromkeys(p for m in able for p in (*m.label, *m.coordinates())))
                 raise ValueError(
-                    f"no measure of {self.quantity!r} says a coordinate {name!r}; they say {', '.join(places)}."
-                    f"{nearest(name, places)}"
+                    f"no measure of {self.quantity!r} says a coordinate {name!r}; they say "
+                    f"{', '.join(places)}.{nearest(name, places)}"
                 )
             for value in values:
                 if said and str(value) not in said:
                     raise ValueError(
-                        f"{name} must be one of {', '.join(said)} where {self.quantity!r} is measured; got {value!r}."
-                        f"{nearest(str(value), said)}"
+                        f"{name} must be one of {', '.join(said)} where {self.quantity!r} is measured; got "
+                        f"{value!r}.{nearest(str(value), said)}"
                     )
 
 
@@ -239,7 +248,7 @@ def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequ
 
     Args:
         quantity: its name, or a quantity that has one; any, if none is named.
-        control: take what this control came to in place of the value.
+        control: take the value of this control in place of the measurement's own.
         coordinates: what each must be, or be one of; those that are not named may be anything.
     """
     return Where(
@@ -255,12 +264,12 @@ def where(quantity: Any = "", *, control: str = "", **coordinates: Scalar | Sequ
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derived(Addressed):
-    """Evidence that is computed from measurements: a difference, say, or those of the heads that rank first.
+    """Evidence that is computed from measurements, such as a difference.
 
     Attributes:
         words: what it is.
-        of: makes it; nothing where what it needs was not measured.
-        uses: evidence that it is made from.
+        of: computes it from all measurements; returns nothing where what it needs was not measured.
+        uses: the evidence that it is computed from.
     """
 
     words: str
@@ -296,6 +305,25 @@ def apart(words: str, a: Where, b: Where, *shared: str) -> Derived:
     return Derived(words=words, of=of, uses=(a, b))
 
 
+def largest(of: Where, *by: str) -> Derived:
+    """The largest of some evidence, and of each of its controls, for each value of the coordinates ``by``."""
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        groups: dict[tuple[Scalar, ...], list[Measurement]] = {}
+        for m in of.among(found):
+            groups.setdefault(tuple(_at(m, by).values()), []).append(m)
+        return [_largest(group, by) for group in groups.values()]
+
+    return Derived(words=f"largest {of}, by {' and '.join(by)}", of=among, uses=(of,))
+
+
+def _largest(group: Sequence[Measurement], by: Sequence[str]) -> Measurement:
+    most = max(group, key=lambda m: m.value)
+    controls = (max(same, key=lambda c: c.value) for same in zip(*(m.controls for m in group), strict=True))
+    common = {k: v for k, v in most.coordinates.items() if k in by or all(m.coordinates[k] == v for m in group)}
+    return replace(most, quantity=f"largest {most.quantity}", coordinates=common, controls=tuple(controls))
+
+
 def _at(measurement: Measurement, names: Sequence[str]) -> dict[str, Scalar]:
     return {name: measurement.coordinates[name] for name in names}
 
@@ -323,12 +351,12 @@ def pick(measurements: Sequence[Measurement], quantity: str, **coordinates: Scal
 
 
 def labelled(measurements: Sequence[Measurement], **coordinates: Scalar) -> tuple[Measurement, ...]:
-    """The measurements with more coordinates, before their own: which network they are of, say."""
+    """The measurements with more coordinates, before their own."""
     return tuple(replace(m, coordinates={**coordinates, **m.coordinates}) for m in measurements)
 
 
 def known(measurement: Measurement, control: str) -> Measurement:
-    """What a control came to, as a number in its own right, beside the other controls.
+    """A control's value as a measurement of its own, beside the other controls.
 
     Raises:
         LookupError: there is no control of that name.

@@ -12,8 +12,8 @@ from mesascope.instruments.spectral import spectrum
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Derived, Measure, Where, apart, known, pick, where
 from mesascope.studies.networks import SEEN, Network
-from mesascope.studies.pictures import curve_rows, only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import curve_rows, lines, only
+from mesascope.studies.study import Study, own
 from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
 
 TWO, FOUR = Network(), Network(layers=4)
@@ -89,7 +89,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 
 def _trained(found: Sequence[Measurement]) -> list[Measurement]:
-    """Over training, after the last sub-layer."""
+    """Measurements over training, after the last sub-layer."""
     return [m for m in found if "step" in m.coordinates and m.coordinates["site"] == _last(2)]
 
 
@@ -114,20 +114,17 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
         if m.coordinates["network"] == DENSE[2]:
             telling = [c for c in m.controls if c.name in (ALONE, "untrained network")]
             rows += [{**at, "network": c.name, "value": c.value, "low": None, "high": None} for c in telling]
-    return Figure(
+    return lines(
         name="supervision-by-sub-layer",
         section="Side by side",
-        title="What is linearly there after each sub-layer",
+        title="What is linearly decodable after each sub-layer",
         caption="Probes at the query on held-out prompts, of networks trained with the loss at every input (two-layer, "
         "four-layer) and at the query only. Controls: a probe of Xᵀy alone, and the untrained two-layer network.",
-        kind="lines",
         rows=tuple(sorted(rows, key=lambda row: str(row["after"]))),
         x="after",
         y="value",
         series="network",
         facet="probe",
-        low="low",
-        high="high",
         titles={"value": "cosine, or R²"},
     )
 
@@ -137,19 +134,16 @@ def _over_training(trained: Sequence[Measurement]) -> Figure:
     for m in filter(_shown, trained):
         at = {k: m.coordinates[k] for k in ("supervision", "step")}
         rows.append({**at, "probe": _probe(m), "value": m.value, **bounds(m.interval)})
-    return Figure(
+    return lines(
         name="supervision-over-training",
         section="Side by side",
         title="Two layers over training, after the last sub-layer",
         caption="The same probes for the checkpoints that ship.",
-        kind="lines",
         rows=tuple(rows),
         x="step",
         y="value",
         series="supervision",
         facet="probe",
-        low="low",
-        high="high",
         titles={"value": "cosine, or R²", "step": "training step", "supervision": "loss at"},
         log=("x",),
     )
@@ -161,19 +155,16 @@ def _responses(found: Sequence[Measurement]) -> Figure:
         if m.quantity == RESPONSE and m.coordinates["layer"] == m.coordinates["layers"]:
             at = {k: m.coordinates[k] for k in ("network", "eigenvalue")}
             rows.append({**at, "share": m.value, **bounds(m.interval)})
-    return Figure(
+    return lines(
         name="supervision-spectral-response",
         section="Side by side",
         title="Which share of each eigen-direction of XᵀX/n the answer has resolved",
         caption=f"After the last layer; 1 is least squares. Training prompts have eigenvalues of about {SEEN[0]:g} to "
         f"{SEEN[1]:g}, and the claims are about those.",
-        kind="lines",
         rows=tuple(rows),
         x="eigenvalue",
         y="share",
         series="network",
-        low="low",
-        high="high",
         titles={"eigenvalue": "eigenvalue of XᵀX/n", "share": "share resolved"},
         log=("x",),
     )
@@ -187,8 +178,8 @@ def _curves(bench: Bench) -> Figure:
         name="supervision-curves",
         section="Side by side",
         title="Training loss",
-        caption="Each on its own loss: with the loss at every input, answers from few examples count too, so that curve does "
-        "not go as low.",
+        caption="Each on its own loss: with the loss at every input, answers from few examples count too, so that curve does not "
+        "go as low.",
         kind="lines",
         rows=tuple(rows),
         x="step",
@@ -234,44 +225,36 @@ STUDY = Study(
         *(_PROBED(network=network, label=_kind(network), over_training=True) for network in (DENSE[2], TWO)),
     ),
     claims=(
-        Claim(
-            own=True,
-            text="At two layers, the loss at the query makes a network hold w where the loss at every input does not: cos(w) "
-            "at the query after the last sub-layer is higher by 0.1 at least.",
-            rules=(_held(2).between(low=0.1),),
+        own(
+            "At two layers, the loss at the query makes a network hold w where the loss at every input does not: cos(w) at the "
+            "query after the last sub-layer is higher by 0.1 at least.",
+            _held(2).between(low=0.1),
             needs={TWO: 0.001},
         ),
-        Claim(
-            own=True,
-            text="At four layers it is the other way round: cos(w) is lower by 0.1 at least.",
-            rules=(_held(4).between(high=-0.1),),
+        own(
+            "At four layers it is the other way round: with the loss at the query, cos(w) is lower by 0.1 at least.",
+            _held(4).between(high=-0.1),
             needs={FOUR: 1e-4},
         ),
-        Claim(
-            own=True,
-            text="What the answer has resolved is the same all the same: within 0.15 at every eigenvalue that training "
-            "prompts have, for two layers.",
-            rules=(
-                apart(
-                    "share resolved, query only less dense",
-                    _resolved(TWO.name),
-                    _resolved(DENSE[2]),
-                    "layer",
-                    "eigenvalue",
-                ).between(-0.15, 0.15),
-            ),
+        own(
+            "What the answer resolves does not depend on where the loss is: for two layers, it agrees within 0.15 at every "
+            "eigenvalue that training prompts have.",
+            apart(
+                "share resolved, query only less dense",
+                _resolved(TWO.name),
+                _resolved(DENSE[2]),
+                "layer",
+                "eigenvalue",
+            ).between(-0.15, 0.15),
         ),
-        Claim(
-            own=True,
-            text="The optimiser and a curriculum do not change where a query-only network ends: Adam with a curriculum over "
+        own(
+            "The optimiser and a curriculum do not change where a query-only network ends: Adam with a curriculum over "
             "dimensions and Muon without agree in loss (within a factor of three), in cos(w) and cos(Xᵀy) and in the share "
             "resolved of every eigen-direction (within 0.1).",
-            rules=(
-                where(errors.OVER, network=ADAM).between(1 / 3, 3),
-                _recipes("cos(w)", _cosine(W), "target", "site").between(-0.1, 0.1),
-                _recipes("cos(Xᵀy)", _cosine(MOMENT), "target", "site").between(-0.1, 0.1),
-                _recipes("share resolved", _resolved, "layer", "eigenvalue").between(-0.1, 0.1),
-            ),
+            where(errors.OVER, network=ADAM).between(1 / 3, 3),
+            _recipes("cos(w)", _cosine(W), "target", "site").between(-0.1, 0.1),
+            _recipes("cos(Xᵀy)", _cosine(MOMENT), "target", "site").between(-0.1, 0.1),
+            _recipes("share resolved", _resolved, "layer", "eigenvalue").between(-0.1, 0.1),
         ),
     ),
     figures=_figures,
@@ -279,6 +262,6 @@ STUDY = Study(
     departures=(
         "The source trains with the loss at the query only. The dense networks differ in more than that: AdamW, and answers at "
         "every input are part of what they are made for.",
-        "Two trained networks are compared, one of a kind for dense supervision: intervals are over prompts, not over seeds.",
+        "The networks with dense supervision have one seed per depth: intervals are over prompts, not over seeds.",
     ),
 )
