@@ -13,7 +13,7 @@ import time
 
 import distributed
 
-from mesascope.calibration.calibrate import Budget, _judge
+from mesascope.calibration.calibrating import Budget, _judge
 from mesascope.calibration.judging import Verdicts
 from mesascope.plans import Engine, Here, Plan, Processes, Work, execute
 from mesascope.plans.cluster import Cluster

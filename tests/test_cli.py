@@ -188,6 +188,47 @@ def test_memory_that_runs_out_at_work_ends_with_1(error, command, monkeypatch):
     assert len(err.splitlines()) == 1
 
 
+OWN_TASK = """
+from dataclasses import dataclass
+from mesascope.tasks import LinearRegression
+
+@dataclass(frozen=True, kw_only=True)
+class Mine:
+    dim: int = 3
+    examples: int = 9
+    queries: int = 1
+
+    def sample(self, n, **where):
+        return LinearRegression(dim=self.dim, examples=self.examples, queries=self.queries).sample(n, **where)
+
+number = lambda: 3
+broken = lambda: 1 / 0
+"""
+
+
+def test_a_task_of_ones_own_is_named_as_python_reference(command):
+    write("own_task.py", OWN_TASK)
+    arguments = ["identify", "construction:gradient-descent?layers=2", "--profile", "smoke", "--json", "--task"]
+    status, out, _ = command(*arguments, "python:own_task:Mine")
+    assert status == 0
+    assert "Mine is no linear task" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("number", 2, "must satisfy the protocol mesascope.types.Task; got a int without dim"),
+        ("Minr", 2, "'Minr' of 'python:own_task:Minr' must be defined in own_task; it is not. Did you mean 'Mine'?"),
+        ("broken", 1, "'python:own_task:broken' must return a task; it raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_is_no_task_of_ones_own_is_refused(name, status, message, command):
+    write("own_task.py", OWN_TASK)
+    found, _, err = command("identify", "construction:gradient-descent", "--task", f"python:own_task:{name}")
+    assert found == status
+    assert message in err
+
+
 HOSTILE = "\x1b[31mred\n\r\u202e\x9b"
 
 

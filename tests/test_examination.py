@@ -28,6 +28,7 @@ from mesascope.tasks import LinearRegression
 from mesascope.types import Control, Domain, Figure, Intervention, Prompts, Site, Trace
 
 TASK = LinearRegression(dim=3, examples=8)
+REFERENCE = "construction:gradient-descent?layers=2"
 TINY = {"spectrum": 30, "readout": 24, "probes": 40, "stress": 8, "causal": 8}
 """Prompts of each instrument; six of those that are not named."""
 NOTHING_CHECKED = Checked(rows=(), seconds=0.0)
@@ -338,14 +339,12 @@ def test_a_verdict_survives_its_journal(verdict, tmp_path):
 
 def test_two_processes_find_what_one_does():
     """A hand-built network holds functions that cannot be sent: the processes load it by its reference."""
-    subject, task = ms.load("construction:gradient-descent?layers=2"), LinearRegression(dim=3, examples=12)
+    task = LinearRegression(dim=3, examples=12)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes have it
     try:
         kept = [e for e in EXAMINED if e.name in ("readout", "patching", "attention")]
-        plan = module.examination(
-            subject, task, "smoke", 0, module.Reference(reference="construction:gradient-descent?layers=2")
-        )
+        plan = module.examination(module.ModelReference(reference=REFERENCE), task, "smoke", 0)
         works = tuple(work for work in plan.works if work.name in {e.name for e in kept})
         here, there = (
             execute(dataclasses.replace(plan, works=works), Journal(None), engine=engine)

@@ -64,7 +64,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class ModelReference:
     """A subject by its model reference, which can be sent to other processes where the subject cannot.
 
     Attributes:
@@ -77,14 +77,13 @@ class Reference:
 
 
 def examine(
-    subject: Subject,
+    subject: Subject | ModelReference,
     task: Task,
     *,
     profile: Profile = "laptop",
     seed: int = 0,
     journal: Path | str | None = None,
     engine: Engine | None = None,
-    reference: Reference | None = None,
     progress: bool = False,
 ) -> Record:
     """Examine one subject: the verdict, and every instrument with its controls.
@@ -92,13 +91,12 @@ def examine(
     An instrument that does not apply is skipped, with the reason in the record.
 
     Args:
-        subject: any object that satisfies the subject protocol.
+        subject: any object that satisfies the subject protocol, or a model reference, by which other processes load it too.
         task: its training distribution.
         profile: ``smoke`` (seconds), ``laptop`` (under a minute for a small model) or ``full``.
         seed: the seed of all prompts, resampling and untrained controls.
         journal: a directory that keeps the result of each finished instrument, so that an interrupted examination resumes.
         engine: an engine of `mesascope.plans`, which runs the instruments; by default in this process.
-        reference: where other processes load the subject from; without it, the subject itself is sent to them.
         progress: show a progress bar on stderr.
 
     Raises:
@@ -109,9 +107,10 @@ def examine(
     if profile not in IDENTIFIED:
         raise ValueError(f"profile must be one of {', '.join(IDENTIFIED)}; got {profile!r}.")
     began = time.perf_counter()
+    sent, subject = subject, _loaded(subject)
     check_sizes(subject, task, IDENTIFIED[profile])
     rehearse(subject, task, seed=seed)
-    plan = examination(subject, task, profile, seed, reference if engine is not None else None)
+    plan = examination(sent, task, profile, seed)
     with contextlib.nullcontext() if journal is None else claim(journal, "an examination"):
         found = execute(plan, Journal(journal), engine=engine, progress=progress)
     identified: Identified = found["identify"]
@@ -143,8 +142,9 @@ def examine(
     )
 
 
-def examination(subject: Subject, task: Task, profile: Profile, seed: int, reference: Reference | None = None) -> Plan:
+def examination(sent: Subject | ModelReference, task: Task, profile: Profile, seed: int) -> Plan:
     """The standard plan: the verdict, every instrument, and the identifier on networks whose algorithm is known."""
+    subject = _loaded(sent)
     answers = subject.trace(task.sample(16, seed=seed, stream="fingerprint")).predictions
     what = {
         "subject": describe(subject),
@@ -153,7 +153,6 @@ def examination(subject: Subject, task: Task, profile: Profile, seed: int, refer
         "profile": profile,
         "seed": seed,
     }
-    sent = subject if reference is None else reference
     identifying = functools.partial(_identify, sent, task, profile, seed)
     works: list[Work[Any]] = [
         Work(name="identify", key={**what, "instrument": "identification"}, result=Identified, run=identifying)
@@ -179,8 +178,8 @@ def describe(subject: Subject) -> dict[str, object]:
     }
 
 
-def _loaded(sent: Subject | Reference) -> Subject:
-    return _load(sent.reference, sent.device) if isinstance(sent, Reference) else sent
+def _loaded(sent: Subject | ModelReference) -> Subject:
+    return _load(sent.reference, sent.device) if isinstance(sent, ModelReference) else sent
 
 
 @functools.lru_cache(maxsize=4)
@@ -188,13 +187,13 @@ def _load(reference: str, device: str) -> Subject:
     return load(reference, device=device)
 
 
-def _identify(sent: Subject | Reference, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
+def _identify(sent: Subject | ModelReference, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
     began = time.perf_counter()
     verdict = identify(_loaded(sent), task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
     return Identified(verdict=verdict, seconds=time.perf_counter() - began)
 
 
-def _measure(place: int, sent: Subject | Reference, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
+def _measure(place: int, sent: Subject | ModelReference, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
     """Run one instrument of `EXAMINED`, given by its index, because its functions cannot be sent to another process."""
     instrument, began, subject = EXAMINED[place], time.perf_counter(), _loaded(sent)
     try:
@@ -218,7 +217,7 @@ def _curves(verdict: Verdict, layers: int, most: int = 4) -> dict[str, torch.Ten
         if family is None or len(curves) == most or len(row.steps) != layers:
             continue
         steps = torch.tensor(row.steps)
-        values = [float(row.detail[c.name] or 0) for c in family.coefficients]
+        values = [row.coefficients[c.name] for c in family.coefficients]
         curves[row.candidate] = response(family.algorithm(values), spectrum.grid(), int(steps.max()))[steps]
     return {**curves, "least squares": torch.ones(layers, spectrum.KNOTS, dtype=torch.float64)}
 
@@ -284,4 +283,4 @@ def _known_subjects(seed: int, say: Say) -> Checked:
     return Checked(rows=tuple(rows), seconds=time.perf_counter() - began)
 
 
-__all__ = ("Reference", "describe", "examination", "examine")
+__all__ = ("ModelReference", "describe", "examination", "examine")

@@ -16,7 +16,8 @@ from mesascope.instruments.identification import IDENTIFIED, identify
 from mesascope.instruments.instrument import PROFILES, Profile
 from mesascope.plans import Engine, Plan, Work, execute
 from mesascope.plans.work import Say
-from mesascope.records.codec import from_json, nearest, to_json
+from mesascope.records.checks import nearest
+from mesascope.records.codec import from_json, to_json
 from mesascope.records.directories import claim
 from mesascope.records.journal import Journal, digest
 from mesascope.records.provenance import provenance

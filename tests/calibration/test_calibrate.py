@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.calibration.calibrate import Budget
+from mesascope.calibration.calibrating import Budget
 from mesascope.calibration.judging import Verdicts
 from mesascope.calibration.masking import causal_mask
 from mesascope.calibration.stability import stability
@@ -22,7 +22,7 @@ from mesascope.records.journal import Journal
 from mesascope.types import Findings
 
 # By name: the package holds the function where the module would be.
-calibrate = importlib.import_module("mesascope.calibration.calibrate")
+calibrate = importlib.import_module("mesascope.calibration.calibrating")
 curves = importlib.import_module("mesascope.calibration.curves")
 SEED, SUBJECTS = 10, 4
 BUDGET = Budget(subjects=SUBJECTS, prompts=20, repetitions=10)

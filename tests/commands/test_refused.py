@@ -180,10 +180,10 @@ CODE = {
     "has no domain": ("class load(Mine): domain = None", "its domain must be a Domain; got a NoneType"),
     "has a name that is none": ("class load(Mine): name = 3", "its name must be text; got a int"),
     "has names for sites": ("class load(Mine): path = ('a',)", "its sites and its path must consist of mesascope.types.Site"),
-    "has no path": ("class load(Mine): path = ()", "must name the residual stream .* it is empty"),
+    "has no path": ("class load(Mine): path = ()", "must name the residual stream .* its path is empty"),
     "captures nothing": (
         "class load(Mine):\n def trace(self, p, **k): return Trace(predictions=torch.zeros(p.targets.shape), activations={})",
-        r"what was asked for must be captured; blocks\.0\.hook_resid_post was not",
+        r"it must capture every site that was asked for; blocks\.0\.hook_resid_post is missing",
     ),
     "answers nothing": (
         "class load(Mine):\n def trace(self, p, **k): pass",

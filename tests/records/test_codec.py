@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mesascope import tasks
 from mesascope.models.transformer import TransformerConfig
-from mesascope.records.codec import check_choices, check_count, from_file, from_json, nearest, to_json
+from mesascope.records.checks import check_choices, check_count, nearest
+from mesascope.records.codec import from_file, from_json, to_json
 from mesascope.records.parsing import parse
 from mesascope.records.store import write_json
 from mesascope.tasks import LinearRegression
@@ -50,7 +51,7 @@ covariances = st.one_of(
 inputs = st.one_of(
     *(
         later(kind, covariance=covariances, exact=st.booleans())
-        for kind in (tasks.Gaussian, tasks.Uniform, tasks.Laplace, tasks.Rademacher)
+        for kind in (tasks.Gaussian, tasks.Uniform, tasks.Laplace, tasks.Rademacher, tasks.Exponential)
     )
 )
 sizes = {"dim": st.just(3), "examples": st.just(7)}

@@ -227,7 +227,8 @@ def answer(question: str, label: str, names: tuple[str, ...], distribution: str)
             candidate=name,
             score=0.982 - 0.07 * i,
             interval=(0.976 - 0.08 * i, 0.987 - 0.06 * i),
-            detail={"coefficients": f"α = {0.31 / (i + 1):.3f}, β = {0.42 * i:.2f}", "stride": 1, "offset": i % 2},
+            coefficients={"α": 0.31 / (i + 1), "β": 0.42 * i},
+            timing={"steps per layer": "1", "starts after layer": i % 2},
             excluded="it implies linearity in the labels, which the subject breaks" if name == "ridge" else "",
             kept=name in names,
         )

@@ -212,7 +212,9 @@ def test_text_from_outside_is_inert_everywhere(make_record: Make, attack: str, t
         for kind in ("lines", "heatmap", "bars", "table")
     )
     plain = make_record().verdict
-    score = dataclasses.replace(plain.training.path.scores[0], candidate=evil, excluded=evil, detail={evil: evil})
+    score = dataclasses.replace(
+        plain.training.path.scores[0], candidate=evil, excluded=evil, coefficients={evil: 1.0}, timing={evil: evil}
+    )
     answer = dataclasses.replace(plain.training.path, distribution=evil, reason=evil, algorithms=(evil,),
                                  scores=(score,), controls=(control,), agreement={evil: {evil: 1.0}})  # fmt: skip
     pair = dataclasses.replace(plain.training, path=answer, function=answer)

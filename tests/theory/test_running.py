@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mesascope.models.constructions import Construction, Weights
 from mesascope.theory import STATEMENTS, running
-from mesascope.theory.check import run_networks
+from mesascope.theory.checking import run_networks
 from mesascope.theory.expressions import Binary, Compare, Every, Expression, Formula, NaturalPower, Sum
 from mesascope.theory.outcome import ProverVerdict
 from mesascope.theory.running import several_channels

@@ -15,15 +15,15 @@ import torch
 from mesascope.cli import main
 from mesascope.commands.index import index
 from mesascope.theory import STATEMENTS, check, numeric, smt
-from mesascope.theory.check import decide, needs, prove, prove_in_lean, satisfiable, try_floats, try_fractions
-from mesascope.theory.export import export, files
+from mesascope.theory.checking import decide, needs, prove, prove_in_lean, satisfiable, try_floats, try_fractions
+from mesascope.theory.exporting import export, files
 from mesascope.theory.expressions import All, Every, Natural, Sum, absolute, equals, exp, variables
 from mesascope.theory.mathematics import mathematics
 from mesascope.theory.quantities import a, a_1, a_2, b, d, energies, eta, i, k, u, w, w_star, weights
 from mesascope.theory.statement import Statement
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # trees have no shapes to check, and every node of one would be
-checking = importlib.import_module("mesascope.theory.check")  # the package has a function of this name
+checking = importlib.import_module("mesascope.theory.checking")  # the package has a function of this name
 SOURCE_KEYS = (
     *(f"A{n}" for n in range(1, 8)),
     "loss_decrease",

@@ -35,7 +35,7 @@ from mesascope.algorithms.kernels import (
 )
 from mesascope.algorithms.newton import NewtonSchulz
 from mesascope.algorithms.problem import Problem
-from mesascope.algorithms.run import run
+from mesascope.algorithms.running import run
 from mesascope.algorithms.tuning import normalised_error, tuned
 
 ALL: tuple[type[Algorithm], ...] = (

@@ -10,7 +10,7 @@ from torch import Tensor
 from mesascope.algorithms.algorithm import Algorithm, Invariance, State, status_where
 from mesascope.algorithms.conjugate_gradient import solve
 from mesascope.algorithms.problem import Problem, check_ridge
-from mesascope.records.codec import check_choices, check_count
+from mesascope.records.checks import check_choices, check_count
 from mesascope.types import Status
 
 GlmFamily = Literal["logistic", "poisson"]

@@ -15,7 +15,7 @@ from mesascope.algorithms.first_order import PreconditionedGradientDescent
 from mesascope.algorithms.newton import NewtonSchulz
 from mesascope.algorithms.preconditioner import preconditioned_bounds
 from mesascope.algorithms.problem import Problem
-from mesascope.algorithms.run import run
+from mesascope.algorithms.running import run
 from mesascope.types import Prompts
 
 A = TypeVar("A", bound=Algorithm)

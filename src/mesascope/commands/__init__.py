@@ -10,7 +10,7 @@ from typing import Any
 
 from mesascope.commands import calibrate, convert, examine, identify, listing, study, sweep, theory, train
 from mesascope.commands.arguments import Parser, check_words
-from mesascope.commands.ending import ending
+from mesascope.commands.endings import ending
 from mesascope.machine.devices import check_device, check_threads, set_threads
 from mesascope.records.shown import plain
 

@@ -21,7 +21,6 @@ from mesascope.zoo.shipped import place
 
 if TYPE_CHECKING:
     from mesascope.plans import Engine
-    from mesascope.tasks import LinearRegression
 
 
 WIDTH = 100
@@ -85,7 +84,8 @@ def add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         type=text,
-        help="a JSON file with the model's training distribution; default: the one it was trained on",
+        help="the model's training distribution: a JSON file, or python:module:factory (runs its code); default: the one it was "
+        "trained on",
     )
 
 
@@ -154,14 +154,17 @@ def check_model(options: argparse.Namespace) -> None:
     place(options.model, index()["constructions"])
 
 
-def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, LinearRegression]":
+def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, ms.Task]":
     """The model, and the task that it is examined on."""
     from mesascope.tasks import LinearRegression
     from mesascope.zoo import default_task, load
+    from mesascope.zoo.own import load_own_task
 
     subject = load(options.model, device=options.device)
     if options.task is None:
         return subject, default_task(subject)
+    if options.task.startswith("python:"):
+        return subject, load_own_task(options.task.removeprefix("python:"))
     return subject, from_file(LinearRegression, Path(options.task), "task")
 
 

@@ -45,17 +45,17 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from mesascope.examination import Reference
+    from mesascope.examination import ModelReference
     from mesascope.instruments.asking.rehearsal import rehearse
 
     out = out_directory(options, options.model, HOLDS)
     subject, task = subject_and_task(options)
     rehearse(subject, task, seed=options.seed)
     given = {"profile": options.profile, "seed": options.seed, "journal": out, "progress": not options.json}
-    given["engine"] = engine(options)
-    given["reference"] = Reference(reference=options.model, device=options.device)
+    given["engine"] = elsewhere = engine(options)
+    sent = subject if elsewhere is None else ModelReference(reference=options.model, device=options.device)
     with claim(out, HOLDS):
-        record = ms.examine(subject, task, **given)
+        record = ms.examine(sent, task, **given)
         ms.save(record, out)
     if options.json:
         print_document(record)

@@ -3,7 +3,7 @@
 import json
 
 from mesascope.algorithms import ALL
-from mesascope.calibration.calibrate import BUDGETS
+from mesascope.calibration.calibrating import BUDGETS
 from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
 from mesascope.commands.index import FILE, Index
 from mesascope.instruments.catalogue import INSTRUMENTS

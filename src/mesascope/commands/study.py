@@ -22,7 +22,8 @@ from mesascope.commands.arguments import (
     text,
 )
 from mesascope.commands.index import index
-from mesascope.records.codec import from_json, nearest
+from mesascope.records.checks import nearest
+from mesascope.records.codec import from_json
 from mesascope.records.directories import Holds, claim
 from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_text

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mesascope.commands.arguments import UsageError, add_json, command, print_json, say, text
-from mesascope.commands.ending import BrokenTheory
+from mesascope.commands.endings import BrokenTheory
 from mesascope.commands.index import index
 from mesascope.records import directories
 from mesascope.records.shown import shown

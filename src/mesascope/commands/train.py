@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mesascope.commands.arguments import UsageError, command, natural, out_directory, say, text
 from mesascope.commands.index import index
-from mesascope.records.codec import from_file, nearest
+from mesascope.records.checks import nearest
+from mesascope.records.codec import from_file
 from mesascope.records.directories import Holds
 from mesascope.records.shown import shown
 

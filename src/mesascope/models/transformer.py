@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mesascope.records.codec import check_choices, check_count
+from mesascope.records.checks import check_choices, check_count
 from mesascope.seeds import generator
 from mesascope.types import Site
 

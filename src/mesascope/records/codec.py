@@ -1,7 +1,6 @@
 """Configurations as JSON and back, strictly: every dataclass is written with its class name, unknown fields are refused."""
 
 import dataclasses
-import difflib
 import enum
 import functools
 import inspect
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
 from mesascope.records.store import read_json
 
@@ -182,35 +182,3 @@ def _describe(expected: Any) -> str:
         return " or ".join(_describe(option) for option in get_args(expected))
     names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(expected, getattr(expected, "__name__", str(expected)))
-
-
-def nearest(name: str, known: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
-    """`` Did you mean 'x'?``, or an empty string if no known name is similar."""
-    if len(name) > 100:  # the time of the search grows with the square of the length
-        return ""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
-def check_choices(value: object) -> None:
-    """Check that every field of a dataclass that is declared as a ``Literal`` holds one of its choices.
-
-    Raises:
-        ValueError: a field does not; the message names the field, the choices and the value.
-    """
-    for name, expected in get_type_hints(type(value)).items():
-        if get_origin(expected) is Literal and (given := getattr(value, name)) not in (choices := get_args(expected)):
-            raise ValueError(
-                f"{name} must be one of {', '.join(map(repr, choices))}; got {shown(given)}.{nearest(str(given), choices)}"
-            )
-
-
-def check_count(name: str, value: object, *, least: int = 1, hint: str = "") -> None:
-    """Check that a size is a whole number that is large enough.
-
-    Raises:
-        ValueError: it is not; the message names the argument, the rule, the value and the remedy (``hint``, if given).
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        remedy = hint or f" Pass {least} or more."
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {shown(value)}.{remedy}")

@@ -6,7 +6,7 @@ This is the only part of Mesascope that draws. All other parts pass `mesascope.t
 from markupsafe import Markup as trusted  # noqa: N813  (HTML that is not escaped; plain text is)
 
 from mesascope.report.figures import draw
-from mesascope.report.page import failures, page, sentences
+from mesascope.report.pages import failures, page, sentences
 from mesascope.report.shell import Section, document, is_page
 from mesascope.report.studies import judged, study_page
 from mesascope.report.tables import Table, measurement_tables, tabulate, text_table

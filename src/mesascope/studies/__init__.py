@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from mesascope.instruments.instrument import PROFILES, Profile
 from mesascope.plans import Engine, Plan, execute
-from mesascope.records.codec import nearest
+from mesascope.records.checks import nearest
 from mesascope.records.directories import claim
 from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance

@@ -12,7 +12,7 @@ from mesascope.instruments.catalogue import BY_NAME
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.plans import Work
 from mesascope.plans.work import Say
-from mesascope.records.codec import nearest
+from mesascope.records.checks import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Network
 from mesascope.tasks import LinearRegression

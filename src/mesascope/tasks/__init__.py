@@ -2,13 +2,14 @@
 
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
 from mesascope.tasks.generalised import GeneralisedLinearRegression
-from mesascope.tasks.inputs import Gaussian, Inputs, Laplace, Rademacher, Uniform
+from mesascope.tasks.inputs import Exponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
 
 __all__ = (
     "Covariance",
     "Diagonal",
     "Eigenvalues",
+    "Exponential",
     "Gaussian",
     "GeneralisedLinearRegression",
     "Identity",

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.records.codec import check_choices
+from mesascope.records.checks import check_choices
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
 

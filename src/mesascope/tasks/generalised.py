@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.records.codec import check_choices, check_count
+from mesascope.records.checks import check_choices, check_count
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks.inputs import Gaussian, Inputs

@@ -73,3 +73,11 @@ class Rademacher(Inputs):
 
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         return torch.randint(0, 2, shape, generator=rng).double() * 2 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponential(Inputs):
+    """Exponentially distributed coordinates, centred: mean 0, variance 1, skewness 2."""
+
+    def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        return torch.empty(shape, dtype=torch.float64).exponential_(generator=rng) - 1

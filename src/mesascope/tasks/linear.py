@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from mesascope.machine.memory import check_memory
-from mesascope.records.codec import check_choices, check_count
+from mesascope.records.checks import check_choices, check_count
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks.inputs import Gaussian, Inputs

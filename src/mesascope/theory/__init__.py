@@ -1,7 +1,7 @@
 """The mathematics of in-context gradient descent: statements, each written once and checked by several provers."""
 
-from mesascope.theory.check import ProverFailed, check
-from mesascope.theory.export import export
+from mesascope.theory.checking import ProverFailed, check
+from mesascope.theory.exporting import export
 from mesascope.theory.outcome import StatementOutcome, rests_on
 from mesascope.theory.statements import STATEMENTS
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mesascope.models.transformer import TransformerConfig
-from mesascope.records.codec import check_choices, check_count, to_json
+from mesascope.records.checks import check_choices, check_count
+from mesascope.records.codec import to_json
 from mesascope.records.shown import shown
 from mesascope.tasks import LinearRegression
 from mesascope.types import LinearTask, Task, check_keeps_task

@@ -112,7 +112,8 @@ class CandidateScore:
         candidate: the family's name.
         score: progress score; 1 is exact, 0 no better than the zero predictor.
         interval: 95 % interval over prompts.
-        detail: fitted coefficients, stride and offset, in words and numbers.
+        coefficients: those that were fitted, by the algorithm's names for them.
+        timing: how its steps are spread over the layers, in words.
         excluded: why the candidate is excluded (for example, a broken invariance); empty if it is not.
         kept: whether it is in the confidence set.
         steps: the algorithm's step that each layer was compared with; a single step for the question ``function``.
@@ -121,7 +122,8 @@ class CandidateScore:
     candidate: str
     score: float
     interval: tuple[float, float]
-    detail: Mapping[str, Scalar]
+    coefficients: Mapping[str, float]
+    timing: Mapping[str, Scalar]
     excluded: str = ""
     kept: bool = False
     steps: tuple[int, ...] = ()
@@ -230,7 +232,7 @@ class Record:
     controls: tuple[Mapping[str, Scalar], ...]
     figures: tuple[Figure, ...]
     provenance: Mapping[str, object]
-    schema_version: int = 1
+    schema_version: int = 2
 
     def table(self) -> "pandas.DataFrame":
         """The measurements as a table, with one row each and one column per coordinate."""

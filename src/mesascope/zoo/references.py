@@ -14,7 +14,8 @@ from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
-from mesascope.records.codec import from_json, nearest, to_json
+from mesascope.records.checks import nearest
+from mesascope.records.codec import from_json, to_json
 from mesascope.records.lines import read_lines
 from mesascope.records.parsing import Damaged
 from mesascope.records.shown import plain, said, shown

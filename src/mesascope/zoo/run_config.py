@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mesascope.records.codec import check_count
+from mesascope.records.checks import check_count
 from mesascope.records.shown import plain, said, shown
 from mesascope.tasks import LinearRegression
 

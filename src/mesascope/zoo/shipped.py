@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mesascope.records.codec import nearest
+from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -158,10 +158,10 @@ def test_each_query_has_a_context_of_its_own_under_a_full_mask(make_transformer,
     prompts = dataclasses.replace(task, queries=queries).sample(6, seed=0)
     site, kinds = content._place(subject, prompts[:1], None)
     assert set(kinds) == ({"label", "input"} if tokens == "interleaved" else {"example"})
-    logs = content._logs(subject, prompts, site, kinds, 4)
+    logs = content._logs(subject, prompts, site, kinds)
     for i in range(queries):
         one = dataclasses.replace(prompts, queries=prompts.queries[:, [i]], targets=prompts.targets[:, [i]])
-        alone = content._logs(subject, one, site, content._place(subject, one[:1], None)[1], 4)
+        alone = content._logs(subject, one, site, content._place(subject, one[:1], None)[1])
         for kind, values in alone.items():
             torch.testing.assert_close(logs[kind][:, :, [i]], values, atol=1e-5, rtol=1e-4)
     edit = content._put(site, kinds, logs, queries)

@@ -14,7 +14,7 @@ from mesascope.algorithms import (
     run,
 )
 from mesascope.instruments.identification import identify, identify_path
-from mesascope.instruments.identification.answer import answer
+from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import chosen
 from mesascope.instruments.reading.paths import Splits, nudged, paths

@@ -46,7 +46,7 @@ def test_where_prompts_lie_in_the_batch_does_not_matter(plant, monkeypatch):
     def scores() -> dict[str, tuple]:
         (found,) = identify_path(plant(GradientDescent(step_size=0.2)), LinearRegression(), seed=0, **FEW)
         assert found.algorithms == ("gradient-descent",)
-        return {row.candidate: (row.score, *row.detail.items()) for row in found.scores}
+        return {row.candidate: (row.score, *row.coefficients.items(), *row.timing.items()) for row in found.scores}
 
     plain, real = scores(), LinearRegression.sample
 

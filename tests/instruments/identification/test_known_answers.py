@@ -43,7 +43,7 @@ def test_named_from_its_path(name, plant, path_answer):
     assert (found.label, found.algorithms, found.readout) == ("identified", (name,), "own")
     row = next(row for row in found.scores if row.kept)
     assert row.score == pytest.approx(1, abs=1e-6)
-    assert (row.detail["steps per layer"], row.detail["starts after layer"]) == ("1", 0)
+    assert (row.timing["steps per layer"], row.timing["starts after layer"]) == ("1", 0)
     assert found.remainder == pytest.approx(0, abs=1e-9)
 
 
@@ -52,7 +52,7 @@ def test_named_from_its_path(name, plant, path_answer):
 def test_named_at_another_stride(name, stride, steps, plant, path_answer):
     found = path_answer(plant(KNOWN[name], steps=steps), algorithms=[name, "gradient-descent", "cg", "newton-schulz"])
     assert found.algorithms == (name,)
-    assert next(row for row in found.scores if row.kept).detail["steps per layer"] == stride
+    assert next(row for row in found.scores if row.kept).timing["steps per layer"] == stride
 
 
 @pytest.mark.parametrize(("name", "drawn"), list(zip(KNOWN, ["redrawn", "by place"] * 4, strict=False)))
@@ -82,9 +82,9 @@ def test_named_without_a_readout_of_its_own(name, plant, path_answer):
 def test_coefficients_between_grid_points_are_found(name, algorithm, coefficients, plant, path_answer):
     """Two steps of half the size look much like one: these once came out at two steps a layer."""
     found = path_answer(plant(algorithm), algorithms=[name])
-    detail = next(row.detail for row in found.scores if row.candidate == name)
-    assert detail["steps per layer"] == "1"
-    assert {key: detail[key] for key in coefficients} == pytest.approx(coefficients, rel=1e-4)
+    row = next(row for row in found.scores if row.candidate == name)
+    assert row.timing["steps per layer"] == "1"
+    assert {key: row.coefficients[key] for key in coefficients} == pytest.approx(coefficients, rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(3))

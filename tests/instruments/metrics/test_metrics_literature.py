@@ -9,11 +9,11 @@ import torch
 from mesascope.algorithms import ConjugateGradient, GradientDescent, NewtonSchulz, tuned
 from mesascope.instruments import metrics
 from mesascope.instruments.asking.applicability import NotApplicable
-from mesascope.instruments.metrics.interpolation import halfway
+from mesascope.instruments.metrics.interpolating import halfway
 from mesascope.instruments.metrics.layers import prefix_errors
 from mesascope.instruments.metrics.linear_attention import LinearAttention
 from mesascope.instruments.metrics.matching import BEST, ITSELF, OTHERS
-from mesascope.instruments.metrics.oracle import exact
+from mesascope.instruments.metrics.oracle_step import exact
 from mesascope.instruments.metrics.question import Queries
 from mesascope.instruments.metrics.replies import Replies
 from mesascope.models.constructions import conjugate_gradient, gradient_descent

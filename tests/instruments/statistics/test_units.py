@@ -150,6 +150,6 @@ def test_a_verdict_is_the_same_in_other_units(units):
     assert (here.label, here.algorithms) == (there.label, there.algorithms) == ("identified", ("heavy-ball",))
     for name, row in rows.items():
         assert others[name].score == pytest.approx(row.score, abs=1e-6)
-    found = others["heavy-ball"].detail
+    found = others["heavy-ball"].coefficients
     assert found["step_size"] == pytest.approx(0.3 / inputs**2, rel=1e-4)
     assert found["momentum"] == pytest.approx(0.4, rel=1e-3)

@@ -38,6 +38,7 @@ SHOWN = 9  # number of single features in the figure; the measurements have all 
 _OWN, _WITHOUT, _BEST = "own", "without ", "best "
 _VARIES = 1e-6  # nats: a head whose log attention varies less than this between examples counts as uniform
 
+BATCH = 128  # number of prompts per pass
 Log = Float[Tensor, "batch head query example"]
 Basis = Float[Tensor, "batch query example feature"]
 
@@ -56,7 +57,6 @@ def attention_content(
     fit: int = 256,
     score: int = 256,
     queries: int = 4,
-    batch: int = 128,
 ) -> tuple[Measurement, ...]:
     """Held-out R² of log attention on features of the examples, and the answers' error with the fitted attention.
 
@@ -77,7 +77,6 @@ def attention_content(
         seed: of the prompts, the untrained weights and the resampling.
         fit, score: numbers of prompts to fit on and to score on.
         queries: queries per prompt.
-        batch: number of prompts per pass.
 
     Raises:
         NotApplicable: the subject has no such pattern, the pattern's rows don't sum to 1, or an example has neither one nor
@@ -87,9 +86,9 @@ def attention_content(
     prompts = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     site, kinds = _place(subject, prompts[0][:1], site)
     draws = bootstrap.weights(score, seed=seed, strata=prompts[1].strata)
-    seen = [_logs(subject, p, site, kinds, batch) for p in prompts]
+    seen = [_logs(subject, p, site, kinds) for p in prompts]
     fresh = untrained(subject, seed)
-    blank = None if fresh is None else [_logs(fresh, p, site, kinds, batch) for p in prompts]
+    blank = None if fresh is None else [_logs(fresh, p, site, kinds) for p in prompts]
     named = [example_features(p) for p in prompts]
     best = _best(seen[0], named[0])
     subsets = {name: (name,) for name in named[0]} | {few(k): best[:k] for k in range(2, len(best) + 1)}
@@ -115,7 +114,7 @@ def attention_content(
             errors[name] = {case: sums for case, (_, sums) in fitted.items()}
         found += _explained(errors, tuple(named[0]), where, draws)
     shown = {name: guess for name, guess in guesses.items() if not name.startswith(_WITHOUT)}
-    return (*found, *_replaced(subject, prompts[1], site, kinds, seen[1], shown, draws, batch))
+    return (*found, *_replaced(subject, prompts[1], site, kinds, seen[1], shown, draws))
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
@@ -190,11 +189,11 @@ def _place(subject: Subject, prompt: Prompts, site: Site | None) -> tuple[Site, 
     )
 
 
-def _logs(subject: Subject, prompts: Prompts, site: Site, kinds: Mapping[str, Tensor], batch: int) -> dict[str, Log]:
+def _logs(subject: Subject, prompts: Prompts, site: Site, kinds: Mapping[str, Tensor]) -> dict[str, Log]:
     """Log attention from the queries to each kind of token, centred over the examples; weight 0 counts as float32's tiny."""
     kept: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
-    for start in range(0, len(prompts), batch):
-        part = prompts[start : start + batch]
+    for start in range(0, len(prompts), BATCH):
+        part = prompts[start : start + BATCH]
         pattern = subject.trace(part, capture=[site])[site][:, :, along(asked(subject, part)[:, -1])].double().cpu()
         for kind, columns in kinds.items():
             logs = _on(pattern, columns).clamp(min=torch.finfo(torch.float32).tiny).log()
@@ -303,7 +302,6 @@ def _replaced(
     own: Mapping[str, Log],
     guesses: Mapping[str, Mapping[str, Log]],
     draws: Tensor,
-    batch: int,
 ) -> list[Measurement]:
     """The answers' error with each fitted log attention in place of the queries' own, and the damage undone."""
     other = partners(prompts)
@@ -315,11 +313,11 @@ def _replaced(
         **guesses,
     }
     errors: dict[str, list[Tensor]] = {}
-    for start in range(0, len(prompts), batch):
-        part = prompts[start : start + batch]
+    for start in range(0, len(prompts), BATCH):
+        part = prompts[start : start + BATCH]
         errors.setdefault(_OWN, []).append(squared_error(subject.trace(part, capture=[site]).predictions, part))
         for name, logs in cases.items():
-            here = None if logs is None else {kind: values[start : start + batch] for kind, values in logs.items()}
+            here = None if logs is None else {kind: values[start : start + BATCH] for kind, values in logs.items()}
             edit = _put(site, kinds, here, part.queries.shape[1])
             answers = subject.trace(part, capture=[site], interventions=[edit]).predictions
             errors.setdefault(name, []).append(squared_error(answers, part))

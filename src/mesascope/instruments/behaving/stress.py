@@ -18,10 +18,20 @@ from mesascope.instruments.asking.applicability import latent_weights, prescriba
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.scores import Quantity, measure, normalised_error, partners, ratio, squared_error
+from mesascope.instruments.statistics.scores import (
+    Quantity,
+    correlation,
+    measure,
+    moments,
+    normalised_error,
+    partners,
+    ratio,
+    squared_error,
+)
 from mesascope.tasks import (
     Diagonal,
     Eigenvalues,
+    Exponential,
     Gaussian,
     Inputs,
     Laplace,
@@ -38,25 +48,11 @@ RIDGE = 0.01
 REFERENCE = 128  # number of prompts on which the untrained network is run
 
 
-def _correlation(means: Tensor) -> Tensor:
-    """Pearson's correlation from the means of (a, b, a², b², ab)."""
-    a, b, aa, bb, ab = means.unbind(-1)
-    return (ab - a * b) / ((aa - a * a) * (bb - b * b)).sqrt()
-
-
 MSE = Quantity(name="MSE", unit="y²")
 NORMALISED = Quantity(name="normalised error")
 EXCESS = Quantity(name="excess of normalised error over ridge's")
 RATIO = Quantity(name="MSE over ridge's", combine=ratio)
-RANK = Quantity(name="rank correlation with ridge", combine=_correlation)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skewed(Inputs):
-    """Exponential coordinates, centred: mean 0, variance 1, skewness 2."""
-
-    def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-        return torch.empty(shape, dtype=torch.float64).exponential_(generator=rng) - 1
+RANK = Quantity(name="rank correlation with ridge", combine=correlation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +149,7 @@ def distributions(task: PrescribableTask) -> tuple[StressTest, ...]:
         inputs("uniform", Uniform()),
         inputs("Laplace", Laplace()),
         inputs("Rademacher", Rademacher()),
-        inputs("skewed (exponential)", Skewed()),
+        inputs("skewed (exponential)", Exponential()),
         inputs("x halved", scaled(0.5)),
         inputs("x doubled", scaled(2.0)),
         StressTest(name="labels halved", task=task, unit=unit, label_scale=0.5),
@@ -261,8 +257,7 @@ def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, prompts: Promp
         return normalised_error(predictions, prompts) - normalised_error(ridge, prompts)
     if quantity is RATIO:
         return torch.stack([squared_error(predictions, prompts), squared_error(ridge, prompts)], -1)
-    a, b = ranks(predictions), ranks(ridge)
-    return torch.stack([a.mean(-1), b.mean(-1), a.square().mean(-1), b.square().mean(-1), (a * b).mean(-1)], -1)
+    return moments(ranks(predictions), ranks(ridge))
 
 
 INSTRUMENT = Instrument(

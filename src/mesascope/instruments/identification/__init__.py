@@ -6,10 +6,10 @@ from typing import Literal
 
 from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.behaving.invariance import invariances
-from mesascope.instruments.identification.answer import answer
+from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.candidates import Halves
 from mesascope.instruments.identification.families import FAMILIES, Family, chosen
-from mesascope.instruments.identification.figures import figures
+from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Profile
 from mesascope.instruments.reading.paths import Splits, nudged, paths

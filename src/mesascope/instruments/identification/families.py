@@ -30,7 +30,7 @@ from mesascope.algorithms import (
     PreconditionedGradientDescent,
     Ridge,
 )
-from mesascope.records.codec import nearest
+from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
 
 CoefficientValue = float | Tensor

@@ -23,7 +23,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.spectral.krylov import krylov_terms
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.regression import ridge_fits
-from mesascope.instruments.statistics.scores import Quantity, explained, measure, partners
+from mesascope.instruments.statistics.scores import Quantity, correlation, explained, measure, moments, partners
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "substitution"
@@ -35,15 +35,9 @@ COMPONENTS = 16
 TERMS = 4
 
 
-def _correlation(means: Tensor) -> Tensor:
-    """Pearson's correlation from the means of (a, b, a², b², ab)."""
-    a, b, aa, bb, ab = means.unbind(-1)
-    return (ab - a * b) / ((aa - a * a) * (bb - b * b)).sqrt()
-
-
 MSE = Quantity(name="MSE", unit="y²")
 CLOSED = Quantity(name="gap closed", combine=explained)
-CORRELATION = Quantity(name="correlation", combine=_correlation)
+CORRELATION = Quantity(name="correlation", combine=correlation)
 ALPHA = Quantity(name="best scalar", combine=lambda means: means[:, 0] / means[:, 1])
 
 
@@ -244,7 +238,7 @@ def _skipped(view: Skipped, blank: Skipped | None, draws: Tensor, layer: int) ->
     found: list[Measurement] = []
     for goal, target in {TRUTH: truth, MODEL: final}.items():
         other = target[partners(view.prompts)]
-        for quantity, sums in ((CORRELATION, _paired_sums), (ALPHA, _scale_sums)):
+        for quantity, sums in ((CORRELATION, moments), (ALPHA, _scale_sums)):
             negative = {"another prompt's answer": sums(view.answer, other)}
             if blank is not None and bool(blank.answer.square().mean() > 0):
                 negative[UNTRAINED] = sums(blank.answer, target)
@@ -260,10 +254,6 @@ def _skipped(view: Skipped, blank: Skipped | None, draws: Tensor, layer: int) ->
                 )
             )
     return found
-
-
-def _paired_sums(a: Tensor, b: Tensor) -> Tensor:
-    return torch.stack([a.mean(-1), b.mean(-1), a.square().mean(-1), b.square().mean(-1), (a * b).mean(-1)], -1)
 
 
 def _scale_sums(a: Tensor, b: Tensor) -> Tensor:

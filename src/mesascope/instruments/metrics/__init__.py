@@ -12,10 +12,10 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.metrics import akyurek, fu, von_oswald
 from mesascope.instruments.metrics.akyurek import prediction_differences
 from mesascope.instruments.metrics.fu import similarity_of_errors, similarity_of_weights
-from mesascope.instruments.metrics.interpolation import interpolation
+from mesascope.instruments.metrics.interpolating import interpolation
 from mesascope.instruments.metrics.linear_attention import LinearAttention
 from mesascope.instruments.metrics.matching import best_matching_steps, heat_map
-from mesascope.instruments.metrics.oracle import one_step, oracle
+from mesascope.instruments.metrics.oracle_step import one_step, oracle
 from mesascope.instruments.metrics.panel import AGAIN, NAME, OTHERS, Side
 from mesascope.instruments.metrics.reference import ReferenceSubject
 from mesascope.instruments.metrics.von_oswald import alignment

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mesascope.algorithms.algorithm import Algorithm
 from mesascope.algorithms.kernels import RBF, Kernel
-from mesascope.algorithms.run import run
+from mesascope.algorithms.running import run
 from mesascope.instruments.asking.applicability import NotApplicable, latent_weights, residual_sites, untrained
 from mesascope.instruments.asking.collect import Position, at_positions
 from mesascope.instruments.instrument import Instrument, sizes
@@ -174,15 +174,9 @@ def linear_probes(
     whole = {name: target(splits[1][:1]).shape[-1] for name, target in targets.items()}
     others = [{name: t[partners(p)] for name, t in w.items()} for w, p in zip(wanted, splits, strict=True)]
 
-    raw, plain = _mixed("raw prompt", [_raw(p, reading, reads) for p in splits], seed)
-    fixed = {raw: probe(plain, wanted)}
-    fixed["Xᵀy alone"] = probe([_at_each(moment(p), reads) for p in splits], wanted)
-    by_query = [name for name, target in targets.items() if target(splits[0][:1]).ndim == 3]
-    asked = [{name: w[name] for name in by_query} for w in wanted]
-    if by_query:
-        alone, plain = _mixed("query alone", [_query(p) for p in splits], seed)
-        fixed[alone] = probe(plain, asked)
-    fixed[CONSTANT] = probe([torch.zeros(len(p), reads, 1) for p in splits], wanted) if uncentred else {}
+    fixed = _baselines(targets, splits, wanted, reading, reads, seed)
+    if uncentred:
+        fixed[CONSTANT] = probe([torch.zeros(len(p), reads, 1) for p in splits], wanted)
     traced = [at_positions(subject, p, sites, reading)[1] for p in splits]
     fresh = untrained(subject, seed)
     reference = None if fresh is None else [at_positions(fresh, p, sites, reading)[1] for p in splits]
@@ -197,6 +191,7 @@ def linear_probes(
         for name in targets:
             one = [{name: w[name]} for w in wanted]
             planted = probe(plant(seen, [w[name] for w in wanted], seed), one)
+            where = {"site": str(site), "target": name, "entries": f"{wanted[0][name].shape[-1]} of {whole[name]}"}
             for quantity in (COSINE, R2, UNCENTRED) if uncentred else (COSINE, R2):
                 negative = {"another prompt's target": result[f"{name}/other"][quantity]}
                 if blank is not None:
@@ -216,17 +211,30 @@ def linear_probes(
                         quantity,
                         result[name][quantity],
                         draws,
-                        coordinates={
-                            "site": str(site),
-                            "target": name,
-                            "entries": f"{wanted[0][name].shape[-1]} of {whole[name]}",
-                            "read at": reading,
-                        },
+                        coordinates={**where, "read at": reading},
                         positive={"target written in": planted[name][quantity]},
                         negative=negative,
                     )
                 )
     return tuple(found)
+
+
+def _baselines(
+    targets: Mapping[str, Target],
+    splits: Sequence[Prompts],
+    wanted: Sequence[Mapping[str, Tensor]],
+    reading: Position,
+    reads: int,
+    seed: int,
+) -> dict[str, dict[str, dict[Quantity, Tensor]]]:
+    """The same probes of what needs no network: the flattened prompt, Xᵀy, and the query for what depends on it."""
+    raw, plain = _mixed("raw prompt", [_raw(p, reading, reads) for p in splits], seed)
+    found = {raw: probe(plain, wanted)}
+    found["Xᵀy alone"] = probe([_at_each(moment(p), reads) for p in splits], wanted)
+    if by_query := [name for name, target in targets.items() if target(splits[0][:1]).ndim == 3]:
+        alone, plain = _mixed("query alone", [_query(p) for p in splits], seed)
+        found[alone] = probe(plain, [{name: w[name] for name in by_query} for w in wanted])
+    return found
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:

@@ -113,17 +113,10 @@ def spectral_response(
     path = paths(subject, splits, seed=seed, readout=readout)
     fresh = untrained(subject, seed + 1)
     idle = None if fresh is None else paths(fresh, splits, seed=seed, readout=path.readout)
-    planted = run(PLANTED, Problem.of(fit.prompts), PLANTED_STEPS).predictions[-1]
-    planted_score = run(PLANTED, Problem.of(score.prompts), PLANTED_STEPS).predictions[-1]
-    known = response(PLANTED, grid(), PLANTED_STEPS)[-1]
-    planted_f, _ = _estimate(fit, planted, draws)
-    planted_error = float((planted_f - known).abs().max())
-    planted_r2 = _r_squared(score, planted_score, planted_f, draws)[0]
+    known = _planted(fit, score, draws)
     found: list[Measurement] = []
     for layer, site in enumerate(subject.path):
         f, replicates = _estimate(fit, path.fitting[layer], draws)
-        off = _off(f)
-        r2, interval = _r_squared(score, path.scoring[layer], f, draws)
         where: dict[str, Scalar] = {"layer": layer + 1, "site": str(site), "readout": path.readout}
         other = _r_squared(replace_basis(score, partners(score.prompts)), path.scoring[layer], f, draws)[0]
         negative = {"another prompt's channels": (other, _mute(score, path.scoring[layer]))}
@@ -131,13 +124,7 @@ def spectral_response(
             idle_f, _ = _estimate(fit, idle.fitting[layer], draws)
             value = _r_squared(score, idle.scoring[layer], idle_f, draws)[0]
             negative["untrained network"] = (value, _mute(score, idle.scoring[layer]))
-        controls = [
-            Control(kind="positive", name="planted gradient descent", value=planted_r2),
-            *(
-                Control(kind="negative", name=name, value=value, degenerate=why)
-                for name, (value, why) in negative.items()
-            ),
-        ]
+        r2, interval = _r_squared(score, path.scoring[layer], f, draws)
         found.append(
             Measurement(
                 instrument="spectrum",
@@ -146,26 +133,56 @@ def spectral_response(
                 interval=interval,
                 n=prompts,
                 coordinates=where,
-                controls=tuple(controls),
+                controls=(
+                    Control(kind="positive", name="planted gradient descent", value=known.r2),
+                    *(
+                        Control(kind="negative", name=name, value=value, degenerate=why)
+                        for name, (value, why) in negative.items()
+                    ),
+                ),
             )
         )
-        for index, eigenvalue in enumerate(grid().tolist()):
-            low, high = bootstrap.interval(replicates[:, index])
-            found.append(
-                Measurement(
-                    instrument="spectrum",
-                    quantity="response",
-                    value=float(f[index]),
-                    interval=(low - float(off[index]), high + float(off[index])),
-                    n=prompts,
-                    unit="share resolved",
-                    coordinates={**where, "eigenvalue": eigenvalue},
-                    controls=(
-                        Control(kind="positive", name="largest error on planted gradient descent", value=planted_error),
-                    ),
-                )
-            )
+        found += _at_knots(f, replicates, prompts, where, known)
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planted:
+    """What the same regression finds for gradient descent: its R², and the largest error of its filter over the knots."""
+
+    r2: float
+    error: float
+
+
+def _planted(fit: _Half, score: _Half, draws: Tensor) -> _Planted:
+    answers = [run(PLANTED, Problem.of(half.prompts), PLANTED_STEPS).predictions[-1] for half in (fit, score)]
+    f, _ = _estimate(fit, answers[0], draws)
+    error = float((f - response(PLANTED, grid(), PLANTED_STEPS)[-1]).abs().max())
+    return _Planted(r2=_r_squared(score, answers[1], f, draws)[0], error=error)
+
+
+def _at_knots(
+    f: Float[Tensor, " knot"], replicates: Tensor, n: int, where: Mapping[str, Scalar], known: _Planted
+) -> list[Measurement]:
+    """The filter at each knot, with its interval."""
+    found, off = [], _off(f)
+    for index, eigenvalue in enumerate(grid().tolist()):
+        low, high = bootstrap.interval(replicates[:, index])
+        found.append(
+            Measurement(
+                instrument="spectrum",
+                quantity="response",
+                value=float(f[index]),
+                interval=(low - float(off[index]), high + float(off[index])),
+                n=n,
+                unit="share resolved",
+                coordinates={**where, "eigenvalue": eigenvalue},
+                controls=(
+                    Control(kind="positive", name="largest error on planted gradient descent", value=known.error),
+                ),
+            )
+        )
+    return found
 
 
 def _mute(half: _Half, answers: Float[Tensor, "batch query"]) -> str:

@@ -45,6 +45,17 @@ def r_squared(means: Tensor) -> Tensor:
     return 1 - means[:, 0] / (means[:, 2] - means[:, 1].square())
 
 
+def correlation(means: Tensor) -> Tensor:
+    """Pearson's correlation from the means of `moments`."""
+    a, b, aa, bb, ab = means.unbind(-1)
+    return (ab - a * b) / ((aa - a * a) * (bb - b * b)).sqrt()
+
+
+def moments(a: Float[Tensor, "batch query"], b: Float[Tensor, "batch query"]) -> Float[Tensor, "batch moment"]:
+    """(a, b, a², b², ab), each the mean over a prompt's queries."""
+    return torch.stack([a.mean(-1), b.mean(-1), a.square().mean(-1), b.square().mean(-1), (a * b).mean(-1)], -1)
+
+
 def squared_error(predictions: Float[Tensor, "batch query"], prompts: Prompts) -> Float[Tensor, " batch"]:
     """Mean squared error over a prompt's queries, in float64."""
     return (predictions.double().cpu() - prompts.targets.double().cpu()).square().mean(-1)

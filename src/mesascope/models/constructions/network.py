@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mesascope.models.constructions.holding import Holding
 from mesascope.models.taps import Taps
-from mesascope.records.codec import check_count, to_json
+from mesascope.records.checks import check_count
+from mesascope.records.codec import to_json
 from mesascope.seeds import generator
 from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Task, Trace, interleaved
 

@@ -22,7 +22,7 @@ from mesascope.models.constructions.network import (
     embedded,
     forward,
 )
-from mesascope.records.codec import check_count
+from mesascope.records.checks import check_count
 from mesascope.seeds import generator
 
 MOST_OUTPUTS = 100

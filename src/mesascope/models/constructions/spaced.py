@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mesascope.models.constructions.gradient_descent import gradient_descent
 from mesascope.models.constructions.network import Construction, Layer, Weights, check_depth
-from mesascope.records.codec import check_count
+from mesascope.records.checks import check_count
 
 IDLE = Layer(heads=())
 

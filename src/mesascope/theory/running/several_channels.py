@@ -119,7 +119,8 @@ def _read(seen: Ran, exact: bool) -> Iterator[Reading]:
     size = (Fraction if exact else float)(STEP / EXAMPLES)
     curvature, left, slopes, errors, moved = _channels(seen)
     for one, two in ((0, 1), (1, 2), (2, 0)):
-        yield from _two(size, *([values[one], values[two]] for values in (curvature, left, *slopes, *errors, moved)))
+        a, lost, *both, change = ([v[one], v[two]] for v in (curvature, left, *slopes, *errors, moved))
+        yield from _two(size, a, lost, slopes=both[:2], errors=both[2:], moved=change)
     every = {"d": DIM, "a": curvature, "eta": size, "kappa": size}
     contractions: Readings = {(1 - eta * curvatures[k]) ** 2: left}
     ends = {"a_1": 3, "a_2": 5}  # of `BALANCED`
@@ -135,14 +136,13 @@ def _two(
     size: Any,
     curvature: list[Numbers],
     left: list[Numbers],
-    slope: list[Numbers],
-    next_slope: list[Numbers],
-    off: list[Numbers],
-    next_off: list[Numbers],
+    *,
+    slopes: list[list[Numbers]],
+    errors: list[list[Numbers]],
     moved: list[Numbers],
 ) -> Iterator[Reading]:
-    """Readings of the statements about two channels."""
-    lost, then = ([a * e**2 for a, e in zip(curvature, errors, strict=True)] for errors in (off, next_off))
+    """Readings of the statements about two channels; gradients and errors before and after the first layer."""
+    lost, then = ([a * e**2 for a, e in zip(curvature, off, strict=True)] for off in errors)
     yield Reading(key="D1", values={"l_1": lost[0], "l_2": lost[1], "m_1": then[0], "m_2": then[1]})
     product = {"u": size * curvature[0], "v": size * curvature[1]}
     yield Reading(key="D2", values=product, measured={(1 - u) ** 2: left[0], (1 - v) ** 2: left[1]})
@@ -151,10 +151,10 @@ def _two(
     yield Reading(key="M3", values=known, measured={(1 - kappa * a_2) ** 2: left[1]})
     both: Readings = {(1 - kappa * a_1) ** 2: left[0], (1 - kappa * a_2) ** 2: left[1]}
     yield Reading(key="M3_both", values=known, measured=both)
-    gradients = {"g_1": slope[0], "g_2": slope[1]}
+    gradients = {"g_1": slopes[0][0], "g_2": slopes[0][1]}
     steps = {"kappa_1": size, "kappa_2": size, "u_1": moved[0], "u_2": moved[1]}
     yield Reading(key="M1", values={**gradients, **steps}, laws=(0, 1))
-    yield Reading(key="M2", values={**gradients, "u_1": next_slope[0], "u_2": next_slope[1]})
+    yield Reading(key="M2", values={**gradients, "u_1": slopes[1][0], "u_2": slopes[1][1]})
 
 
 def _larger(one: Rounded, other: Rounded) -> Rounded:

@@ -26,7 +26,7 @@ from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, Gr
 from mesascope.instruments.reading.paths import Paths
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.instruments.statistics.scores import partners
-from mesascope.types import Answer, CandidateScore, Control, Measurement
+from mesascope.types import Answer, CandidateScore, Control, Measurement, Scalar
 
 
 def answer(
@@ -256,21 +256,16 @@ def _row(table: _Table, i: int, *, kept: bool) -> CandidateScore:
         candidate=fit.family.name,
         score=float(table.losses.scores[i]),
         interval=table.intervals[i],
-        detail=_detail(fit),
+        coefficients={c.name: value for c, value in zip(fit.family.coefficients, fit.values, strict=True)},
+        timing=_timing(fit),
         excluded=table.excluded[i],
         kept=kept,
         steps=fit.steps,
     )
 
 
-def _detail(fit: Fit) -> dict[str, str | int | float]:
-    detail: dict[str, str | int | float] = {
-        c.name: value for c, value in zip(fit.family.coefficients, fit.values, strict=True)
-    }
-    if fit.timing is not None:
-        detail |= {"steps per layer": str(fit.timing.stride), "starts after layer": fit.timing.offset}
-        if fit.timing.idle:
-            detail["idle layers"] = ", ".join(map(str, fit.timing.idle))
-    elif fit.family.iterative:
-        detail["steps"] = fit.steps[0]
-    return detail
+def _timing(fit: Fit) -> dict[str, Scalar]:
+    if fit.timing is None:
+        return {"steps": fit.steps[0]} if fit.family.iterative else {}
+    idle = {"idle layers": ", ".join(map(str, fit.timing.idle))} if fit.timing.idle else {}
+    return {"steps per layer": str(fit.timing.stride), "starts after layer": fit.timing.offset, **idle}

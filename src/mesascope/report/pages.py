@@ -166,13 +166,13 @@ def _candidates(verdict: Verdict) -> Section:
 
 def _scores(answer: Answer) -> list[Table]:
     scores = answer.scores if answer.controls else ()
-    details = list(dict.fromkeys(key for s in scores for key in s.detail))
+    said = [{**s.coefficients, **s.timing} for s in scores]
     columns: dict[str, list[object]] = {
         "candidate": [s.candidate for s in scores],
         "score [95 % interval]": [measured(s.score, s.interval) for s in scores],
         "in the confidence set": [s.kept for s in scores],
     }
-    columns |= {key: [s.detail.get(key) for s in scores] for key in details if key not in columns}
+    columns |= {key: [each.get(key) for each in said] for key in dict.fromkeys(key for each in said for key in each)}
     if any(s.excluded for s in scores):
         columns["excluded because"] = [s.excluded or None for s in scores]
     tables = [tabulate("", columns)] if scores else []

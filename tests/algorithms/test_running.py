@@ -70,7 +70,7 @@ def test_chunks_change_nothing(make, monkeypatch):
     prompts.ys[2] = 0
     for algorithm in (ConjugateGradient(), KernelRidge()):
         whole = run(algorithm, prompts, 3)
-        monkeypatch.setattr(importlib.import_module("mesascope.algorithms.run"), "CHUNK_BYTES", 300)
+        monkeypatch.setattr(importlib.import_module("mesascope.algorithms.running"), "CHUNK_BYTES", 300)
         parts = run(algorithm, prompts, 3)
         monkeypatch.undo()
         for name in ("predictions", "weights", "status", "stopped_at"):
@@ -92,7 +92,9 @@ def test_chunks_change_nothing(make, monkeypatch):
 )
 def test_one_coefficient_a_prompt_is_as_good_as_one_run_a_prompt(make, monkeypatch, member, fields):
     prompts = make()
-    monkeypatch.setattr(importlib.import_module("mesascope.algorithms.run"), "CHUNK_BYTES", 300)  # two prompts a chunk
+    monkeypatch.setattr(
+        importlib.import_module("mesascope.algorithms.running"), "CHUNK_BYTES", 300
+    )  # two prompts a chunk
     numbers = torch.linspace(0.05, 0.2, 6, dtype=torch.float64)[:, None]
     values = {name: (numbers, 10 * numbers) if name == "bounds" else numbers for name in fields}
     together = run(member(**values), prompts, 3)
@@ -266,7 +268,9 @@ def test_a_run_goes_on_for_those_who_have_not_ended_and_repeats_the_rest(make, m
     for i, stop in enumerate(long.stopped_at.tolist()):
         assert (long.weights[stop:, i] == long.weights[stop, i]).all()
         assert (long.predictions[stop:, i] == long.predictions[stop, i]).all()
-    monkeypatch.setattr(importlib.import_module("mesascope.algorithms.run"), "CHUNK_BYTES", 600)  # two prompts a chunk
+    monkeypatch.setattr(
+        importlib.import_module("mesascope.algorithms.running"), "CHUNK_BYTES", 600
+    )  # two prompts a chunk
     parts = run(ConjugateGradient(), prompts, 60)
     for name in ("predictions", "weights", "status", "stopped_at"):
         torch.testing.assert_close(getattr(long, name), getattr(parts, name), rtol=1e-12, atol=1e-12)
