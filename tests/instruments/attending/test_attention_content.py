@@ -146,7 +146,7 @@ def test_tokens_it_does_not_know_are_refused(task):
             even = torch.full((len(prompts), 2, size, size), 1 / size, dtype=torch.float64)
             return Trace(predictions=prompts.targets, activations=dict.fromkeys(capture, even))
 
-    with pytest.raises(NotApplicable, match="has 30 tokens for 10 examples; one or two each are known"):
+    with pytest.raises(NotApplicable, match="has 30 tokens for 10 examples; an example must have one or two"):
         content.attention_content(Spaced(), task, **SIZE)
 
 

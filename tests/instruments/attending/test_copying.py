@@ -112,7 +112,7 @@ def test_it_changes_nothing_and_has_one_number_a_place(tiny, task):
 
 
 def test_it_needs_tokens_apart(task, bare):
-    with pytest.raises(NotApplicable, match="no tokens apart"):
+    with pytest.raises(NotApplicable, match="no separate tokens"):
         copying.copying(gradient_descent(layers=1), task, n=4)
     with pytest.raises(NotApplicable, match="does not show blocks.0"):
         copying.copying(bare, task)

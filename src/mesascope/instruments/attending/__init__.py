@@ -1,1 +1,1 @@
-"""Where attention looks, and what it carries."""
+"""Which tokens attention looks at, which features of them decide that, and what it carries."""

@@ -1,7 +1,7 @@
-"""Attention statistics: how spread out each head's attention is, where it goes, and what its shape is worth.
+"""Attention statistics: how spread out each head's attention is, where it goes, and how much worse the answers get without it.
 
-Rows are grouped by who asks: the ``query`` tokens, the ``label`` and ``input`` tokens of an interleaved prompt, or all
-``context`` tokens where examples are one token each (or anything else).
+The rows of a pattern are grouped by the attending token: the ``query`` tokens; the ``label`` and ``input`` tokens, if these
+are separate; otherwise all ``context`` tokens.
 """
 
 import math
@@ -26,7 +26,7 @@ ON_LABELS = Quantity(name="share on labels")
 PREVIOUS = Quantity(name="share on the previous token")
 FIRST = Quantity(name="share on the first token")
 
-_TOLERANCE = 1e-3  # of a row's sum; half precision keeps within it
+_TOLERANCE = 1e-3  # largest deviation of a row's sum from 1, more than half precision needs
 
 Pattern = Float[Tensor, "batch head position position"]
 Visible = Bool[Tensor, "position position"]
@@ -41,31 +41,33 @@ def attention(
     queries: int = 8,
     batch: int = 64,
 ) -> tuple[Measurement, ...]:
-    """Where every head looks, and how much worse the answers are if it looked everywhere equally.
+    """Where every head looks, and how much worse the answers are with uniform attention.
 
-    For each head and group of rows, the mean over rows, then over prompts, of: the entropy over its maximum, log of the
-    number of visible positions (rows that see one position are left out); the shares on the previous token (for a
-    query: the last of the context) and on the first; and, where labels have tokens of their own, for the query the
-    share on labels and the entropy of the distribution over labels alone (as a share of the log of their number). Then
-    the mean squared error with uniform attention over the error without: for every head, for all heads of a layer, over
-    all visible positions or over the visible labels only.
+    For each head and group of rows, these are means over rows, then over prompts:
 
-    Which positions are visible is read off the patterns: those that ever get weight, in any layer, head or prompt.
+    - the entropy over its maximum, the log of the number of visible positions (rows that see one position are left out);
+    - the share of attention on the previous token (for a query, the last of the context) and on the first token;
+    - for the query, if labels have tokens of their own: the share on labels, and the entropy of the distribution over the
+      labels alone, over the log of their number.
 
-    Controls. Positive: patterns put in for which the number is known (uniform, all on the previous token, …); for
-    uniform attention, all layers at once. Negative: the untrained network; uniform patterns; for uniform attention,
-    each pattern replaced by itself.
+    The last quantity is the mean squared error with uniform attention over that of the intact model: with one head or all
+    heads of a layer replaced, uniform over all visible positions or over the visible labels only. A position is visible to
+    a row if it gets weight in any layer, head or prompt.
+
+    Controls. Positive: patterns for which the value is known (uniform, all on the previous token, …); for uniform
+    attention, uniform attention in all layers at once. Negative: the untrained network; uniform patterns; for uniform
+    attention, each pattern replaced by itself.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts.
-        queries: queries a prompt.
-        batch: prompts traced at a time; changes no result.
+        n: number of prompts.
+        queries: queries per prompt.
+        batch: number of prompts per pass; it does not change the results.
 
     Raises:
-        NotApplicable: the subject shows no attention pattern, or none whose rows sum to 1 (linear attention).
+        NotApplicable: the subject has no attention-pattern sites, or none whose rows sum to 1 (as in linear attention).
     """
     prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     parts = [prompts[i : i + batch] for i in range(0, n, batch)]
@@ -76,7 +78,7 @@ def attention(
 
     known = _collect(subject, parts, sites, visible, places)
     fresh = untrained(subject, seed)
-    # An untrained network sees what the trained one sees.
+    # The untrained network has the same mask, so the same positions are visible.
     blank = None if fresh is None else _collect(fresh, parts, sites, visible, places)
     planted = {
         name: _statistics(pattern[None, None], visible, places)
@@ -112,7 +114,7 @@ def attention(
 
 
 def row_groups(places: Layout) -> dict[str, Tensor]:
-    """The rows of a pattern by who asks; a context's first token, which sees itself at most or has none before it, does not."""
+    """The rows of a pattern by the attending token, without a context's first token, which has no previous token."""
     if places.together:
         context = {"context": places.context[:, 1:]}
     else:
@@ -123,7 +125,7 @@ def row_groups(places: Layout) -> dict[str, Tensor]:
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """The statistics by head, a panel each."""
+    """The statistics by head and group of rows, one panel per statistic."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME and m.quantity != UNIFORM.name:
@@ -133,8 +135,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="attention-statistics",
         section="Attention",
-        title="Where the heads look, in numbers",
-        caption="Mean over rows and prompts, for each head (layer.head) and kind of asking token.",
+        title="Statistics of the heads' attention",
+        caption="Mean over rows and prompts, for each head (layer.head) and kind of attending token.",
         kind="heatmap",
         rows=tuple(rows),
         x="head",
@@ -145,9 +147,15 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def maps(subject: Subject, task: Task, *, seed: int = 0, n: int = 64) -> Figure:
-    """Where each head looks from the query, and how much each token looks at the one before it, averaged over prompts.
+    """Mean attention from the query to each token, and from each token to the one before it, averaged over prompts.
 
-    The untrained network stands beside the subject.
+    The untrained network is shown beside the subject.
+
+    Args:
+        subject: what to examine.
+        task: where the prompts come from.
+        seed: of the prompts and the untrained weights.
+        n: number of prompts.
 
     Raises:
         NotApplicable: as for `attention`.
@@ -208,7 +216,7 @@ def _visible(subject: Subject, prompts: Prompts, sites: Sequence[Site]) -> Visib
 def _collect(
     subject: Subject, parts: Sequence[Prompts], sites: Sequence[Site], visible: Visible, places: Layout
 ) -> dict[tuple[Site, str, Quantity], Tensor]:
-    """Statistics (batch, head) by site, kind of row and quantity."""
+    """The statistics, each (batch, head), by site, group of rows and quantity."""
     found: dict[tuple[Site, str, Quantity], list[Tensor]] = {}
     for part in parts:
         trace = subject.trace(part, capture=sites)
@@ -219,7 +227,7 @@ def _collect(
 
 
 def _statistics(pattern: Tensor, visible: Visible, places: Layout) -> dict[tuple[str, Quantity], Tensor]:
-    """Each statistic's mean over a group's rows: (batch, head)."""
+    """The means of the statistics over each group's rows, each (batch, head), by group and quantity."""
     out: dict[tuple[str, Quantity], Tensor] = {}
     for name, rows in row_groups(places).items():
         rows = rows[visible[rows].sum(-1) > 1]
@@ -228,7 +236,7 @@ def _statistics(pattern: Tensor, visible: Visible, places: Layout) -> dict[tuple
         asked = pattern[:, :, rows].double()  # (batch, head, row, position)
 
         def at(columns: Tensor, asked: Tensor = asked) -> Tensor:
-            """The weights on columns (row, column) of each row."""
+            """The weights that each row puts on its own columns, given as (row, column)."""
             return asked.gather(-1, columns.expand(*asked.shape[:2], -1, -1))
 
         out[name, ENTROPY] = (_entropy(asked) / visible[rows].sum(-1).double().log()).mean(-1)
@@ -245,7 +253,7 @@ def _statistics(pattern: Tensor, visible: Visible, places: Layout) -> dict[tuple
 
 
 def _labels(visible: Visible, places: Layout) -> Visible | None:
-    """The labels that each row sees; None where labels have no tokens of their own."""
+    """The label tokens that each row sees; ``None`` if labels have no tokens of their own."""
     if places.together:
         return None
     is_label = torch.zeros(len(visible), dtype=torch.bool)

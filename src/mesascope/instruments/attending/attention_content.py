@@ -1,12 +1,12 @@
-"""What attention is about: which features of an example, and of the query, decide how much the query attends to it.
+"""Attention content: which features of an example, and of the query, decide how much the query attends to the example.
 
-Softmax attention is settled by differences of log weights, so the log attention from each query to the tokens of one kind
-(labels, say), centred over the examples, is regressed on features of the examples, centred alike. Then the fitted values are
-put in the pattern's place: the share that they undo of the damage of flat attention shows whether the model uses these
-features, or they only go along with it.
+Softmax attention depends on differences of log weights only. So the log attention from each query to the tokens of one kind
+(such as labels), centred over the examples, is regressed on features of the examples, also centred. Then the fitted values
+replace the pattern. Flat attention damages the answers; the share of this damage that the fitted values undo shows whether
+the model uses the features, or whether they are only correlated with what it uses.
 
-Source: the two-to-eight-layer study finds the second layer's attention nearly uniform, its answers worthless once it is
-exactly so, and leaves open what the difference encodes. The method is ours.
+Source: the two-to-eight-layer study finds that the second layer's attention is nearly uniform, and that the answers are
+worthless if it is made exactly uniform; it leaves open what the difference encodes. The method is new.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,17 +34,17 @@ ALL, EVERY = "all features", f"all and {FORMS}"
 FLAT, ITSELF, UNIFORM = "nothing: flat", "its own log attention", "uniform over all tokens"
 OTHERS, UNTRAINED, PLANTED = "another prompt's attention", "untrained network", "attention made of the features"
 FEW = 4
-SHOWN = 9  # single features in the figure; all are among the measurements
+SHOWN = 9  # number of single features in the figure; the measurements have all of them
 _OWN, _WITHOUT, _BEST = "own", "without ", "best "
-_VARIES = 1e-6  # nats: a head whose log attention varies less between examples is uniform, and has nothing to explain
+_VARIES = 1e-6  # nats: a head whose log attention varies less than this between examples counts as uniform
 
-BATCH = 128  # prompts traced at a time
+BATCH = 128  # number of prompts per pass
 Log = Float[Tensor, "batch head query example"]
 Basis = Float[Tensor, "batch query example feature"]
 
 
 def few(count: int) -> str:
-    """What the first of the best features are called together."""
+    """The name of the set of the ``count`` best features."""
     return f"{_BEST}{count}"
 
 
@@ -58,27 +58,29 @@ def attention_content(
     score: int = 256,
     queries: int = 4,
 ) -> tuple[Measurement, ...]:
-    """Held-out R² of log attention on features of the examples, and what the attention so fitted is worth.
+    """Held-out R² of log attention on features of the examples, and the answers' error with the fitted attention.
 
-    For each head and kind of token: how far log attention is spread over the examples (root mean square); its R² on each
-    feature alone, on the best few (chosen one by one for the mean R² on the fitting prompts), on all of them,
-    and on all with any linear or bilinear form; and what is lost without each. Then, for all heads and kinds at once, the error
-    of the answers with the fitted log attention in place of the queries' own, and the share that it undoes of the damage
-    of flat attention. Each kind of token keeps the weight that it has in all.
+    For each head and kind of token: the spread of log attention over the examples (root mean square, in nats); its R² on
+    each feature alone, on the best few (chosen one by one by the mean R² on the fitting prompts), on all features, and on
+    all features with any linear or bilinear form; and the R² that is lost without each feature.
 
-    Controls. Positive: log attention made of these very features; for the damage, the model's own put back. Negative: another
-    prompt's log attention (fitted, or put in), the untrained network, uniform attention.
+    Then, for all heads and kinds of token at once: the error of the answers when the queries' log attention is replaced by
+    the fitted one, and the share of the damage of flat attention that this undoes. Each kind of token keeps its total weight.
+
+    Controls. Positive: log attention made of exactly these features; for the damage, the model's own log attention put back.
+    Negative: another prompt's log attention (fitted, or put in), the untrained network, uniform attention.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
-        site: an attention pattern; the last layer's by default.
+        site: an attention pattern; by default the last layer's.
         seed: of the prompts, the untrained weights and the resampling.
-        fit, score: prompts to fit on and to score on.
-        queries: queries a prompt.
+        fit, score: numbers of prompts to fit on and to score on.
+        queries: queries per prompt.
 
     Raises:
-        NotApplicable: no such pattern, one that is no distribution, or a context of neither one nor two tokens an example.
+        NotApplicable: the subject has no such pattern, the pattern's rows don't sum to 1, or an example has neither one nor
+            two tokens.
     """
     many = adjusted(task, queries=queries)
     prompts = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
@@ -105,7 +107,7 @@ def attention_content(
         found += _spreads({case: logs[1] for case, logs in cases.items()}, where, draws)
         errors: dict[str, dict[str, Tensor]] = {}
         for name, both in bases.items():
-            # What is left without a feature is asked of attention made of just that feature.
+            # The positive control of the R² lost without a feature is log attention made of that feature alone.
             made = [_made_of(b, s[kind]) for b, s in zip(bases[name.removeprefix(_WITHOUT)], seen, strict=True)]
             fitted = _fitted(both, cases | {PLANTED: made})
             guesses[name][kind] = fitted[_OWN][0]
@@ -116,7 +118,7 @@ def attention_content(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """R² of each head's log attention on the features that say most alone, and on several, a panel a kind of token."""
+    """R² by head on the single features with the highest R² and on sets of features, one panel per kind of token."""
     r2 = [m for m in measurements if m.instrument == NAME and m.quantity == R2.name]
     names = list(dict.fromkeys(str(m.coordinates["features"]) for m in r2))
     several = [name for name in names if name in (ALL, EVERY) or name.startswith(_BEST)]
@@ -133,10 +135,10 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="attention-content",
         section="Attention content",
-        title="What decides the query's attention",
-        caption="Held-out R² of each head's log attention to the examples' tokens, centred over the examples, on the "
-        f"{SHOWN} features that say most alone, and on several. x, y: the example's; x_q: the query; r: the "
-        "residual after one step of steepest descent.",
+        title="Which features decide the query's attention",
+        caption="Held-out R² of each head's log attention to the examples' tokens, centred over the examples: on the "
+        f"{SHOWN} single features with the highest R², and on sets of features. x, y: the example; x_q: the query; r: the "
+        "example's residual after one step of steepest descent.",
         kind="heatmap",
         rows=tuple(rows),
         x="head",
@@ -147,7 +149,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def damage_figure(measurements: Sequence[Measurement]) -> Figure:
-    """The error with fitted attention, by what it was fitted from."""
+    """The answers' error with fitted attention, by the features it was fitted on."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME and m.quantity == MSE.name:
@@ -155,9 +157,9 @@ def damage_figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="attention-content-damage",
         section="Attention content",
-        title="What fitted attention is worth",
-        caption="Mean squared error of the answers with the queries' attention replaced by what the features predict. Between "
-        "nothing (flat within each kind of token) and the model's own lies all that its shape is worth.",
+        title="How well the model answers with fitted attention",
+        caption="Mean squared error of the answers when the queries' attention is replaced by what the features predict. "
+        "Attention that is flat within each kind of token and the model's own attention are the two ends of the scale.",
         kind="bars",
         rows=tuple(sorted(rows, key=lambda row: -float(row["MSE"] or 0))),
         x="attention from",
@@ -169,7 +171,7 @@ def damage_figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _place(subject: Subject, prompt: Prompts, site: Site | None) -> tuple[Site, dict[str, Tensor]]:
-    """The pattern to look at, and the columns of each kind of token: (query, example)."""
+    """The pattern's site, and the columns (query, example) of each kind of token."""
     patterns = sorted(s for s in subject.sites if s.kind == "pattern")
     if not patterns or site not in (None, *patterns):
         raise NotApplicable(f"{subject.name} shows no attention pattern{'' if site is None else f' at {site}'}.")
@@ -183,12 +185,12 @@ def _place(subject: Subject, prompt: Prompts, site: Site | None) -> tuple[Site, 
         return site, columns
     tokens = places.context.shape[1]
     raise NotApplicable(
-        f"{subject.name} has {tokens} tokens for {prompt.examples} examples; one or two each are known."
+        f"{subject.name} has {tokens} tokens for {prompt.examples} examples; an example must have one or two."
     )
 
 
 def _logs(subject: Subject, prompts: Prompts, site: Site, kinds: Mapping[str, Tensor]) -> dict[str, Log]:
-    """Log attention from the queries to each kind of token, centred over the examples; 0 counts as the least float."""
+    """Log attention from the queries to each kind of token, centred over the examples; weight 0 counts as float32's tiny."""
     kept: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
     for start in range(0, len(prompts), BATCH):
         part = prompts[start : start + BATCH]
@@ -200,7 +202,7 @@ def _logs(subject: Subject, prompts: Prompts, site: Site, kinds: Mapping[str, Te
 
 
 def _on(rows: Float[Tensor, "batch head query position"], columns: Int[Tensor, "query example"]) -> Log:
-    """The weights of each query's row on its own columns."""
+    """The weights of each query's row on that query's columns."""
     return rows.gather(-1, _everywhere(columns, rows))
 
 
@@ -209,7 +211,7 @@ def _everywhere(columns: Int[Tensor, "query example"], rows: Tensor) -> Int[Tens
 
 
 def _best(logs: Mapping[str, Log], features: Mapping[str, Basis]) -> tuple[str, ...]:
-    """The few features that, one after the other, raise the mean R² over heads and kinds most."""
+    """The names of the `FEW` features chosen one by one, each for the largest rise of the mean R² over heads and kinds."""
     names = list(features)
     index = torch.arange(len(names)).repeat_interleave(torch.tensor([features[n].shape[-1] for n in names]))
     rows = torch.cat([features[n] for n in names], -1).flatten(0, 2)
@@ -228,9 +230,9 @@ def _best(logs: Mapping[str, Log], features: Mapping[str, Basis]) -> tuple[str, 
 
 
 def _fitted(basis: Sequence[Tensor], cases: Mapping[str, Sequence[Tensor]]) -> dict[str, tuple[Tensor, Tensor]]:
-    """By case: the fitted log attention of the scoring prompts, and (squared error, square) by (batch, head, 2).
+    """For each case the fitted log attention of the scoring prompts, and squared error and square as (batch, head, 2).
 
-    The fitting prompts come first in ``basis`` and in each case, then the scoring prompts, of which there may be another number.
+    ``basis`` and each case hold values for the fitting prompts, then for the scoring prompts; the two numbers may differ.
     """
     flat = [b.flatten(1, 2) for b in basis]
     fits = ridge_fits(flat[0], {case: logs[0].movedim(1, -1).flatten(1, 2) for case, logs in cases.items()})
@@ -243,7 +245,7 @@ def _fitted(basis: Sequence[Tensor], cases: Mapping[str, Sequence[Tensor]]) -> d
 
 
 def _made_of(basis: Basis, like: Log) -> Log:
-    """Log attention that is a combination of the features, the same in every head."""
+    """Log attention that is a linear combination of the features, the same in every head."""
     return (basis @ torch.linspace(1, 2, basis.shape[-1]).to(basis))[:, None].expand_as(like)
 
 
@@ -267,7 +269,7 @@ def _spreads(logs: Mapping[str, Log], where: Mapping[str, Scalar], draws: Tensor
 def _explained(
     errors: Mapping[str, Mapping[str, Tensor]], names: Sequence[str], where: Mapping[str, Scalar], draws: Tensor
 ) -> list[Measurement]:
-    """R² by feature and head, and what is lost without each feature; heads that are uniform are left out."""
+    """R² by features and head, and the R² lost without each feature; uniform heads are left out."""
     found: list[Measurement] = []
     full = errors[ALL]
 
@@ -286,7 +288,7 @@ def _explained(
                 add(R2, cases, head, name)
         for name in names:
             less = dict(errors[_WITHOUT + name])
-            # With all features nothing is left of attention made of one of them.
+            # All features together explain attention made of one of them completely: their error is 0.
             left = {case: s[..., 0] - (0 if case == PLANTED else full[case][..., 0]) for case, s in less.items()}
             add(LOST, {case: torch.stack([left[case], s[..., 1]], -1) for case, s in less.items()}, head, name)
     return found
@@ -301,7 +303,7 @@ def _replaced(
     guesses: Mapping[str, Mapping[str, Log]],
     draws: Tensor,
 ) -> list[Measurement]:
-    """The answers' error with each fitted log attention in place of the queries' own."""
+    """The answers' error with each fitted log attention in place of the queries' own, and the damage undone."""
     other = partners(prompts)
     cases: dict[str, Mapping[str, Log] | None] = {
         FLAT: {kind: torch.zeros_like(logs) for kind, logs in own.items()},
@@ -340,7 +342,7 @@ def _replaced(
 
 
 def _put(site: Site, kinds: Mapping[str, Tensor], logs: Mapping[str, Log] | None, queries: int) -> Intervention:
-    """Log attention put into the queries' rows, kind by kind; without any, uniform over all that a row sees."""
+    """The edit that puts log attention into the queries' rows, for each kind of token; ``None``: uniform over all visible."""
 
     def edit(pattern: Tensor) -> Tensor:
         new = pattern.clone()
@@ -359,7 +361,7 @@ def _put(site: Site, kinds: Mapping[str, Tensor], logs: Mapping[str, Log] | None
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="What does the deviation of its attention from uniform encode, and does the answer live on it?",
+    question="Which features make its attention differ from uniform, and do the answers need that?",
     measure=attention_content,
     needs="attention patterns that are distributions",
     quantities=(

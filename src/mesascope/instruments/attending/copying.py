@@ -1,10 +1,10 @@
-"""Copying: does attention carry each example's input to its label, and does what arrives look like what was sent?
+"""Copying: does attention carry each example's input to its label's token, and is it changed on the way?
 
 Source: the two-to-eight-layer study: in the first layer "each yₖ token attends almost entirely to the preceding xₖ, with
 the effective V-projection approximately the identity".
-Departs from source: it does not say how the projection was found to be near the identity. Here the map is measured, not
-read off weights, so that norms and biases are in it and every subject can be asked: what a head adds at a label,
-regressed on the own input.
+Departs from source: the study does not say how it found the projection to be near the identity. Here the map is the
+regression of what a head adds at a label on that example's own input. It is not computed from weights, so it includes norms
+and biases, and works for every subject.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,14 @@ Labels = Float[Tensor, "batch example width"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Seen:
-    """Of one subject: what is sent from the inputs, what each head adds at the labels, and where it looks from there."""
+    """What is read from one subject.
+
+    Attributes:
+        sent: the stream that enters the layer at the inputs' tokens, centred over prompts.
+        arrived: what each head, or all heads, add at the labels' tokens, centred over prompts.
+        own: each head's attention from the labels to their own inputs; ``None`` without patterns.
+        others: each head's attention from the labels to other examples; ``None`` without patterns.
+    """
 
     sent: Labels
     arrived: Mapping[int | str, Labels]
@@ -57,35 +64,35 @@ def copying(
     n: int = 256,
     batch: int = 64,
 ) -> tuple[Measurement, ...]:
-    """Where the heads of a layer look from the labels, and how what they add there depends on the own input.
+    """Where the heads of a layer look from the labels, and how their output there depends on the label's own input.
 
-    What is sent is the stream that enters the layer at an example's input token; what arrives is what one head, or all,
-    add at its label's token. Both are taken less their means over prompts at that place.
+    *Sent* is the stream that enters the layer at an example's input token; *arrived* is what one head, or all heads, add at
+    the label's token of that example. From both, the mean over prompts at the same position is subtracted.
 
-    - *attention on the own input* and *on other examples*: shares of a label's row, labels but the first.
-    - *R² of a multiple*: of the best positive multiple of what is sent; *R² of a linear map*: of the best linear map of
-      the input's numbers, fitted on one half of the prompts, scored on the other.
-    - *alignment with the identity*: tr M/(√d‖M‖_F), with M the map from input to output inside the subspace that inputs
-      are embedded in. 1 for a positive multiple of the identity; about 0, ±1/d, for a random map.
-    - *share inside the inputs' subspace*: of the squared size of the map, what of it stays in that subspace at all.
+    - *attention on the own input* and *on other examples*: shares of a label's row, averaged over all labels but the first.
+    - *R² of a multiple*: how well the best positive multiple of what was sent describes what arrived; *R² of a linear map*:
+      the same for the best linear map of the input x, fitted on one half of the prompts and scored on the other.
+    - *alignment with the identity*: tr M/(√d‖M‖_F), where M is the map from sent to arrived within the subspace in which
+      inputs are embedded: 1 for a positive multiple of the identity, 0 ± 1/d for a random map.
+    - *share inside the inputs' subspace*: the share of the map's squared norm that lies in that subspace.
 
-    Controls. Positive: what is sent, written in in place of what arrives; all attention on the own input, or on the
-    others. Negative: the untrained network; the next example's input in place of the own; what is sent, turned by a
-    random orthogonal matrix.
+    Controls. Positive: what was sent, in place of what arrived; for the attention, all of it on the own input, or on the
+    other examples. Negative: the untrained network; the next example's input in place of the own; what was sent, rotated by
+    a random orthogonal matrix; for the attention, none there, or uniform attention.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
-        layer: whose heads.
+        layer: the layer whose heads are examined.
         seed: of the prompts, the random matrix and the resampling.
-        n: prompts.
-        batch: prompts traced at a time; changes no result.
+        n: number of prompts.
+        batch: number of prompts per pass; it does not change the results.
 
     Raises:
-        NotApplicable: the subject does not show the layer's input and what its attention adds, or its inputs and labels
-            have no tokens of their own.
+        NotApplicable: the subject lacks the sites of the layer's input and of its attention's output, or an input and a
+            label do not have one token each.
     """
-    task = adjusted(task, queries=1)  # a model whose context sees the query has a context for each
+    task = adjusted(task, queries=1)  # a model whose context sees the query has one context per query
     prompts = task.sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     xs = prompts.xs.double().cpu()
@@ -99,12 +106,12 @@ def copying(
     site = str(Site(layer=layer, kind="attn_out"))
     found: list[Measurement] = []
     for head, arrived in seen.arrived.items():
-        # A label cannot have seen the next example: what is found of it is found by chance.
+        # A label cannot have seen the next example, so whatever is found of it is found by chance.
         chance = _sums(xs[:, 1:], seen.sent[:, 1:], arrived[:, :-1])
         reference = None if blank is None else _sums(xs, blank.sent, blank.arrived[head])
         for name, (quantity, sums) in _sums(xs, seen.sent, arrived).items():
             negative = {NEXT: chance[name][1]}
-            negative |= {TURNED: turned[name][1]} if name != LINEAR.name else {}  # as linear as any
+            negative |= {TURNED: turned[name][1]} if name != LINEAR.name else {}  # a rotation is linear too
             negative |= {"untrained network": reference[name][1]} if reference else {}
             found.append(
                 measure(
@@ -121,7 +128,7 @@ def copying(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Every number by head, the untrained network beside the subject."""
+    """Every quantity by head, with the untrained network beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME:
@@ -132,8 +139,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         name="copying",
         section="Copying",
         title="What each head brings from an example's input to its label",
-        caption="Attention from the labels, and how what a head adds there depends on the own input; 'all' is the sum of "
-        "the heads.",
+        caption="Attention from the labels, and how what a head adds there depends on the label's own input; 'all' is the sum "
+        "of the heads.",
         kind="heatmap",
         rows=tuple(rows),
         x="head",
@@ -149,10 +156,10 @@ def _look(subject: Subject, prompts: Prompts, layer: int, batch: int) -> _Seen:
         raise NotApplicable(f"{subject.name} does not show {entering} and {adds}.")
     places = layout(subject, prompts)
     if places.together:
-        raise NotApplicable(f"{subject.name} has no tokens apart for inputs and labels, so nothing has to be copied.")
+        raise NotApplicable(f"{subject.name} has no separate tokens for inputs and labels, so nothing can be copied.")
     if "label" not in (columns := places.columns()):
         raise NotApplicable(
-            f"{subject.name} has several tokens for an input or a label; copying is asked from one to one."
+            f"{subject.name} has several tokens for an input or a label; copying is measured from one token to one."
         )
     inputs, labels = columns["input"][0], columns["label"][0]
     shown = [site for site in (entering, adds, z, pattern) if site in subject.sites]
@@ -185,7 +192,7 @@ def _look(subject: Subject, prompts: Prompts, layer: int, batch: int) -> _Seen:
 
 
 def _centred(parts: Sequence[Tensor]) -> Labels:
-    """Less the mean over prompts at each place: positions and biases are no copies."""
+    """The values minus their mean over prompts at each position, which holds positions and biases but no copies."""
     values = torch.cat(list(parts))
     return values - values.mean(0)
 
@@ -193,7 +200,7 @@ def _centred(parts: Sequence[Tensor]) -> Labels:
 def _sums(
     xs: Float[Tensor, "batch example dim"], sent: Labels, arrived: Labels
 ) -> dict[str, tuple[Quantity, Float[Tensor, "batch statistic"]]]:
-    """Each quantity of what arrives, and the prompts' contributions to it."""
+    """Each quantity of what arrived, with each prompt's contributions to it."""
     total = arrived.square().sum((1, 2))
     multiple = torch.stack([(sent * arrived).sum((1, 2)), total, sent.square().sum((1, 2))], -1)
     even = torch.arange(len(xs)) % 2 == 0
@@ -202,7 +209,7 @@ def _sums(
         missed[scored] = (arrived[scored] - xs[scored] @ _slope(xs[~scored], arrived[~scored])).square().sum((1, 2))
     embedding = _slope(xs, sent)  # (dim, width)
     basis = torch.linalg.qr(embedding.T)[0]
-    # Inside the inputs' subspace all that is needed of a map are its coordinates there, and its size outside.
+    # The regression of what arrived on x follows from these two products alone.
     products = torch.cat([(xs.mT @ xs).flatten(1), (xs.mT @ arrived).flatten(1)], 1)
     shape = (xs.shape[-1], arrived.shape[-1])
     maps = {
@@ -216,13 +223,13 @@ def _sums(
 
 
 def _slope(xs: Tensor, values: Tensor) -> Float[Tensor, "dim width"]:
-    """Least squares over all labels, by the normal equations: `torch.linalg.lstsq` differs in its last bits from call to call."""
+    """Least squares over all labels, by the normal equations: `torch.linalg.lstsq` is not reproducible to the last bit."""
     inputs = xs.flatten(0, 1)
     return torch.linalg.solve(inputs.T @ inputs, inputs.T @ values.flatten(0, 1))
 
 
 def _maps(means: Tensor, shape: tuple[int, int]) -> Float[Tensor, "repeat dim width"]:
-    """From means of xxᵀ and xoᵀ to the map from x to o."""
+    """The linear map from x to o, from the means of xxᵀ and xoᵀ."""
     dim, width = shape
     return torch.linalg.solve(means[:, : dim * dim].view(-1, dim, dim), means[:, dim * dim :].view(-1, dim, width))
 
@@ -238,7 +245,7 @@ def _inside(means: Tensor, *, shape: tuple[int, int], basis: Tensor) -> Float[Te
 
 
 def _shares(seen: _Seen, blank: _Seen | None, draws: Tensor, site: Site) -> list[Measurement]:
-    """Where the labels look. A label that sees k examples and looks everywhere equally gives 1/2k to each token."""
+    """The heads' attention from the labels. Uniform attention of a label that sees k examples puts 1/2k on each token."""
     found: list[Measurement] = []
     visible = torch.arange(2, seen.sent.shape[1] + 1, dtype=torch.float64)
     even = {ON_OWN: float((1 / (2 * visible)).mean()), ON_OTHERS: float((1 - 1 / visible).mean())}
@@ -267,7 +274,7 @@ def _shares(seen: _Seen, blank: _Seen | None, draws: Tensor, site: Site) -> list
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Does a head copy each input to its label's position, and by which map?",
+    question="Does a head copy each input to its label's token, and through which linear map?",
     measure=copying,
     needs="one token per input and one per label, and attention patterns",
     quantities=(

@@ -1,6 +1,6 @@
-"""What a token of an example could be attended to for: features of (x, y) and of the query, centred over the examples.
+"""Features of an example (x, y) and of the query that attention to the example could depend on, centred over the examples.
 
-Softmax sees differences between examples only, so whatever is the same for all of them is taken out.
+Softmax depends on differences between examples only, so whatever is the same for all of them is subtracted.
 """
 
 import torch
@@ -13,10 +13,10 @@ FORMS = "any linear or bilinear form"
 
 
 def example_features(prompts: Prompts) -> dict[str, Float[Tensor, "batch query example feature"]]:
-    """Named features of every example under every query; each is one number, but for the position (one a place).
+    """Named features of every example for every query. Each is one number, except the position: one indicator per place.
 
-    The residual r is what one step of steepest descent from 0, its length the prompt's best, leaves of y (that of least
-    squares would be 0 where labels have no noise). The leverage is xᵀ(XᵀX)⁺x.
+    The residual r is y minus the prediction after one step of steepest descent from 0, with the step size that is best for
+    the prompt (least squares would leave r = 0 where labels have no noise). The leverage is xᵀ(XᵀX)⁺x.
     """
     p = prompts.to(dtype=torch.float64)
     batch, examples, queries = len(p), p.examples, p.queries.shape[1]
@@ -53,7 +53,7 @@ def example_features(prompts: Prompts) -> dict[str, Float[Tensor, "batch query e
 
 
 def general_forms(prompts: Prompts) -> Float[Tensor, "batch query example feature"]:
-    """x, yx, xxᵀ, x⊗x_q and yx⊗x_q: the forms that need not be the same for rotated prompts."""
+    """The entries of x, yx, xxᵀ, x⊗x_q and yx⊗x_q, whose linear combinations need not be invariant under rotations."""
     p = prompts.to(dtype=torch.float64)
     x = p.xs[:, None].expand(-1, p.queries.shape[1], -1, -1)
     labelled = x * p.ys[:, None, :, None]
@@ -63,5 +63,5 @@ def general_forms(prompts: Prompts) -> Float[Tensor, "batch query example featur
 
 
 def centred(values: Float[Tensor, "batch query example feature"]) -> Float[Tensor, "batch query example feature"]:
-    """The values less their mean over the examples."""
+    """The values minus their mean over the examples."""
     return values - values.mean(-2, keepdim=True)

@@ -1,10 +1,10 @@
-"""Whose tokens an example's stream depends on: its own input, its own label, or other examples.
+"""Mixing: how much an example's residual stream depends on its own input, its own label, and the other examples.
 
-Exchange one of them for another prompt's and see how far the activation at the example's last token moves. This asks
-for no linearity and for no attention pattern: what does not move does not depend on it.
+One of these is exchanged for another prompt's, and the move of the activation at the example's last token is measured. This
+needs neither linearity nor attention patterns: if the activation does not move, it does not depend on what was exchanged.
 
-Source: the two-to-eight-layer study's claim of "no cross-example interaction" in the first layer, which it rests on
-attention patterns. The measure is Sobol's total-effect index, estimated by Jansen's formula.
+Source: the two-to-eight-layer study claims "no cross-example interaction" in the first layer because of its attention
+patterns. The measure is Sobol's total-effect index, estimated by Jansen's formula.
 """
 
 import dataclasses
@@ -29,7 +29,14 @@ EXCHANGED = (INPUT, LABEL, OTHERS)
 
 
 def exchanged(prompts: Prompts, donors: Prompts, example: int, what: str) -> Prompts:
-    """The prompts with something of theirs taken from the donors; ``example`` counts from 1."""
+    """The prompts with a part of the context taken from the donors.
+
+    Args:
+        prompts: the prompts to change.
+        donors: as many prompts to take the part from.
+        example: the example whose input, label or complement is exchanged, counted from 1.
+        what: one of `EXCHANGED`, or everything, or nothing.
+    """
     own = torch.arange(prompts.examples, device=prompts.xs.device) == example - 1
     x = {INPUT: own, OTHERS: ~own, EVERYTHING: own | True}.get(what, own & False)
     y = {LABEL: own, OTHERS: ~own, EVERYTHING: own | True}.get(what, own & False)
@@ -47,11 +54,12 @@ def mixing(
     examples: Sequence[int] | None = None,
     batch: int = 64,
 ) -> tuple[Measurement, ...]:
-    """How much of an example's stream its own input, its own label and the other examples account for.
+    """The shares of an example's stream that its own input, its own label and the other examples account for.
 
-    For the activation o at the example's last token: E‖o − o′‖² over E‖o − o″‖², where o′ has one thing from another
-    prompt and o″ everything. 0: it does not depend on it; 1: on nothing else. Shares overlap where things interact, so
-    they may sum to more than 1. Means over prompts, then over the chosen examples.
+    For the activation o at the example's last token, the share is E‖o − o′‖² over E‖o − o″‖², where o′ results from
+    exchanging one part of the context and o″ from exchanging everything. It is 0 if o does not depend on the part, and 1 if
+    o depends on nothing else. Where parts interact, their shares may sum to more than 1. Expectations are means over prompts
+    and the chosen examples.
 
     Controls. Positive: everything exchanged, exactly 1. Negative: nothing exchanged, exactly 0; the untrained network.
 
@@ -59,16 +67,16 @@ def mixing(
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts and the resampling.
-        n: prompts, and as many donors.
-        examples: which examples to look at, counted from 1; by default the second, the middle one and the last.
-        batch: prompts traced at a time; changes no result.
+        n: number of prompts, and of donors.
+        examples: the examples to examine, counted from 1; by default the second, the middle one and the last.
+        batch: number of prompts per pass; it does not change the results.
 
     Raises:
         NotApplicable: the subject has no residual stream.
     """
     streams = residual_sites(subject)
     sites = tuple(site for site in subject.sites if site.kind == "attn_out" or site in streams)
-    task = adjusted(task, queries=1)  # a model whose context sees the query has a context for each
+    task = adjusted(task, queries=1)  # a model whose context sees the query has one context per query
     prompts = task.sample(n, seed=seed, stream=f"{NAME}/prompts")
     donors = task.sample(n, seed=seed, stream=f"{NAME}/donors")
     chosen = sorted({min(2, task.examples), (task.examples + 1) // 2, task.examples}) if examples is None else examples
@@ -101,7 +109,7 @@ def mixing(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Shares by site, the untrained network beside the subject."""
+    """Shares by site, with the untrained network beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME:
@@ -110,8 +118,9 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="mixing",
         section="Mixing",
-        title="Whose tokens an example's stream depends on",
-        caption="Share of the variance at the example's last token that goes when one thing is another prompt's.",
+        title="What the residual stream at an example's last token depends on",
+        caption="How far the activation there moves when one part of the context is exchanged for another prompt's, as a share "
+        "of the move when everything is exchanged (mean squares).",
         kind="heatmap",
         rows=tuple(rows),
         x="site",
@@ -124,7 +133,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 def _moved(
     subject: Subject, prompts: Prompts, donors: Prompts, sites: Sequence[Site], examples: Sequence[int]
 ) -> dict[tuple[Site, str], Float[Tensor, " batch"]]:
-    """How far each exchange moves the stream at the examples' last tokens: squared distances, summed over examples."""
+    """The squared distance by which each exchange moves the stream at the examples' last tokens, summed over examples."""
     places = layout(subject, prompts)
     intact, other = (subject.trace(p, capture=sites) for p in (prompts, donors))
     out: dict[tuple[Site, str], Tensor] = {}
@@ -140,7 +149,7 @@ def _moved(
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Whose tokens does a label's stream depend on?",
+    question="How far does a label's residual stream depend on its own example, and on others?",
     measure=mixing,
     needs="one token per input and one per label",
     quantities=("share of the variance",),

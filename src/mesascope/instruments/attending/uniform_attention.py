@@ -1,7 +1,7 @@
-"""What the shape of attention is worth: replace it by uniform attention and see how much worse the answers get.
+"""Uniform attention: put it in place of a model's own attention and measure how much worse the answers get.
 
-Source: the two-to-eight-layer study, which replaced the second layer's attention so. It does not say over which tokens:
-all that are visible, or the labels alone, so both are offered.
+Source: the two-to-eight-layer study, which replaced the second layer's attention in this way. It does not say whether
+attention was uniform over all visible tokens or over the labels alone, so both can be measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ SumKey = tuple[Site | None, int | None, str]
 
 
 def uniform(chosen: Bool[Tensor, "position position"]) -> Float[Tensor, "position position"]:
-    """Rows that spread evenly over the chosen positions; a row without any is 0."""
+    """The pattern whose rows are uniform over their chosen positions; a row without any is 0."""
     return chosen.double() / chosen.sum(-1, keepdim=True).clamp(min=1)
 
 
 def flatten(site: Site, chosen: Bool[Tensor, "position position"], head: int | None = None) -> Intervention:
-    """Uniform attention over the chosen positions, in one head or in all; a row without any keeps what it has."""
+    """The edit to uniform attention over the chosen positions, in one head or in all; a row without any stays as it is."""
     value, some = uniform(chosen), chosen.any(-1, keepdim=True)
 
     def edit(pattern: Tensor) -> Tensor:
@@ -45,18 +45,18 @@ def flattened(
     over: Mapping[str, Bool[Tensor, "position position"]],
     draws: Float[Tensor, "repeat batch"],
 ) -> list[Measurement]:
-    """The mean squared error with uniform attention over the error without.
+    """The mean squared error with uniform attention over that of the intact model.
 
-    All heads of a layer at a time over each choice of positions, and each head alone over the first choice. Controls,
-    both in all layers at once: uniform attention (positive), and each pattern replaced by itself (negative; 1 to the
-    bit).
+    All heads of a layer are replaced at once, for each choice of positions, and each head alone for the first choice. The
+    controls change all layers at once: uniform attention (positive), and each pattern replaced by itself (negative, exactly
+    1).
 
     Args:
-        instrument: in whose name.
+        instrument: the instrument's name in the measurements.
         subject: what to examine.
         parts: the prompts, in batches.
-        sites: patterns that are distributions.
-        over: positions each row may spread over, by name; all visible ones first.
+        sites: the sites of attention patterns whose rows sum to 1.
+        over: by name, the positions over which each row is uniform; all visible ones first.
         draws: from `bootstrap.weights`.
     """
     errors: dict[SumKey, list[Tensor]] = {}
@@ -84,7 +84,7 @@ def flattened(
 def _answers(
     subject: Subject, prompts: Prompts, sites: Sequence[Site], over: Mapping[str, Tensor]
 ) -> dict[SumKey, Float[Tensor, "batch query"]]:
-    """The answers of every pass, by (site, head, positions). All passes capture all patterns: they must round alike."""
+    """The answers by site, head and positions. Every pass captures all patterns, so that all passes round alike."""
     first = next(iter(over))
     intact = subject.trace(prompts, capture=sites)
     cases: dict[SumKey, list[Intervention]] = {

@@ -1,1 +1,1 @@
-"""What the answers alone show: invariances, errors, stress out of distribution, memorisation."""
+"""What a subject's answers alone show: invariances, errors, stress out of distribution, memorisation, matching."""

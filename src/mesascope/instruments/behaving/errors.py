@@ -1,4 +1,4 @@
-"""Held-out error: a subject's own, and beside other subjects' on the very same prompts."""
+"""Held-out error: that of a subject, and its ratio to the errors of other subjects on the same prompts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -31,21 +31,22 @@ def errors(
     queries: int = 8,
     rivals: Mapping[str, Subject] = NOBODY,
 ) -> tuple[Measurement, ...]:
-    """Mean squared error on prompts that nobody was trained on, and its ratio to that of every rival.
+    """Mean squared error on held-out prompts, and its ratio to that of every rival.
 
-    The ratio is paired: resampling draws the same prompts for both, so it is much surer than either error.
+    The ratio is paired: resampling draws the same prompts for both, so its interval is much narrower than those of the two
+    errors.
 
-    Controls. Positive: least squares (0 where labels have no noise and examples are at least as many as dimensions). For
-    a ratio: the rival over itself, 1. Negative: answering zero, one example alone (`from_one_example`), the untrained
-    subject.
+    Controls. Positive: least squares (0 if labels have no noise and there are at least as many examples as dimensions); for
+    a ratio, the rival over itself, which is 1. Negative: answering zero, one example alone (`from_one_example`), the
+    untrained subject.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts.
-        queries: queries a prompt.
-        rivals: by name, whom to compare it with.
+        n: number of prompts.
+        queries: queries per prompt.
+        rivals: the subjects to compare it with, by name.
     """
     prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
@@ -75,9 +76,9 @@ def errors(
 
 
 def from_one_example(prompts: Prompts) -> Float[Tensor, "batch query"]:
-    """The least that can be learned from a context: the shortest weights that fit its first example.
+    """The answers from the weights of smallest norm that fit the first example: the least a learner can take from a context.
 
-    On isotropic inputs its error is 1 − 1/d of the target's variance: one direction of d is known.
+    On isotropic inputs the error is 1 − 1/d of the target's variance, since one direction of d is known.
     """
     alone = dataclasses.replace(prompts, xs=prompts.xs[:, :1], ys=prompts.ys[:, :1])
     return run(LeastSquares(), alone).predictions[1]
@@ -85,7 +86,7 @@ def from_one_example(prompts: Prompts) -> Float[Tensor, "batch query"]:
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="How large is its error, beside those of simple learners?",
+    question="How large is its error compared with simple learners?",
     measure=errors,
     quantities=(
         "MSE",

@@ -1,13 +1,13 @@
-"""Examples: how the error falls as more of them are shown, beside ridge and beside the best multiple of Xᵀy.
+"""Examples: how the error falls with the number of examples, compared with ridge and with the best multiple of Xᵀy.
 
-With n examples in d isotropic dimensions, a multiple of Xᵀy leaves (d + 1)/(n + d + 1) of the target's variance however it
-is chosen, and least squares leaves nothing from n = d on. A learner that only rescales Xᵀy cannot fall faster than the
-first; one that inverts XᵀX does.
+With n examples in d isotropic dimensions, the best multiple of Xᵀy leaves (d + 1)/(n + d + 1) of the target's variance, and
+least squares leaves nothing from n = d on. The error of a learner that only rescales Xᵀy cannot fall faster than the former;
+that of a learner that inverts XᵀX can.
 
-Many networks answer after one number of examples alone, where their query sits. For these the examples are shown over and
-over until the context is full: XᵀX/n and Xᵀy/n, and so every learner that sees no more of them, stay as they are.
+Many networks take one number of examples only, because their query has a fixed position. For these the examples are repeated
+until the context is full. That leaves XᵀX/n and Xᵀy/n, and so every learner that uses nothing else, unchanged.
 
-Source: the two-to-eight-layer study varies n/d and prints no figures; the error of a multiple of Xᵀy is Gaussian
+Source: the two-to-eight-layer study varies n/d and prints no figures; the error of a multiple of Xᵀy follows by Gaussian
 integration by parts.
 """
 
@@ -46,10 +46,10 @@ def by_examples(
     queries: int = 8,
     repeat_to: int | None = None,
 ) -> tuple[Measurement, ...]:
-    """Normalised error, its ratio to that of the best multiple of Xᵀy, and the distances to both references.
+    """Normalised error, its ratio to that of the best multiple of Xᵀy, and the distances to the answers of both references.
 
-    The best multiple is one number for all prompts, fitted to the right answers of these very prompts. Distances are mean
-    squares over the variance of each prompt's target. Intervals resample prompts.
+    The best multiple is one number for all prompts, fitted to the targets of the same prompts. Distances are mean squared
+    differences over the variance of each prompt's target. Intervals resample prompts.
 
     Controls. Positive: ridge (λ = 0.01) and least squares. Negative: the best multiple of Xᵀy, ridge's answers to another
     prompt, and the untrained network.
@@ -57,19 +57,19 @@ def by_examples(
     Args:
         subject: what to examine.
         task: where the prompts come from; its number of examples is replaced.
-        counts: numbers of (different) examples; by default the task's own.
+        counts: the numbers of different examples; by default the task's own number.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts a count.
-        queries: queries a prompt.
-        repeat_to: show the examples over and over until there are so many.
+        n: number of prompts for each count.
+        queries: queries per prompt.
+        repeat_to: repeat the examples until the context holds this many; by default they are shown once.
 
     Raises:
-        ValueError: more examples than they are to be repeated to, or a number that the subject cannot take.
+        ValueError: a count is larger than ``repeat_to``, or the subject cannot take that many examples.
     """
     counts = counts or (task.examples,)
     if repeat_to is not None and max(counts) > repeat_to:
         raise ValueError(
-            f"counts must be at most repeat_to={repeat_to}; got {max(counts)}. Examples are repeated, not left out."
+            f"counts must be at most repeat_to={repeat_to}; got {max(counts)}. Pass smaller counts: no example is left out."
         )
     fresh = untrained(subject, seed)
     found: list[Measurement] = []
@@ -105,13 +105,13 @@ def by_examples(
 
 
 def repeated(prompts: Prompts, examples: int) -> Prompts:
-    """The prompts' examples, in their order, over and over until there are so many."""
+    """The prompts with their examples repeated, in order, until there are ``examples`` of them."""
     index = torch.arange(examples) % prompts.examples
     return dataclasses.replace(prompts, xs=prompts.xs[:, index], ys=prompts.ys[:, index])
 
 
 def best_multiple(prompts: Prompts) -> Float[Tensor, "batch query"]:
-    """s·⟨x_q, Xᵀy⟩/n with the one s that suits the right answers of these prompts best, errors over their variance."""
+    """s·⟨x_q, Xᵀy⟩/n with the one s that has the least normalised error over all of these prompts."""
     moment = (prompts.ys[:, None] @ prompts.xs).mT / prompts.examples
     inner = (prompts.queries @ moment)[..., 0]
     weight = 1 / prompts.target_variance[:, None]
@@ -119,7 +119,7 @@ def best_multiple(prompts: Prompts) -> Float[Tensor, "batch query"]:
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Normalised error by examples per dimension, the references beside the subject."""
+    """Normalised error by examples per dimension, with the references beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or m.quantity != NORMALISED.name:
@@ -133,7 +133,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         name="examples",
         section="Examples",
         title="The error as more examples are shown",
-        caption="Mean squared error over the target's variance. Least squares has none from one example a dimension on.",
+        caption="Mean squared error over the target's variance. Least squares has error 0 from one example per dimension on.",
         kind="lines",
         rows=tuple(rows),
         x="examples per dimension",
@@ -147,7 +147,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, multiple: Tensor, prompts: Prompts) -> Tensor:
-    """A quantity's contributions, of as many prompts as there are predictions."""
+    """Each prompt's contributions to a quantity, for the first ``len(predictions)`` prompts."""
     some = prompts[: len(predictions)]
     ridge, multiple = ridge[: len(predictions)], multiple[: len(predictions)]
     if quantity is NORMALISED:

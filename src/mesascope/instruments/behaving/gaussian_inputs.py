@@ -1,4 +1,4 @@
-"""How much worse a network is on Gaussian inputs than on those that it was trained on, as one ratio."""
+"""How much worse a network answers on Gaussian inputs than on the inputs of its training, as one ratio."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,16 +22,17 @@ FACTOR = Quantity(name="MSE on Gaussian inputs over that on its own", combine=ra
 def on_gaussian_inputs(
     subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 512, queries: int = 8
 ) -> tuple[Measurement, ...]:
-    """The factor between both errors; one prompt of each kind makes a pair.
+    """The mean squared error on Gaussian inputs over that on the task's own; resampling draws the prompts in pairs.
 
-    Controls. Positive: a look-up, which fails in the same way. Negative: ridge (λ = 0.01), which does not.
+    Controls. Positive: a look-up of the nearest shown input, which fails on Gaussian inputs. Negative: ridge (λ = 0.01),
+    which does not.
 
     Args:
         subject: what to examine.
         task: what it was trained on.
         seed: of the prompts and the resampling.
-        n: prompts of each kind.
-        queries: queries a prompt.
+        n: number of prompts of each kind.
+        queries: queries per prompt.
     """
     own = replace(task, queries=queries)
     pair = [each.sample(n, seed=seed, stream="input-distributions") for each in (own, replace(own, inputs=Gaussian()))]
@@ -54,7 +55,7 @@ def on_gaussian_inputs(
 
 INSTRUMENT = Instrument(
     name="stress, Gaussian inputs",
-    question="How much worse is it on Gaussian inputs than on its own?",
+    question="How much worse does it answer on Gaussian inputs than on those of its training?",
     measure=on_gaussian_inputs,
     needs="a task of linear regression whose inputs are not Gaussian",
     quantities=(FACTOR.name,),

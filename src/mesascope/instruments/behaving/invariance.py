@@ -1,7 +1,7 @@
-"""Symmetries of the predictions: the cheapest facts about an algorithm, and they exclude whole families.
+"""Invariances of the predictions: they are cheap to test, and each that is broken excludes whole families of algorithms.
 
-Each test compares two predictions that are equal for every algorithm that implies the symmetry. All transformations but
-``homogeneous`` keep prompts inside an isotropic Gaussian training distribution.
+Each test compares two predictions that are equal for every algorithm with the invariance. Except for ``homogeneous``, the
+transformed prompts are as likely as the original ones if the training distribution is an isotropic Gaussian.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,10 +31,13 @@ Predict = Callable[[Prompts], Float[Tensor, "batch query"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Case:
-    """Prompts to run, and what the last one's prediction must be given those of the others.
+    """A test of one invariance.
 
-    ``breaks`` is a learner for which it is not so, in any number of dimensions and examples and in any unit: its
-    violation does not fall with their number, as that of a learner would which only noise makes uneven.
+    Attributes:
+        prompts: the batches of prompts to run; the last one holds the transformed prompts.
+        expected: from the predictions for all batches but the last, what an invariant learner predicts for the last.
+        breaks: a learner that breaks the invariance for any number of dimensions and examples and in any unit. Its
+            violation does not shrink as they grow; that of a learner that is only slightly uneven would.
     """
 
     prompts: tuple[Prompts, ...]
@@ -43,24 +46,27 @@ class _Case:
 
 
 def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 256) -> tuple[Measurement, ...]:
-    """How far the subject breaks each invariance: mean over prompts of the mean squared violation over the queries,
-    divided by V_p, clipped at 4. 0 is invariant.
+    """How far the subject breaks each invariance; 0 is invariant.
 
-    Controls: gradient descent (implies all four; must be 0 up to rounding) and a learner that breaks the invariance on
-    purpose (the absolute values of Xᵀy for ``additive``, squared labels with their signs for ``homogeneous``, the query's first
-    coordinate alone for ``rotation``, the last label for ``permutation``). A single example has no other order.
+    The violation is the mean over a prompt's queries of the squared difference between prediction and expectation, divided
+    by V_p, the variance of the prompt's target, clipped at 4, and averaged over prompts.
 
-    ``additive`` needs another function on the same inputs, and is left out of a task that is not known to be linear.
+    Controls. Negative: gradient descent, which has all four invariances (0 up to rounding). Positive: a learner that breaks
+    the invariance on purpose (from the absolute values of Xᵀy for ``additive``, squared labels with their signs for
+    ``homogeneous``, the query's first coordinate alone for ``rotation``, the last label for ``permutation``). With a single
+    example there is no other order, so the control of ``permutation`` says nothing.
+
+    ``additive`` needs labels of another function on the same inputs, so it is left out for tasks not known to be linear.
 
     Args:
         subject: what to examine.
         task: the distribution of prompts.
         seed: of prompts and transformations.
-        prompts: how many.
+        prompts: number of prompts.
     """
     cases = _cases(task, seed, prompts)
     draws = bootstrap.weights(prompts, seed=seed, strata=cases["permutation"].prompts[0].strata)
-    unit = cases["homogeneous"].prompts[0].xs.square().mean()  # of the inputs, squared
+    unit = cases["homogeneous"].prompts[0].xs.square().mean()  # mean square of the inputs
     found = []
     for name, case in cases.items():
         violation = _violation(lambda p: answers(subject, p), case)
@@ -89,7 +95,7 @@ def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 2
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Violations as a table."""
+    """The violations as a table."""
     rows = tuple(
         {
             "invariance": m.coordinates["invariance"],
@@ -105,9 +111,10 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="invariance",
         section="Invariances",
-        title="Which symmetries the predictions have",
-        caption="Mean squared change of a prediction that should not change, over the target's variance, with 95 % intervals. "
-        "Gradient descent has all four; the learner in the last column breaks the one in question on purpose.",
+        title="Which invariances the predictions have",
+        caption="Mean squared difference between a prediction and what an invariant learner would predict, over the target's "
+        "variance, with 95 % intervals. Gradient descent has all four invariances; the learner in the last column breaks the "
+        "row's invariance on purpose.",
         kind="table",
         rows=rows,
         low="low",
@@ -166,7 +173,7 @@ def _cases(task: Task, seed: int, count: int) -> dict[str, _Case]:
 
 
 def _other_function(task: LinearTask, prompts: Prompts, rng: torch.Generator) -> Prompts:
-    """Labels of other weights, drawn from the prior, on the same inputs."""
+    """The same inputs with the labels of other weights, drawn from the prior."""
     second = torch.randn(len(prompts), task.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
     noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
     return replace(prompts, ys=(prompts.xs @ second[..., None])[..., 0] + noise, weights=second)
@@ -174,7 +181,7 @@ def _other_function(task: LinearTask, prompts: Prompts, rng: torch.Generator) ->
 
 INSTRUMENT = Instrument(
     name="invariance",
-    question="Does its answer stay as it is when the problem is rotated, reordered or rescaled?",
+    question="Do its answers change as they should when the problem is rotated, reordered or rescaled?",
     measure=invariances,
     quantities=("violation",),
     coordinates=(

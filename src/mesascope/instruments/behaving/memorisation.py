@@ -1,11 +1,11 @@
-"""Memorisation: does a subject look answers up, or does it know the line between the inputs that it was trained on?
+"""Memorisation: does a subject look answers up, or does it know the linear function between the inputs of its training?
 
-The examples stay as they are in training; only the queries change. A learner that has the weights answers all of them
-alike. One that has stored answers does well on inputs that were shown, worse on those that were not, and fails off the
-support of its training distribution (between the corners of the hypercube, say).
+The examples stay as they are in training; only the queries change. A learner that has the weights answers all queries
+equally well. One that has stored answers does well on inputs that were shown, worse on others, and fails outside the support
+of its training distribution (between the corners of the hypercube, for instance).
 
 Source: the two-to-eight-layer study, which trains on ±1 inputs (32 of them in five dimensions) and evaluates on normal ones.
-Departs from source: it changes examples and queries together, so that examples off the support may be what fails.
+Departs from source: the study changes examples and queries together, so its subject may fail because of the examples.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ QUERIES: Mapping[str, Alteration] = MappingProxyType(
         "normal": _normal,
     }
 )
-"""What is asked, by name. ``as trained`` is also split by whether the query, up to sign, is among the examples."""
+"""The kinds of queries, by name. ``as trained`` is also split by whether the query, up to sign, is among the examples."""
 
 NOVEL, KNOWN = "as trained, not shown", "as trained, shown up to sign"
 
@@ -94,25 +94,26 @@ def memorisation(
 ) -> tuple[Measurement, ...]:
     """Σ (ŷ − y)² / Σ y² for each kind of query, after the examples of the training task.
 
-    0 is exact, 1 is what answering zero earns. Kinds that do not occur are left out (a normal query is never among the
-    examples). Intervals resample prompts.
+    0 is exact, and answering zero scores 1. Kinds that do not occur are left out (with normal inputs, no query is among
+    the examples). Intervals resample prompts.
 
-    Controls. Positive, where the effect is there by design: looking up the shown input that is nearest in angle, up to its
-    sign, and giving its label (as it is: a look-up knows no scale). Negative, where it is absent: least squares and ridge
-    (λ = 0.01); and the untrained network and ridge's answers to another prompt, which know nothing.
+    Controls. Positive, a learner that looks up by design: it finds the shown input nearest in angle, up to its sign, and
+    answers with its label, not rescaled. Negative, learners that do not look up: least squares and ridge (λ = 0.01); and
+    the untrained network and ridge's answers to another prompt, which use nothing of the prompt's examples.
 
     Args:
         subject: what to examine.
         task: its training task.
         seed: of the prompts, the changes, the untrained weights and the resampling.
-        n: prompts.
-        queries: queries a prompt and kind.
+        n: number of prompts.
+        queries: queries of each kind per prompt.
 
     Raises:
-        NotApplicable: the task has no latent weights, so the answers to changed queries are unknown; or a single example.
+        NotApplicable: the task has no latent weights, so the targets of changed queries are unknown, or it has a single
+            example.
     """
     if task.examples < 2:
-        raise NotApplicable("midway between two shown inputs: examples must be at least 2; got 1.")
+        raise NotApplicable("queries midway between two shown inputs: examples must be at least 2; got 1. Show more.")
     if is_prescribable(task):
         task = adjusted(task, query_inputs=None)
     several = adjusted(task, queries=queries)
@@ -154,7 +155,7 @@ def memorisation(
 
 
 def shown(prompts: Prompts) -> Bool[Tensor, "batch query"]:
-    """Whether a query or its mirror image is among the prompt's examples, to the bit."""
+    """Whether a query x or −x is exactly one of the prompt's inputs."""
     x, q = prompts.xs[:, None], prompts.queries[:, :, None]
     return ((x == q).all(-1) | (x == -q).all(-1)).any(-1)
 
@@ -168,7 +169,7 @@ def looked_up(prompts: Prompts) -> Float[Tensor, "batch query"]:
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Relative error by kind of query, the controls beside the subject."""
+    """Relative error by kind of query, with the controls beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME:
@@ -176,13 +177,13 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         cases = [("subject", m.value, m.interval), *((c.name, c.value, c.interval) for c in m.controls)]
         for name, value, interval in cases:
             if name in ("least squares", "ridge's answers to another prompt"):
-                continue  # 0 to rounding, which a logarithmic axis cannot show; and above 1, of no use in a picture
+                continue  # the one is 0 up to rounding, which a logarithmic axis cannot show; the other is above 1 everywhere
             rows.append({"queries": m.coordinates["queries"], "who": name, RELATIVE.name: value, **bounds(interval)})
     return Figure(
         name="memorisation",
         section="Memorisation",
-        title="Other queries after the examples of training",
-        caption="Squared error over that of answering zero. Least squares has none anywhere; ridge at λ = 0.01.",
+        title="The error on other queries than in training, after the same examples",
+        caption="Squared error over that of answering zero. Least squares has error 0 everywhere; ridge has λ = 0.01.",
         kind="bars",
         rows=tuple(rows),
         x="queries",
@@ -200,7 +201,7 @@ def _picked(prompts: Prompts, rng: torch.Generator) -> Tensor:
 
 
 def _sums(predictions: Tensor, prompts: Prompts, where: Tensor) -> Tensor:
-    """Squared error and squared target of each prompt over the chosen queries."""
+    """Each prompt's squared error and squared target, summed over the chosen queries, over the number of all queries."""
     some, chosen = prompts[: len(predictions)], where[: len(predictions)]
     zero = torch.zeros_like(some.targets)
     wrong = torch.where(chosen, predictions.double() - some.targets, zero)
@@ -209,7 +210,7 @@ def _sums(predictions: Tensor, prompts: Prompts, where: Tensor) -> Tensor:
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Does it look answers up where the query was shown before?",
+    question="Does it look up the answer where the query was shown among the examples?",
     measure=memorisation,
     quantities=("relative squared error",),
     coordinates=(

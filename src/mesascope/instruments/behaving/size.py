@@ -1,4 +1,4 @@
-"""Size: how many numbers a network's training sets."""
+"""Size: how many parameters a network has."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,15 @@ PARAMETERS = "parameters"
 
 
 def size(subject: Subject, task: Task, *, seed: int = 0, beside: Mapping[str, Subject]) -> tuple[Measurement, ...]:
-    """The number of a network's parameters, in millions; nothing is drawn, so there is no interval.
+    """The number of a network's parameters, in millions; nothing is sampled, so there is no interval.
 
     Args:
-        subject: a network of ours, or another whose ``model`` is a PyTorch module.
-        task, seed: without meaning here.
-        beside: by name, networks that stand beside it as negative controls.
+        subject: a subject whose ``model`` is a PyTorch module.
+        task, seed: not used; all instruments take them.
+        beside: networks to compare it with, by name, as negative controls.
 
     Raises:
-        NotApplicable: a subject that has no such module.
+        NotApplicable: a subject has no such module.
     """
     controls = tuple(Control(kind="negative", name=name, value=_millions(other)) for name, other in beside.items())
     found = Measurement(
@@ -45,9 +45,9 @@ def _millions(subject: Subject) -> float:
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="How many numbers does its training set?",
+    question="How many parameters does it have?",
     measure=size,
-    needs="a PyTorch module, and networks to stand beside it",
+    needs="a PyTorch module, and networks to compare it with",
     quantities=(PARAMETERS,),
     coordinates=(),
     sizes=sizes(),

@@ -1,8 +1,8 @@
-"""Stress: a table of distributions within the subject's domain, and how it does on each beside ridge regression.
+"""Stress: the subject's error on other distributions within its domain, compared with ridge regression.
 
 Source: the two-to-eight-layer study, its table of covariances (model MSE, ridge MSE, their ratio).
-Departs from source: it gives neither ridge's λ nor the scale of its covariances. λ = 0.01 (XᵀX + λI, noiseless labels)
-and determinant 1 come near its errors; covariances of mean eigenvalue 1 are here too.
+Departs from source: the study gives neither ridge's λ nor the scale of its covariances. λ = 0.01 (XᵀX + λI, noiseless
+labels) and determinant 1 come near its errors; covariances with mean eigenvalue 1 are measured too.
 """
 
 import dataclasses
@@ -43,9 +43,9 @@ from mesascope.types import Figure, Measurement, PrescribableTask, Prompts, Scal
 
 NAME = "stress"
 RIDGE = 0.01
-"""λ where labels have no noise, in units of the inputs' mean eigenvalue; with noise, the Bayes-optimal one."""
+"""Ridge's λ where labels have no noise, in units of the inputs' mean eigenvalue; with noise, λ is the Bayes-optimal one."""
 
-REFERENCE = 128  # prompts that the untrained network is run on
+REFERENCE = 128  # number of prompts on which the untrained network is run
 
 
 MSE = Quantity(name="MSE", unit="y²")
@@ -62,11 +62,11 @@ class StressTest:
     Attributes:
         name: what it is called in reports.
         task: where its prompts come from.
-        label_scale: labels and targets are multiplied by it.
-        unit: the mean eigenvalue in training.
-        size: inputs are multiplied by its root, and labels with them: that unit, where a row puts other inputs in the place of
-            those in training.
-        seen: each query is one of the context's inputs.
+        label_scale: the factor of labels and targets.
+        unit: the mean eigenvalue of the inputs in training, the unit of ridge's λ.
+        size: inputs, and labels with them, are multiplied by √size. It is ``unit`` where the row's inputs replace those of
+            training, so that they have the size of those in training.
+        seen: whether each query is one of the context's inputs.
     """
 
     name: str
@@ -80,7 +80,7 @@ class StressTest:
         """Prompts of this distribution.
 
         Raises:
-            NotApplicable: queries are to be seen ones, and the task has no latent weights.
+            NotApplicable: queries come from the context (``seen``), and the task has no latent weights.
         """
         factor = self.size**0.5
         p = adjusted(self.task, noise=self.task.noise / factor).sample(n, seed=seed, stream=stream)
@@ -96,7 +96,7 @@ class StressTest:
         if self.seen:
             w = latent_weights(p)
             queries = p.xs[:, torch.arange(p.queries.shape[1]) % p.examples]
-            # The query distribution is now the context itself, whose second moment takes the covariance's place.
+            # Queries are now distributed as the context's inputs, so their second moment replaces the covariance.
             variance = (p.xs @ w[..., None]).square().mean((-1, -2))
             targets = (queries @ w[..., None])[..., 0]
             p = dataclasses.replace(p, queries=queries, targets=targets, target_variance=variance)
@@ -112,18 +112,18 @@ class StressTest:
 
     @property
     def ridge(self) -> float:
-        """λ of the reference."""
+        """λ of the ridge regression that the subject is compared with."""
         if self.task.noise:
             return self.task.noise**2 / self.task.weight_variance
         return RIDGE * self.unit
 
 
 def distributions(task: PrescribableTask) -> tuple[StressTest, ...]:
-    """The table: variations of the training task that leave dimension and number of examples alone.
+    """The table: variations of the training task with the same dimension and number of examples.
 
-    Eigenvalues of ``Diagonal`` are log-spaced. Each row changes one thing about the training task's inputs, labels or
-    queries; where the inputs are changed they are Gaussian unless the row says otherwise, and in the units of training: what is
-    called 1 there is training's mean eigenvalue, and the labels' noise is a share of the labels' size.
+    Each row changes one thing about the training task's inputs, labels or queries. Changed inputs are Gaussian unless the
+    row says otherwise, and scaled so that an eigenvalue of 1 becomes training's mean eigenvalue. Eigenvalues of ``Diagonal``
+    are log-spaced. Label noise is a share of the labels' root mean square.
     """
     unit = task.inputs.covariance.mean_eigenvalue(task.dim)
     label = (unit * task.dim * task.weight_variance) ** 0.5
@@ -168,12 +168,12 @@ def stress(
     queries: int = 8,
     table: Sequence[StressTest] | None = None,
 ) -> tuple[Measurement, ...]:
-    """The subject's error on each distribution, beside ridge's.
+    """The subject's error on each distribution, compared with ridge's.
 
-    Mean squared error; error over the variance of each prompt's target, and how much of it ridge does not have; the
-    ratio of the mean squared errors; and Spearman's correlation between the subject's and ridge's answers, ranked over
-    all queries of all prompts together (so that it also counts how large an answer is from prompt to prompt). Intervals
-    resample prompts and keep the ranks.
+    Five quantities: the mean squared error; the normalised error (over the variance of each prompt's target); its excess
+    over ridge's; the ratio of the mean squared errors; and Spearman's correlation between the subject's and ridge's answers,
+    ranked over all queries of all prompts together, so that it also depends on how answers differ in size between prompts.
+    Intervals resample prompts and keep the ranks.
 
     Controls. Positive: ridge itself (ratio and correlation 1) and least squares, both scored like the subject.
     Negative: the untrained network, and ridge's answers to another prompt.
@@ -182,12 +182,12 @@ def stress(
         subject: what to examine.
         task: its training task.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts a distribution.
-        queries: queries a prompt; errors at single queries are too heavy-tailed for ratios.
+        n: number of prompts per distribution.
+        queries: queries per prompt; errors at single queries are too heavy-tailed for ratios.
         table: the distributions; by default `distributions` of the task.
 
     Raises:
-        NotApplicable: no table is given, and the task's inputs cannot be exchanged.
+        NotApplicable: no table is given, and the task's inputs cannot be replaced.
     """
     if table is None:
         table = distributions(adjusted(prescribable(task, "the table of other distributions needs"), queries=queries))
@@ -231,23 +231,23 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="stress",
         section="Stress",
-        title="On other distributions",
-        caption="Errors of the model and of ridge regression at the λ stated. Excess and normalised errors are shares "
-        "of the target's variance.",
+        title="Errors on other distributions",
+        caption="Errors of the model and of ridge regression with the λ in the table. Normalised errors and their excess are "
+        "shares of the target's variance.",
         kind="table",
         rows=tuple(rows.values()),
     )
 
 
 def ranks(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Ranks among all values; equal ones share the mean of theirs."""
+    """Ranks among all values; equal values get the mean of their ranks."""
     _, inverse, counts = values.double().flatten().unique(return_inverse=True, return_counts=True)
     mean = counts.cumsum(0) - (counts - 1) / 2
     return mean.double()[inverse].view(values.shape)
 
 
 def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, prompts: Prompts) -> Tensor:
-    """A quantity's contributions, of as many prompts as there are predictions."""
+    """Each prompt's contributions to a quantity, for the first ``len(predictions)`` prompts."""
     prompts, ridge = prompts[: len(predictions)], ridge[: len(predictions)]
     if quantity is MSE:
         return squared_error(predictions, prompts)
@@ -262,7 +262,7 @@ def _sums(quantity: Quantity, predictions: Tensor, ridge: Tensor, prompts: Promp
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Does it still solve the problem on other inputs, sizes and noise than those it was trained on?",
+    question="Does it still solve the problem with other inputs, scales and noise than in training?",
     measure=stress,
     quantities=(
         "MSE",

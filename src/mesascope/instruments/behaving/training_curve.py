@@ -1,4 +1,4 @@
-"""What a training logged, as a measurement: its prompts are fresh at every step, so the loss is an error held out."""
+"""A training's logged loss as a measurement. Its prompts are fresh at every step, so the loss is a held-out error."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
@@ -13,14 +13,14 @@ HALF_WAY = "loss half-way"
 def half_way(
     subject: Subject, task: Task, *, seed: int = 0, curve: Sequence[Mapping[str, float]]
 ) -> tuple[Measurement, ...]:
-    """The mean loss from 45 to 55 % of the training; nothing where fewer than two lines were logged there.
+    """The mean loss from 45 to 55 % of the training steps; no measurement if fewer than two lines were logged there.
 
-    Controls. Negative: its first lines, untrained. Positive: its last.
+    Controls. Negative: the first logged loss, that of an untrained network. Positive: the last logged loss.
 
     Args:
         subject: a network that carries the spec of its training.
-        task, seed: without meaning here.
-        curve: what the training logged, as `mesascope.zoo.curve` has it.
+        task, seed: not used; all instruments take them.
+        curve: the lines that the training logged, as `mesascope.zoo.curve` returns them.
     """
     spec = spec_mapping(subject)
     around = [line["loss"] for line in curve if abs(line["step"] / spec["steps"] - 0.5) <= 0.05]
@@ -46,9 +46,9 @@ def half_way(
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="How far was its training half-way?",
+    question="How large was its loss half-way through training?",
     measure=half_way,
-    needs="the curve of its training",
+    needs="the logged curve of its training",
     quantities=(HALF_WAY,),
     coordinates=(),
     sizes=sizes(),

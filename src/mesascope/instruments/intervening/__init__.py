@@ -1,1 +1,1 @@
-"""What changes when activations are overwritten: patching, ablation, substitution, causal tests."""
+"""How the answers change when activations or prompts are edited: patching, ablation, substitution, influence, causal tests."""

@@ -1,6 +1,6 @@
-"""Ablation: take out a head or a sub-layer, and see how much worse the answers get.
+"""Ablation: replace the output of a head or a sub-layer, and measure how much worse the answers become.
 
-Heads are taken out before the output projection (site ``z``), sub-layers at what they add to the residual stream.
+A head's output is replaced before the output projection (site ``z``), a sub-layer's where it enters the residual stream.
 """
 
 from collections.abc import Sequence
@@ -43,13 +43,13 @@ EVERYTHING = "every sub-layer zeroed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What can be taken out: one head of a ``z`` site, or all that a sub-layer adds (``head`` is None)."""
+    """A part that can be ablated: one head of a ``z`` site, or the whole output of a sub-layer (``head`` is None)."""
 
     site: Site
     head: int | None = None
 
     def replaced(self, value: Tensor, strength: float = 1.0) -> Intervention:
-        """The part with another value in its place."""
+        """The intervention that puts ``value`` in place of the part's output (`interventions.replace`)."""
         if self.head is None:
             return replace(self.site, value, strength=strength)
         return replace_head(self.site, self.head, value, strength=strength)
@@ -67,25 +67,24 @@ def ablations(
 ) -> tuple[Measurement, ...]:
     """The mean squared error without a part over that with it, their difference, and the normalised error without it.
 
-    A part is set to ``zero``; to its ``mean`` over other prompts, position by position (one mean for all query
-    positions); or is taken from another prompt altogether (``resample``).
+    A part's output is replaced by ``zero``; by its ``mean`` over other prompts, position by position (one mean for all
+    query positions); or by its output on another prompt (``resample``).
 
-    Controls. Negative: ablation with strength 0, and resampling from the same prompt, for all parts at once: both
-    change nothing, to the bit. Positive: all sub-layers set to zero, which leaves an answer that cannot know the
-    examples.
+    Controls. Negative: ablation with strength 0, and resampling from the same prompt, for all parts at once; both leave the
+    answers exactly as they are. Positive: all parts set to zero, after which the answer cannot depend on the examples.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts and the resampling.
-        n: prompts; as many others are drawn to take means and replacements from.
-        queries: queries a prompt.
+        n: number of prompts; as many others are drawn to take means and replacements from.
+        queries: queries per prompt.
         methods: how to ablate.
-        batch: prompts traced at a time; changes no result.
+        batch: number of prompts per pass; it does not change the results.
 
     Raises:
-        ValueError: an unknown method.
-        NotApplicable: the subject shows neither heads nor sub-layers.
+        ValueError: a method is unknown.
+        NotApplicable: the subject has neither sites of heads nor of sub-layers.
     """
     for method in methods:
         if method not in get_args(Method):
@@ -129,7 +128,7 @@ def ablations(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """How many times worse without each part, a bar a method."""
+    """The factor by which the error grows without each part, one bar per method."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument == NAME and m.quantity == FACTOR.name:
@@ -139,8 +138,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="ablation",
         section="Ablation",
-        title="How much worse without each part",
-        caption="Mean squared error without the part over that of the intact model; 1 is no change.",
+        title="How much worse the answers are without each part",
+        caption="Mean squared error without the part over that of the intact model; 1 means no change.",
         kind="bars",
         rows=tuple(rows),
         x="part",
@@ -156,7 +155,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 def _sites(subject: Subject) -> tuple[Site, ...]:
     sites = tuple(site for site in subject.sites if site.kind in ("z", "attn_out", "mlp_out"))
     if not sites:
-        raise NotApplicable(f"{subject.name} shows neither heads (z) nor sub-layers (attn_out, mlp_out).")
+        raise NotApplicable(f"{subject.name} shows neither heads (sites z) nor sub-layers (sites attn_out, mlp_out).")
     return sites
 
 
@@ -166,7 +165,7 @@ def _parts(sites: Sequence[Site], trace: Trace) -> list[Part]:
 
 
 def _means(subject: Subject, parts: Sequence[Prompts], sites: Sequence[Site]) -> dict[Site, Tensor]:
-    """Each site's mean over prompts, position by position; the query positions share theirs."""
+    """Each site's mean over prompts, position by position; all query positions share one mean."""
     totals: dict[Site, Tensor] = {}
     for part in parts:
         trace = subject.trace(part, capture=sites)
@@ -189,12 +188,12 @@ def _ablated(
     means: dict[Site, Tensor],
     methods: Sequence[str],
 ) -> dict[tuple[Part | None, str], Tensor]:
-    """Answers of every ablated pass of a batch, by (part, method); under None the intact one and the controls."""
+    """The answers of a batch by part and method; with None as the part, those of the intact model and the controls."""
     intact = subject.trace(prompts, capture=sites)
     other = subject.trace(others, capture=sites)
 
     def run(*interventions: Intervention) -> Tensor:
-        # All sites are captured, so that each pass takes the same way through the model, rounding included.
+        # Every pass captures all sites, so that all take the same path through the model and round alike.
         return subject.trace(prompts, capture=sites, interventions=interventions).predictions.double().cpu()
 
     parts = _parts(sites, intact)

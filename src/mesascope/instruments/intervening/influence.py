@@ -1,7 +1,7 @@
 """Influence: on which examples' labels an answer depends, and on how many.
 
-A subject that learns from its context answers from all of it. One that only looks up what stands at a place answers from
-one or two examples, however well it does so.
+The answers of a subject that learns from its context depend on all examples. Those of a subject that only reads what stands
+at certain positions depend on one or two examples.
 """
 
 import dataclasses
@@ -28,23 +28,23 @@ Answers = Callable[[Prompts], Float[Tensor, "batch query"]]
 def influence(
     subject: Subject, task: Task, *, seed: int = 0, n: int = 128, queries: int = 4
 ) -> tuple[Measurement, ...]:
-    """How far the answers move when one example's label is changed, by the example's place.
+    """How far the answers move when one example's label is changed, by the position of the example.
 
-    A label is raised by the standard deviation of its prompt's targets. With m_k the mean squared move when it is the k-th
-    example's, the share is m_k/Σm and the number of examples that count (Σm)²/Σm²: n if all places count alike, 1 if the
-    answers come from one place. Resampling makes places differ more than they do, so that close to n the interval lies a
-    little low. A subject that chooses examples by what they hold, not by where they stand, counts as one
-    that uses all.
+    A label is raised by the standard deviation of its prompt's targets. With m_k the mean squared move, over the target's
+    variance, when it is the k-th example's label, the share of the k-th example is m_k/Σm, and the number of examples that
+    count is (Σm)²/Σm²: n if all positions count equally, 1 if the answers depend on one position. Resampling makes positions
+    differ more than they do, so near n the interval lies slightly too low. A subject that chooses examples by their content
+    and not by their position counts as using all of them.
 
-    Controls. Positive: least squares, which uses every example (equal shares, n of them). Negative: `from_one_example`,
-    which uses the first (1 of them).
+    Controls. Positive: least squares, which uses every example (equal shares, n examples that count). Negative:
+    `from_one_example`, which uses the first (1 example that counts).
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts and the resampling.
-        n: prompts.
-        queries: queries a prompt.
+        n: number of prompts.
+        queries: queries per prompt.
     """
     prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
@@ -68,11 +68,11 @@ def influence(
 
 
 def figure(measurements: Sequence[Measurement], series: str = "") -> Figure:
-    """The share of every example, the controls beside the subject.
+    """The share of every example, with the controls beside the subject.
 
     Args:
-        measurements: of `influence`.
-        series: a coordinate that tells subjects apart, where there are several.
+        measurements: from `influence`.
+        series: the coordinate that tells several subjects apart; without it there is one series, "subject".
     """
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
@@ -87,7 +87,7 @@ def figure(measurements: Sequence[Measurement], series: str = "") -> Figure:
     return Figure(
         name="influence",
         section="Influence",
-        title="On whose labels the answers depend",
+        title="On which examples' labels the answers depend",
         caption="Mean squared move of the answers when one example's label is changed, as a share of all examples' moves.",
         kind="lines",
         rows=tuple(rows),
@@ -96,7 +96,7 @@ def figure(measurements: Sequence[Measurement], series: str = "") -> Figure:
         series="whose",
         low="low",
         high="high",
-        titles={"example": "place of the example", "share": "share of the influence"},
+        titles={"example": "position of the example", "share": "share of the influence"},
     )
 
 

@@ -1,4 +1,4 @@
-"""Edits of activations that instruments share: put in another value, whole or in part; and whether an edit acts at all."""
+"""Edits of activations that several instruments use: replacing a value, wholly or in part, and finding edits without effect."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from mesascope.types import Intervention, Prompts, Site, Subject
 
 Positions = Literal["query", "context", "all"]
 LARGE = 10.0
-"""Root mean squares of an activation by which a large edit moves each of its numbers."""
+"""The standard deviation of the random numbers that a large edit adds, in units of the activation's root mean square."""
 
 
 def replace(
@@ -22,19 +22,19 @@ def replace(
     queries: Int[Tensor, "query _"] | None = None,
     strength: float = 1.0,
 ) -> Intervention:
-    """Put ``value`` in place of what a site computes.
+    """The intervention that puts ``value`` in place of a site's activation.
 
     Args:
-        site: where.
-        value: what to put there; anything that broadcasts to the activation's shape. One captured from other prompts
-            must come from as many, in the order in which they are traced.
-        positions: ``query``, ``context`` (all others), or ``all``.
-        queries: where the queries' tokens stand (see `mesascope.instruments.asking.tokens.asked`); by default at the last
+        site: where to put it.
+        value: a tensor that broadcasts to the activation's shape. An activation captured from other prompts must come from
+            as many prompts, in the order in which these are traced.
+        positions: where to replace: ``query``, ``context`` (all other positions), or ``all``.
+        queries: the positions of the queries' tokens (see `mesascope.instruments.asking.tokens.asked`); by default the last
             position.
-        strength: share of the replacement; the rest stays as it was. 0 changes nothing, to the bit.
+        strength: s in (1 − s)·activation + s·value; 0 leaves the activation exactly as it is.
 
     Raises:
-        ValueError: single positions of an attention pattern, whose rows and columns are both positions.
+        ValueError: ``positions`` is not ``all`` at an attention pattern, whose rows and columns are both positions.
     """
     if site.kind == "pattern" and positions != "all":
         raise ValueError(
@@ -57,19 +57,19 @@ def replace(
 
 
 def replace_head(site: Site, head: int, value: Tensor, *, strength: float = 1.0) -> Intervention:
-    """Put ``value`` in place of one head's output before the output projection (site ``z``).
+    """The intervention that puts ``value`` in place of one head's output before the output projection (site ``z``).
 
     Args:
         site: a ``z`` site.
-        head: which head.
-        value: broadcasts to ``(batch, position, head, width/head)``; only this head's part is used.
+        head: the head's index.
+        value: a tensor that broadcasts to ``(batch, position, head, width/head)``; only this head's part is used.
         strength: as in `replace`.
 
     Raises:
-        ValueError: the site does not hold heads' outputs.
+        ValueError: the site is not a ``z`` site.
     """
     if site.kind != "z":
-        raise ValueError(f"site must be a z site, where heads are still apart; got {site}.")
+        raise ValueError(f"site must be a z site, which holds each head's output; got {site}. Pass a z site.")
 
     def edit(activation: Tensor) -> Tensor:
         new = activation.clone()
@@ -80,9 +80,14 @@ def replace_head(site: Site, head: int, value: Tensor, *, strength: float = 1.0)
 
 
 def inert_sites(subject: Subject, prompts: Prompts, *, seed: int = 0) -> tuple[Site, ...]:
-    """The sites of the path at which a large edit leaves the answers as they are: the subject drops what is put in there.
+    """The sites of the path at which a large edit does not change the answers: the subject ignores what is put in there.
 
-    The edit adds random numbers at all positions, so that no single channel decides.
+    The edit adds random numbers to all channels at all positions, so that the result does not depend on single channels.
+
+    Args:
+        subject: what to examine.
+        prompts: the prompts to run, once without edit and once per site of the path.
+        seed: of the random numbers.
     """
     answers = subject.trace(prompts).predictions
     plain = answers.double()
@@ -98,12 +103,12 @@ def inert_sites(subject: Subject, prompts: Prompts, *, seed: int = 0) -> tuple[S
 
     def moved(site: Site) -> bool:
         found = subject.trace(prompts, interventions=[push(site)]).predictions.double()
-        return not bool(((found - plain).abs() <= least).all())  # what is no number any more has moved
+        return not bool(((found - plain).abs() <= least).all())  # an answer that has become NaN counts as moved
 
     return tuple(site for site in subject.path if not moved(site))
 
 
 def _blend(activation: Tensor, value: Tensor, strength: float) -> Tensor:
     value = value.to(activation).expand_as(activation)
-    # At full strength activation + (value − activation) would round: what is put in must arrive to the bit.
+    # At full strength the value itself: activation + (value − activation) would round.
     return value.clone() if strength == 1.0 else activation + strength * (value - activation)

@@ -1,11 +1,12 @@
-"""Activation patching: put a donor's activation into a recipient's pass and see whose answer comes out.
+"""Activation patching: put a donor's activation into a recipient's forward pass and see whose answer comes out.
 
-Donor and recipient show different examples and ask the same queries. Where patching the query's stream turns the answer
-into the donor's, what the answer needs has arrived there; where patching the context's does, it is still on its way.
+Donor and recipient show different examples and ask the same queries. If patching the residual stream at the query turns the
+answer into the donor's, the information that the answer needs has reached the query by then; if patching the context does, it
+is still in the context.
 
-Source: the two-to-eight-layer study, its table of patch locations (query position, one query a pair).
-Departs from source: the context's positions too, several queries a pair, and errors over the target's variance beside
-mean squared ones.
+Source: the two-to-eight-layer study, its table of patch locations (query position, one query per pair).
+Departs from source: the context's positions are patched too, each pair has several queries, and errors are measured over the
+target's variance as well as plain.
 """
 
 import dataclasses
@@ -33,12 +34,18 @@ POSITIONS: tuple[Positions, ...] = ("query", "context")
 SELF = "patched with itself"
 EVERYTHING = "everything patched at the first site"
 NOTHING = 1e-6
-"""Answers that differ by less than this share of them (root mean squares) are the same."""
+"""Donors' and recipients' answers that differ by less than this share of their root mean square count as the same."""
 ALIKE = "donor and recipient get the same answers, so that there is nothing to transfer"
 
 
 def pairs(task: Task, n: int, *, seed: int = 0, queries: int = 8) -> tuple[Prompts, Prompts]:
-    """Donors and recipients: different contexts, the donors' queries, the right answers to them on both sides.
+    """Donors and recipients with different contexts and the donors' queries, each with its own targets for these queries.
+
+    Args:
+        task: where the prompts come from.
+        n: number of pairs.
+        seed: of the prompts.
+        queries: queries per pair.
 
     Raises:
         NotApplicable: the task has no latent weights, so the recipients' answers to the donors' queries are unknown.
@@ -59,25 +66,26 @@ def patching(
     queries: int = 8,
     batch: int = 64,
 ) -> tuple[Measurement, ...]:
-    """Whose answer comes out when the donor's residual stream is put in, for every sub-layer, at query or context.
+    """Whose answer comes out when the donor's residual stream is put in, after every sub-layer, at query or context.
 
-    Errors are against the right answers on either side, as mean squares and over the variance of the target. The
-    *transfer* is Σ(patched − recipient's)(donor's − recipient's)/Σ(donor's − recipient's)² over the model's own
-    answers: 0 where nothing changed, 1 where it answers as for the donor; not a number where both get the same answers.
+    Errors of the patched answers are measured against the donor's and against the recipient's targets, as mean squared
+    errors and over the variance of the target. The *transfer* compares the model's own answers:
+    Σ(patched − recipient's)(donor's − recipient's)/Σ(donor's − recipient's)². It is 0 where nothing changed, 1 where the
+    model answers as for the donor, and NaN where donor and recipient get the same answers.
 
-    Controls. Positive: everything patched at the first site, which makes the pass the donor's own. Negative: the same
-    site patched with the recipient's own stream at all positions, which changes nothing, to the bit.
+    Controls. Positive: everything patched at the first site, which turns the pass into the donor's own. Negative: the
+    recipient's own residual stream put in at all positions of the same site, which leaves the answers exactly as they are.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts and the resampling.
-        n: pairs.
-        queries: queries a pair.
-        batch: pairs traced at a time; changes no result.
+        n: number of pairs.
+        queries: queries per pair.
+        batch: number of pairs per pass; it does not change the results.
 
     Raises:
-        NotApplicable: the subject has no residual stream, or the task no latent weights.
+        NotApplicable: the subject has no residual stream, or the task has no latent weights.
     """
     sites = residual_sites(subject)
     donors, recipients = pairs(task, n, seed=seed, queries=queries)
@@ -122,8 +130,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         name="patching",
         section="Patching",
         title="Whose answer comes out",
-        caption="A donor's residual stream in a recipient's pass: same queries, different examples. Transfer is 0 "
-        "where nothing changed and 1 where the model answers as for the donor.",
+        caption="A donor's residual stream is put into a recipient's forward pass: same queries, different examples. Transfer "
+        "is 0 where nothing changed and 1 where the model answers as for the donor.",
         kind="table",
         rows=tuple(
             {k: v for k, v in row.items() if k != "positions"} | {"patched": row["positions"]} for row in rows.values()
@@ -135,9 +143,9 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 def _patched(
     subject: Subject, donors: Prompts, recipients: Prompts, sites: Sequence[Site]
 ) -> dict[tuple[str, str], Tensor]:
-    """The answers of every patched pass of a batch, by (site, positions); and those of the unpatched ones.
+    """The answers of a batch, patched by site and positions, and unpatched (with an empty site).
 
-    Every pass captures all sites: a model may take another (and differently rounded) way where fewer are looked at.
+    Every pass captures all sites, so that all take the same path through the model and round alike.
     """
     queries = asked(subject, donors)
     donor = subject.trace(donors, capture=sites)
@@ -173,7 +181,7 @@ def _sums(
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Where does the answer arrive: whose comes out if one prompt's stream is put into another?",
+    question="After which layer has the information for the answer reached the query?",
     measure=patching,
     needs="a residual stream",
     quantities=(

@@ -1,13 +1,13 @@
-"""What an MLP does, by what can take its place: skip it, then fit ever richer functions of what it was given.
+"""Substitution: find out what an MLP computes by skipping it and fitting simple functions of its input in its place.
 
 The *skipped answer* is the model's own readout of the residual stream before a layer's MLP. Each substitute is a linear
-combination of named features, fitted on other prompts. The one that does as well as the MLP names what the MLP computes;
-those that do not, say what it is not.
+combination of named features, fitted on other prompts. A substitute that does as well as the MLP shows what the MLP computes;
+one that does not is excluded.
 
 Source: the two-to-eight-layer study, its table of corrections (scalar, affine and quadratic in the skipped answer, mean
 squared error against the truth).
-Departs from source: substitutes are scored on prompts that they were not fitted on, and fitted to the model's own answers
-too; the richer ones are ours.
+Departs from source: substitutes are scored on held-out prompts and are also fitted to the model's own answers; the other
+features are new.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,13 +43,13 @@ ALPHA = Quantity(name="best scalar", combine=lambda means: means[:, 0] / means[:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Skipped:
-    """What is known before a layer's MLP.
+    """The state of a forward pass before a layer's MLP.
 
     Attributes:
-        prompts: the problems.
+        prompts: the prompts, in float64.
         stream: the residual stream at the queries.
-        answer: the model's own readout of it.
-        final: the model's answers, MLP included.
+        answer: the skipped answer, the model's own readout of ``stream``.
+        final: the model's final answers.
     """
 
     prompts: Prompts
@@ -59,7 +59,7 @@ class Skipped:
 
 
 def skip(subject: Subject, prompts: Prompts, layer: int) -> Skipped:
-    """Run the subject and read it out before a layer's MLP."""
+    """Run the subject and read its residual stream out before a layer's MLP."""
     site = Site(layer=layer, kind="resid_mid")
     final, seen = at_queries(subject, prompts, [site])
     answer = subject.readout(seen[site], site).double().cpu()
@@ -76,31 +76,36 @@ def substitution(
     score: int = 512,
     queries: int = 8,
 ) -> tuple[Measurement, ...]:
-    """How well each substitute for a layer's MLP answers, beside skipping it and the MLP itself.
+    """The errors of substitutes for a layer's MLP, of skipping the MLP, and of the MLP itself.
 
-    Each is fitted twice, to the truth and to the model's answers, and its mean squared error is against what it was fitted
-    to. The *gap closed* is 1 − error/error of the scalar: 0 for what a factor does, 1 for what the MLP does (to the model's
-    answers). The substitutes, with s the skipped answer:
+    Each substitute is fitted twice, to the truth and to the model's answers, and its mean squared error is measured against
+    the same. The *gap closed* is 1 − error/(error of the scalar): 0 for a substitute no better than the scalar, 1 for one
+    without error (against the model's answers: for one that answers exactly as the model). With s the skipped answer, the
+    substitutes are:
 
-    - ``scalar`` αs, ``affine``, ``quadratic``, ``any function`` of s (linear splines, 24 knots);
-    - s times a quadratic function of ‖x_q‖², of tr(XᵀX)/n, of ‖y‖²/n, of all three, of the stream's reciprocal norm (a
-      LayerNorm's), and s times a linear function of XᵀX's entries;
-    - s and the Krylov terms x_qᵀ(XᵀX/n)ʲXᵀy/n, j < 4, with fixed coefficients;
-    - the stream: affine; affine in the stream over its norm; affine and quadratic in its 16 leading components.
+    - functions of s: ``scalar`` αs, ``affine``, ``quadratic``, and ``any function`` (linear splines with 24 knots);
+    - s times a quadratic function of ‖x_q‖², of tr(XᵀX)/n, of ‖y‖²/n, of all three, or of the stream's reciprocal norm (as
+      in a LayerNorm), and s times a linear function of the entries of XᵀX;
+    - linear combinations of s and the Krylov terms x_qᵀ(XᵀX/n)ʲXᵀy/n, j < 4, with coefficients that are the same for all
+      prompts;
+    - functions of the stream: affine; affine in the stream over its norm; affine plus quadratic in its 16 leading
+      principal components.
 
-    Controls. Positive: the features with the answer among them. Negative: the features of another prompt, and the untrained
-    network's.
+    The correlation of the skipped answer with the truth and with the model's answers, and the best scalar α, are measured too.
+
+    Controls. Positive: the substitute with the answer itself as a feature. Negative: the features of another prompt, and
+    those of the untrained network.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
-        layer: whose MLP; the last by default. The own readout of an earlier layer is a logit lens.
+        layer: the layer whose MLP is examined; the last by default. For an earlier layer, the readout is a logit lens.
         seed: of the prompts, the untrained weights and the resampling.
-        fit, score: prompts to fit on and to score on.
-        queries: queries a prompt.
+        fit, score: numbers of prompts to fit on and to score on.
+        queries: queries per prompt.
 
     Raises:
-        NotApplicable: the layer shows no residual stream between attention and MLP.
+        NotApplicable: the layer has no residual-stream site between attention and MLP.
     """
     if layer is None:
         layer = max((site.layer for site in subject.sites), default=0)
@@ -144,19 +149,19 @@ def substitution(
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Every substitute's error, beside those of skipping the MLP and of the MLP itself."""
+    """The errors of all substitutes, of skipping the MLP, and of the MLP itself."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if (
             m.instrument == NAME and m.quantity == MSE.name and m.value > 0
-        ):  # the MLP itself against its own answers is 0
+        ):  # the model's error against its own answers is 0
             where = {"substitute": m.coordinates["substitute"], "error against": m.coordinates["fitted to"]}
             rows.append({**where, "MSE": m.value, **bounds(m.interval)})
     return Figure(
         name="substitution",
         section="Substitution",
-        title="What can take the MLP's place",
-        caption="Mean squared error on held-out prompts of functions of what the MLP was given, fitted to the truth or to the "
+        title="What can replace the MLP",
+        caption="Mean squared error, on held-out prompts, of functions of the MLP's input that are fitted to the truth or to the "
         "model's own answers and scored against the same. The skipped answer s is the model's own readout before the MLP.",
         kind="bars",
         rows=tuple(sorted(rows, key=lambda row: row["substitute"] == ACTUAL)),
@@ -170,7 +175,12 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def substitutes(fitting: Skipped, view: Skipped) -> dict[str, Float[Tensor, "batch query feature"]]:
-    """The features of every substitute but the scalar, by name; whatever they take from data is from ``fitting``."""
+    """The features of every substitute but the scalar, by name.
+
+    Args:
+        fitting: the prompts from which spline knots and principal components are computed.
+        view: the prompts whose features are returned.
+    """
     s, p, stream = view.answer[..., None], view.prompts, view.stream
     gram = p.xs.mT @ p.xs / p.examples
     upper = gram[:, *torch.triu_indices(p.dim, p.dim)][:, None].expand(-1, s.shape[1], -1)
@@ -202,7 +212,7 @@ def substitutes(fitting: Skipped, view: Skipped) -> dict[str, Float[Tensor, "bat
 def _errors(
     seen: Sequence[Skipped], targets: Mapping[str, Sequence[Tensor]], *, written: bool = False
 ) -> dict[tuple[str, str], Float[Tensor, " batch"]]:
-    """Each prompt's squared error by (substitute, what it was fitted to); with ``written``, with the answers as features."""
+    """Each prompt's squared error, by substitute and what it was fitted to; with ``written``, the answers are features too."""
     out: dict[tuple[str, str], Tensor] = {}
     for goal, both in targets.items():
         s, last, final = (*both, both[1]) if written else (seen[0].answer, seen[1].answer, seen[1].final)
@@ -223,7 +233,7 @@ def _errors(
 
 
 def _skipped(view: Skipped, blank: Skipped | None, draws: Tensor, layer: int) -> list[Measurement]:
-    """How the skipped answer goes with the truth, and the factor that would mend it."""
+    """The skipped answer's correlation with the truth and the model's answers, and the scalar that fits it best to each."""
     truth, final = view.prompts.targets, view.final
     found: list[Measurement] = []
     for goal, target in {TRUTH: truth, MODEL: final}.items():
@@ -255,7 +265,7 @@ def _squared(answers: Tensor, truth: Tensor) -> Tensor:
 
 
 def _paired(view: Skipped) -> Skipped:
-    """What is known of other prompts, in these prompts' places."""
+    """The state of other prompts in these prompts' places."""
     other = partners(view.prompts)
     return Skipped(
         prompts=view.prompts[other], stream=view.stream[other], answer=view.answer[other], final=view.final[other]
@@ -268,20 +278,20 @@ def _times(s: Tensor, factors: Tensor) -> Tensor:
 
 
 def _products(values: Tensor) -> Tensor:
-    """All products of two of the values."""
+    """All products of two values, squares included."""
     row, column = torch.triu_indices(values.shape[-1], values.shape[-1])
     return values[..., row] * values[..., column]
 
 
 def _hats(s: Tensor, fitting: Tensor) -> Tensor:
-    """Linear splines with knots at quantiles of the fitting prompts' skipped answers, and straight beyond the ends."""
+    """A basis of linear splines, with knots at quantiles of the fitting prompts' skipped answers and linear beyond them."""
     knots = fitting.flatten().quantile(torch.linspace(0.005, 0.995, SPLINE_KNOTS, dtype=fitting.dtype))
     return torch.cat([s, (s - knots).clamp(min=0)], -1)
 
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="What can a layer's MLP be replaced with, so that the answers stay?",
+    question="Which simple function can replace a layer's MLP without changing the answers?",
     measure=substitution,
     needs="MLPs that can be edited",
     quantities=(

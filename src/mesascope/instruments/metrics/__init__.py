@@ -1,7 +1,7 @@
-"""Metrics from the literature, each by its authors' definition: how alike a subject and a reference algorithm are.
+"""Metrics from the literature, each by its authors' definition: how similar a subject and a reference algorithm are.
 
-They are shown because readers know them, not because they decide. Each compares two predictors and knows no "none of
-these": a value means something beside its controls only. The verdict rests on `mesascope.instruments.identification`.
+They are shown because readers know them; the verdict rests on `mesascope.instruments.identification`. Each metric compares
+two predictors and cannot say "none of these", so its value must be read beside its controls.
 """
 
 from collections.abc import Sequence
@@ -31,16 +31,23 @@ from mesascope.types import (
     is_prescribable,
 )
 
-TUNING = 1024  # prompts that the gradient step is tuned on
+TUNING = 1024  # number of prompts on which the gradient step is tuned
 STEPS = (1, 2, 3)
-"""Steps of conjugate gradient, as far as the dimension goes."""
+"""The numbers of steps of conjugate gradient; those above the dimension are left out."""
 
 
 def references(task: Task, *, seed: int = 0) -> tuple[ReferenceSubject, ...]:
-    """Least squares, ridge (the Bayes-optimal one, or λ = 0.01 mean eigenvalues without label noise), the best single gradient
-    step (tuned on other prompts of the task), and conjugate gradient after a few steps.
+    """The reference predictors: least squares, ridge, the best single gradient step, and conjugate gradient after a few steps.
 
-    Ridge is left out where the task knows neither noise and prior of its weights nor the size of its inputs.
+    Ridge is Bayes-optimal if labels have noise; otherwise λ is 0.01 times the inputs' mean eigenvalue. It is left out for
+    tasks that state neither noise and prior of the weights nor their inputs. The gradient step is tuned on other prompts.
+
+    Args:
+        task: where the prompts come from.
+        seed: of the prompts to tune on.
+
+    Raises:
+        NotApplicable: no gradient step above 0 helps on this task (`one_step`).
     """
     ridge: list[ReferenceSubject] = []
     if isinstance(task, LinearTask) and task.noise:
@@ -61,21 +68,22 @@ def references(task: Task, *, seed: int = 0) -> tuple[ReferenceSubject, ...]:
 def literature(
     subject: Subject, task: Task, *, seed: int = 0, n: int = 128, queries: int | None = None
 ) -> tuple[Measurement, ...]:
-    """What the subject answers after its last layer against each of `references`, by every metric that applies.
+    """The subject's final answers compared with each of `references`, by every metric that applies.
 
-    SPD, ILWD with both fits' R², SimE (where the subject answers everywhere), SimW, and the three alignment metrics; see
-    `prediction_differences`, `similarity_of_errors`, `similarity_of_weights` and `alignment` for definitions and controls.
+    The metrics are SPD, ILWD with the R² of both fits, SimE (if the subject answers at every position), SimW, and the three
+    alignment metrics; for definitions and controls see `prediction_differences`, `similarity_of_errors`,
+    `similarity_of_weights` and `alignment`.
 
     Args:
         subject: what to examine.
         task: its training task.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts.
-        queries: fresh queries a prompt; four times the dimension by default.
+        n: number of prompts.
+        queries: fresh queries per prompt; by default four times the dimension.
 
     Raises:
-        ValueError: not more queries than dimensions.
-        NotApplicable: the subject does not answer with finite numbers.
+        ValueError: there are not more queries than dimensions.
+        NotApplicable: some of the subject's answers are not finite.
     """
     panel = Side.of(subject, task, seed=seed, n=n, queries=queries)
     found: dict[tuple[Scalar, ...], Measurement] = {}
@@ -96,7 +104,7 @@ ORDER = tuple(
         *(metric.quantity for metric in (*fu.ERRORS, *fu.WEIGHTS, *von_oswald.METRICS)),
     )
 )
-"""The metrics, as they are listed."""
+"""The names of the metrics, in the order in which they are listed."""
 
 COLUMNS = {
     AGAIN: "positive control",
@@ -104,11 +112,11 @@ COLUMNS = {
     OTHERS: "another prompt",
     akyurek.MISPAIRED: "another prompt",
 }
-"""What stands above a control in the table."""
+"""The table's column for a control, by the control's name."""
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """A small table for each metric, controls beside every number."""
+    """One small table per metric, with the controls beside every number."""
     shown = [m for m in measurements if m.instrument == NAME and m.quantity in ORDER]
     rows: list[dict[str, Scalar]] = []
     for m in shown:
@@ -126,11 +134,11 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="metrics",
         section="Metrics from the literature",
-        title="How alike the subject and reference algorithms are, by published metrics",
-        caption="By their authors' definitions, on the training distribution. None of them can say “none of these”: read "
-        "each beside its controls. Positive: the reference against itself, in single precision (for R²: least squares). "
-        "Negative: the reference on another prompt (for R²: answers to another prompt's queries); who answers zero; the "
-        "untrained network. ILWD means something as far as the linearity R² is near 1."
+        title="How similar the subject and reference algorithms are, by published metrics",
+        caption="By their authors' definitions, on the training distribution. No metric can say “none of these”, so read each "
+        "beside its controls. Positive: the reference against itself, in single precision (for R²: least squares). "
+        "Negative: the reference on another prompt (for R²: answers to another prompt's queries); answering zero; the "
+        "untrained network. ILWD is meaningful only where the linearity R² is near 1."
         + (" SimE is missing: the subject does not answer at every position." if silent and shown else ""),
         kind="table",
         rows=tuple(rows),
@@ -143,7 +151,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="What do the metrics of the literature say of it, and what do they say of subjects that are known?",
+    question="What do published metrics say about it, and about subjects whose algorithm is known?",
     measure=literature,
     quantities=(
         "ILWD",

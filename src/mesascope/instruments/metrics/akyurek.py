@@ -42,41 +42,41 @@ def prediction_differences(
     n: int = 256,
     queries: int | None = None,
 ) -> tuple[Measurement, ...]:
-    """SPD, ILWD, and how linear both predictors are.
+    """SPD, ILWD, and the linearity of both predictors.
 
     SPD is the mean over prompts and fresh queries x′ of (A(x′) − B(x′))². ILWD is the mean over prompts of ‖ŵ_A − ŵ_B‖²,
-    where ŵ is the least-squares fit of a predictor's answers on the fresh queries. It means something as far as the fits'
-    R² is near 1.
+    where ŵ is the least-squares fit of a predictor's answers on the fresh queries. ILWD is meaningful only where the R² of
+    the fits is near 1.
 
-    Departs from source: queries come from the task's own distribution, not always N(0, I). R² is adjusted for the degrees
-    of freedom of the fit and compares with answering zero, for there is no intercept: answers that have nothing to do with
-    the queries score 0 on average, not dim/queries. A predictor that always answers zero is linear.
+    Departs from source: queries come from the task's own distribution, not always N(0, I). R² is adjusted for the fit's
+    degrees of freedom. Since the fit has no intercept, R² compares with answering zero: answers that are independent of the
+    queries score 0 on average, not dim/queries. A predictor that always answers zero counts as linear.
 
     Args:
         subject: what to examine.
-        reference: an algorithm (one step of it; pass a `ReferenceSubject` for more) or another subject.
+        reference: an algorithm (compared after one step; pass a `ReferenceSubject` for more) or another subject.
         task: where the prompts come from.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts.
-        queries: fresh queries a prompt; four times the dimension by default.
+        n: number of prompts.
+        queries: fresh queries per prompt; by default four times the dimension.
 
     Raises:
-        ValueError: not more queries than dimensions, or a reference that diverges.
-        NotApplicable: the subject does not answer with finite numbers.
+        ValueError: there are not more queries than dimensions, or the reference diverges.
+        NotApplicable: some of the subject's answers are not finite.
     """
     return compare(Side.of(subject, task, seed=seed, n=n, queries=queries).pair(reference))
 
 
 def compare(pair: Comparison) -> tuple[Measurement, ...]:
-    """The metrics of a pair that has been asked."""
+    """The metrics of this module for a subject and a reference that have answered."""
     return (*pair.compare(METRICS, SOURCE), *(linearity(pair.panel, r) for r in (pair.panel.subject, pair.reference)))
 
 
 def linearity(panel: Side, replies: Replies) -> Measurement:
-    """R² of the fit of a predictor's answers on the queries, all prompts pooled.
+    """R² of the linear fit of a predictor's answers on the queries, pooled over all prompts.
 
     Controls. Positive: least squares in single precision, which is linear. Negative: the predictor's answers to another
-    prompt's queries, taken for answers to these.
+    prompt's queries, fitted on this prompt's queries.
     """
     question = panel.question
     known = ReferenceSubject(algorithm=LeastSquares(), dtype=torch.float32).trace(question.prompts).predictions.double()
@@ -92,7 +92,7 @@ def linearity(panel: Side, replies: Replies) -> Measurement:
 
 
 def _fit(question: Queries, predictions: Tensor) -> Tensor:
-    """Each prompt's (squared residuals over their degrees of freedom, squared answers over theirs)."""
+    """Each prompt's sum of squared residuals, and of squared answers, each over its degrees of freedom."""
     queries = question.prompts.queries.double()
     residual = predictions - (queries @ question.induced(predictions)[..., None])[..., 0]
     free = queries.shape[1] - queries.shape[2]

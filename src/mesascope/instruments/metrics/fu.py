@@ -40,31 +40,32 @@ WEIGHTS = (
 def similarity_of_errors(
     subject: Subject, reference: Algorithm | Subject, task: Task, *, seed: int = 0, n: int = 256
 ) -> tuple[Measurement, ...]:
-    """SimE: mean over prompts of the cosine between both predictors' errors at x₂ … x_n and the query, each answered from
-    the examples before it.
+    """SimE: the mean over prompts of the cosine between the two predictors' errors at x₂ … x_n and the query.
 
-    The authors' paper counts from one example on; their released code counts the first position too, where everybody
-    predicts 0 from nothing and the same error is added on both sides. Both are reported. What else inflates the cosine is in
-    the controls: with fewer examples than dimensions all errors are large and much alike, also that of who answers zero.
+    Each input is answered from the examples before it. The paper counts positions from the second on; the authors' released
+    code also counts the first, where every predictor answers 0 without any example, which adds the same error on both sides.
+    Both are reported. With fewer examples than dimensions all errors are large and similar, even those of answering zero;
+    the controls show how far this raises the cosine.
 
-    A subject that is trained to answer everywhere is asked once (``answers_everywhere``); one that takes prompts of any
-    length is shown each prefix. An algorithm runs on each prefix, from zero, with the same coefficients.
+    A subject that is trained to answer at every position is run once (``answers_everywhere``); one that takes prompts of any
+    length is run on each prefix. An algorithm runs on each prefix, from zero, with the same coefficients.
 
-    Departs from source: the error at the query is taken from the noiseless target.
+    Departs from source: the error at the query is measured against the noiseless target.
 
     Args:
         subject, reference, task, seed, n: see `mesascope.instruments.metrics.akyurek.prediction_differences`.
 
     Raises:
-        ValueError: a reference that diverges.
-        NotApplicable: the subject or the reference does not answer everywhere, or the subject with infinite numbers.
+        ValueError: the reference diverges.
+        NotApplicable: the subject or the reference does not answer at every position, or some of the subject's answers are
+            not finite.
     """
     pair = Side.of(subject, task, seed=seed, n=n, queries=None).pair(reference)
     for replies in (pair.panel.subject, pair.reference):
         if replies.errors is None:
             raise NotApplicable(
-                f"{replies.name} does not answer at every position: it is trained at the query alone and takes prompts "
-                f"of {task.examples} examples only."
+                f"{replies.name} does not answer at every position: it answers only at the query, and takes only prompts "
+                f"of {task.examples} examples."
             )
     return pair.compare(ERRORS, SOURCE)
 
@@ -78,22 +79,22 @@ def similarity_of_weights(
     n: int = 256,
     queries: int | None = None,
 ) -> tuple[Measurement, ...]:
-    """SimW: mean over prompts of the cosine between the weights that both predictors' answers induce.
+    """SimW: the mean over prompts of the cosine between the weights induced by the two predictors' answers.
 
-    Departs from source: the authors average over all context lengths from 1 on. With one example everybody answers along
-    x₁, so here SimW is taken from the full context, and beside it, where both take shorter ones, the mean over five lengths,
-    evenly spaced up to the full one. Zero weights have no direction and count as cosine 0.
+    Departs from source: the authors average over all context lengths from 1 on. With one example, the weights of any learner
+    are along x₁, so here SimW is taken at the full context; where both predictors take shorter contexts, also as the mean
+    over five lengths, evenly spaced up to the full one. Zero weights have no direction and count as cosine 0.
 
     Args:
         subject, reference, task, seed, n, queries: see `mesascope.instruments.metrics.akyurek.prediction_differences`.
 
     Raises:
-        ValueError: not more queries than dimensions, or a reference that diverges.
-        NotApplicable: the subject does not answer with finite numbers.
+        ValueError: there are not more queries than dimensions, or the reference diverges.
+        NotApplicable: some of the subject's answers are not finite.
     """
     return Side.of(subject, task, seed=seed, n=n, queries=queries).pair(reference).compare(WEIGHTS, SOURCE)
 
 
 def compare(pair: Comparison) -> tuple[Measurement, ...]:
-    """The metrics of a pair that has been asked; without SimE where one of them does not answer everywhere."""
+    """The metrics of this module for a pair that has answered; SimE only if both answer at every position."""
     return pair.compare((*ERRORS, *WEIGHTS), SOURCE)

@@ -1,7 +1,7 @@
-"""The interpolation test: do two linear-attention layers compute the same because their weights say the same?
+"""The interpolation test: do two linear-attention layers give the same answers because their weights hold the same algorithm?
 
-Half-way between the weights of two networks that merely answer alike there is usually nothing sensible. Networks that hold
-the same algorithm in the same way, up to what the architecture leaves free, can be averaged.
+If two networks only give similar answers, the mean of their weights usually answers badly. If they hold the same algorithm in
+the same way, up to what the architecture leaves free, the mean of their weights holds it too.
 
 Source: von Oswald et al. 2023, §3.
 """
@@ -17,14 +17,14 @@ from mesascope.types import Measurement, Task
 
 RATIO = Quantity(name="half-way error over the ends'", combine=ratio)
 GAUGE = -3.0
-"""The factor by which the controls' weights are multiplied on one side and divided on the other."""
+"""In the controls, W_KQ is multiplied and W_PV divided by this factor, which leaves the network's answers unchanged."""
 
 
 def halfway(first: LinearAttention, second: LinearAttention) -> LinearAttention:
-    """The network with the mean of both weights, once they are in one gauge.
+    """The network whose weights are the mean of both networks' weights, after these are brought into one gauge.
 
     Raises:
-        ValueError: of different dimensions, or a network that always answers zero.
+        ValueError: the dimensions differ, or a network always answers zero.
     """
     return _mean(*_one_gauge(first, second))
 
@@ -35,7 +35,7 @@ def _mean(first: LinearAttention, second: LinearAttention) -> LinearAttention:
 
 
 def _one_gauge(first: LinearAttention, second: LinearAttention) -> tuple[LinearAttention, LinearAttention]:
-    """Both balanced, the second's sign chosen nearest to the first's."""
+    """Both networks balanced, with the sign of the second chosen closest to the first."""
     if first.kq.shape != second.kq.shape:
         raise ValueError(
             f"second must have first's dimension {first.kq.shape[1]}; got {second.kq.shape[1]}. Build both for one task."
@@ -49,20 +49,20 @@ def _one_gauge(first: LinearAttention, second: LinearAttention) -> tuple[LinearA
 def interpolation(
     first: LinearAttention, second: LinearAttention, task: Task, *, seed: int = 0, n: int = 1024
 ) -> tuple[Measurement, ...]:
-    """The normalised error of the network half-way between two, over the mean of theirs: 1 or less if it works.
+    """The normalised error of the network half-way between two, over the mean of their errors: about 1 or less if they agree.
 
-    Controls. Positive: half-way between the first and itself in another gauge, over the first's error: 1. Negative:
-    half-way between both as they are when one product of the second is multiplied by −3 and the other divided by it, which
-    leaves the second's answers alone.
+    Controls. Positive: the network half-way between the first and itself in another gauge, over the first's error, which is
+    1. Negative: half-way between the two in different gauges, after one product of the second is multiplied by −3 and the
+    other divided by it, which leaves the second's answers unchanged.
 
     Args:
-        first, second: of the task's dimension.
+        first, second: networks of the task's dimension.
         task: where the prompts come from.
         seed: of the prompts and the resampling.
-        n: prompts.
+        n: number of prompts.
 
     Raises:
-        ValueError: dimensions disagree, or a network always answers zero.
+        ValueError: the dimensions differ, or a network always answers zero.
     """
     if first.kq.shape[1] != task.dim:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What every layer of a subject answers, and every step of an algorithm, as the vectors whose cosine a metric takes."""
+"""The answers after every layer of a subject and every step of an algorithm, as vectors between which a metric takes cosines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +23,12 @@ class Vectors:
     """Errors over positions, or induced weights.
 
     Attributes:
-        layers: of the subject; the last one's answers are its own.
-        readout: of the layers before it: ``own`` where that nowhere errs much more than answering zero, else ``fitted``.
-        steps: of the algorithm, from step ``first`` on.
-        rough: the same in single precision.
-        first: 0, or 1 for weights, which have no direction at step 0.
+        layers: those of each layer of the subject; at the last layer, those of its final answers.
+        readout: the readout of the earlier layers: ``own`` if it errs at no layer much more than answering zero, otherwise
+            ``fitted``.
+        steps: those of each step of the algorithm, from step ``first`` on.
+        rough: ``steps`` in single precision.
+        first: 0 for errors, 1 for weights, which have no direction at step 0.
     """
 
     layers: Float[Tensor, "layer batch axis"]
@@ -38,10 +39,17 @@ class Vectors:
 
 
 def induced_weights(subject: Subject, algorithm: Algorithm, fit: Prompts, score: Prompts, steps: int) -> Vectors:
-    """Weights induced by answers to fresh queries.
+    """The weights induced by answers to fresh queries: each answer vector's least-squares fit on the queries.
+
+    Args:
+        subject: what to examine.
+        algorithm: the algorithm whose steps to compare it with.
+        fit: the prompts to fit readouts on, if the subject's own is not used.
+        score: the prompts to take answers of.
+        steps: the number of steps.
 
     Raises:
-        ValueError: not more queries than dimensions.
+        ValueError: there are not more queries than dimensions.
     """
     question, sites = Queries.of(score), subject.path[:-1]
     own, after = at_queries(subject, score, sites)
@@ -62,13 +70,13 @@ def induced_weights(subject: Subject, algorithm: Algorithm, fit: Prompts, score:
 
 
 def prefix_errors(subject: Subject, algorithm: Algorithm, fit: Prompts, score: Prompts, steps: int) -> Vectors:
-    """Errors at x₂ … x_n and the first query, each answered from the examples before it.
+    """The errors at x₂ … x_n and the first query, each answered from the examples before it.
 
-    The subject must answer everywhere.
+    The subject must answer at every position (``answers_everywhere``). For the arguments see `induced_weights`.
     """
     truth, inputs = _truth(score)[:, 1:], torch.cat([score.xs, score.queries[:, :1]], 1)
     able = answering_everywhere(subject)
-    assert able is not None, "it is asked of subjects that do"
+    assert able is not None, "prefix_errors is called for subjects that answer everywhere"
     context = able.answer_everywhere(score)
     own = torch.cat([context.double().cpu(), answers(subject, score)[:, :1]], 1)
     before, after = (_at_inputs(subject, p) for p in (fit, score))
@@ -101,7 +109,7 @@ def _read(
     after: Activations,
     variance: Float[Tensor, " batch"],
 ) -> tuple[list[Float[Tensor, "batch position"]], Readout]:
-    """What the layers after say, by a readout that is chosen, and if need be fitted, on those before."""
+    """The answers read from ``after``, and the kind of readout, which is chosen (and fitted) on ``before``."""
 
     def own(activations: Activations) -> list[Tensor]:
         return [subject.readout(a, site).double().cpu() for site, a in activations.items()]
@@ -116,7 +124,7 @@ def _read(
 
 
 def _at_inputs(subject: Subject, prompts: Prompts) -> dict[Site, Float[Tensor, "batch position width"]]:
-    """The residual stream after every layer but the last, at the context's inputs and at the first query."""
+    """The residual stream after every layer but the last, at the inputs of the context and at the first query."""
     sites, places = subject.path[:-1], layout(subject, prompts)
     inputs, query = along(places.inputs[0, :, 0 if places.together else -1]), along(places.answers[:1])
     trace = subject.trace(prompts, capture=sites)

@@ -1,4 +1,4 @@
-"""A single layer of linear self-attention by the products of its weights."""
+"""A single layer of linear self-attention, described by the products of its weights."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from mesascope.types import Prompts
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinearAttention:
-    """One layer, one head of linear self-attention on tokens t = (x, y), (x_q, 0) for a query, by its products.
+    """One layer with one head of linear self-attention on tokens t = (x, y), and (x_q, 0) for a query.
 
-    The answer is r·(W_PV (1/n) Σᵢ tᵢtᵢᵀ W_KQ t_q), with r the readout. Products of a head's matrices (KᵀQ, OV) do not
-    change when a head's basis does. What is left free is one number c: (c·W_KQ, W_PV/c) is the same network.
+    The answer is r·(W_PV (1/n) Σᵢ tᵢtᵢᵀ W_KQ t_q), with r the readout. The products W_KQ = KᵀQ and W_PV = OV do not depend
+    on the basis of the head's inner space. Only one number c, the *gauge*, is left free: (c·W_KQ, W_PV/c) is the same network.
 
     Attributes:
-        name: for reports.
-        kq: W_KQ without the column of the query's label, which is 0: its rows are the example's token.
-        pv: W_PVᵀ r: what of an example's token goes into the answer.
+        name: its name in reports.
+        kq: W_KQ without the column of the query's label, which is 0; its rows belong to the entries of an example's token.
+        pv: W_PVᵀ r, the weights with which the entries of an example's token enter the answer.
     """
 
     name: str
@@ -31,11 +31,11 @@ class LinearAttention:
 
     @classmethod
     def of(cls, construction: Construction, dim: int) -> "LinearAttention":
-        """The products of a hand-built network for an input dimension.
+        """The products of a hand-built network's weights, for an input dimension.
 
         Raises:
-            NotApplicable: not one head in one layer without a gate on channels that hold x and y alone, or the network
-                answers from the query's own token as well.
+            NotApplicable: the network is not one layer with one head and no gate on channels that hold only x and y, or it
+                also answers from the query's own token.
         """
         network = construction.build(dim)
         heads = [head for layer in network.layers for head in layer.heads]
@@ -52,7 +52,9 @@ class LinearAttention:
             embed[network.channels.slices[channel]] = blocks[feature].double()
         (head,) = heads
         if bool((embed.T @ network.readout)[:dim].any()):
-            raise NotApplicable(f"{construction.name} also answers from the query's own token, not by attention alone.")
+            raise NotApplicable(
+                f"{construction.name} also answers from the query's own token, so its attention does not describe it."
+            )
         kq = embed.T @ head.key.T @ head.query @ embed
         return cls(name=construction.name, kq=kq[:, :dim], pv=embed.T @ head.value.T @ head.out.T @ network.readout)
 
@@ -65,24 +67,24 @@ class LinearAttention:
         pv: Float[Tensor, "token token"],
         readout: Float[Tensor, " token"],
     ) -> "LinearAttention":
-        """From full products W_KQ and W_PV on tokens (x, y), and the readout; the source's is minus the label's slot."""
+        """From full products W_KQ and W_PV on tokens (x, y), and the readout (minus the label's entry, in von Oswald et al.)."""
         return cls(name=name, kq=kq.double()[:, :-1], pv=pv.double().T @ readout.double())
 
     def answers(self, prompts: Prompts) -> Float[Tensor, "batch query"]:
-        """What it predicts."""
+        """The network's predictions, in float64."""
         tokens = torch.cat([prompts.xs, prompts.ys[..., None]], -1).double()
         weights = (tokens @ self.pv)[:, None] @ tokens @ self.kq / prompts.examples
         return (prompts.queries.double() @ weights.mT)[..., 0]
 
     def scaled(self, factor: float) -> "LinearAttention":
-        """The same network in another gauge."""
+        """The same network in another gauge: W_KQ times ``factor``, and W_PV over it."""
         return dataclasses.replace(self, kq=factor * self.kq, pv=self.pv / factor)
 
     def balanced(self) -> "LinearAttention":
-        """The same network with products of equal norm: the gauge in which only a common sign is free.
+        """The same network in the gauge in which both products have equal norm; only a common sign is left free.
 
         Raises:
-            ValueError: a product is zero, so every gauge answers zero.
+            ValueError: a product is zero, so the network always answers zero.
         """
         left, right = float(self.kq.norm()), float(self.pv.norm())
         if not left * right > 0:

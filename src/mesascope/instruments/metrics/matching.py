@@ -1,11 +1,11 @@
 """Best-matching steps: for each layer, the step of an algorithm that it is most similar to.
 
-An argmax always names a step, also for a network that runs nothing of the kind. So every similarity stands beside the same
-with another prompt's iterates, and every best step beside the one that those name.
+An argmax always names a step, even for a network that runs no such algorithm. So beside every similarity stands the one with
+another prompt's iterates, and beside every best step the best step by those.
 
 Source: Fu et al. 2023, definition 3.4.
-Departs from source: a layer is read out by the subject's own readout where that is sensible at every layer (as in
-identification), else by a ridge regression in closed form. The source fits one to every layer by gradient descent.
+Departs from source: layers are read by the subject's own readout if its error is acceptable at every layer (as in
+identification), otherwise by a ridge regression in closed form. The paper fits a readout to every layer by gradient descent.
 """
 
 from collections.abc import Sequence
@@ -45,29 +45,30 @@ def best_matching_steps(
     steps: int | None = None,
     metric: Literal["auto", "SimE", "SimW"] = "auto",
 ) -> tuple[Measurement, ...]:
-    """The similarity of every layer with every iterate, and for each layer the step where it is largest.
+    """The similarity of every layer with every iterate, and for each layer the most similar step.
 
-    Controls of a similarity. Positive: the step itself, computed in single precision. Negative: the layer against another
-    prompt's iterates. Controls of a best step. Positive: the step that the last iterate is matched with, which should be
-    the last. Negative: the step that another prompt's iterates name. The interval of a best step is that of the argmax over
+    Controls of a similarity. Positive: the iterate in single precision, with itself. Negative: the layer with another
+    prompt's iterates. Controls of a best step. Positive: the best step of the last iterate, which should be the last.
+    Negative: the layer's best step among another prompt's iterates. The interval of a best step is that of the argmax over
     bootstrap repetitions.
 
     Args:
         subject: what to examine.
-        algorithm: whose iterates to match with.
+        algorithm: the algorithm whose iterates it is compared with.
         task: where the prompts come from.
         seed: of the prompts and the resampling.
-        n: prompts to score on, and as many to fit readouts on.
-        steps: the last iterate; twice the layers by default, and at least four.
-        metric: see `mesascope.instruments.metrics.fu`; ``auto`` is SimE where the subject answers everywhere, else SimW.
+        n: number of prompts to score on, and again to fit readouts on.
+        steps: the last iterate; by default twice the number of layers, and at least four.
+        metric: see `mesascope.instruments.metrics.fu`; ``auto`` is SimE if the subject answers at every position, otherwise
+            SimW.
 
     Raises:
-        ValueError: fewer than one step.
-        NotApplicable: no layers to read, SimE of a subject that does not answer everywhere, or answers or iterates that
-            are not finite.
+        ValueError: ``steps`` is below 1.
+        NotApplicable: the subject has no layers to read, ``metric`` is SimE and the subject does not answer at every
+            position, or answers or iterates are not finite.
     """
     if not subject.path:
-        raise NotApplicable(f"{subject.name} shows no layers (path is empty).")
+        raise NotApplicable(f"{subject.name} shows no layers (its path is empty).")
     everywhere = answering_everywhere(subject) is not None
     chosen = ("SimE" if everywhere else "SimW") if metric == "auto" else metric
     if chosen == "SimE" and not everywhere:
@@ -128,7 +129,7 @@ def _measured(
 
 
 def heat_map(measurements: Sequence[Measurement]) -> Figure:
-    """Layers against steps, the best-matching step of each layer outlined; beside it the same for the control."""
+    """Similarity by layer and step, with each layer's best-matching step outlined; one more panel shows the control."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or "best" not in m.coordinates:
@@ -143,8 +144,8 @@ def heat_map(measurements: Sequence[Measurement]) -> Figure:
         section="Metrics from the literature",
         title="Best-matching steps (Fu et al. 2023)",
         caption="Cosine between a layer's and an iterate's errors over positions (SimE) or induced weights (SimW), mean over "
-        "prompts. Outlined: the step with the largest. An argmax names one whatever the network does, also in the control, "
-        "where the iterates are another prompt's. A diagnostic; the verdict does not rest on it.",
+        "prompts. The step with the largest cosine is outlined. There is always one, whatever the network does, also in the "
+        "control with another prompt's iterates. This is a diagnostic; the verdict does not rest on it.",
         kind="heatmap",
         rows=tuple(sorted(rows, key=lambda row: str(row["algorithm"]).endswith(OTHERS))),
         x="step",

@@ -1,4 +1,4 @@
-"""The best single gradient step: what one layer of linear self-attention can reach, from a sample and on paper.
+"""The best single gradient step, which one layer of linear self-attention can take: from a sample, and derived on paper.
 
 Source: von Oswald et al. 2023, §3, who compare a trained layer with one gradient step whose size is optimised.
 """
@@ -16,7 +16,7 @@ from mesascope.tasks import Gaussian, Laplace, Rademacher, Uniform
 from mesascope.types import Measurement, PrescribableTask, Prompts, adjusted
 
 KURTOSIS = {Gaussian: 3.0, Uniform: 1.8, Laplace: 6.0, Rademacher: 1.0}
-"""E x⁴ over (E x²)² of one coordinate."""
+"""The kurtosis of one coordinate, E x⁴/(E x²)², by the kind of inputs."""
 
 STEP = Quantity(name="best step, η/N", combine=lambda means: means[:, 0] / means[:, 1])
 HALF = Quantity(
@@ -28,14 +28,14 @@ OTHERS = "another prompt's targets"
 
 
 def one_step(prompts: Prompts) -> GradientDescent:
-    """Gradient descent with the step size η (for the mean gradient) whose first step errs least, in closed form.
+    """Gradient descent with the step size η (for the mean gradient) whose first step has the least error, in closed form.
 
-    The answers after one step are (η/N)·g with g = x_qᵀXᵀy, so the best η/N is the slope of the targets on g: the mean of
-    g·target over the mean of g², over all queries. A plain mean squared error, as in the source; `algorithms.tuned`
-    weighs prompts by their targets' variance and takes any number of steps.
+    The answers after one step are (η/N)·g with g = x_qᵀXᵀy, so the best η/N is the mean of g·target over the mean of g²,
+    both over all queries. The error is the plain mean squared error, as in the source; `algorithms.tuned` divides each
+    prompt's error by its target's variance and takes any number of steps.
 
     Raises:
-        NotApplicable: the best η is not above 0, so there is no step to take.
+        NotApplicable: the best η is not above 0.
     """
     numerator, denominator = _products(prompts, prompts.targets).mean(0)[:2].tolist()
     if not numerator > 0:
@@ -46,7 +46,7 @@ def one_step(prompts: Prompts) -> GradientDescent:
 def exact(
     *, dim: int, examples: int, variance: float, kurtosis: float, weight_variance: float = 1.0, noise: float = 0.0
 ) -> tuple[float, float]:
-    """η/N of the best step and half its mean squared error, for independent coordinates of mean 0 and equal variance.
+    """η/N of the best step, and half its mean squared error, for independent coordinates of mean 0 and equal variance.
 
     One step from 0 gives ŵ = a·Xᵀy with a = η/N and y = Xw + ε, so w − ŵ = (I − aA)w − aXᵀε with A = XᵀX. Let s be the
     variance of a coordinate, κ its kurtosis, τ² that of the weights and σ² that of the noise. The query is independent, so
@@ -76,20 +76,20 @@ def exact(
 
 
 def oracle(task: PrescribableTask, *, seed: int = 0, n: int = 4096, queries: int = 8) -> tuple[Measurement, ...]:
-    """η/N of the best step and half its mean squared error, estimated from prompts.
+    """η/N of the best step, and half its mean squared error, estimated from prompts.
 
-    Controls. Positive: the same on paper (`exact`). Negative: fitted to the targets of another prompt, which a step away
-    from zero does not come nearer to.
+    Controls. Positive: the value derived on paper (`exact`). Negative: the step fitted to the targets of another prompt,
+    where no step is better than answering zero.
 
     Args:
-        task: independent coordinates of equal variance, or the derivation does not hold. Range r of a uniform input is
-            ``Uniform(covariance=Eigenvalues(values=(r**2 / 3,) * dim))``.
+        task: a task whose inputs have independent coordinates of equal variance, as the derivation assumes. A uniform input
+            from −r to r is ``Uniform(covariance=Eigenvalues(values=(r**2 / 3,) * dim))``.
         seed: of the prompts and the resampling.
-        n: prompts.
-        queries: queries a prompt.
+        n: number of prompts.
+        queries: queries per prompt.
 
     Raises:
-        NotApplicable: inputs of another kind.
+        NotApplicable: the inputs are of another kind.
     """
     variance, kurtosis = _coordinate(task)
     best, half = exact(
@@ -118,14 +118,18 @@ def oracle(task: PrescribableTask, *, seed: int = 0, n: int = 4096, queries: int
 
 
 def _products(prompts: Prompts, targets: Float[Tensor, "batch query"]) -> Float[Tensor, "batch 3"]:
-    """Each prompt's means over queries of g·target, g² and target², with g = x_qᵀXᵀy: the answer after a step η = N."""
+    """Each prompt's means over queries of g·target, g² and target², where g = x_qᵀXᵀy is the answer after a step η = N."""
     g = run(GradientDescent(step_size=float(prompts.examples)), prompts, 1, dtype=torch.float64).predictions[1]
     target = targets.to(g)
     return torch.stack([(g * target).mean(-1), g.square().mean(-1), target.square().mean(-1)], -1)
 
 
 def _coordinate(task: PrescribableTask) -> tuple[float, float]:
-    """Variance and kurtosis of one input coordinate."""
+    """Variance and kurtosis of one input coordinate.
+
+    Raises:
+        NotApplicable: the coordinates are not independent with equal variance, or queries have other inputs.
+    """
     inputs = task.inputs
     kurtosis = KURTOSIS.get(type(inputs))
     values = inputs.covariance.eigenvalues(task.dim, 0, 1, torch.Generator())[0]

@@ -1,4 +1,4 @@
-"""Who is compared with whom: the subject, a reference, and the known cases that stand beside every number."""
+"""Comparisons of the subject with a reference, together with the controls that stand beside every number."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -26,11 +26,11 @@ UNTRAINED = "untrained network"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """How alike two predictors are.
+    """A measure of how similar two predictors are.
 
     Attributes:
-        quantity: its name, unit, and how means over prompts combine.
-        sums: each prompt's contributions; ``None`` where one of the two could not be asked.
+        quantity: its name, its unit, and how it is computed from means over prompts.
+        sums: computes each prompt's contributions; ``None`` if one of the two predictors lacks the answers for it.
     """
 
     quantity: Quantity
@@ -39,13 +39,13 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Side:
-    """One side of every comparison, asked once.
+    """The subject's side of every comparison: the replies of the subject and its negative controls.
 
     Attributes:
-        question: what everybody is asked.
-        subject: what the subject replied.
-        idle: the known negative cases' replies, by name.
-        draws: of the bootstrap over prompts.
+        question: the contexts and queries that all predictors answer.
+        subject: the subject's replies.
+        idle: the replies of the negative controls (answering zero, the untrained network), by name.
+        draws: the resampling weights, from `bootstrap.weights`.
     """
 
     question: Queries
@@ -55,11 +55,11 @@ class Side:
 
     @classmethod
     def of(cls, subject: Subject, task: Task, *, seed: int, n: int, queries: int | None) -> "Side":
-        """Ask the subject, its untrained self and the zero predictor.
+        """The replies of the subject, of its untrained twin and of the zero predictor.
 
         Raises:
-            ValueError: not more queries than dimensions.
-            NotApplicable: the subject does not answer with finite numbers.
+            ValueError: there are not more queries than dimensions.
+            NotApplicable: some of the subject's answers are not finite.
         """
         several = adjusted(task, queries=4 * task.dim if queries is None else queries)
         question = Queries.of(several.sample(n, seed=seed, stream=NAME))
@@ -75,13 +75,13 @@ class Side:
         return cls(question=question, subject=replies, idle=idle, draws=draws)
 
     def pair(self, reference: Algorithm | Subject) -> "Comparison":
-        """Ask a reference, twice.
+        """The comparison with a reference, which is asked twice.
 
-        The second time the prompts come in reverse order, and an algorithm computes in single precision, as networks
-        usually do: what then differs is what rounding alone does to a metric.
+        The second time the prompts are in reverse order, and an algorithm computes in single precision, as networks usually
+        do. The difference between both shows the effect of rounding alone on a metric.
 
         Raises:
-            ValueError: the reference does not answer with finite numbers.
+            ValueError: some of the reference's answers are not finite.
         """
         asked = as_subject(reference)
         first = Replies.of(asked, self.question)
@@ -97,11 +97,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
-    """A subject and a reference.
+    """The replies of a subject and a reference.
 
     Attributes:
         panel: the subject's side.
-        reference, again: the reference's replies, asked twice.
+        reference, again: the reference's replies the first and the second time.
     """
 
     panel: Side
@@ -109,15 +109,15 @@ class Comparison:
     again: Replies
 
     def compare(self, metrics: Sequence[Metric], source: str) -> tuple[Measurement, ...]:
-        """Each metric that both can be asked, with its controls.
+        """Each metric for which both have answers, with its controls.
 
-        Positive: the reference against itself, asked again. Negative: the subject against the reference on another prompt
-        of its stratum; who answers zero, and the untrained network, against the reference. Where one of them cannot be
-        asked, it is left out.
+        Positive: the reference against its second replies. Negative: the subject against the reference on another prompt of
+        its stratum; answering zero, and the untrained network, against the reference. A control that lacks the answers for
+        a metric is left out.
 
         Args:
             metrics: what to measure.
-            source: whose metrics they are.
+            source: the paper that defines the metrics.
         """
         other = self.reference[partners(self.panel.question.prompts)]
         found: list[Measurement] = []
@@ -143,6 +143,6 @@ class Comparison:
 
 
 def cosine(a: Float[Tensor, "*#batch axis"], b: Float[Tensor, "*#batch axis"]) -> Float[Tensor, "..."]:
-    """The cosine of the angle between two vectors; 0 where one of them is zero and has no direction."""
+    """The cosine of the angle between two vectors; 0 if one of them is zero and so has no direction."""
     size = torch.linalg.vector_norm(a, dim=-1) * torch.linalg.vector_norm(b, dim=-1)
     return torch.where(size > 0, (a * b).sum(-1) / size, torch.zeros_like(size))

@@ -1,4 +1,4 @@
-"""What everybody is asked."""
+"""The contexts and queries that all predictors answer, so that the metrics can compare their answers."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from torch import Tensor
 from mesascope.types import Prompts
 
 LENGTHS = 5
-"""How many context lengths, evenly spaced up to the full one, weights are induced at where the domain allows it."""
+"""Number of context lengths, evenly spaced up to the full one, at which weights are induced if a subject takes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Queries:
-    """What is asked: fresh queries, the context's own inputs, and queries that are moved a little.
+    """Contexts with fresh queries, and what is needed to turn answers to these into induced weights.
 
     Attributes:
         prompts: the contexts, each with fresh queries.
-        inverse: pseudo-inverse of each prompt's queries, which turns answers into induced weights.
-        lengths: context lengths at which weights are induced; the full one is not listed.
+        inverse: the pseudo-inverse of each prompt's queries, which maps answers to induced weights.
+        lengths: the context lengths, below the full one, at which weights are induced too.
     """
 
     prompts: Prompts
@@ -29,10 +29,10 @@ class Queries:
 
     @classmethod
     def of(cls, prompts: Prompts) -> "Queries":
-        """The question on these prompts.
+        """The queries of these prompts.
 
         Raises:
-            ValueError: too few queries to say whether a predictor is linear.
+            ValueError: there are not more queries than dimensions, too few to say whether a predictor is linear.
         """
         if prompts.queries.shape[1] <= prompts.dim:
             raise ValueError(
@@ -44,15 +44,15 @@ class Queries:
         return cls(prompts=prompts, inverse=inverse, lengths=tuple(sorted(spaced)))
 
     def __getitem__(self, index: Tensor) -> "Queries":
-        """The question on some of the prompts."""
+        """The contexts and queries of some of the prompts."""
         return Queries(prompts=self.prompts[index], inverse=self.inverse[index], lengths=self.lengths)
 
     def induced(self, predictions: Float[Tensor, "batch query"]) -> Float[Tensor, "batch dim"]:
-        """ŵ: the least-squares fit of answers on the fresh queries, without an intercept."""
+        """The induced weights ŵ: the least-squares fit of answers on the fresh queries, without an intercept."""
         return (self.inverse @ predictions[..., None])[..., 0]
 
 
 def asking(prompts: Prompts, queries: Float[Tensor, "batch query dim"], examples: int | None = None) -> Prompts:
-    """The same contexts, or their first examples, with other queries; nobody is told what the answers should be."""
+    """The same contexts, or their first ``examples`` examples, with other queries; the targets are unknown and set to 0."""
     xs, ys, nothing = prompts.xs[:, :examples], prompts.ys[:, :examples], torch.zeros_like(queries[..., 0])
     return dataclasses.replace(prompts, xs=xs, ys=ys, queries=queries, targets=nothing)

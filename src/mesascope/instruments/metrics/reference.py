@@ -1,4 +1,4 @@
-"""A reference algorithm with the verbs of a subject."""
+"""A reference algorithm with a subject's interface, so that metrics treat both alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReferenceSubject:
-    """A reference algorithm after some steps, with the verbs of a subject.
+    """A reference algorithm after some steps, with the interface of `mesascope.types.Subject`.
 
     Attributes:
-        algorithm, steps: what runs, and for how long; 0 steps answer zero.
-        label: its name in reports, if not made of the two.
+        algorithm, steps: the algorithm, and after how many steps it answers; after 0 steps it answers zero.
+        label: its name in reports; by default made from algorithm and steps.
         dtype: the precision it computes in.
     """
 
@@ -53,7 +53,7 @@ class ReferenceSubject:
         return Trace(predictions=said[-1], activations={})
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
-        """There is nothing to read.
+        """Not available: an algorithm has no sites to read from.
 
         Raises:
             ValueError: always.
@@ -62,5 +62,5 @@ class ReferenceSubject:
 
 
 def as_subject(reference: Algorithm | Subject) -> Subject:
-    """An algorithm after one step, or the subject itself."""
+    """The algorithm after one step as a subject; a subject is returned as it is."""
     return ReferenceSubject(algorithm=reference) if isinstance(reference, Algorithm) else reference

@@ -1,7 +1,7 @@
-"""What a predictor replies: everything that the metrics of the literature need of one side of a comparison.
+"""A predictor's replies: everything that the metrics of the literature need from one side of a comparison.
 
-A network and a reference algorithm are asked in the same words (`mesascope.instruments.metrics.reference` gives an
-algorithm the verbs of a subject), so a metric is a function of two `Replies` and cannot treat the sides differently.
+A network and a reference algorithm are asked in the same way (`mesascope.instruments.metrics.reference` gives an algorithm
+the interface of a subject), so a metric is a function of two `Replies` and cannot treat the two sides differently.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from mesascope.types import Subject, answering_everywhere
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Replies:
-    """What one predictor says, in float64.
+    """The replies of one predictor, in float64.
 
     Attributes:
-        name: of the predictor.
-        predictions: at the fresh queries.
-        weights: induced by them.
-        sensitivity: gradient of the prediction with respect to the first fresh query.
-        errors: prediction minus label at every input of the prompt, each answered from the examples before it, and minus
-            target at the first query; ``None`` where it cannot be asked so.
-        shorter: weights induced at the question's shorter contexts; ``None`` likewise.
+        name: the predictor's name.
+        predictions: its answers at the fresh queries.
+        weights: the weights that these answers induce.
+        sensitivity: the gradient of its answer with respect to the first fresh query.
+        errors: prediction minus label at every input of the prompt, each answered from the examples before it, and
+            prediction minus target at the first query; ``None`` if the predictor cannot answer at every position.
+        shorter: the weights induced at the shorter contexts of `Queries.lengths`; ``None`` if it cannot take these.
     """
 
     name: str
@@ -38,18 +38,19 @@ class Replies:
 
     @classmethod
     def of(cls, subject: Subject, question: Queries) -> "Replies":
-        """Ask a subject.
+        """A subject's replies.
 
-        The sensitivity is taken by central differences, all of a prompt's moved queries in one pass, in the subject's own
-        precision ε. The step is ε^⅓ of the queries' size, where truncation and rounding are about equally small: the
-        error is about 1e-10 in double and 1e-4 in single precision, relative to a prediction that is smooth on that scale.
+        The sensitivity is computed by central differences in the subject's own precision ε, with all of a prompt's moved
+        queries in one pass. The step is ε^⅓ of the queries' root mean square, where the errors of truncation and rounding
+        are about equal. The relative error is about 1e-10 in double and 1e-4 in single precision, if the prediction is
+        smooth on that scale.
         """
         p = question.prompts
         fresh, dim = p.queries.shape[1], p.dim
         precision = subject.trace(p[:1]).predictions.dtype
         step = torch.finfo(precision).eps ** (1 / 3) * float(p.queries.square().mean().sqrt())
         around = p.queries[:, :1] + step * torch.cat([torch.eye(dim), -torch.eye(dim)]).to(p.queries)
-        around = around.to(precision).to(p.queries)  # what a subject of that precision will see
+        around = around.to(precision).to(p.queries)  # rounded to the subject's precision
         said = answers(subject, asking(p, torch.cat([p.queries, around], 1)))
         ahead, behind = around.double().chunk(2, 1)
         width = (ahead - behind).diagonal(dim1=1, dim2=2)
@@ -64,7 +65,7 @@ class Replies:
         )
 
     def __getitem__(self, index: Tensor) -> "Replies":
-        """The replies to some of the prompts, or in another order."""
+        """The replies to some of the prompts, or to all in another order."""
         return Replies(
             name=self.name,
             predictions=self.predictions[index],
@@ -76,7 +77,7 @@ class Replies:
 
     @property
     def bad(self) -> int:
-        """How many prompts are not answered with finite numbers throughout."""
+        """The number of prompts for which some reply is not finite."""
         said = [self.predictions, self.sensitivity, *(v for v in (self.errors, self.shorter) if v is not None)]
         return int((~torch.cat([v.flatten(1) for v in said], 1).isfinite().all(1)).sum())
 
@@ -84,10 +85,10 @@ class Replies:
 def _from_prefixes(
     subject: Subject, question: Queries, last: Float[Tensor, " batch"]
 ) -> tuple[Float[Tensor, "batch position"] | None, Float[Tensor, "batch length dim"] | None]:
-    """Errors at every position, and the weights induced at shorter contexts.
+    """The errors at every position, and the weights induced at shorter contexts; ``None`` for what cannot be asked.
 
-    A subject that answers everywhere is asked once. Another is shown each prefix in turn, if its domain allows every length;
-    before the first example it answers zero.
+    A subject that answers at every position is run once. Any other is run on each prefix, if its domain allows every length,
+    and its answer before the first example counts as zero.
     """
     p, everywhere = question.prompts, answering_everywhere(subject)
     allowed = subject.domain.examples

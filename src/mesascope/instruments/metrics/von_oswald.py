@@ -1,4 +1,4 @@
-"""Alignment of a network with one that takes a gradient step: predictions, and their sensitivity to the query.
+"""Alignment of a network with one that takes a gradient step, by predictions and by their gradients at the query.
 
 Source: von Oswald et al. 2023, §3; the released code's ``analyse``.
 """
@@ -36,23 +36,23 @@ def alignment(
 ) -> tuple[Measurement, ...]:
     """The three alignment metrics, each a mean over prompts.
 
-    With ∇ the gradient of a prediction with respect to its query: the cosine between ∇A and ∇B, the length ‖∇A − ∇B‖₂, and
-    |A − B|. A zero gradient has no direction and counts as cosine 0.
+    With ∇ the gradient of a prediction with respect to its query, they are the cosine between ∇A and ∇B, the norm
+    ‖∇A − ∇B‖₂, and |A − B|. A zero gradient has no direction and counts as cosine 0.
 
-    Departs from source: gradients are central differences (`mesascope.instruments.metrics.replies.Replies.of`), so that
-    every subject can be asked; the control of the reference against itself says what they lose. Prediction differences are
-    averaged over all queries of a prompt, gradients are taken at the first.
+    Departs from source: gradients are central differences (`mesascope.instruments.metrics.replies.Replies.of`), which work
+    for every subject; the control of the reference against itself shows their error. Prediction differences are averaged
+    over all queries of a prompt; gradients are taken at the first query.
 
     Args:
         subject, reference, task, seed, n, queries: see `mesascope.instruments.metrics.akyurek.prediction_differences`.
 
     Raises:
-        ValueError: not more queries than dimensions, or a reference that diverges.
-        NotApplicable: the subject does not answer with finite numbers.
+        ValueError: there are not more queries than dimensions, or the reference diverges.
+        NotApplicable: some of the subject's answers are not finite.
     """
     return compare(Side.of(subject, task, seed=seed, n=n, queries=queries).pair(reference))
 
 
 def compare(pair: Comparison) -> tuple[Measurement, ...]:
-    """The metrics of a pair that has been asked."""
+    """The metrics of this module for a subject and a reference that have answered."""
     return pair.compare(METRICS, SOURCE)

@@ -48,20 +48,20 @@ applied = _prefix(examples[i, j] * Sum(index=k, length=d, term=examples[i, k] * 
 STATEMENTS = (
     Statement(
         key="causal_kernel",
-        name="a causal mask makes the kernel unsymmetric",
+        name="a causal mask makes the kernel asymmetric",
         words="The masked kernel of two tokens is not symmetric: exchanging its arguments changes it by x₀x₁(u₁v₀ − u₀v₁).",
         conclusion=equals(
             _masked(u_of, v_of) - _masked(v_of, u_of),
             inputs[0] * inputs[1] * (u_of[1] * v_of[0] - u_of[0] * v_of[1]),
         ),
         source="this project",
-        used="why dual constructions need a prefix mask: conjugate gradient wants a symmetric matrix",
-        departs="With x₀ = x₁ = 1, u = (0, 1) and v = (1, 0) it is 1 one way and 0 the other: the counter-example.",
+        used="why dual constructions need a prefix mask: conjugate gradient needs a symmetric matrix",
+        departs="For example, with x₀ = x₁ = 1, u = (0, 1) and v = (1, 0) it is 1, and 0 with its arguments exchanged.",
     ),
     Statement(
         key="causal_interpolates",
-        name="causal gradient descent in dual form rests at an interpolant",
-        words="Where causal dual gradient descent rests, the last example is fitted exactly, whatever the others say.",
+        name="fixed points of causal gradient descent in dual form interpolate",
+        words="At a fixed point of causal gradient descent in dual form, the last example is fitted exactly, whatever the rest.",
         hypotheses=(
             Every(
                 index=i,
@@ -72,13 +72,13 @@ STATEMENTS = (
         conclusion=equals(inputs[n] * Sum(index=j, length=n + 1, term=inputs[j] * dual[j]), targets[n]),
         source="this project",
         used="as causal_kernel",
-        departs="Least squares on the prefix weighs all examples: with one input it is Σxy/Σx².",
+        departs="Least squares on the prefix depends on all examples: in one dimension its weight is Σxy/Σx².",
         rocq="intros n y x alpha H; rewrite (H n ltac:(lia)), <- total_scale; apply total_ext; intros; ring.",
     ),
     Statement(
         key="causal_primal",
         name="in primal form a prefix applies its own curvature",
-        words="What a token gets from the m tokens before it with its own vector as query is their curvature times that vector.",
+        words="A token that attends to the m tokens before it, its own vector as query, gets their curvature times the vector.",
         conclusion=Every(
             index=j,
             length=d,
@@ -95,7 +95,7 @@ STATEMENTS = (
     ),
     Statement(
         key="causal_steps",
-        name="every prefix is descended on exactly",
+        name="gradient descent under a causal mask is exact on every prefix",
         words="A token that descends in primal form on its prefix contracts by the prefix's own factor, at every depth.",
         hypotheses=(
             equals(w_star * _prefix(inputs[i] ** 2), _prefix(inputs[i] * targets[i])),
@@ -117,7 +117,7 @@ STATEMENTS = (
     Statement(
         key="rounding",
         name="rounding in one attention step",
-        words="With n examples a head's sum is off by at most ((1 + ε)ⁿ⁺² − 1) times the sum of sizes: (n + 2)ε to first order.",
+        words="A head's sum over n examples errs by at most (1 + ε)ⁿ⁺² − 1 times its terms' sizes; to first order, (n + 2)ε.",
         hypotheses=(
             Every(
                 index=k,
@@ -144,7 +144,7 @@ STATEMENTS = (
         <= ((1 + tolerance) ** (n + 2) - 1) * Sum(index=k, length=n, term=absolute(_exact)),
         source="Higham, Accuracy and Stability of Numerical Algorithms (2002), section 3.1",
         used="tolerances of the constructions' tests",
-        departs="Two products and an addition for each example, each rounded with a relative error of at most ε.",
+        departs="Each example takes two products and an addition, each rounded with a relative error of at most ε.",
         rocq="intros n theta eps phi psi s q x v A B C S0 S; apply (rounded n (fun k => q * x k * v k) s eps theta phi psi);\n"
         "    assumption.",
         cases=tuple({"n": examples} for examples in (0, 1)),
@@ -152,7 +152,7 @@ STATEMENTS = (
     Statement(
         key="sink_optimal",
         name="a sink mends a step that overshoots",
-        words="If the step product is u ≥ 1, a sink that takes the share 1 − 1/u of the attention makes it 1, which is Newton's.",
+        words="If the step product is u ≥ 1, a sink that takes the share 1 − 1/u of the attention makes it 1, Newton's step.",
         hypotheses=(u >= 1, equals(sink * u, u - 1)),
         conclusion=All(formulas=(equals((1 - sink) * u, 1), sink >= 0, sink < 1)),
         source="this project, after the satellite papers of the same author",

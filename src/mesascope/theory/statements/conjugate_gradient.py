@@ -1,7 +1,7 @@
 """Conjugate gradient in the eigenbasis: Chebyshev's bound, conjugate directions, optimality, termination, rate.
 
-No step is assumed to go well: where conjugate gradient is done early, what it does afterwards is covered too. The proofs are
-in ``theory/lemmas/``; the statements only name what they need.
+No step is assumed to succeed: the statements also hold for steps after conjugate gradient has finished early. The proofs are
+in ``theory/lemmas/``; the statements name the lemmas that they use.
 """
 
 from mesascope.theory.expressions import All, Every, Expression, Formula, Natural, Sequence, Sum, equals
@@ -104,7 +104,7 @@ STATEMENTS = (
     Statement(
         key="chebyshev_bound",
         name="the Chebyshev polynomial that is 1 at zero is small on the spectrum",
-        words="On the spectrum, from a₁ to κa₁, tₙ/Tₙ is at most 2((√κ − 1)/(√κ + 1))ⁿ; at 0 it is 1, as t is T there.",
+        words="On the spectrum, from a₁ to κa₁, tₙ/Tₙ is at most 2((√κ − 1)/(√κ + 1))ⁿ; at 0 it is 1, since t = T there.",
         hypotheses=(
             a_1 > 0,
             a >= a_1,
@@ -118,7 +118,7 @@ STATEMENTS = (
         conclusion=(chebyshev[n] / chebyshev_0[n]) ** 2 <= (2 * ratio**n) ** 2,
         source=f"{BOOK}, equation 6.128",
         used="cg_rate",
-        departs="Squared, with z for √κ, whose sign does not matter; κ ≠ 1, where x₀ is at infinity.",
+        departs="Squared, with z for √κ, whose sign does not matter. κ = 1 is left out: x₀ would be infinite.",
         rocq="intros a_1 a z rho x x_0 t n T P L U R X Y t0 t1 tn T0 T1 Tn.\n"
         "  rewrite (cheb_is x t n t0 t1 tn), (cheb_is x_0 T n T0 T1 Tn).\n"
         "  assert (N : z + 1 <> 0) by (intro Z; rewrite Z in R; lra).\n"
@@ -152,7 +152,7 @@ STATEMENTS = (
         ),
         source=f"{BOOK}, proposition 6.20",
         used="cg_optimal, cg_terminates; models/constructions/conjugate_gradient.py",
-        departs="The curvatures may be of either sign; steps satisfy their equations, so a direction of no curvature ends it.",
+        departs="Curvatures may have either sign; steps satisfy their equations, so a direction without curvature ends the run.",
         rocq="intros d p r n alpha a beta H0 H1 H2 H3 H4 j Hj.\n"
         "  destruct (conjugate d n a r p alpha beta H0 H1 H2 H3 H4 n ltac:(lia) j Hj) as (R & P & _); split; assumption.",
         cases=_SMALL,
@@ -192,7 +192,7 @@ STATEMENTS = (
     Statement(
         key="cg_rate",
         name="the rate of conjugate gradient",
-        words="After n steps the error in the norm of the curvature is at most 2((√κ − 1)/(√κ + 1))ⁿ times the first one.",
+        words="After n steps the error in the norm of the curvature is at most 2((√κ − 1)/(√κ + 1))ⁿ times the initial one.",
         hypotheses=(
             a_1 > 0,
             _every_channel(curvatures[i] >= a_1),

@@ -32,7 +32,7 @@ STATEMENTS = (
         conclusion=equals(w + _gain * (b - a_p * w), w_star),
         source=f"{SOURCE}, Theorem V3",
         used="models/constructions/gradient_descent.py with step size 1/a",
-        departs="The source says that such gains exist. They do when a_p > 0, as o = 1/a_p, q = 1; here is what they do.",
+        departs="The source says that such gains exist (for a_p > 0: o = 1/a_p and q = 1); this says what they do.",
         rocq="intros; subst; replace (w + o * q * (a_p * w_star - a_p * w)) with (w + o * q * a_p * (w_star - w)) by ring.\n"
         "  rewrite H; ring.",
     ),

@@ -1,4 +1,4 @@
-"""C: layers compound. Statements about a given number of layers, then about every number."""
+"""C: layers compound. First statements about a given number of layers, then about any number."""
 
 from mesascope.theory.expressions import All, Count, Every, Formula, equals
 from mesascope.theory.quantities import (
@@ -72,13 +72,13 @@ STATEMENTS = (
     ),
     Statement(
         key="C3",
-        name="two layers do not expand",
-        words="If the two-step rate is at most 1, the squared error after two layers is at most the first one.",
+        name="two layers do not raise the error",
+        words="If the two-step rate is at most 1, the squared error after two layers is at most the one before them.",
         hypotheses=(equals(later, rate * before), rate <= 1, before >= 0),
         conclusion=later <= before,
         source=f"{SOURCE}, Theorem C3",
         used="C4",
-        departs="It takes the recursion as a hypothesis, and as a formula is A7 again; C3_step is what two layers do.",
+        departs="The source takes the recursion as a hypothesis, so the formula is A7's; C3_step states what two layers do.",
     ),
     Statement(
         key="C3_step",
@@ -91,8 +91,8 @@ STATEMENTS = (
     ),
     Statement(
         key="C4",
-        name="three layers do not expand",
-        words="If the third layer does not raise the error and the first two do not, the three do not.",
+        name="three layers do not raise the error",
+        words="If the first two layers together do not raise the error, and the third does not, all three together do not.",
         hypotheses=(last <= later, later <= before),
         conclusion=last <= before,
         source=f"{SOURCE}, Theorem C4",
@@ -101,7 +101,7 @@ STATEMENTS = (
     Statement(
         key="n_steps",
         name="n steps multiply the error by (1 − ηa)ⁿ",
-        words="After n layers with one step size the error is (1 − ηa)ⁿ times the first one, for every n and every first weight.",
+        words="After n layers with one step size the error is (1 − ηa)ⁿ times the initial one, for every n and initial weight.",
         hypotheses=(equals(b, a * w_star), _DESCENT),
         conclusion=equals(path[n] - w_star, (1 - eta * a) ** n * (path[0] - w_star)),
         source="this project; by induction from error_recursion",
@@ -114,7 +114,7 @@ STATEMENTS = (
     Statement(
         key="n_steps_error",
         name="n steps do not raise the error",
-        words="Inside the stability window the squared error after n layers is at most the first one, for every n.",
+        words="Inside the stability window the squared error after n layers is at most the initial one, for every n.",
         hypotheses=(equals(b, a * w_star), _DESCENT, eta * a >= 0, eta * a <= 2),
         conclusion=(path[n] - w_star) ** 2 <= (path[0] - w_star) ** 2,
         source="this project; by induction from A7_step",
@@ -152,7 +152,7 @@ STATEMENTS = (
     Statement(
         key="never_nearer",
         name="outside the window no number of steps helps",
-        words="If ηa is not strictly between 0 and 2, the weight is after n layers no nearer to w* than at first, for every n.",
+        words="If ηa is not strictly between 0 and 2, the weight after n layers is no nearer to w* than at first, for every n.",
         hypotheses=(equals(b, a * w_star), _DESCENT, eta * a * (2 - eta * a) <= 0),
         conclusion=(path[0] - w_star) ** 2 <= (path[n] - w_star) ** 2,
         source="this project; by induction from error_recursion",

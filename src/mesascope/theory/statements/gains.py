@@ -1,4 +1,4 @@
-"""Lemmas of our own on gains, heads and early exits, reconstructed from abstracts whose texts could not be had."""
+"""Lemmas of this project on gains, heads and early exits, after abstracts of papers whose full texts were not available."""
 
 from mesascope.theory.expressions import Count, Every, Expression, Natural, Sum, equals
 from mesascope.theory.quantities import (
@@ -55,11 +55,11 @@ STATEMENTS = (
     Statement(
         key="head_doubling",
         name="the root of a condition number has the better rate",
-        words="Where heads take κ to √κ, the rate (√κ − 1)/(√κ + 1) is at most (κ − 1)/(κ + 1).",
+        words="If heads reduce the condition number from κ to √κ, the rate (√κ − 1)/(√κ + 1) is at most (κ − 1)/(κ + 1).",
         hypotheses=(root >= 1,),
         conclusion=(root - 1) / (root + 1) <= (root**2 - 1) / (root**2 + 1),
         source=_OURS,
-        used="cg_rate against minimax_reached",
+        used="comparing cg_rate with minimax_reached",
         rocq="intros; assert (0 < z ^ 2 + 1) by (pose proof (pow2_ge_0 z); lra).\n"
         "  apply Rmult_le_reg_r with (z + 1); [lra|]; apply Rmult_le_reg_r with (z ^ 2 + 1); [assumption|].\n"
         "  replace ((z - 1) / (z + 1) * (z + 1) * (z ^ 2 + 1)) with ((z - 1) * (z ^ 2 + 1)) by (field; lra).\n"
@@ -91,7 +91,7 @@ STATEMENTS = (
     ),
     Statement(
         key="welch_coherence",
-        name="how close some two of many vectors must be",
+        name="some two of many vectors must be close",
         words="If no two of m vectors in d dimensions have a squared cosine above h, the Welch floor bounds h from below.",
         hypotheses=(
             Every(
@@ -113,7 +113,7 @@ STATEMENTS = (
     Statement(
         key="gain_descent",
         name="training the gain contracts its own error",
-        words="A gradient step on ℓ(η) = (1 − ηa)²/2 multiplies 1 − ηa by 1 − τa²: faster for larger a, and with one rest only.",
+        words="A gradient step on ℓ(η) = (1 − ηa)²/2 multiplies 1 − ηa by 1 − τa²: faster for larger a, at rest only at 1/a.",
         conclusion=equals(1 - trained_step * a, (1 - rate_of_gain * a**2) * (1 - eta * a)),
         source=_OURS,
         used="how a layer's gain comes to be Newton's in training",
@@ -135,18 +135,18 @@ STATEMENTS = (
         hypotheses=(a > 0, rate_of_gain > 0, eta * a >= 1),
         conclusion=trained_step <= eta,
         source=_OURS,
-        used="gain_grows: it grows exactly where ηa < 1",
+        used="gain_grows: together they say that the gain grows exactly where ηa < 1",
         rocq="intros; assert (0 <= tau * (a * (eta * a - 1))) by (repeat apply Rmult_le_pos; lra); lra.",
     ),
     Statement(
         key="exit_band",
         name="the early-exit band holds the optimum",
-        words="If the curvature is at least a₁ > 0, w* lies within |g|/a₁ of the weight of whichever layer one stops at.",
+        words="If the curvature is at least a₁ > 0, w* lies within |g|/a₁ of the weight after any layer, g being the gradient.",
         hypotheses=(a_1 > 0, a >= a_1, equals(b, a * w_star)),
         conclusion=a_1**2 * (w - w_star) ** 2 <= gradient(w) ** 2,
         source=_OURS,
-        used="stopping early with a bound on what is left",
-        departs="Squared; what the band is was not given: the weight plus and minus |g|/a₁.",
+        used="early stopping with a bound on the remaining error",
+        departs="Squared. The abstract does not define the band; here it is the weight plus and minus |g|/a₁.",
         rocq="intros; subst; replace ((a * w - a * w_star) ^ 2) with (a ^ 2 * (w - w_star) ^ 2) by ring.\n"
         "  apply Rmult_le_compat_r; [apply pow2_ge_0 | apply pow_incr; lra].",
     ),

@@ -55,7 +55,7 @@ STATEMENTS = (
         conclusion=equals(loss(w) - loss(step(w)), eta * (2 - eta * a) * gradient(w) ** 2),
         source=f"{SOURCE}, section 3, identity",
         used="A5_step",
-        departs="The source leaves L open; with L = Σ(y − wx)², a sum without the factor ½, the derivative is 2g.",
+        departs="The source does not define L; with L = Σ(y − wx)², a sum without the factor ½, the derivative is 2g.",
     ),
     Statement(
         key="A3",
@@ -76,13 +76,13 @@ STATEMENTS = (
     ),
     Statement(
         key="A5",
-        name="a decrease that factors is a decrease",
+        name="a decrease by factors that are not negative is a decrease",
         words="If the loss falls by a product of two factors that are not negative, it does not rise.",
         hypotheses=(equals(after, before - factor * energy), factor >= 0, energy >= 0),
         conclusion=after <= before,
         source=f"{SOURCE}, Theorem A5",
         used="D1",
-        departs="It takes the factorisation as a hypothesis; A5_step is what a layer does.",
+        departs="The source takes the factorisation as a hypothesis; A5_step states what a layer does.",
     ),
     Statement(
         key="A5_step",
@@ -115,13 +115,13 @@ STATEMENTS = (
     ),
     Statement(
         key="A7",
-        name="a rate of at most one does not expand",
+        name="a rate of at most one does not raise the error",
         words="If the squared error is multiplied by a rate of at most 1, it does not grow.",
         hypotheses=(equals(after, rate * before), rate <= 1, before >= 0),
         conclusion=after <= before,
         source=f"{SOURCE}, Theorem A7",
         used="C3",
-        departs="It takes the recursion as a hypothesis; A7_step is what a layer does.",
+        departs="The source takes the recursion as a hypothesis; A7_step states what a layer does.",
     ),
     Statement(
         key="A7_step",

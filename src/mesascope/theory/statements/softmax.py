@@ -39,7 +39,7 @@ STATEMENTS = (
         hypotheses=(p <= 1, y_1 <= y_2),
         conclusion=p * y_1 + (1 - p) * y_2 >= y_1,
         source=f"{SOURCE}, Theorem B1",
-        used="what softmax attention cannot do that linear attention can: extrapolate",
+        used="softmax attention cannot extrapolate, as linear attention can",
         departs="The source also assumes p ≥ 0, which this bound does not need.",
     ),
     Statement(
@@ -75,7 +75,7 @@ STATEMENTS = (
     Statement(
         key="B5",
         name="squares of curvatures keep their order",
-        words="A curvature that is at least another, which is not negative, has at least its square.",
+        words="If a curvature is at least another one, which is not negative, its square is at least the other's square.",
         hypotheses=(a >= 0, a <= a_p),
         conclusion=a**2 <= a_p**2,
         source=f"{SOURCE}, Lemma B5",

@@ -1,4 +1,4 @@
-"""Every number of channels and of outputs: what one step size can do for all of them."""
+"""What one step size can do for any number of channels and outputs."""
 
 from mesascope.theory.expressions import Every, Expression, Sum, equals
 from mesascope.theory.quantities import (
@@ -54,7 +54,7 @@ STATEMENTS = (
     Statement(
         key="minimax",
         name="no step size bounds all channels better",
-        words="If one step size contracts every channel at least by h, then h ≥ ((aᵢ − aⱼ)/(aᵢ + aⱼ))² for every two of them.",
+        words="If one step size leaves at most h of each channel's squared error, h ≥ ((aᵢ − aⱼ)/(aᵢ + aⱼ))² for any two.",
         hypotheses=(
             Every(index=k, length=d, formula=curvatures[k] > 0),
             Every(index=k, length=d, formula=(1 - eta * curvatures[k]) ** 2 <= bound),
@@ -105,7 +105,7 @@ STATEMENTS = (
     Statement(
         key="outputs_decouple",
         name="outputs and channels decouple",
-        words="With any number of outputs every channel of every output contracts by its channel's factor, and errors add up.",
+        words="With any number of outputs, each output contracts in each channel by the channel's factor, and errors add up.",
         hypotheses=(
             Every(
                 index=j,
@@ -129,7 +129,7 @@ STATEMENTS = (
             _channels((1 - eta * curvatures[k]) ** 2 * _outputs((weights[j, k] - solution[j, k]) ** 2)),
         ),
         source="this project; error_recursion in every entry of the weight matrix",
-        used="regression with several outputs: the spectral response says the same of each",
+        used="regression with several outputs: the spectral response is the same for each",
         rocq="intros m d B a S V W eta HB HV; rewrite total_swap; apply total_ext; intros k Hk.\n"
         "  rewrite <- total_scale; apply total_ext; intros j Hj; rewrite HV, HB by assumption; ring.",
     ),

@@ -1,12 +1,13 @@
-"""Matching: which member of a one-parameter family of learners a subject's answers come nearest to.
+"""Matching: the member of a one-parameter family of learners whose answers are closest to a subject's.
 
-A best match exists for whatever answers. So it stands beside a member of the family between two grid values, which must be
-found again; beside the subject's answers to other prompts; and beside the untrained network. Differences are over the variance
-of the prompt's target, clipped at 4, as in identification; R² is 1 − Σ D(ŷ, a) / Σ D(ŷ, 0), so that answering zero is no match.
+Any answers have a best match, so it is compared with that of three controls: a member of the family between two grid values,
+whose value must be recovered; the subject's answers to other prompts; and the untrained network. A difference D is divided by
+the variance of the prompt's target and clipped at 4, as in identification; R² is 1 − Σ D(ŷ, a) / Σ D(ŷ, 0), so that answering
+zero is no match.
 
 Source: Akyürek et al. 2023, §4.2 (ridge regression over λ, label noise varied).
-Departs from source: it compares mean squared differences at a few λ; here the minimum is located between grid values, with an
-interval.
+Departs from source: the paper compares mean squared differences at a few λ; here the minimum is located between grid values,
+with an interval.
 """
 
 import dataclasses
@@ -56,26 +57,26 @@ def matching(
     n: int = 256,
     queries: int = 4,
 ) -> tuple[Measurement, ...]:
-    """R² of the match at every value of every family; the best value, R² there, and what it gains over the first family.
+    """R² of the match at every value of every family; the best value, R² there, and the gain in R² over the first family.
 
-    The best value is that of the least mean difference, by a parabola through the least on a grid three times as fine and its
-    neighbours; at an end of the grid it is that end. It is chosen, with its interval, on prompts of its own; R² is measured on
-    others.
+    The best value has the least mean difference. It is found on a grid three times as fine as the values shown: the minimum
+    of the parabola through the best grid value and its neighbours, or the end of the grid, if that is best. The value and its
+    interval are chosen on one half of the prompts; R² is measured on the other.
 
-    Controls of a curve. Positive: the member itself in single precision. Of a best value and what rests on it. Positive: a
-    member between two grid values. Negative throughout: the subject's answers to another prompt, the untrained network, and
-    for the gain over the first family a member of that.
+    Positive controls: for the curve, the member itself in single precision; for the best value, R² there and the gain, a
+    member between two grid values. Negative controls: the subject's answers to another prompt and the untrained network; for
+    the gain also a member of the first family.
 
     Args:
-        subject: what to examine; an algorithm answers with its first step.
+        subject: what to examine; an algorithm answers with its first iterate.
         task: where the prompts come from.
-        families: what to match with.
+        families: the families to match with.
         seed: of the prompts, the untrained weights and the resampling.
-        n: prompts to choose on, and as many to score on.
-        queries: queries a prompt.
+        n: number of prompts to choose values on, and again to score on.
+        queries: queries per prompt.
 
     Raises:
-        NotApplicable: the subject answers zero throughout, or not with finite numbers.
+        NotApplicable: the subject answers zero everywhere, or some answers are not finite.
     """
     bench = Sampled.of(task, seed=seed, n=n, queries=queries)
     planted = {family.name: _planted(family) for family in families}
@@ -116,23 +117,25 @@ def tracking(
 ) -> tuple[Measurement, ...]:
     """The best value on each of several tasks, and whether it follows the value that theory predicts for the task.
 
-    The *slope* is that of the logarithm of the best value on the logarithm of the predicted one: 1 where it follows, 0 where
-    it stays. Prompts of one seed differ between tasks only in what the tasks change, so its interval resamples them together.
+    The *slope* is that of a regression of the best value's logarithm on the predicted value's: 1 if the best value follows
+    the prediction, 0 if it stays the same. With one seed, the prompts of the tasks differ only in what the tasks change, so
+    the interval resamples them together.
 
-    Controls. Positive: the member at the predicted value (slope 1). Negative: one member throughout (slope 0), and as in
-    `matching`.
+    Controls. Positive: the member at the predicted value (slope 1). Negative: one and the same member on all tasks (slope
+    0), and those of `matching`.
 
     Args:
         subject, family, seed, n, queries: see `matching`.
-        tasks: by the value that is predicted to match best; at 0 (no member) a task leaves the slope alone.
+        tasks: by the value that is predicted to match best. No member has the value 0: such a task is matched, but does not
+            enter the slope.
 
     Raises:
-        ValueError: fewer than two tasks with a prediction.
+        ValueError: fewer than two tasks have a predicted value above 0.
         NotApplicable: see `matching`.
     """
     wanted = [value for value in tasks if value > 0]
     if len(wanted) < 2:
-        raise ValueError(f"tasks must hold at least 2 with a predicted value above 0; got {len(wanted)}. Add some.")
+        raise ValueError(f"tasks must hold at least 2 with a predicted value above 0; got {len(wanted)}. Add tasks.")
     found: list[Measurement] = []
     kept: dict[str, list[Match]] = {}
     for predicted, task in tasks.items():
@@ -166,24 +169,27 @@ def tracking(
 def over_noises(
     subject: Subject | Algorithm, task: LinearRegression, *, noises: Sequence[float], seed: int = 0, n: int = 256
 ) -> tuple[Measurement, ...]:
-    """`tracking` of the ridge penalty over label noises, where Bayes' rule predicts it.
+    """`tracking` of the ridge penalty over levels of label noise, for which Bayes' rule predicts the penalty.
 
     Args:
         subject, seed, n: see `matching`.
-        task: where the prompts come from, but for its noise.
-        noises: standard deviations of the labels' noise.
+        task: where the prompts come from; its noise is replaced.
+        noises: standard deviations of the label noise.
+
+    Raises:
+        ValueError, NotApplicable: see `tracking`.
     """
     tasks = {bayes_ridge(task, noise): dataclasses.replace(task, noise=noise) for noise in noises}
     return tracking(subject, tasks, seed=seed, n=n)
 
 
 def bayes_ridge(task: LinearRegression, noise: float) -> float:
-    """λ of Bayes' rule, σ²/τ², in the sum convention XᵀX + λI."""
+    """The Bayes-optimal λ = σ²/τ² for XᵀX + λI (a sum over examples), with σ² the noise's and τ² the weights' variance."""
     return noise**2 / task.weight_variance
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """R² over the family's number, a panel a family, the controls beside the subject."""
+    """R² by the family's parameter, one panel per family, with the negative controls beside the subject."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or m.quantity != CURVE.name:
@@ -196,9 +202,9 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     return Figure(
         name="matching",
         section="Matching",
-        title="Which member of a family the answers come nearest to",
-        caption="R² of the subject's answers about each member's, on prompts that chose nothing: 1 is equal, 0 as far as "
-        "from answering zero.",
+        title="Which member of a family has the closest answers",
+        caption="R² between the subject's answers and each member's, on held-out prompts: 1 if they are equal, 0 if the member "
+        "is as far from the subject as answering zero is.",
         kind="lines",
         rows=tuple(rows),
         x="value",
@@ -207,7 +213,7 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         facet="family",
         low="low",
         high="high",
-        titles={"value": "value of the family's number"},
+        titles={"value": "value of the family's parameter"},
         log=("x",),
     )
 
@@ -229,7 +235,7 @@ def _slope(predicted: Sequence[float], fits: Sequence[Match]) -> tuple[float, tu
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Which member of each family of learners do its answers come nearest to?",
+    question="Which member of each family of learners gives answers closest to its own?",
     measure=matching,
     quantities=(
         "R² at the best value",
@@ -251,9 +257,9 @@ INSTRUMENT = Instrument(
 TRACKING = dataclasses.replace(
     INSTRUMENT,
     name="matching over noises",
-    question="Does the best-matching ridge penalty follow the noise of the labels?",
+    question="Does the best-matching ridge penalty follow the label noise?",
     measure=over_noises,
-    needs="a task of linear regression, and label noises",
+    needs="a task of linear regression, and levels of label noise",
     quantities=(AT_BEST.name, CURVE.name, BEST, SLOPE),
     coordinates=("family", "parameter", "predicted", "value"),
 )

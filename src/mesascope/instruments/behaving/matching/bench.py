@@ -1,4 +1,4 @@
-"""Prompts to choose a member on and prompts to score it on, and everybody's answers to both."""
+"""The prompts to choose a member on and to score it on, and the answers of the subject and its controls to both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ OTHERS = "answers to another prompt"
 UNTRAINED = "untrained network"
 
 AnswerHalves = tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]
-"""Answers to the prompts to choose on, and to those to score on."""
+"""Answers to the prompts to choose on, and answers to the prompts to score on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Match:
-    """Whose answers were matched with a family, and with what result.
+    """The result of matching some answers with a family.
 
     Attributes:
         value: the best value.
-        replicates: the same in each repetition of the bootstrap.
-        sums: each prompt's difference from the member at the best value, and from zero, on the prompts to score on.
+        replicates: the best value in each repetition of the bootstrap.
+        sums: for each prompt to score on, the difference from the member at the best value and that from zero.
     """
 
     value: float
@@ -47,7 +47,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampled:
-    """The prompts of one task, and how they are resampled."""
+    """The prompts of one task and their resampling weights.
+
+    Attributes:
+        splits: the prompts to choose on, and those to score on.
+        draws: the resampling weights, from `bootstrap.weights`.
+        seed: of the prompts, the untrained weights and the resampling.
+    """
 
     splits: tuple[Prompts, Prompts]
     draws: Float[Tensor, "repeat batch"]
@@ -61,21 +67,23 @@ class Sampled:
         return cls(splits=(fit, score), draws=bootstrap.weights(n, seed=seed, strata=score.strata), seed=seed)
 
     def answered(self, who: Subject | Algorithm) -> AnswerHalves:
-        """The answers of a subject, or those of an algorithm after one step."""
+        """A subject's answers, or an algorithm's after one step."""
         first, second = (
             run(who, p).predictions[1] if isinstance(who, Algorithm) else answers(who, p) for p in self.splits
         )
         return first, second
 
     def cases(self, subject: Subject | Algorithm) -> dict[str, AnswerHalves]:
-        """The subject and its negative controls, but for an untrained network that answers zero.
+        """The answers of the subject and of its negative controls; an untrained network that answers zero is left out.
 
         Raises:
-            NotApplicable: the subject answers zero throughout, or not with finite numbers.
+            NotApplicable: the subject answers zero everywhere, or some answers are not finite.
         """
         own = self.answered(subject)
         if not _speaks(own):
-            raise NotApplicable("the subject answers zero throughout, or not with finite numbers: nothing to match.")
+            raise NotApplicable(
+                "the subject answers zero throughout, or not with finite numbers: nothing can be matched."
+            )
         fit, score = (a[partners(p)] for a, p in zip(own, self.splits, strict=True))
         cases = {SUBJECT: own, OTHERS: (fit, score)}
         fresh = None if isinstance(subject, Algorithm) else untrained(subject, self.seed)
@@ -84,7 +92,7 @@ class Sampled:
         return cases
 
     def match(self, family: Learners, cases: Mapping[str, AnswerHalves]) -> tuple[dict[str, Match], list[Measurement]]:
-        """The best value for each case; and the subject's curve, R² at every value, with the negative controls."""
+        """The match of each case; and the subject's curve, R² at every value, with its controls."""
         fitting, scoring = self.splits
         table = torch.stack([run(family.member(value), fitting).predictions[1] for value in family.grid])
         fits: dict[str, Match] = {}
@@ -147,9 +155,9 @@ class Sampled:
 
 
 def best_values(differences: Float[Tensor, "*repeat value"], values: Sequence[float]) -> Float[Tensor, "*repeat"]:
-    """Where the least difference lies: the bottom of the parabola, in the logarithm, through the least and its neighbours.
+    """The value with the least difference: the minimum of a parabola in log value through the least one and its neighbours.
 
-    At an end of the grid it is that end.
+    If the least difference is at an end of the grid, that end is returned.
     """
     grid = torch.tensor(values, dtype=torch.float64).log()
     least = differences.argmin(-1)
@@ -159,7 +167,7 @@ def best_values(differences: Float[Tensor, "*repeat value"], values: Sequence[fl
     left, right = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
     bend = (right - left) / (x2 - x0)
     bottom = (x0 + x1) / 2 - left / (2 * torch.where(bend > 0, bend, torch.ones_like(bend)))
-    # A flat stretch has no bottom.
+    # Three equal differences make no parabola: the grid value is taken.
     return torch.where((bend > 0) & (inside == least), bottom, grid[least]).exp()
 
 

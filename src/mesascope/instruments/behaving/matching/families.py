@@ -11,15 +11,15 @@ from mesascope.algorithms import RBF, Algorithm, Exponential, KernelRidge, Nadar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learners:
-    """Learners that differ in one positive number.
+    """Learners that differ in one positive parameter.
 
     Attributes:
-        name, parameter: what the family and its number are called in reports.
-        member: the learner at a value; its answer after one step counts.
-        values: where the match is shown, ascending.
+        name, parameter: what the family and its parameter are called in reports.
+        member: returns the learner at a value; its answer after one step is compared.
+        values: the values for which the match is shown, in ascending order.
 
     Raises:
-        ValueError: fewer than three values, or not positive and ascending.
+        ValueError: there are fewer than three values, or they are not positive and ascending.
     """
 
     name: str
@@ -35,24 +35,24 @@ class Learners:
 
     @property
     def grid(self) -> tuple[float, ...]:
-        """The values that the best one is looked for at: those shown, and two between each and the next."""
+        """The values among which the best one is sought: those shown, and two between each and the next."""
         steps = zip(self.values, self.values[1:], strict=False)
         return (*(a * (b / a) ** (k / 3) for a, b in steps for k in range(3)), self.values[-1])
 
     @property
     def between(self) -> float:
-        """A value in the middle, half-way between two of the grid."""
+        """A value near the middle, half-way (in logarithm) between two of ``values``."""
         middle = len(self.values) // 2
         return math.sqrt(self.values[middle - 1] * self.values[middle])
 
 
 def log_spaced(low: float, high: float, count: int) -> tuple[float, ...]:
-    """Values from low to high, evenly spaced on a logarithmic scale."""
+    """``count`` values from ``low`` to ``high``, evenly spaced on a logarithmic scale."""
     return tuple(torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64).tolist())
 
 
 KERNEL_PENALTY = 0.01
-"""λ of kernel ridge regression, where the family's number is the kernel's."""
+"""λ of kernel ridge regression, the same for all members, which differ in the kernel's parameter."""
 
 RIDGE = Learners(name="ridge", parameter="λ", member=lambda v: Ridge(ridge=v), values=log_spaced(1e-3, 1e2, 21))
 SMOOTHERS = (
@@ -84,4 +84,4 @@ KERNEL_RIDGE = (
     ),
 )
 FAMILIES = (RIDGE, *SMOOTHERS, *KERNEL_RIDGE)
-"""Ridge first. With the linear kernel, kernel ridge regression is ridge regression itself."""
+"""The default families, ridge first. Kernel ridge regression with the linear kernel is ridge, so it is not listed again."""

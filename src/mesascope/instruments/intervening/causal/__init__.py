@@ -1,10 +1,11 @@
-"""The causal test: overwrite the state that an algorithm claims, and see whether the answer changes as the algorithm says.
+"""The causal test: overwrite an algorithm's state in a subject, and see whether the answer changes as the algorithm predicts.
 
-A probe shows that a quantity is there, patching that an activation matters. This asks for the number: a part of the state is
-overwritten in the subject and in the algorithm, both go on to the end, and the changes of their answers are compared.
+A probe shows that a quantity can be read, patching that an activation matters. This test compares numbers: a part of the
+state is overwritten in the subject and in the algorithm, both continue to the end, and the changes of their answers are
+compared.
 
-Where the state is: a hand-built network declares its channels (`mesascope.models.constructions.holding`); in any other
-subject linear probes look for it at the queries. See ``docs/causal.md``.
+A hand-built network declares which channels hold the state (`mesascope.models.constructions.holding`); in any other subject,
+linear probes look for the state at the queries. See ``docs/causal.md``.
 """
 
 import dataclasses
@@ -54,9 +55,9 @@ from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject,
 READ = Quantity(name="R² of the probe", combine=explained)
 OTHERS = "another prompt's"
 HELD = 0.5
-"""A probe that explains less than this share of what it looks for, held out, has found no state to overwrite."""
+"""A probe whose held-out R² is below this has found no state to overwrite."""
 LOWEST = -1.0
-"""Agreements below this are drawn here: how wrong a wrong prediction can be has no end."""
+"""Agreements below this are drawn at this value, since the agreement with a wrong prediction has no lower bound."""
 
 
 def causal(
@@ -69,38 +70,38 @@ def causal(
     queries: int = 4,
     batch: int = 64,
 ) -> tuple[Measurement, ...]:
-    """How well the change of the answers agrees with what algorithms predict, when a part of their state is overwritten.
+    """How well the change of the answers agrees with an algorithm's prediction, when a part of its state is overwritten.
 
-    *Agreement* is 1 − Σ(measured − predicted)² / Σ predicted² over prompts and queries: 1 is exact, 0 is what a subject
-    earns whose answer does not move, and below 0 it moves otherwise. *Slope* is Σ measured·predicted / Σ predicted².
-    The state is overwritten with that of a donor (other examples, the same queries), and with ½ and 2 times itself.
+    *Agreement* is 1 − Σ(measured − predicted)² / Σ predicted² over prompts and queries: 1 is exact, 0 results if the answer
+    does not move, and below 0 the answer moves in another way. *Slope* is Σ measured·predicted / Σ predicted². The state is
+    overwritten with that of a donor (other examples, the same queries), and with ½ and 2 times itself.
 
-    A network that declares its state is tested on all of it against its own algorithm; and, where weights change, against
-    gradient descent and conjugate gradient as fitted to its path. Any other subject is probed at the queries, after every
-    sub-layer but the last, for the iterate of these two (from its first step on, at the end of a layer) and for least
-    squares: the claim that w has arrived, and the answer is ⟨x_q, w⟩ whatever has found it. Two things are probed for: the
-    weights, and their product with the query, which is all that a query holds in the dual form. *R² of the probe*, held
-    out, says whether they are there; where it is below 0.5 nothing is overwritten.
+    A network that declares its state is tested on every part of it against its own algorithm, and, where the weights change,
+    also against gradient descent and conjugate gradient with coefficients fitted to its path. In any other subject, probes
+    look for the iterates of these two after each layer, from the first step on; and, after every sub-layer but the last, for
+    the least-squares weights: the claim that w has arrived and the answer is ⟨x_q, w⟩, whichever algorithm found w. Probes
+    look at the queries for two variables: the weights, and their product with the query, which is all that a query holds in
+    the dual form. The held-out *R² of the probe* says whether a variable can be read; below 0.5 nothing is overwritten.
 
-    Controls. Positive: a hand-built network that is known to hold such a state, overwritten through its channels, which is
-    exact; beside probes also one that is overwritten by the same probes, which is as exact as a fit to so many prompts
-    is. Negative: a random change of the same place and length; the prediction as if the state were that of a step earlier
-    or later, left out where it makes no difference (conjugate gradient carries a change of its solution to the end from
-    any step); for a probe the target of another prompt.
+    Controls. Positive: a hand-built network that is known to hold the variable, overwritten in its channels, which is exact;
+    for probes also a hand-built network that is overwritten by probes fitted in the same way, with the error of such a fit.
+    Negative: a random change at the same place and of the same length; the prediction as if the state were that of one step
+    earlier or later, left out where this makes no difference (conjugate gradient carries a change of its solution to the
+    end from any step); for a probe, the target of another prompt.
 
     Args:
         subject: what to examine.
         task: where the prompts come from.
         seed: of the prompts, the random changes and the resampling.
-        n: pairs of donor and recipient.
-        fit: prompts to fit coefficients and probes on, and as many others to fit readouts on.
-        queries: queries a prompt.
-        batch: pairs traced at a time.
+        n: number of pairs of donor and recipient.
+        fit: number of prompts to fit coefficients and probes on, and of further prompts to fit readouts on.
+        queries: queries per prompt.
+        batch: number of pairs per pass.
 
     Raises:
-        NotApplicable: the subject declares nothing and has no residual stream before its last sub-layer, or its
+        NotApplicable: the subject declares no state and has no residual stream before its last sub-layer, or its
             algorithm predicts no change.
-        ValueError: fewer than four prompts to fit on.
+        ValueError: there are fewer than four prompts to fit on.
     """
     own = declaring(subject)
     sites = subject.path if own is not None else _before_last(subject)
@@ -119,13 +120,13 @@ def causal(
         found = _by_probes(subject, claims, sites, fitting, pairs, recipients, seed)
     if not found:
         raise NotApplicable(
-            f"the algorithm of {subject.name} predicts no change of its answers, whatever is overwritten."
+            f"the algorithm of {subject.name} predicts no change of the answers for any overwriting; nothing can be tested."
         )
     return found
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:
-    """Agreement by site; a panel for each variable and overwriting, a random change beside the algorithms."""
+    """Agreement by site, one panel per variable and overwriting, with the random change beside the algorithms."""
     rows: list[dict[str, Scalar]] = []
     for m in measurements:
         if m.instrument != NAME or m.quantity != AGREEMENT.name:
@@ -147,18 +148,18 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
             )
     caption = (
         "A part of the state is overwritten, in the subject and in the algorithm, and the changes of their answers are "
-        "compared: 1 is exactly as predicted, 0 what a subject earns that does not move. Values below "
+        "compared: 1 if the answer changes exactly as predicted, 0 if it does not change. Lower values than "
         f"−{-LOWEST:g} are drawn there."
     )
     for variable in (WEIGHTS, ANSWER):
         found = [m for m in measurements if m.quantity == READ.name and m.coordinates["variable"] == variable]
         if found:
             best = max(found, key=lambda m: m.value)
-            caption += f" Of {variable} the probes explain at most {best.value:.2f}, after {best.coordinates['site']}."
+            caption += f" For {variable} the probes' R² is at most {best.value:.2f}, after {best.coordinates['site']}."
     return Figure(
         name="causal",
         section="Causal test",
-        title="Does the answer change as the algorithm says?",
+        title="Does the answer change as the algorithm predicts?",
         caption=caption,
         kind="lines",
         rows=tuple(rows),
@@ -173,17 +174,19 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _before_last(subject: Subject) -> tuple[Site, ...]:
-    """The residual stream after every sub-layer but the last: after that, nothing can multiply weights by a query."""
+    """The residual stream after every sub-layer but the last, after which nothing could multiply weights by a query."""
     after = tuple(s for s in residual_sites(subject) if s.kind in ("resid_mid", "resid_post"))[:-1]
     if not after:
-        raise NotApplicable(f"{subject.name} shows no residual stream that anything but the readout comes after.")
+        raise NotApplicable(
+            f"{subject.name} shows no residual stream before its last sub-layer, so nothing can be overwritten."
+        )
     return after
 
 
 def _by_channels(
     subject: Declaring, fitted: Sequence[ClaimedPath], pairs: Sequence[Pair], recipients: Prompts, seed: int
 ) -> tuple[Measurement, ...]:
-    """A network that declares its state, and known ones beside it."""
+    """The measurements of a network that declares its state, with hand-built networks as controls."""
     assert subject.holds is not None
     own, held = declared_claim(subject, recipients.dim), subject.holds.variables
     rivals = [claim for claim in fitted if claim.name != own.name]
@@ -212,7 +215,7 @@ def _by_probes(
     recipients: Prompts,
     seed: int,
 ) -> tuple[Measurement, ...]:
-    """Any other subject; known networks beside it, by the same probes and by their channels."""
+    """The measurements of any other subject, with hand-built networks as controls, overwritten by probes and in channels."""
     draws = bootstrap.weights(len(recipients), seed=seed, strata=recipients.strata)
     by_channels = {iterate: _known_by_channels(iterate, pairs, seed) for iterate in ("position", "solution")}
     known: Known = {}
@@ -226,7 +229,7 @@ def _by_probes(
         by_probe = effects_of(network, probed_changes([claim], probes, network, seed=seed), others)
         for (_, _, overwrite, _), effect in by_probe.items():
             for tested in claims:
-                iterate = "position" if tested.name == claim.name else "solution"  # it is gradient descent's
+                iterate = "position" if tested.name == claim.name else "solution"  # gradient descent, or conjugate
                 exact = by_channels[iterate][overwrite]
                 known[variable, overwrite, tested.name] = {KNOWN_NETWORK: exact, PROBED_NETWORK: effect}
     probes, held = fit_probes(subject, claims, sites, fitting), dict[ProbedPlace, Probe]()
@@ -244,7 +247,7 @@ def _by_probes(
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Is the answer made from the state that is declared, or read by a probe: does it follow when that is changed?",
+    question="Does the answer follow when an algorithm's state, declared or found by a probe, is overwritten?",
     measure=causal,
     needs="a residual stream",
     quantities=(

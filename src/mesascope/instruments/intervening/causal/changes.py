@@ -1,4 +1,4 @@
-"""A change of a subject's state, and what algorithms predict of it."""
+"""Changes of a subject's state, and the changes of the answers that algorithms predict."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,20 +20,20 @@ RIGHT, EARLIER, LATER = "right", "predicted from a step earlier", "predicted fro
 DONOR = "donor's"
 SCALES = {"scaled by 0.5": 0.5, "scaled by 2": 2.0}
 ANSWERED = "none: the answer is ⟨x_q, w⟩"
-"""The claim that needs no algorithm: whatever w is there at last, the answer is its product with the query."""
+"""The claim without an algorithm: the answer is the product of the query with the w that has arrived, however w was found."""
 RIVALS = ("gradient-descent", "conjugate-gradient")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClaimedPath:
-    """An algorithm, and the step that it says a subject has taken after each layer.
+    """The claim that a subject runs an algorithm, with the number of steps it has taken at each site.
 
     Attributes:
-        name: what it is called.
-        algorithm: with its coefficients.
-        steps: taken at each site.
-        total: taken at the end.
-        ridge: λ of the problem that it is run on.
+        name: the claim's name in reports.
+        algorithm: the algorithm with its coefficients.
+        steps: the number of steps taken at each site.
+        total: the number of steps taken at the end.
+        ridge: λ of the problem that the algorithm is run on.
     """
 
     name: str
@@ -43,14 +43,20 @@ class ClaimedPath:
     ridge: float = 0.0
 
     def at(self, sites: Collection[Site]) -> "ClaimedPath":
-        """The claim at these sites alone, and there only once it has taken a step: before, its iterate is always 0."""
+        """The claim at these sites only, without those before the first step, where the iterate is always 0."""
         steps = {site: step for site, step in self.steps.items() if site in sites and step > 0}
         return dataclasses.replace(self, steps=steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pair:
-    """Recipients, and donors with the recipients' queries; ``first`` is the place of the first among all prompts."""
+    """A batch of pairs: recipients, and donors with the recipients' queries.
+
+    Attributes:
+        donors: the prompts whose state is put in.
+        recipients: the prompts whose state is overwritten.
+        first: the place of the batch's first pair among all pairs.
+    """
 
     donors: Prompts
     recipients: Prompts
@@ -58,7 +64,7 @@ class Pair:
 
 
 def of_size_one(pairs: Sequence[Pair], size: float) -> list[Pair]:
-    """The pairs in units in which inputs of this mean eigenvalue have 1, for networks whose step size is made for that."""
+    """The pairs scaled from mean eigenvalue ``size`` of the inputs to 1, for networks whose step size assumes 1."""
     return [
         dataclasses.replace(pair, donors=rescaled(pair.donors, size), recipients=rescaled(pair.recipients, size))
         for pair in pairs
@@ -66,7 +72,7 @@ def of_size_one(pairs: Sequence[Pair], size: float) -> list[Pair]:
 
 
 def rescaled(prompts: Prompts, size: float) -> Prompts:
-    """The prompts with inputs, and labels with them, over the root of a mean eigenvalue; the weights stay."""
+    """The prompts with inputs, labels and targets divided by √size; the weights stay as they are."""
     unit = size**0.5
     return dataclasses.replace(
         prompts,
@@ -83,13 +89,13 @@ class Change:
     """One overwriting of one variable at one site.
 
     Attributes:
-        site: where.
-        variable: which part of the state.
-        overwrite: with what.
-        intervention: how, in the subject.
-        random: a random change at the same place, as large for every prompt.
-        predicted: by the name of the claim: the change of the answers as predicted (`RIGHT`), and as if the state were
-            that of a step earlier or later, where there is such a step.
+        site: where the variable is overwritten.
+        variable: which part of the state is overwritten.
+        overwrite: what it is overwritten with.
+        intervention: the edit of the subject's activations.
+        random: an edit by a random change at the same place, with the same length on every prompt.
+        predicted: for each claim by name, the predicted change of the answers (`RIGHT`), and those predicted as if the
+            state were that of one step earlier or later, where there is such a step.
     """
 
     site: Site
@@ -101,16 +107,16 @@ class Change:
 
 
 Changes = Callable[[Pair], Iterator[Change]]
-"""The changes to make to some prompts."""
+"""A function that yields the changes to make in a batch of pairs."""
 
 
 def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed: int) -> list[ClaimedPath]:
-    """Gradient descent and conjugate gradient, with the coefficients and timings that describe the subject's path best.
+    """Gradient descent and conjugate gradient, with the coefficients and steps per layer that fit the subject's path best.
 
     Args:
-        subject: whose path.
-        prompts: to fit coefficients and timings on.
-        reading: others, to fit readouts on where the subject's own does not serve.
+        subject: the subject whose path is fitted.
+        prompts: the prompts to fit coefficients and steps on.
+        reading: other prompts, to fit readouts on if the subject's own readout is not used (`reading.paths.paths`).
         seed: of the order in which prompts are asked again.
     """
     splits = Splits(fitting=prompts, scoring=prompts, again=prompts[:1], reading=lambda: (reading, reading))
@@ -127,12 +133,12 @@ def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed:
 
 
 def answered(sites: tuple[Site, ...]) -> ClaimedPath:
-    """The claim that w has arrived: as if least squares were done at these sites, and nothing left but the product."""
+    """The claim that the least-squares weights have arrived at these sites, and only their product with the query is left."""
     return ClaimedPath(name=ANSWERED, algorithm=LeastSquares(), steps=dict.fromkeys(sites, 1), total=1)
 
 
 def shifted(algorithm: Algorithm, problem: Problem, state: State, change: Float[Tensor, "batch dim"]) -> State:
-    """The state with its iterate moved."""
+    """The state with ``change`` added to its iterate."""
     iterate = variables(state)[0]
     return overwritten(algorithm, problem, state, **{iterate: getattr(state, iterate) + change})
 
@@ -140,14 +146,14 @@ def shifted(algorithm: Algorithm, problem: Problem, state: State, change: Float[
 def predictions(
     claim: ClaimedPath, site: Site, problem: Problem, path: list[State], move: Callable[[State], State]
 ) -> dict[str, Float[Tensor, "batch query"]]:
-    """What the claim predicts if its state at the site, or at the step before or after, is moved.
+    """The predicted changes of the answers if the claim's state at the site, one step earlier or one step later is moved.
 
     Args:
-        claim: whose state.
+        claim: the claim whose state is moved.
         site: where it is moved.
         problem: the prompts.
         path: the claim's states after 0, 1, … steps.
-        move: the same change for each of them.
+        move: the change of a state, the same in all three cases.
     """
     step = claim.steps[site]
     found: dict[str, Tensor] = {}
@@ -158,13 +164,13 @@ def predictions(
 
 
 def claimed_states(claim: ClaimedPath, prompts: Prompts) -> tuple[Problem, list[State]]:
-    """The prompts as the claim sees them, in double precision, and its states after 0, 1, … steps."""
+    """The prompts as the claim's problem, in double precision, and the claim's states after 0, 1, … steps."""
     problem = Problem.of(prompts.to(device="cpu", dtype=torch.float64), claim.ridge)
     return problem, states(claim.algorithm, problem, claim.total)
 
 
 def as_large(noise: Tensor, change: Tensor) -> Tensor:
-    """The noise, where the change is not zero, as long as the change for every prompt."""
+    """The noise, set to 0 where the change is 0 and scaled to the change's norm on every prompt."""
     noise = noise.to(change) * (change != 0)
     length = change.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1).clamp(min=torch.finfo(change.dtype).tiny)
     return noise * length.view(-1, *[1] * (change.ndim - 1))

@@ -1,4 +1,4 @@
-"""What an algorithm predicts: overwrite a part of its state, let it go on, and take the change of its answers."""
+"""What an algorithm predicts when a part of its state is overwritten: let it continue, and take the change of its answers."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from mesascope.types import Status
 
 
 def variables(state: State) -> tuple[str, ...]:
-    """The fields of a state from which everything else in it follows; the first is the iterate where there is one."""
+    """The fields of a state from which all its other fields follow; the first is the iterate, if there is one."""
     match state:
         case FirstOrderState():
             return ("position", "velocity")
@@ -32,7 +32,7 @@ def variables(state: State) -> tuple[str, ...]:
 
 
 def states(algorithm: Algorithm, problem: Problem, steps: int) -> list[State]:
-    """The states after 0, …, ``steps`` steps. A prompt that is solved or broken down stays where it is."""
+    """The states after 0, …, ``steps`` steps. Prompts that are solved or have broken down keep their state."""
     found = [algorithm.init(problem)]
     for _ in range(steps):
         found.append(_step(algorithm, problem, found[-1]))
@@ -40,26 +40,26 @@ def states(algorithm: Algorithm, problem: Problem, steps: int) -> list[State]:
 
 
 def overwritten(algorithm: Algorithm, problem: Problem, state: State, **values: Tensor) -> State:
-    """The state with some of its variables replaced, and with what its algorithm computes from them when it needs it.
+    """The state with some variables replaced, and with the fields that the algorithm computes from them computed anew.
 
-    So the gradient follows the position and the velocity, rᵀMr the residual, and the weights the iterate. A variable that
-    the algorithm carries along by a recurrence follows nothing: conjugate gradient never looks at its solution again, so
-    one put in from elsewhere leaves residual and direction as they were.
+    The gradient is computed from position and velocity, rᵀMr from the residual, and the weights from the iterate. Variables
+    that the algorithm updates by a recurrence stay as they are: conjugate gradient never reads its solution again, so a new
+    solution leaves residual and direction unchanged.
 
     Args:
-        algorithm: whose state it is.
+        algorithm: the algorithm that the state belongs to.
         problem: the prompts.
-        state: where to start from.
-        values: new values, by the names that `variables` gives.
+        state: the state to change.
+        values: new values, by the names that `variables` returns.
 
     Raises:
-        ValueError: a name that is none of the state's variables.
+        ValueError: a name is not one of the state's variables.
     """
     known = variables(state)
     if unknown := sorted(values.keys() - set(known)):
         raise ValueError(
-            f"a variable of {algorithm.name} must be one of {', '.join(known)}; got {unknown[0]!r}. The rest of its "
-            "state follows from these."
+            f"a variable of {algorithm.name} must be one of {', '.join(known)}; got {unknown[0]!r}. Overwrite one "
+            "of these: the rest of the state follows from them."
         )
     changed = dataclasses.replace(state, **values)
     going = torch.zeros_like(state.status)
@@ -88,14 +88,14 @@ def overwritten(algorithm: Algorithm, problem: Problem, state: State, **values: 
 def predicted_change(
     algorithm: Algorithm, problem: Problem, before: State, after: State, steps: int
 ) -> Float[Tensor, "batch query"]:
-    """How the answers at the queries differ if so many steps on it goes on from ``after`` in place of ``before``."""
+    """The change of the answers, ``steps`` steps later, if the algorithm continues from ``after`` in place of ``before``."""
     for _ in range(steps):
         before, after = _step(algorithm, problem, before), _step(algorithm, problem, after)
     return answers(problem, after) - answers(problem, before)
 
 
 def answers(problem: Problem, state: State) -> Float[Tensor, "batch query"]:
-    """What a state answers at the queries."""
+    """The answers of a state at the queries."""
     if state.predictions is not None:
         return state.predictions
     assert state.weights is not None, "a state holds weights or predictions"
@@ -103,7 +103,10 @@ def answers(problem: Problem, state: State) -> Float[Tensor, "batch query"]:
 
 
 def _step(algorithm: Algorithm, problem: Problem, state: State) -> State:
-    """A step for the prompts that go on: `run` settles them at the end, and here the steps after must stay sound too."""
+    """One step, in which prompts that have ended keep their state.
+
+    `run` settles such prompts at the end; here the states of later steps must be right too.
+    """
     after = algorithm.step(problem, state)
     ended = state.status != Status.OK
     held = ended | (after.status == Status.BREAKDOWN)

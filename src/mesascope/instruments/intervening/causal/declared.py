@@ -1,4 +1,4 @@
-"""Overwriting in a network that declares in which channels it holds the state (`mesascope.models.constructions.holding`)."""
+"""Overwriting the state of a network that declares its channels (`mesascope.models.constructions.holding`)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, cast, runtime_checkable
@@ -36,11 +36,11 @@ from mesascope.types import DeclaresState, Intervention, Site, Subject
 
 @runtime_checkable
 class Declaring(Subject, DeclaresState, Protocol):
-    """A subject that declares what its channels hold, as a `Construction` does."""
+    """A subject that declares which variables its channels hold, as a `Construction` does."""
 
     @property
     def holds(self) -> Holding | None:
-        """The state, and how it is held."""
+        """The variables of the state and how the channels hold them; ``None`` if none is declared."""
         ...
 
     def channels(self, dim: int) -> Channels:
@@ -49,12 +49,12 @@ class Declaring(Subject, DeclaresState, Protocol):
 
 
 def declaring(subject: Subject) -> Declaring | None:
-    """The subject, if it declares what its channels hold."""
+    """The subject, if it declares which variables its channels hold; otherwise ``None``."""
     return cast(Declaring, subject) if isinstance(subject, DeclaresState) and subject.holds is not None else None
 
 
 def declared_claim(construction: Declaring, dim: int) -> ClaimedPath:
-    """The algorithm that a construction declares, and its step at every site where one is complete."""
+    """The algorithm that a construction declares, with the number of steps at every site where a step is complete."""
     assert construction.holds is not None
     done = {site: site.layer + 1 - construction.layers_to_start for site in construction.path}
     stride = construction.layers_per_step
@@ -69,10 +69,10 @@ def declared_claim(construction: Declaring, dim: int) -> ClaimedPath:
 
 
 def known_network(variable: str, dim: int, examples: int) -> tuple[Construction, ClaimedPath]:
-    """A network that is known to hold such a variable, and its claim after the first step.
+    """A hand-built network that holds this variable, and its claim at the first site where a step is complete.
 
-    Conjugate gradient is done after as many steps as XᵀX has eigenvalues, and what comes later is rounding, which the network
-    and the algorithm each do in their own way: so it gets no more steps than that.
+    Conjugate gradient is done after as many steps as XᵀX has eigenvalues different from 0. Later steps are rounding errors,
+    which differ between network and algorithm, so the network takes no more steps than that.
     """
     known = (
         heavy_ball(layers=4),
@@ -88,16 +88,17 @@ def known_network(variable: str, dim: int, examples: int) -> tuple[Construction,
 def declared_changes(
     construction: Declaring, variables: Sequence[str], claim: ClaimedPath, rivals: Sequence[ClaimedPath], *, seed: int
 ) -> Changes:
-    """Variables that are held, at every site where a step is complete, overwritten with the donor's and scaled.
+    """The changes of the declared variables at every site where a step is complete: the donor's value, and scaled values.
 
-    The network is given the difference between two states of its algorithm; so are the rivals, where weights differ.
-    A donor's vector is first projected on what the recipient's examples span: no state of these algorithms leaves it.
+    The change of the network's channels is the difference between two states of its algorithm. Where the weights of these
+    differ, rival algorithms are given the same change of the weights. A donor's vector is first projected onto the span of
+    the recipient's examples, which no state of these algorithms leaves.
 
     Args:
         construction: the network.
-        variables: which of those that it holds.
-        claim: its own algorithm, at the sites where to overwrite.
-        rivals: other algorithms, which are given the same change of the weights.
+        variables: the variables to overwrite, of those that it holds.
+        claim: its own algorithm, at the sites where variables are overwritten.
+        rivals: other algorithms.
         seed: of the random changes.
     """
 
@@ -148,7 +149,7 @@ def _in_channels(
     before: State,
     after: State,
 ) -> Float[Tensor, "batch position width"]:
-    """What the channels hold of one state beyond another."""
+    """The difference between two states, as the channels hold them."""
     assert construction.holds is not None
     channels = construction.channels(problem.moment.shape[-1])
     named = channels.split(stream.double())
@@ -165,7 +166,7 @@ def _add(site: Site, change: Float[Tensor, "batch position width"]) -> Intervent
 
 
 def _reachable(problem: Problem, value: Float[Tensor, "batch *unknown"]) -> Float[Tensor, "batch *unknown"]:
-    """The part of a vector of feature or data space that the examples span."""
+    """The projection of a vector in feature or data space onto the span of the examples; a matrix stays as it is."""
     if value.ndim > 2:
         return value
     xs, _ = problem.data

@@ -1,4 +1,4 @@
-"""From changes of a state to measurements: what happened against what was predicted."""
+"""From changes of a state to measurements: the measured changes of the answers compared with the predicted ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,24 +19,24 @@ MEASURED, RANDOM = "measured", "random direction"
 KNOWN_NETWORK = "hand-built network"
 PROBED_NETWORK = "hand-built network, by a probe"
 NOTHING = 1e-6
-"""Predicted changes below this share of the answers (root mean squares) are none: there is nothing to compare."""
+"""Predicted changes below this share of the answers (root mean squares) count as zero and are not compared."""
 BEYOND = 1e3
-"""Predicted changes more than this many times as large as the answers come of a division by almost nothing, and no network
-can be held to one: a donor's residual put where the direction is nearly one that XᵀX takes to 0, say."""
+"""A predicted change more than this many times as large as the answers results from a division by almost zero, and no network
+needs to reproduce it: for example, a donor's residual combined with a direction that XᵀX maps nearly to 0."""
 EXACT = 1e-9
-"""Everywhere else a network that holds the state agrees with its algorithm to within this."""
+"""In all other cases the agreement of a network that holds the state with its algorithm is 1 within this."""
 ALIKE = 1e-2
-"""A wrong step whose prediction differs from the right one by less than this share of it (sums of squares) is no control."""
+"""The prediction of a wrong step is no control if it differs from the right one by less than this share of it (mean squares)."""
 
 EffectKey = tuple[Site, str, str, str]  # site, variable, overwrite, claim
 Effect = dict[str, Tensor]  # changes of the answers (batch, query): measured, at random, predicted
 Known = dict[
     tuple[str, str, str], dict[str, Effect]
-]  # by variable, overwrite, claim: the positive controls that go with it
+]  # by variable, overwrite, claim: the effects of the positive controls
 
 
 def effects_of(subject: Subject, changes: Changes, pairs: Sequence[Pair]) -> dict[EffectKey, Effect]:
-    """Measured and predicted changes of the answers."""
+    """The measured and the predicted changes of the answers, for all changes of all pairs."""
     found: dict[EffectKey, dict[str, list[Tensor]]] = {}
     for pair in pairs:
         clean = answers(subject, pair.recipients)
@@ -53,11 +53,12 @@ def effects_of(subject: Subject, changes: Changes, pairs: Sequence[Pair]) -> dic
 def compared(
     found: Mapping[EffectKey, Effect], known: Known, prompts: Prompts, *, seed: int
 ) -> tuple[Measurement, ...]:
-    """Agreement and slope of every effect, wherever a change is predicted.
+    """Agreement and slope of every effect for which a change is predicted.
 
     Args:
         found: the subject's effects.
-        known: those of networks that are known to hold such a state; no control where their change is `BEYOND` the answers.
+        known: the effects of networks known to hold the state; such a control is degenerate where the predicted change is
+            more than `BEYOND` times the answers.
         prompts: the recipients.
         seed: of the resampling.
     """
@@ -75,7 +76,7 @@ def compared(
                 negative[wrong] = (effect[MEASURED], predicted)
         sure = known[variable, overwrite, claim]
         positive = {name: (case[MEASURED], case[RIGHT]) for name, case in sure.items() if _size(case[RIGHT]) > least}
-        wild = f"it divides by almost nothing there: the change that is predicted is over {BEYOND:g} times the answers"
+        wild = f"the algorithm divides by almost zero here: it predicts a change over {BEYOND:g} times as large as the answers"
         degenerate = {name: wild for name, (_, predicted) in positive.items() if not _size(predicted) <= most}
         for quantity in (AGREEMENT, SLOPE):
             measurements.append(

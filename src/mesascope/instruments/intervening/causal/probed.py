@@ -1,4 +1,4 @@
-"""Overwriting in a subject that declares nothing: along the directions of linear probes at the queries."""
+"""Overwriting the state of a subject that declares none: along the directions of linear probes at the queries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,21 +31,21 @@ from mesascope.seeds import generator
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 WEIGHTS, ANSWER = "w (probe)", "answer (probe)"
-"""What a query can hold: the iterate itself, or in the dual form its product with this query and nothing more."""
+"""The variables that the stream at a query can hold: the weights, or, in the dual form, only their product with the query."""
 
 ProbedPlace = tuple[str, str, Site]  # variable, claim, site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Probe:
-    """A linear probe, and the way back.
+    """A linear probe, and the change of an activation that changes the probe's reading.
 
     Attributes:
-        fit: from activations at the queries to what is probed for.
-        back: the change of an activation that goes with one unit of each output, and changes the reading by just that: the
-            least one in units of the activations' covariance Σ, (WᵀΣW)⁻¹WᵀΣ. The least change in plain length goes
-            along W itself, into directions in which activations hardly vary: it depends on the probe's penalty more than
-            on the network.
+        fit: the map from activations at the queries to the variable.
+        back: for each output, the change of an activation that raises its reading by 1. Of all such changes it is the
+            smallest in the norm of the activations' covariance Σ: (WᵀΣW)⁻¹WᵀΣ. The smallest in Euclidean norm would lie
+            along W itself, in directions in which activations hardly vary, and would depend more on the probe's penalty
+            than on the network.
 
     Source: Haufe et al. 2014, eq. 6 (patterns for filters).
     """
@@ -55,7 +55,7 @@ class Probe:
 
     @classmethod
     def of(cls, fit: LinearFit, activations: Float[Tensor, "batch query width"]) -> "Probe":
-        """The probe of a fit to these activations."""
+        """The probe with this fit, whose way back is computed from these activations."""
         rows = activations.double().flatten(0, 1)
         rows = rows - rows.mean(0)
         readings = rows @ fit.weights
@@ -65,7 +65,7 @@ class Probe:
 def fit_probes(
     subject: Subject, claims: Sequence[ClaimedPath], sites: Sequence[Site], fitting: Prompts
 ) -> dict[ProbedPlace, Probe]:
-    """For each claim and site the probes for the weights that the claim says are there, and for their answer."""
+    """For each claim and site, probes for the weights that the claim says are held there, and for their answer."""
     _, seen = at_queries(subject, fitting, sites)
     wanted: dict[Site, dict[str, Tensor]] = {site: {} for site in sites}
     names: dict[str, tuple[str, str]] = {}
@@ -84,7 +84,10 @@ def fit_probes(
 def readings(
     subject: Subject, claims: Sequence[ClaimedPath], probes: Mapping[ProbedPlace, Probe], prompts: Prompts
 ) -> dict[ProbedPlace, tuple[Float[Tensor, "batch 2"], Float[Tensor, "batch 2"]]]:
-    """Squared error and squared deviation of what the probes read on other prompts; and against another prompt's target."""
+    """Each prompt's squared error and squared deviation from the mean, against its own target and against another prompt's.
+
+    The prompts must be others than those that the probes were fitted on.
+    """
     _, seen = at_queries(subject, prompts, _sites(probes))
     other, found = partners(prompts), {}
     for claim in claims:
@@ -103,12 +106,12 @@ def readings(
 def probed_changes(
     claims: Sequence[ClaimedPath], probes: Mapping[ProbedPlace, Probe], subject: Subject, *, seed: int
 ) -> Changes:
-    """What the probes read at the queries, moved to the donor's and scaled.
+    """The changes of the probes' readings at the queries: to the donor's readings, and scaled.
 
-    Weights are moved for all queries of a prompt alike, by the mean of what is read there, and the claim's iterate by the
-    same. An answer is moved at each query; nobody else reads it there, so every algorithm that only adds to it carries
-    the change to the end. Readings are counted from the mean of the target, so that the part of a probe that tells
-    nothing of the prompt is not scaled with it.
+    Weights are moved by the same amount at all queries of a prompt, the mean of the moves at each, and so is the claim's
+    iterate. An answer is moved at each query separately. No other position reads it there, so every algorithm that only adds
+    to the answer carries the change to the end. Readings are taken relative to the mean target, so that scaling does not
+    scale the probe's constant part.
     """
     sites = _sites(probes)
 
@@ -149,13 +152,13 @@ def probed_changes(
 
 
 def known_network(variable: str, dim: int) -> tuple[Construction, ClaimedPath]:
-    """A network that is known to hold its weights at the queries, or its answer, and its claim two steps before the end."""
+    """A hand-built network that holds its weights, or its answer, at the queries; and its claim two steps before the end."""
     network = primal_gradient_descent(layers=8) if variable == WEIGHTS else gradient_descent(layers=8)
     return network, declared_claim(network, dim).at(network.path[-3:-2])
 
 
 def _targets(claim: ClaimedPath, prompts: Prompts) -> dict[tuple[str, Site], Float[Tensor, "batch query output"]]:
-    """What the claim says is held at its sites, for each query."""
+    """The weights and answers that the claim says are held at its sites, for each query."""
     problem, path = claimed_states(claim, prompts)
     found: dict[tuple[str, Site], Tensor] = {}
     for site, step in claim.steps.items():
