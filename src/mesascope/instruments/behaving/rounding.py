@@ -11,8 +11,8 @@ from mesascope.algorithms import ConjugateGradient, run
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.models.constructions import Construction
-from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Control, Measurement, Prompts, Subject
+from mesascope.tasks import Diagonal, Gaussian
+from mesascope.types import Control, Measurement, PrescribableTask, Prompts, Subject, adjusted
 
 NAME = "rounding"
 ERROR, RESIDUAL = "relative error", "relative residual"
@@ -27,7 +27,7 @@ _OWN = "the network"
 
 def rounding(
     subject: Subject,
-    task: LinearRegression,
+    task: PrescribableTask,
     *,
     seed: int = 0,
     n: int = 24,
@@ -63,7 +63,7 @@ def rounding(
     found: dict[_Case, Float[Tensor, "quantity quartile"]] = {}
     for condition in conditions:
         inputs = Gaussian(covariance=Diagonal(condition=condition, rotate=True), exact=True)
-        prompts = dataclasses.replace(task, inputs=inputs).sample(n, seed=seed, stream="stability")
+        prompts = adjusted(task, inputs=inputs).sample(n, seed=seed, stream="stability")
         for precision in PRECISIONS:
             for name, values in _remaining(subject, prompts, precision, iterations).items():
                 found[precision, condition, name] = values
