@@ -15,8 +15,8 @@ from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Site
 
 FIRST = TWO_LAYERS[0]
+DEGREES = krylov.DEGREES
 BEFORE = Site(layer=1, kind="resid_mid")
-DEGREES = 4
 _SPECTRUM = (
     "Share of the least-squares answer that the network resolves along eigen-directions of XᵀX/n, by its own readout, on prompts "
     "of log-uniform spectrum; 1 is least squares, and a multiple of Xᵀy is proportional to the eigenvalue."
@@ -27,7 +27,7 @@ def _measures(network: Network) -> tuple[Measure, ...]:
     """Substitutes for the MLP, Krylov forms of the answers before and after it, and the spectral response."""
     measured = (
         (substitution.NAME, {"fit": 1024, "score": 512}, {"layer": BEFORE.layer}),
-        (krylov.NAME, {"fit": 512, "score": 512}, {"degrees": DEGREES, "sites": (BEFORE,)}),
+        (krylov.NAME, {"fit": 512, "score": 512}, {"sites": (BEFORE,)}),
         (spectrum.INSTRUMENT.name, {"prompts": 400}, {"readout": "own"}),
     )
     label, smoke = {"network": network.name}, network == FIRST
