@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from mesascope.algorithms import GradientDescent, Ridge
-from mesascope.calibration.scripted import followed
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.behaving import gaussian_inputs, matching, memorisation, size
 from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS, NARROWER
 from mesascope.models.constructions import gradient_descent
+from mesascope.models.scripted import followed
 from mesascope.tasks import LinearRegression, Rademacher
 
 TASK = LinearRegression()

@@ -17,6 +17,8 @@ from mesascope.instruments.statistics.discrepancy import CLIP
 from mesascope.types import FilterPoint
 
 KNOTS = 18
+FEW = 36
+"""So many eigenvalues, apart from one another, are few."""
 APART = 1.02
 """Least ratio of two neighbouring knots."""
 SMOOTH = 1e-6
@@ -83,14 +85,23 @@ class Quadratic:
 
 
 def grid_of(eigenvalues: Float[Tensor, "batch dim"]) -> Float[Tensor, " knot"]:
-    """Knots at quantiles of the eigenvalues, so that each has eigenvalues near it; at all of them where there are only a few."""
+    """Knots at all eigenvalues where there are only a few, as in prescribed spectra; else at their quantiles, so that each has
+    eigenvalues near it.
+    """
     seen = eigenvalues[eigenvalues > 0].sort().values
-    places = torch.linspace(0.005, 0.995, KNOTS, dtype=torch.float64) * (len(seen) - 1)
+    few = _apart(seen.tolist())
+    if len(few) > FEW:
+        places = torch.linspace(0.005, 0.995, KNOTS, dtype=torch.float64) * (len(seen) - 1)
+        few = _apart(seen[places.round().long()].tolist())
+    return torch.tensor(few if len(few) > 1 else [few[0], 2 * few[0]], dtype=torch.float64)
+
+
+def _apart(ascending: list[float]) -> list[float]:
     kept: list[float] = []
-    for value in seen[places.round().long()].tolist():
+    for value in ascending:
         if not kept or value > APART * kept[-1]:
             kept.append(value)
-    return torch.tensor(kept if len(kept) > 1 else [kept[0], 2 * kept[0]], dtype=torch.float64)
+    return kept
 
 
 def best_filter(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import run
+from mesascope.algorithms import Algorithm, MeanLabel, run
 from mesascope.instruments.behaving.matching.families import SMOOTHERS
 from mesascope.instruments.explaining.asked import Asked
 from mesascope.instruments.explaining.filters import Quadratic
@@ -113,22 +113,20 @@ def _pulled(gram: Tensor, moment: Tensor, gains: Tensor, pull: float) -> Float[T
 
 
 def of_smoother(asked: Asked) -> Left:
-    """The kernel smoother that is nearest on the fitted prompts."""
+    """The kernel smoother that is nearest on the fitted prompts; the mean label is the one with the widest kernel."""
     answers = asked.paths.fitting[-1]
     sizes = answers.square().mean(-1).clamp(min=1e-300)
-    found = [
-        (float(discrepancy(answers, run(member, asked.fitting).predictions[-1], sizes).mean()), member, family, value)
-        for family in SMOOTHERS
-        for value in family.grid
-        for member in [family.member(value)]
-    ]
-    _, member, family, value = min(found, key=lambda each: each[0])
-    predicted = run(member, asked.scoring).predictions[-1]
-    return Left(
-        kind="smoother",
-        errors=discrepancy(asked.answers, predicted, asked.units),
-        detail=f"{family.name}, {family.parameter} {value:.2g}",
-    )
+    smoothers: dict[str, Algorithm] = {"the mean label": MeanLabel()}
+    for family in SMOOTHERS:
+        named = {f"{family.name}, {family.parameter} {value:.2g}": family.member(value) for value in family.grid}
+        smoothers |= named
+    errors = {
+        name: float(discrepancy(answers, run(member, asked.fitting).predictions[-1], sizes).mean())
+        for name, member in smoothers.items()
+    }
+    best = min(errors, key=errors.__getitem__)
+    predicted = run(smoothers[best], asked.scoring).predictions[-1]
+    return Left(kind="smoother", errors=discrepancy(asked.answers, predicted, asked.units), detail=best)
 
 
 __all__ = ("Left", "of_diagonal", "of_labels", "of_labels_and_query", "of_own_polynomial", "of_query", "of_smoother")

@@ -4,6 +4,8 @@ from mesascope.types import Description, Explanation, NamedFunction, Rung
 
 NEAR_ONE = 0.05
 """How far a gain may be from 1 to be called least squares."""
+MOSTLY = 0.8
+"""Share from which on a class is said to hold in part."""
 FIXED = ("function", "polynomial", "filter")
 
 
@@ -27,9 +29,7 @@ def _class(main: Explanation, home: Explanation | None) -> str:
     rung = main.of(main.rung) if main.rung else None
     if rung is None:
         best = max(main.rungs, key=lambda r: r.share)
-        return (
-            f"None of the classes tried explains its answers; the nearest, {_called(best)}, leaves {percent(best.left)}"
-        )
+        return f"None of the classes tried explains its answers; the nearest, {_called(best)}, explains {percent(best.share)}"
     at_home = home.of(rung.kind) if home else None
     shares = f"{percent(rung.share)} of its answers"
     if at_home is not None:
@@ -68,7 +68,10 @@ def _what(main: Explanation) -> str:
     if main.rung in ("diagonal", "labels and query"):
         return f"one filter for all prompts explains only {percent(fixed.share)}"
     query = main.of("labels and query")
-    linear = f"linear in the query only to {percent(query.share)}; " if query and main.rung == "labels" else ""
+    linear = ""
+    if query is not None and main.rung == "labels":
+        only = f"linear in the query only to {percent(query.share)}"
+        linear = f"{only if query.share > MOSTLY else 'not in the query'}; "
     return f"{linear}the best filter of the eigenvalues explains {percent(fixed.share)}"
 
 
@@ -79,7 +82,7 @@ def _function(main: Explanation, best: NamedFunction) -> str:
     above = [p.eigenvalue for p in main.filter if not exact or p.eigenvalue > exact[-1]]
     if not exact:
         return f"least squares, as far as these eigenvalues show ({named(best)})"
-    if len(above) < len(main.filter) / 3:
+    if len(above) < len(main.filter) / 2:
         return named(best)
     return f"least squares for eigenvalues above {above[0]:.2g}, falling below like {named(best)}"
 
