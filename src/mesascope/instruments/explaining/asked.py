@@ -48,7 +48,7 @@ class Asked:
     swapped: Float[Tensor, "batch query"]
     units: Float[Tensor, " batch"]
     draws: Float[Tensor, "repeat batch"]
-    fitting_draws: Float[Tensor, "repeat batch"]
+    fitting_draws: Float[Tensor, "_ batch"]
 
     @property
     def answers(self) -> Float[Tensor, "batch query"]:
@@ -56,22 +56,22 @@ class Asked:
         return self.paths.scoring[-1]
 
 
-def ask(subject: Subject, task: Task, *, seed: int, fit: int, score: int, read: int) -> Asked:
+def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
     """Ask a subject everything that its explanation rests on.
 
     Args:
         subject: what to examine.
         task: the distribution. Enough queries are taken that each prompt's own weights can be fitted.
         seed: of prompts and resampling.
-        fit, score: numbers of prompts.
-        read: number of prompts for fitted readouts, which are needed where the subject's own are not sensible.
+        prompts: number of prompts that are fitted to, and of those that are scored. As many are taken for fitted readouts,
+            which are needed where the subject's own are not sensible.
     """
     task = adjusted(task, queries=max(2 * QUERIES, 3 * task.dim, task.queries))
-    fitting, scoring = (task.sample(n, seed=seed, stream=f"explain/{s}") for s, n in (("fit", fit), ("score", score)))
+    fitting, scoring = (task.sample(prompts, seed=seed, stream=f"explain/{use}") for use in ("fit", "score"))
 
     def reading() -> tuple[Prompts, Prompts]:
         few = adjusted(task, queries=QUERIES)
-        first = few.sample(read, seed=seed, stream="explain/read")
+        first = few.sample(prompts, seed=seed, stream="explain/read")
         return first, first
 
     splits = Splits(fitting=fitting, scoring=scoring, again=scoring, reading=reading)
@@ -89,8 +89,8 @@ def ask(subject: Subject, task: Task, *, seed: int, fit: int, score: int, read: 
         others=((_relabelled(scoring, z), (plus - minus) / 2**0.5), *((p, answers(subject, p)) for p in asked)),
         swapped=answers(subject, swapped),
         units=units(path.scoring[-1:], scoring.target_variance)[0],
-        draws=bootstrap.weights(score, seed=seed, strata=scoring.strata),
-        fitting_draws=bootstrap.weights(fit, seed=seed + 1, strata=fitting.strata, repeats=REPEATS),
+        draws=bootstrap.weights(prompts, seed=seed, strata=scoring.strata),
+        fitting_draws=bootstrap.weights(prompts, seed=seed + 1, strata=fitting.strata, repeats=REPEATS),
     )
 
 

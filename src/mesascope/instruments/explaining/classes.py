@@ -111,7 +111,7 @@ def _ordered(
     ranked = sorted(found, key=lambda f: float(left[id(f)].mean()))
     best = left[id(ranked[0])]
     equal = [f for f in ranked if shares.costs(left[id(f)], best)[1] <= ROUNDING]
-    lead = min(equal, key=lambda f: (f.family.size, FAMILIES.index(f.family)))
+    lead = min(equal, key=lambda f: (f.family.size, f.error))
     return [lead, *(f for f in ranked if f is not lead)]
 
 

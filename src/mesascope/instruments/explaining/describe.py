@@ -10,22 +10,18 @@ from mesascope.instruments.identification.prompts import Distribution, discrimin
 from mesascope.instruments.instrument import Profile
 from mesascope.types import Description, Explanation, Subject, Task, check_keeps_task
 
-FITTED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1000}
-"""Prompts that are fitted to, by profile."""
-SCORED: Mapping[Profile, int] = {"smoke": 40, "laptop": 200, "full": 1000}
-"""Prompts that are scored, by profile."""
+DESCRIBED: Mapping[Profile, int] = {"smoke": 60, "laptop": 240, "full": 1200}
+"""Prompts in each half, by profile: one is fitted to, one is scored."""
 
 
-def describe(
-    subject: Subject, task: Task, *, seed: int = 0, fit: int = FITTED["laptop"], score: int = SCORED["laptop"]
-) -> Description:
+def describe(subject: Subject, task: Task, *, seed: int = 0, prompts: int = DESCRIBED["laptop"]) -> Description:
     """Describe what a subject computes on its training distribution, and on the discriminating prompts where there are any.
 
     Args:
         subject: what to examine.
         task: its training distribution.
         seed: of prompts and resampling.
-        fit, score: numbers of prompts.
+        prompts: prompts in each half.
 
     Raises:
         ValueError: something that is no task, or one outside the subject's domain.
@@ -35,7 +31,7 @@ def describe(
     deciding = discriminating(task, subject.domain)
 
     def explained(where: Distribution) -> Explanation:
-        return explain(ask(subject, where.task, seed=seed, fit=fit, score=score, read=fit), where.words)
+        return explain(ask(subject, where.task, seed=seed, prompts=prompts), where.words)
 
     found = Description(
         sentence="",
@@ -46,4 +42,4 @@ def describe(
     return replace(found, sentence=sentence(found))
 
 
-__all__ = ("FITTED", "SCORED", "describe")
+__all__ = ("DESCRIBED", "describe")

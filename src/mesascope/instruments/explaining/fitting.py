@@ -16,9 +16,13 @@ from mesascope.instruments.statistics import bootstrap
 COARSE = {0: 1, 1: 48, 2: 14}
 """Values of each coefficient that are tried first, by the number of coefficients."""
 FINE = {0: 1, 1: 9, 2: 7}
-ROUNDS = 6
+ROUNDS = 5
 """How often the search looks closer around the best."""
-NEAREST = {0: 1, 1: 16, 2: 4}
+POLISHED = 15
+"""Newton steps at most: two coefficients often lie in a narrow valley, which a grid misses."""
+STRIDE = 1e-3
+"""Of finite differences, in the coefficients' logarithms."""
+NEAREST = {0: 1, 1: 16, 2: 6}
 """Counts that are looked at closely, the best in the first search, by the number of coefficients."""
 LEAST_WIDTH = 1e-3
 """No interval is narrower than this share of the value on either side: answers in single precision do not say more."""
@@ -75,7 +79,9 @@ def fit_function(
     tried = sorted(
         (_best(family, count, quadratic, logs) for count in family.counts), key=lambda found: (found[0], found[1])
     )
-    closest = [_closer(family, found, quadratic, logs) for found in tried[: NEAREST[len(logs)]]]
+    closest = [
+        _polished(family, _closer(family, found, quadratic, logs), quadratic) for found in tried[: NEAREST[len(logs)]]
+    ]
     error, count, at = min(closest, key=lambda found: (found[0], found[1]))
     spreads = _spreads(family, count, at, quadratic, draws)
     values = tuple(at.exp().tolist())
@@ -121,6 +127,42 @@ def _closer(family: FunctionFamily, found: Found, quadratic: Quadratic, logs: li
     return found
 
 
+def _polished(family: FunctionFamily, found: Found, quadratic: Quadratic) -> Found:
+    """The end of a few damped Newton steps from a point."""
+    if not family.coefficients or not family.smooth:
+        return found
+    for _ in range(POLISHED):
+        slopes, curves = (each.mean(-1) for each in _derivatives(family, found[1], found[2], quadratic))
+        hessian = curves.unflatten(0, (len(slopes), len(slopes)))
+        values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
+        steps = [
+            -(vectors @ ((vectors.T @ slopes) / (values.abs() + damping * values.abs().max()).clamp(min=1e-300)))
+            for damping in (1e-12, 1e-4, 1e-2, 1.0)
+        ]
+        points = found[2] + torch.stack(steps).clamp(-0.5, 0.5)
+        means = _errors(family, found[1], quadratic, points).mean(-1)
+        best = int(means.argmin())
+        if not float(means[best]) < found[0] * (1 - 1e-6):
+            break
+        found = (float(means[best]), found[1], points[best])
+    return found
+
+
+def _derivatives(
+    family: FunctionFamily, count: int, at: Tensor, quadratic: Quadratic
+) -> tuple[Float[Tensor, "coefficient batch"], Float[Tensor, "pair batch"]]:
+    """First and second derivatives of each prompt's error by the coefficients' logarithms, from finite differences."""
+    size = len(at)
+    eye = STRIDE * torch.eye(size, dtype=torch.float64)
+    pairs = list(itertools.product(range(size), repeat=2))
+    corners = [at + a * eye[i] + b * eye[j] for i, j in pairs for a in (1, -1) for b in (1, -1)]
+    ends = [at + a * eye[i] for i in range(size) for a in (1, -1)]
+    errors = _errors(family, count, quadratic, torch.stack([*ends, *corners]))
+    slopes = (errors[: 2 * size : 2] - errors[1 : 2 * size : 2]) / (2 * STRIDE)
+    rest = errors[2 * size :].unflatten(0, (-1, 4))
+    return slopes, (rest[:, 0] - rest[:, 1] - rest[:, 2] + rest[:, 3]) / (4 * STRIDE**2)
+
+
 def _spreads(
     family: FunctionFamily, count: int, at: Tensor, quadratic: Quadratic, draws: Float[Tensor, "repeat batch"]
 ) -> list[tuple[float, float]]:
@@ -135,15 +177,7 @@ def _spreads(
         offsets = torch.linspace(-1, 1, 201, dtype=torch.float64)
         means = draws @ _errors(family, count, quadratic, (at + offsets[:, None])).T
         return [bootstrap.interval(offsets[means.argmin(-1)])]
-    h = 1e-3
-    eye = h * torch.eye(size, dtype=torch.float64)
-    pairs = list(itertools.product(range(size), repeat=2))
-    corners = [at + a * eye[i] + b * eye[j] for i, j in pairs for a in (1, -1) for b in (1, -1)]
-    ends = [at + a * eye[i] for i in range(size) for a in (1, -1)]
-    errors = _errors(family, count, quadratic, torch.stack([*ends, *corners]))
-    slopes = torch.stack([(errors[2 * i] - errors[2 * i + 1]) / (2 * h) for i in range(size)])
-    rest = errors[2 * size :].unflatten(0, (-1, 4))
-    curves = (rest[:, 0] - rest[:, 1] - rest[:, 2] + rest[:, 3]) / (4 * h * h)  # (pair, batch)
+    slopes, curves = _derivatives(family, count, at, quadratic)
     hessian = (draws @ curves.T).unflatten(-1, (size, size)) / draws.sum(1)[:, None, None]
     slope = draws @ (slopes - slopes.mean(-1, keepdim=True)).T / draws.sum(1, keepdim=True)
     damped = hessian + 1e-12 * torch.eye(size, dtype=torch.float64)

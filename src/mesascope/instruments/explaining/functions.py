@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Values = Float[Tensor, "*any"]
+Values = Float[Tensor, "..."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,6 +125,13 @@ FAMILIES: tuple[FunctionFamily, ...] = (
         coefficients=(STEP,),
         count="steps",
         counts=(5, 6, 7),
+    ),
+    FunctionFamily(
+        name="Newton–Schulz from XᵀX",
+        gains=lambda at, steps, scale: _descent(at.square(), 2**steps, scale),
+        coefficients=(Coefficient(name="scale", low=0.02, high=4.0, power=-2),),
+        count="steps",
+        counts=tuple(range(1, 8)),
     ),
     FunctionFamily(
         name="heavy ball", gains=_heavy_ball, coefficients=(STEP, MOMENTUM), count="steps", counts=tuple(range(2, 11))

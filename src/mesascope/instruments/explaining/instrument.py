@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mesascope.instruments.explaining.asked import Asked, ask
-from mesascope.instruments.explaining.describe import FITTED, SCORED
+from mesascope.instruments.explaining.describe import DESCRIBED
 from mesascope.instruments.explaining.explanation import explain, share_of
 from mesascope.instruments.explaining.planted import pairs
 from mesascope.instruments.explaining.shares import HOLDS
@@ -16,11 +16,11 @@ NAME = "explanation"
 SHARE = "share explained"
 WITHIN, ABOVE = "a subject of this class", "a subject just above it"
 CONTROLLED = 100
-"""Prompts that the controls are fitted to, and scored on."""
+"""Prompts in each half for the controls, at most."""
 
 
 def explanations(
-    subject: Subject, task: Task, *, seed: int = 0, fit: int = FITTED["laptop"], score: int = SCORED["laptop"]
+    subject: Subject, task: Task, *, seed: int = 0, prompts: int = DESCRIBED["laptop"]
 ) -> tuple[Measurement, ...]:
     """The share of a subject's answers that every class explains, on the training distribution and the discriminating prompts.
 
@@ -31,14 +31,14 @@ def explanations(
         subject: what to examine.
         task: its training distribution.
         seed: of prompts and resampling.
-        fit, score: numbers of prompts.
+        prompts: prompts in each half.
 
     Raises:
         ValueError: a task outside the subject's domain.
     """
     found: list[Measurement] = []
     for where in filter(None, (training(task), discriminating(task, subject.domain))):
-        asked = ask(subject, where.task, seed=seed, fit=fit, score=score, read=fit)
+        asked = ask(subject, where.task, seed=seed, prompts=prompts)
         explanation = explain(asked, where.words)
         found += _measured(explanation, where, asked, seed)
     return tuple(found)
@@ -47,12 +47,12 @@ def explanations(
 def _measured(explanation: Explanation, where: Distribution, asked: Asked, seed: int) -> list[Measurement]:
     """One measurement for each class."""
     planted = pairs(float(asked.scoring.xs.square().mean()), seed)
-    count = min(CONTROLLED, len(asked.fitting), 2 * len(asked.scoring))
+    count = min(CONTROLLED, len(asked.scoring))
     found = []
     for rung in explanation.rungs:
 
         def control(subject: Scripted, kind: RungKind = rung.kind) -> tuple[float, tuple[float, float]]:
-            known = ask(subject, where.task, seed=seed, fit=count, score=count, read=count)
+            known = ask(subject, where.task, seed=seed, prompts=count)
             return share_of(known, kind)
 
         pair = planted[rung.kind]
@@ -109,10 +109,7 @@ INSTRUMENT = Instrument(
     measure=explanations,
     quantities=(SHARE,),
     coordinates=("class", "distribution", "holds", "member"),
-    sizes=sizes(
-        fit=(FITTED["smoke"], FITTED["laptop"], FITTED["full"]),
-        score=(SCORED["smoke"], SCORED["laptop"], SCORED["full"]),
-    ),
+    sizes=sizes(prompts=(DESCRIBED["smoke"], DESCRIBED["laptop"], DESCRIBED["full"])),
     figure=figure,
     expected=(Expected(quantity=SHARE, control=WITHIN, words="above 0.97", holds=lambda v: v > 0.97),),
 )

@@ -17,6 +17,8 @@ from mesascope.types import RungKind
 
 PULLS = tuple(10.0**power for power in (-4, -3, -2, -1, 0, 1, 3))
 """How strongly a prompt's own gains are drawn to the filter of all prompts, in units of a channel's mean energy."""
+CLOSER = 8
+"""How often the search for a bandwidth halves its step."""
 _SMALL = 1e-10  # singular values below this share of the largest are noise
 
 
@@ -87,46 +89,59 @@ def of_diagonal(
         gains: the best filter at their eigenvalues.
         errors: what that filter leaves.
     """
-    known = []
+    known, sizes = [], []
     for prompts, answers in asked.others:
         shares = SpectralChannels.of(prompts.to(dtype=torch.float64))
         size = answers.square().mean(-1).nan_to_num(nan=1.0, posinf=1.0).clamp(min=1e-12)
         known.append(Quadratic.of(shares, answers, size))
-    gram, moment = (sum(getattr(q, name) for q in known[:-1]) for name in ("gram", "moment"))
-    assert isinstance(gram, Tensor)
-    assert isinstance(moment, Tensor)
-    judged = [known[-1].errors(_pulled(gram, moment, gains, pull)).mean() for pull in PULLS]
-    pull = PULLS[int(torch.stack(judged).argmin())]
-    if float(min(judged)) >= float(known[-1].errors(gains).mean()):
+        sizes.append(size)
+    first, judge = known[0], known[-1]
+    judged = [float(judge.errors(gains + _pulled(first.gram, pull, _rest(first, gains))).mean()) for pull in PULLS]
+    if min(judged) >= float(judge.errors(gains).mean()):
         return Left(kind="diagonal", errors=errors)
-    gram, moment = gram + known[-1].gram, moment + known[-1].moment
-    predicted = channels.predictions(_pulled(gram, moment, gains, pull))
-    return Left(kind="diagonal", errors=discrepancy(asked.answers, predicted, asked.units), noise=1.1)
+    pull = PULLS[judged.index(min(judged))]
+    gram = torch.stack([each.gram for each in known]).sum(0)
+    own = _pulled(gram, pull, torch.stack([_rest(each, gains) for each in known]).sum(0))
+    predicted = channels.predictions(gains + own)
+    spread = _pulled(gram, pull, _pulled(gram, pull, gram).mT)  # how the gains vary with noise in the answers
+    energy = (channels.shares.mT @ channels.shares / channels.shares.shape[1] * spread).sum((-1, -2))
+    noise = 1 + energy / (channels.shares.shape[1] * torch.stack(sizes).mean(0))
+    return Left(kind="diagonal", errors=discrepancy(asked.answers, predicted, asked.units), noise=noise)
 
 
-def _pulled(gram: Tensor, moment: Tensor, gains: Tensor, pull: float) -> Float[Tensor, "batch dim"]:
-    """Gains that fit, drawn to given ones."""
+def _rest(known: Quadratic, gains: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    """What given gains leave of the moments."""
+    return known.moment - (known.gram @ gains[..., None])[..., 0]
+
+
+def _pulled(gram: Float[Tensor, "batch dim dim"], pull: float, right: Tensor) -> Tensor:
+    """(G + pull)⁻¹ of vectors or matrices, the pull in units of the mean energy of a channel."""
     energy = gram.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-300)[:, None, None]
     damped = gram + pull * energy * torch.eye(gram.shape[-1], dtype=gram.dtype)
-    rest = moment - (gram @ gains[..., None])[..., 0]
-    return gains + torch.linalg.solve(damped, rest[..., None])[..., 0]
+    return torch.linalg.solve(damped, right if right.ndim == 3 else right[..., None]).reshape(right.shape)
 
 
 def of_smoother(asked: Asked) -> Left:
     """The kernel smoother that is nearest on the fitted prompts; the mean label is the one with the widest kernel."""
     answers = asked.paths.fitting[-1]
     sizes = answers.square().mean(-1).clamp(min=1e-300)
-    smoothers: dict[str, Algorithm] = {"the mean label": MeanLabel()}
+
+    def error(member: Algorithm) -> float:
+        return float(discrepancy(answers, run(member, asked.fitting).predictions[-1], sizes).mean())
+
+    nearest: tuple[float, str, Algorithm] = (error(MeanLabel()), "the mean label", MeanLabel())
     for family in SMOOTHERS:
-        named = {f"{family.name}, {family.parameter} {value:.2g}": family.member(value) for value in family.grid}
-        smoothers |= named
-    errors = {
-        name: float(discrepancy(answers, run(member, asked.fitting).predictions[-1], sizes).mean())
-        for name, member in smoothers.items()
-    }
-    best = min(errors, key=errors.__getitem__)
-    predicted = run(smoothers[best], asked.scoring).predictions[-1]
-    return Left(kind="smoother", errors=discrepancy(asked.answers, predicted, asked.units), detail=best)
+        tried = {value: error(family.member(value)) for value in family.values}
+        ratio = family.values[1] / family.values[0]
+        for _ in range(CLOSER):
+            best = min(tried, key=tried.__getitem__)
+            ratio = ratio**0.5
+            tried |= {value: error(family.member(value)) for value in (best / ratio, best * ratio)}
+        best = min(tried, key=tried.__getitem__)
+        named = f"{family.name}, {family.parameter} {best:.2g}"
+        nearest = min(nearest, (tried[best], named, family.member(best)), key=lambda each: each[0])
+    predicted = run(nearest[2], asked.scoring).predictions[-1]
+    return Left(kind="smoother", errors=discrepancy(asked.answers, predicted, asked.units), detail=nearest[1])
 
 
 __all__ = ("Left", "of_diagonal", "of_labels", "of_labels_and_query", "of_own_polynomial", "of_query", "of_smoother")
