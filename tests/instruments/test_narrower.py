@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from mesascope.algorithms import GradientDescent, LeastSquares, Ridge
-from mesascope.calibration.scripted import followed
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.attending import causal_mask
 from mesascope.instruments.behaving import gaussian_inputs, matching, memorisation, rounding, size
@@ -13,6 +12,7 @@ from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS, NARROWER
 from mesascope.instruments.identification import following
 from mesascope.instruments.spectral import contraction
 from mesascope.models.constructions import gradient_descent
+from mesascope.models.scripted import followed
 from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression, Rademacher
 
 TASK = LinearRegression()

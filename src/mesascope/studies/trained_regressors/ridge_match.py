@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mesascope.algorithms import GradientDescent
-from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments.behaving import matching
+from mesascope.models.scripted import Scripted, followed
 from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, pick, where
 from mesascope.studies.networks import Network
