@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mesascope.types import Figure, Measurement
+from mesascope.types import Figure, Measurement, Scalar
 
 Profile = Literal["smoke", "laptop", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "laptop", "full")
@@ -39,6 +39,7 @@ class Instrument:
         needs: what a subject and a task must have, in words.
         quantities: everything that it measures, as its measurements name it.
         coordinates: what its measurements say of where they were taken.
+        values: by coordinate, the values it can have, where they are known beforehand.
         sizes: how many prompts, by profile, as arguments of ``measure``.
         figure: the picture of what was measured; left out where it has no rows.
         shown: one more, of the subject itself: ``shown(subject, task, seed=…)``.
@@ -52,6 +53,7 @@ class Instrument:
     quantities: tuple[str, ...]
     coordinates: tuple[str, ...]
     sizes: Mapping[Profile, Mapping[str, int]]
+    values: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     figure: Callable[[Sequence[Measurement]], Figure] | None = None
     shown: Callable[..., Figure] | None = None
     expected: tuple[Expected, ...] = field(default=())

@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Rule
+from mesascope.studies.checking import check
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
+from mesascope.studies.rules import Derived, Rule
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 
@@ -62,7 +64,7 @@ class Study:
     def __post_init__(self) -> None:
         for rule in (rule for claim in self.claims for rule in claim.rules):
             try:
-                rule.evidence.check(self.measures)
+                check(rule.evidence, self.measures)
             except ValueError as error:
                 raise ValueError(f"study {self.name}: {error}") from error
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from mesascope.instruments.behaving import errors, training_curve
 from mesascope.instruments.intervening import influence
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Curve, Measure, known, where
+from mesascope.studies.measure import Curve, Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import curve_rows, only, table
+from mesascope.studies.rules import known, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from mesascope.instruments.attending import copying, mixing
 from mesascope.instruments.intervening import ablation
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import Derived, pick, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement, Site
 

@@ -6,9 +6,10 @@ from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.reading import probes
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, known, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import heatmap, lines, only
+from mesascope.studies.rules import Derived, known, pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 

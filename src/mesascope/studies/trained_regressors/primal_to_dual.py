@@ -13,9 +13,10 @@ from mesascope.instruments.intervening.causal.probed import WEIGHTS
 from mesascope.instruments.reading import probes
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Where, apart, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, table
+from mesascope.studies.rules import Derived, Where, apart, known, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from mesascope.instruments.reading import probes
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Study, own
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 

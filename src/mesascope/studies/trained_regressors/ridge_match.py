@@ -7,9 +7,10 @@ from mesascope.algorithms import GradientDescent
 from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments.behaving import matching
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
 

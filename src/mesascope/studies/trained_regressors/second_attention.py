@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from mesascope.instruments.attending import attention, attention_content
 from mesascope.instruments.attending.uniform_attention import UNIFORM
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Site
 

@@ -10,9 +10,10 @@ from mesascope.instruments.behaving import errors
 from mesascope.instruments.reading import probes
 from mesascope.instruments.spectral import spectrum
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Where, apart, known, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.pictures import curve_rows, lines, only
+from mesascope.studies.rules import Derived, Where, apart, known, pick, where
 from mesascope.studies.study import Study, own
 from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
 

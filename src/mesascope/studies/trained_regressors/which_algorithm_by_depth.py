@@ -10,9 +10,10 @@ from mesascope.instruments.identification import following
 from mesascope.instruments.identification.following import LEFT, REMAINDER, SCORE, UNTRAINED, nearest
 from mesascope.instruments.identification.remainder import REPEATED
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Curve, Derived, Measure, pick, where
+from mesascope.studies.measure import Curve, Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import heatmap, lines, only, table
+from mesascope.studies.rules import Derived, pick, where
 from mesascope.studies.study import Study, own
 from mesascope.types import Control, Figure, Measurement, Subject
 from mesascope.zoo import load

@@ -7,9 +7,10 @@ from mesascope.instruments.behaving import errors, size
 from mesascope.instruments.reading import probes
 from mesascope.instruments.spectral import spectrum
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, apart, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import SEEN, Network
 from mesascope.studies.pictures import lines, only, table
+from mesascope.studies.rules import Where, apart, pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
