@@ -96,11 +96,11 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
 
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
-    lines: dict[str, list[str]] = {}
+    courses: dict[str, list[str]] = {}
     for m in only(found, quantity=examples.NORMALISED.name):
-        row = lines.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
+        row = courses.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
         row.append(f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}")
-    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in lines.items())
+    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in courses.items())
     asked = only(found, network=LONGER.name)
     missing = () if asked else (f"{LONGER.name} was not asked: nothing at n/d = 8.",)
     return (f"Normalised error by examples per dimension. {told}.", *missing)
