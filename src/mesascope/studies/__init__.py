@@ -1,4 +1,4 @@
-"""Published results, put to the test: one file a study."""
+"""Published results and our own, put to the test: one file per study."""
 
 import time
 from collections.abc import Mapping

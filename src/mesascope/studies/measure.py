@@ -33,7 +33,7 @@ class Measure:
         network: what it measures: one of the studies' own networks, or a model reference.
         label: coordinates that its measurements get before their own, such as the name of the network.
         prompts: arguments of the instrument that are numbers of prompts, on a laptop; other profiles take their share.
-        options: its other arguments. Networks in a mapping become subjects; those that cannot be had are left out.
+        options: its other arguments. Networks in a mapping become subjects; those that are not available are left out.
         task: where its prompts come from; the one that the network was trained on by default.
         kept: what of its measurements is kept; everything by default.
         over_training: measure the network at each of its checkpoints, with a coordinate ``step``.

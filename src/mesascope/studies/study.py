@@ -43,7 +43,7 @@ class Study:
         title: its question.
         source: whose claims they are: a letter for a publication, or ``own``.
         claims: each with its rules.
-        measures: what is measured; those of networks that cannot be had are left out.
+        measures: what is measured; networks that are not available are left out.
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
             measurements, and of the bench, which has networks' errors and training curves.
         departures: where it departs from the source, and which of the source's gaps were closed how.

@@ -168,6 +168,7 @@ STUDY = Study(
     departures=(
         "The source does not say at which sub-layer it reads the cosines of its long runs; here it is the last. It gives no "
         "regulariser, split or controls for its probes, nor how many seeds stood at 0.04.",
-        "Its 200,000 steps are where a run of 400,000 or 800,000 stands then; the published recipe ends there.",
+        "The source's figure at 200,000 steps is from runs of 400,000 or 800,000 steps; the published recipe, and so ours, ends "
+        "at 200,000.",
     ),
 )

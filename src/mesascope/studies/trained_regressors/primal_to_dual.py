@@ -352,11 +352,11 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source does not say where its cosines are read, whether centred, nor the bandwidth of α. Here: the query after the "
-        "last sub-layer, centred, held out, bandwidth 1, and other bandwidths and kernels beside it. Five and eight layers do "
-        "not ship, so what is claimed of them is not decided.",
-        "So α's uncentred cosine is measured too, beside a constant guess's. That this is 0.53 to 0.88 for some bandwidths was "
-        "known before the rule was written; what the networks have was not.",
+        "The source does not say where its cosines are read, whether they are centred, or which bandwidth α has. Here they are "
+        "read at the query after the last sub-layer, centred, on held-out prompts, with bandwidth 1; other bandwidths and "
+        "kernels stand beside it. Five and eight layers do not ship, so what is claimed of them is not decided.",
+        "The uncentred cosine of α is therefore measured too, beside that of a constant guess. That a constant guess has 0.53 to "
+        "0.88 for some bandwidths was known before the rule was written; what the networks have was not.",
         "The source says that α rises from 0.62 at two layers to 0.60 to 0.72 at four, which by its own figures is no rise.",
         "'Primal' is put to the test as a claim on what the answer is made from: w is overwritten where a probe reads it, before "
         "the last sub-layer, since nothing after that can multiply it with the query.",

@@ -86,6 +86,6 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "The source does not say how many prompts its probes are fitted on. Both rules were written after a look at the networks "
-        "of seed 42 with four queries a prompt; here each prompt has one, and other seeds join where they ship.",
+        "of seed 42 with four queries per prompt; here each prompt has one, and other seeds are measured where they ship.",
     ),
 )

@@ -120,8 +120,8 @@ STUDY = Study(
     departures=(
         "The source gives one entropy share, over the 20 examples, and does not say how heads are put together; here every head "
         "has to lie within the rule, over the labels. The share over all visible tokens is among the measurements.",
-        "The source does not say over which tokens its uniform attention spreads; judged is that over all visible tokens, that "
-        "over the labels alone stands beside it.",
+        "The source does not say over which tokens its uniform attention spreads. The claim is judged by attention that is "
+        "uniform over all visible tokens; attention that is uniform over the labels alone stands beside it.",
         "Flat attention, with which fitted attention is compared, keeps each head's weight on all labels, on all inputs and on "
         "the query together, and spreads it evenly within each.",
     ),

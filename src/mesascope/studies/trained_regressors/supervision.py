@@ -140,7 +140,7 @@ def _over_training(trained: Sequence[Measurement]) -> Figure:
         name="supervision-over-training",
         section="Side by side",
         title="Two layers over training, after the last sub-layer",
-        caption="The same probes for the checkpoints that ship.",
+        caption="Probes at the query on held-out prompts, for the checkpoints that ship.",
         rows=tuple(rows),
         x="step",
         y="value",
@@ -159,8 +159,8 @@ def _curves(bench: Bench) -> Figure:
         name="supervision-curves",
         section="Side by side",
         title="Training loss",
-        caption="Each on its own loss: with the loss at every input, answers from few examples count too, so that curve does not "
-        "go as low.",
+        caption="Each network on its own loss. The loss at every input includes answers from few examples, so that curve does "
+        "not go as low.",
         kind="lines",
         rows=tuple(rows),
         x="step",
@@ -241,8 +241,8 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source trains with the loss at the query only. The dense networks differ in more than that: AdamW, and answers at "
-        "every input are part of what they are made for.",
+        "The source trains with the loss at the query only. The dense networks differ in more than where the loss is: they are "
+        "trained by AdamW, and answers at every input are part of what they are made for.",
         "The networks with dense supervision have one seed per depth: intervals are over prompts, not over seeds.",
     ),
 )

@@ -142,8 +142,8 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
         name="algorithm-by-depth",
         section="By depth",
         title="Every candidate's score, by network",
-        caption=f"As above; scores below {FLOOR:g} are drawn at {FLOOR:g}. A candidate that implies an invariance which the "
-        "network breaks is left out.",
+        caption="Score of a candidate's path on discriminating prompts: 1 is exact, 0 no better than the zero predictor; scores "
+        f"below {FLOOR:g} are drawn at {FLOOR:g}. A candidate that implies an invariance which the network breaks is left out.",
         rows=rows,
         x="network",
         y="candidate",

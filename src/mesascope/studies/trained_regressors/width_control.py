@@ -143,9 +143,9 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source gives the range of cos(w) over three seeds; the rule is that range, 0.05 wider on either side. Probes read "
-        "the query after the last sub-layer, centred, on held-out prompts; the source says neither. A cosine of 0.83 to 0.88 is "
-        "about what a probe of Xᵀy alone has, which stands beside it.",
+        "The source gives the range of cos(w) over three seeds; the rule is that range, 0.05 wider on either side. Here probes "
+        "read the query after the last sub-layer, centred, on held-out prompts; the source does not say where and how it reads. "
+        "A cosine of 0.83 to 0.88 is about what a probe of Xᵀy alone has, which stands beside it.",
         "The rule for the number of parameters, 1.04 to 1.08 million, was fixed after a first look at the numbers.",
     ),
 )
