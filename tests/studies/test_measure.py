@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.instruments.behaving import errors, training_curve
+from mesascope.instruments.behaving import errors, rounding, training_curve
 from mesascope.instruments.reading import probes
 from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.journal import Journal
 from mesascope.studies import Claim, Place, Study, run_study
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Curve, Derived, Measure, Where, known, largest, where, works
+from mesascope.studies.measure import Curve, Measure, works
 from mesascope.studies.networks import Network
+from mesascope.studies.rules import Derived, Where, known, largest, where
 from mesascope.studies.study import with_derived
 from mesascope.types import Control, Measurement, Site
 
@@ -38,7 +39,7 @@ def measured(measure: Measure, bench: Bench) -> tuple[Measurement, ...]:
 
 def study(evidence: Where) -> Study:
     claim = Claim(text="It is so.", rules=(evidence.between(low=0.0),))
-    measures = (measure(), measure(instrument=probes.NAME))
+    measures = (measure(), measure(instrument=probes.NAME), measure(instrument=rounding.NAME))
     return Study(name="test", title="Is it?", measures=measures, claims=(claim,))
 
 
@@ -50,6 +51,11 @@ def study(evidence: Where) -> Study:
         (
             where("MSE", network="query-only-1-layer"),
             r"network must be one of query-only-1-layers where 'MSE' is measured; got 'query-only-1-layer'\. Did you mean",
+        ),
+        (where(probes.R2, site="blocks.0.hook_resid_pots"), r"a site must be hook_embed or one of .*resid_pots"),
+        (
+            where(rounding.ERROR, precision="float16"),
+            r"precision must be one of float64, float32 where .*; got 'float16'",
         ),
         (where("MSE", site=LAST), r"no measure of 'MSE' says a coordinate 'site'"),  # the probes' have one
     ],

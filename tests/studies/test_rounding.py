@@ -7,7 +7,8 @@ from mesascope.models.constructions import conjugate_gradient
 from mesascope.report.figures import draw
 from mesascope.studies.bench import Bench
 from mesascope.studies.constructions import rounding as study
-from mesascope.studies.measure import known, works
+from mesascope.studies.measure import works
+from mesascope.studies.rules import known
 from mesascope.types import Measurement
 
 QUANTITIES = (ERROR, RESIDUAL)

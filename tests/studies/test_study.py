@@ -8,8 +8,8 @@ import pytest
 
 from mesascope.studies import STUDIES, Between, Claim, labelled, pick, published
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import where
 from mesascope.studies.networks import TWO_LAYERS, Network
+from mesascope.studies.rules import where
 from mesascope.studies.study import judge
 from mesascope.types import Measurement
 

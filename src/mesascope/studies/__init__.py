@@ -1,4 +1,4 @@
-"""Published results, put to the test: one file a study."""
+"""Published results and our own, put to the test: one file per study."""
 
 import time
 from collections.abc import Mapping
@@ -15,7 +15,8 @@ from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
-from mesascope.studies.measure import Between, labelled, pick, works
+from mesascope.studies.measure import works
+from mesascope.studies.rules import Between, labelled, pick
 from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
     covariance_stress,

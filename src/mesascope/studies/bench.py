@@ -75,13 +75,13 @@ class Bench:
         return default_task(self.reference(network)) if isinstance(network, str) else network.task
 
     def shipped(self, networks: Sequence[T]) -> tuple[T, ...]:
-        """The networks that can be had as they should be: all where they are trained (``full``), else those in the zoo."""
+        """The networks that are available, fully trained: all at profile ``full``, which trains them, else those in the zoo."""
         return tuple(
             n for n in networks if not isinstance(n, Network) or self.profile == "full" or n.ships_as in names()
         )
 
     def trajectory(self, network: Network | str) -> tuple[int, ...]:
-        """The steps of its training at which a network can be had, in order, the last included. A name is one of the zoo's."""
+        """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's."""
         place = network if isinstance(network, str) else self._place(network)
         end = spec_of(self.reference(place))["step"]
         early = checkpoints_of(place) if place in names() else checkpoints.steps(Path(place) / "checkpoints")
@@ -92,7 +92,7 @@ class Bench:
         return curve(network if isinstance(network, str) else self._place(network))
 
     def error(self, network: Network) -> float:
-        """A network's mean squared error at the query on its training distribution, held out; infinite if it cannot be had."""
+        """A network's mean squared error at the query on its training distribution, held out; infinite if it does not ship."""
         if not self.shipped((network,)):
             return float("inf")
         extra = (spec_of(self.network(network)) or {}).get("extra", {})

@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Rule
+from mesascope.studies.checking import check
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
+from mesascope.studies.rules import Derived, Rule
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 
@@ -41,7 +43,7 @@ class Study:
         title: its question.
         source: whose claims they are: a letter for a publication, or ``own``.
         claims: each with its rules.
-        measures: what is measured; those of networks that cannot be had are left out.
+        measures: what is measured; networks that are not available are left out.
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
             measurements, and of the bench, which has networks' errors and training curves.
         departures: where it departs from the source, and which of the source's gaps were closed how.
@@ -62,7 +64,7 @@ class Study:
     def __post_init__(self) -> None:
         for rule in (rule for claim in self.claims for rule in claim.rules):
             try:
-                rule.evidence.check(self.measures)
+                check(rule.evidence, self.measures)
             except ValueError as error:
                 raise ValueError(f"study {self.name}: {error}") from error
 

@@ -158,6 +158,7 @@ INSTRUMENT = Instrument(
     needs="a hand-built network, and an algorithm to compare it with",
     quantities=(DISTANCE,),
     coordinates=("token", "prefix"),
+    values={"token": ("example", "query")},
     sizes=sizes(n=(24, 64, 256)),
 )
 

@@ -131,6 +131,7 @@ INSTRUMENT = Instrument(
     needs="a hand-built network that runs conjugate gradient",
     quantities=(ERROR, RESIDUAL),
     coordinates=("precision", "condition"),
+    values={"precision": tuple(PRECISIONS)},
     sizes=sizes(n=(24, 24, 96)),
 )
 

@@ -7,8 +7,9 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, ConjugateGradient, DataSpaceConjugateGradient, GradientDescent, LeastSquares
 from mesascope.instruments.attending.causal_mask import ALONE, DISTANCE, NAME, UNMASKED, triangular_interpolant
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import where
 from mesascope.studies.study import Study, own
 from mesascope.tasks import LinearRegression, Uniform
 from mesascope.types import Figure, Measurement, Prompts

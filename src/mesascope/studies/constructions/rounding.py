@@ -7,8 +7,9 @@ import torch
 
 from mesascope.instruments.behaving.rounding import ERROR, ITSELF, NAME, PRECISIONS, RESIDUAL
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Rule, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import lines, only, rows
+from mesascope.studies.rules import Rule, known, where
 from mesascope.studies.study import Study, own
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement

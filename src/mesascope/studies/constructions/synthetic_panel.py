@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from mesascope.instruments.spectral.contraction import DISTANCE, LAW, LEFT, NAME
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, largest, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import only
+from mesascope.studies.rules import Where, known, largest, where
 from mesascope.studies.study import Study, sourced
 from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression
 from mesascope.types import Figure, Measurement, Scalar

@@ -7,9 +7,10 @@ from mesascope.instruments.behaving import stress
 from mesascope.instruments.behaving.stress import StressTest
 from mesascope.instruments.spectral import directions
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, each, known, pick, where
+from mesascope.studies.measure import Measure, each
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import heatmap, lines, only, rows, table
+from mesascope.studies.rules import Where, known, pick, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.tasks import Covariance, Diagonal, Gaussian, Identity, LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, bounds

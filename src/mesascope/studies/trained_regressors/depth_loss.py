@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from mesascope.instruments.behaving import errors, training_curve
 from mesascope.instruments.intervening import influence
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Curve, Measure, known, where
+from mesascope.studies.measure import Curve, Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import curve_rows, only, table
+from mesascope.studies.rules import known, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement
 
@@ -80,8 +81,8 @@ def _table(mse: Mapping[str, Measurement], counts: Mapping[str, Measurement]) ->
         name="error-by-depth",
         section="Loss by depth",
         title="Held-out error, and how many examples an answer depends on",
-        caption="With 95 % intervals over prompts, the controls beside it on the same prompts. Examples that count: by the move "
-        "of the answers when one example's label is changed.",
+        caption="With 95 % intervals over prompts; the controls were measured on the same prompts. Examples that count: measured "
+        "by how much the answers move when one example's label is changed.",
         rows=tuple(rows),
     )
 

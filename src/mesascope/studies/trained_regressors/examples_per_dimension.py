@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from mesascope.instruments.behaving import examples
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Study, own
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, bounds
@@ -72,7 +73,7 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
     return lines(
         name="nearer",
         section="Examples per dimension",
-        title="Whose answers are they nearer to?",
+        title="Whose answers the networks are nearer to",
         caption="Mean squared distance to each reference's answers over the target's variance.",
         rows=tuple(
             {
@@ -95,13 +96,13 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
 
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
-    lines: dict[str, list[str]] = {}
+    courses: dict[str, list[str]] = {}
     for m in only(found, quantity=examples.NORMALISED.name):
-        row = lines.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
+        row = courses.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
         row.append(f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}")
-    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in lines.items())
+    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in courses.items())
     asked = only(found, network=LONGER.name)
-    missing = () if asked else (f"{LONGER.name} was not asked: nothing at n/d = 8.",)
+    missing = () if asked else (f"{LONGER.name} was not measured, so there is no number at n/d = 8.",)
     return (f"Normalised error by examples per dimension. {told}.", *missing)
 
 
@@ -146,8 +147,8 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "The source says that it varies n/d and prints no figures, so all claims here are ours.",
-        "A network with the loss at the query answers at one position, after 20 examples. With fewer it is shown them over and "
-        "over, which leaves XᵀX/n and Xᵀy/n as they are; but such prompts did not occur in training. The dense networks, which "
-        "answer after any number, stand beside it both ways and show what repetition itself costs.",
+        "A network with the loss at the query answers at one position, after 20 examples. Fewer examples are shown to it several "
+        "times, which leaves XᵀX/n and Xᵀy/n as they are; but such prompts did not occur in training. The dense networks, which "
+        "answer after any number, are measured both ways and show what repetition itself costs.",
     ),
 )

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from mesascope.instruments.attending import copying, mixing
 from mesascope.instruments.intervening import ablation
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import Derived, pick, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement, Site
 
@@ -130,8 +131,8 @@ STUDY = Study(
         "The source does not say how it found the V-projection to be near the identity. Here the map from a label's own input to "
         "what the head adds there is measured: alignment tr M/(√d‖M‖) inside the inputs' subspace, and the share of the variance "
         "that the best multiple of what was sent explains, outside it too.",
-        "The source infers the absence of mixing from attention patterns. Here other examples are exchanged and the label's "
-        "stream is seen to move or not, which is so whatever the patterns.",
+        "The source infers the absence of mixing from attention patterns. Here other examples are exchanged, and the label's "
+        "stream either moves or does not, which is evidence whatever the patterns are.",
         "Factors of an ablation grow as the network's own error falls; the error added does not, so there is a rule for each.",
     ),
 )

@@ -8,9 +8,10 @@ from mesascope.instruments.behaving import gaussian_inputs, memorisation, stress
 from mesascope.instruments.behaving.stress import StressTest
 from mesascope.instruments.reading import probes
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Where, each, known, where
+from mesascope.studies.measure import each
 from mesascope.studies.networks import INPUTS, Network
 from mesascope.studies.pictures import bars, heatmap, only
+from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Claim, Study, own, sourced
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds

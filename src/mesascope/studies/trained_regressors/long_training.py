@@ -6,9 +6,10 @@ from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.reading import probes
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, known, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import heatmap, lines, only
+from mesascope.studies.rules import Derived, known, pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
@@ -167,6 +168,7 @@ STUDY = Study(
     departures=(
         "The source does not say at which sub-layer it reads the cosines of its long runs; here it is the last. It gives no "
         "regulariser, split or controls for its probes, nor how many seeds stood at 0.04.",
-        "Its 200,000 steps are where a run of 400,000 or 800,000 stands then; the published recipe ends there.",
+        "The source's figure at 200,000 steps is from runs of 400,000 or 800,000 steps; the published recipe, and so ours, ends "
+        "at 200,000.",
     ),
 )

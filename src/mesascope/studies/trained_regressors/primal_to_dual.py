@@ -13,9 +13,10 @@ from mesascope.instruments.intervening.causal.probed import WEIGHTS
 from mesascope.instruments.reading import probes
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Where, apart, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
-from mesascope.studies.pictures import only, table
+from mesascope.studies.pictures import lines, only, rows, table
+from mesascope.studies.rules import Derived, Where, apart, known, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
@@ -43,7 +44,7 @@ QUERY, MOMENT_ALONE, CONSTANT = "query alone", "Xᵀy alone", probes.CONSTANT
 RBFS = (ALPHA, *(name for name in KERNELS if name.startswith("α: RBF")))
 SMOOTHERS = tuple(family.name for family in matching.SMOOTHERS)
 PUBLISHED_DEPTHS = (2, 3, 4, 5, 6, 8)
-LINES = functools.partial(Figure, kind="lines", x="layers", low="low", high="high")
+LINES = functools.partial(lines, x="layers")
 
 
 def _label(network: Network) -> dict[str, Scalar]:
@@ -141,28 +142,28 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 
 def _by_depth(found: Sequence[Measurement]) -> Figure:
-    rows: list[dict[str, Scalar]] = []
+    drawn: list[dict[str, Scalar]] = []
     figures = published("B")
     for target, theirs in SOURCE.items():
         for m in _last(found, target):
             at: dict[str, Scalar] = {"target": target, "layers": m.coordinates["layers"]}
             ours = {"who": f"ours, seed {m.coordinates['seed']}", "cosine": m.value, **bounds(m.interval)}
-            rows.append({**at, **ours})
+            drawn.append({**at, **ours})
             if m.coordinates["seed"] == FIRST.seed:
                 telling = (QUERY, "untrained network", *((MOMENT_ALONE,) if target == W else ()))
-                rows += [{**at, "who": c.name, "cosine": c.value} for c in m.controls if c.name in telling]
+                drawn += [{**at, "who": c.name, "cosine": c.value} for c in m.controls if c.name in telling]
         for layers in PUBLISHED_DEPTHS:
             for seed in range(3):
                 if (value := figures.get(f"depth_probe_cos/{layers}/{theirs}/{seed}")) is not None:
                     row = {"who": f"source B, network {seed + 1}", "cosine": value}
-                    rows.append({"target": target, "layers": layers, **row})
+                    drawn.append({"target": target, "layers": layers, **row})
     return LINES(
         name="probes-by-depth",
         section="Probes",
         title="What is linearly decodable at the query after the last sub-layer, by depth",
         caption="Cosine between a ridge probe's prediction and the target, both centred, on held-out prompts. Controls: a probe "
         "of the query alone, one of Xᵀy alone, and the untrained network.",
-        rows=tuple(rows),
+        rows=tuple(drawn),
         y="cosine",
         series="who",
         facet="target",
@@ -170,24 +171,20 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
 
 
 def _matches(found: Sequence[Measurement]) -> Figure:
-    made = [
-        {"layers": m.coordinates["layers"], "family": m.coordinates["family"], "R²": m.value, **bounds(m.interval)}
-        for m in only(found, quantity=matching.AT_BEST.name)
-    ]
     return LINES(
         name="matches-by-depth",
         section="Matching",
         title="How near the answers come to the best member of each family",
         caption="R² of the answers about those of the best member, chosen on other prompts; seed 42. Kernel ridge regression "
         "becomes ridge regression as its kernel widens; a smoother does not.",
-        rows=tuple(made),
+        rows=rows(found, matching.AT_BEST.name, "R²", layers="layers", family="family"),
         y="R²",
         series="family",
     )
 
 
 def _alphas(found: Sequence[Measurement]) -> Figure:
-    rows: list[dict[str, Scalar]] = []
+    drawn: list[dict[str, Scalar]] = []
     controls = (QUERY, "raw prompt", "untrained network", "another prompt's target")
     cosines = ((COSINE, "", controls), (UNCENTRED, ", uncentred", (CONSTANT,)))
     for target, (quantity, how, shown) in product((ALPHA, *KERNELS), cosines):
@@ -195,15 +192,15 @@ def _alphas(found: Sequence[Measurement]) -> Figure:
             if m.coordinates["seed"] != FIRST.seed:
                 continue
             at: dict[str, Scalar] = {"kernel": target, "layers": m.coordinates["layers"]}
-            rows.append({**at, "probe of": f"the network{how}", "cosine": m.value, **bounds(m.interval)})
-            rows += [{**at, "probe of": f"{c.name}{how}", "cosine": c.value} for c in m.controls if c.name in shown]
+            drawn.append({**at, "probe of": f"the network{how}", "cosine": m.value, **bounds(m.interval)})
+            drawn += [{**at, "probe of": f"{c.name}{how}", "cosine": c.value} for c in m.controls if c.name in shown]
     return LINES(
         name="alpha-by-kernel",
         section="Probes",
         title="α: the kernel of every example with the query, by depth",
         caption="Cosine of a probe at the query after the last sub-layer, beside one that sees nothing but the query. Uncentred, "
         "beside the mean α of the fitting prompts, which has seen nothing at all.",
-        rows=tuple(rows),
+        rows=tuple(drawn),
         y="cosine",
         series="probe of",
         facet="kernel",
@@ -215,7 +212,7 @@ def _overwritten(found: Sequence[Measurement]) -> Figure:
         return m.coordinates["network"], m.coordinates["site"]
 
     changed = {at(m): m.value for m in only(found, quantity=AGREEMENT, **{"with": DONOR})}
-    rows = [
+    drawn = [
         {"network": at(m)[0], "after": at(m)[1], "R² of the probe": m.value, "agreement": changed.get(at(m))}
         for m in only(found, quantity=READ)
     ]
@@ -225,7 +222,7 @@ def _overwritten(found: Sequence[Measurement]) -> Figure:
         title="Is the answer made from the w that a probe reads?",
         caption="R² of a probe for w at the query. Where it is at least 0.5, w is overwritten with a donor's: agreement is 1 if "
         "the answer changes by the query's product with the change of w, 0 if it does not change.",
-        rows=tuple(rows),
+        rows=tuple(drawn),
     )
 
 
@@ -355,11 +352,11 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source does not say where its cosines are read, whether centred, nor the bandwidth of α. Here: the query after the "
-        "last sub-layer, centred, held out, bandwidth 1, and other bandwidths and kernels beside it. Five and eight layers do "
-        "not ship, so what is claimed of them is not decided.",
-        "So α's uncentred cosine is measured too, beside a constant guess's. That this is 0.53 to 0.88 for some bandwidths was "
-        "known before the rule was written; what the networks have was not.",
+        "The source does not say where its cosines are read, whether they are centred, or which bandwidth α has. Here they are "
+        "read at the query after the last sub-layer, centred, on held-out prompts, with bandwidth 1; other bandwidths and "
+        "kernels stand beside it. Five and eight layers do not ship, so what is claimed of them is not decided.",
+        "The uncentred cosine of α is therefore measured too, beside that of a constant guess. That a constant guess has 0.53 to "
+        "0.88 for some bandwidths was known before the rule was written; what the networks have was not.",
         "The source says that α rises from 0.62 at two layers to 0.60 to 0.72 at four, which by its own figures is no rise.",
         "'Primal' is put to the test as a claim on what the answer is made from: w is overwritten where a probe reads it, before "
         "the last sub-layer, since nothing after that can multiply it with the query.",

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from mesascope.instruments.reading import probes
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Study, own
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
@@ -85,6 +86,6 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "The source does not say how many prompts its probes are fitted on. Both rules were written after a look at the networks "
-        "of seed 42 with four queries a prompt; here each prompt has one, and other seeds join where they ship.",
+        "of seed 42 with four queries per prompt; here each prompt has one, and other seeds are measured where they ship.",
     ),
 )

@@ -7,9 +7,10 @@ from mesascope.algorithms import GradientDescent
 from mesascope.instruments.behaving import matching
 from mesascope.models.scripted import Scripted, followed
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
@@ -130,8 +131,8 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "The source prints no figures here and cites Akyürek et al. 2023, who train on noisy labels too. It trains without "
-        "noise, and so do we; noise is in the prompts of the test alone. 'As ridge predicts' is made a slope: that of log best λ "
-        "on log σ²d, over σ = 0.1 to 1; 1 follows, 0 stays.",
+        "noise, and so do we; only the prompts of the test are noisy. 'As ridge predicts' is judged by a slope: that of log best "
+        "λ on log σ²d, over σ = 0.1 to 1; it is 1 if λ follows the noise, and 0 if λ stays.",
         "λ is in the sum convention, XᵀX + λI. The noise without which nothing is predicted (σ = 0) is left out of the slope.",
     ),
 )

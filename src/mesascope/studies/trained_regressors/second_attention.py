@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from mesascope.instruments.attending import attention, attention_content
 from mesascope.instruments.attending.uniform_attention import UNIFORM
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Site
 
@@ -119,8 +120,8 @@ STUDY = Study(
     departures=(
         "The source gives one entropy share, over the 20 examples, and does not say how heads are put together; here every head "
         "has to lie within the rule, over the labels. The share over all visible tokens is among the measurements.",
-        "The source does not say over which tokens its uniform attention spreads; judged is that over all visible tokens, that "
-        "over the labels alone stands beside it.",
+        "The source does not say over which tokens its uniform attention spreads. The claim is judged by attention that is "
+        "uniform over all visible tokens; attention that is uniform over the labels alone stands beside it.",
         "Flat attention, with which fitted attention is compared, keeps each head's weight on all labels, on all inputs and on "
         "the query together, and spreads it evenly within each.",
     ),

@@ -8,9 +8,10 @@ from mesascope.instruments.intervening.substitution import ACTUAL, MODEL, SCALAR
 from mesascope.instruments.spectral import krylov, spectrum
 from mesascope.instruments.spectral.krylov import ANSWERS, FILTER, FIXED, LINEAR, OWN
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import Where, pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Site
 

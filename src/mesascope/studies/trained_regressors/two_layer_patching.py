@@ -1,9 +1,10 @@
 """Where the answer arrives in a two-layer network: source B's table of patch locations."""
 
 from mesascope.instruments.intervening import patching
-from mesascope.studies.measure import Where, each, where
+from mesascope.studies.measure import each
 from mesascope.studies.networks import TWO_LAYERS
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import Where, where
 from mesascope.studies.study import Study, own, sourced
 
 BEFORE = ("blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post")

@@ -7,9 +7,10 @@ from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.asking.collect import Position
 from mesascope.instruments.reading import probes, streaming
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
+from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Site
 

@@ -10,9 +10,10 @@ from mesascope.instruments.identification import following
 from mesascope.instruments.identification.following import LEFT, REMAINDER, SCORE, UNTRAINED, nearest
 from mesascope.instruments.identification.remainder import REPEATED
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Curve, Derived, Measure, pick, where
+from mesascope.studies.measure import Curve, Measure
 from mesascope.studies.networks import Network
 from mesascope.studies.pictures import heatmap, lines, only, table
+from mesascope.studies.rules import Derived, pick, where
 from mesascope.studies.study import Study, own
 from mesascope.types import Control, Figure, Measurement, Subject
 from mesascope.zoo import load
@@ -141,8 +142,8 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
         name="algorithm-by-depth",
         section="By depth",
         title="Every candidate's score, by network",
-        caption=f"As above; scores below {FLOOR:g} are drawn at {FLOOR:g}. A candidate that implies an invariance which the "
-        "network breaks is left out.",
+        caption="Score of a candidate's path on discriminating prompts: 1 is exact, 0 no better than the zero predictor; scores "
+        f"below {FLOOR:g} are drawn at {FLOOR:g}. A candidate that implies an invariance which the network breaks is left out.",
         rows=rows,
         x="network",
         y="candidate",

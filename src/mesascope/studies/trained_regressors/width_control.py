@@ -7,18 +7,19 @@ from mesascope.instruments.behaving import errors, size
 from mesascope.instruments.reading import probes
 from mesascope.instruments.spectral import spectrum
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, apart, pick, where
-from mesascope.studies.networks import SEEN, Network
+from mesascope.studies.measure import Measure
+from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only, table
+from mesascope.studies.rules import Where, apart, pick, where
 from mesascope.studies.study import Study, own, sourced
+from mesascope.studies.trained_regressors.resolved import resolved, responses
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 WIDE, STANDARD, DEEP = Network(width=256), Network(), Network(layers=4)
 NETWORKS = (WIDE, STANDARD, DEEP, *(replace(network, seed=100) for network in (WIDE, STANDARD, DEEP)))
 AT_SMOKE = NETWORKS[:2]
 TARGETS = {name: probes.TARGETS[name] for name in ("w", "Xᵀy/n")}
-COSINE, RESPONSE = probes.COSINE.name, "response"
-KNOTS = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
+COSINE = probes.COSINE.name
 
 
 def _size(network: Network) -> Measure:
@@ -54,12 +55,8 @@ def _cosines(network: Network) -> Where:
     return where(COSINE, layers=network.layers, width=network.width, target="w", site=_last(network))
 
 
-def _resolved(network: Network) -> Where:
-    return where(RESPONSE, network=network.name, layer=2, eigenvalue=KNOTS)
-
-
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
-    return (_by_site(only(found, quantity=COSINE)), _responses(only(found, quantity=RESPONSE)), _table(found, bench))
+    return (_by_site(only(found, quantity=COSINE)), responses(found, "width-response", "Width"), _table(found, bench))
 
 
 def _by_site(found: Sequence[Measurement]) -> Figure:
@@ -81,27 +78,6 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
         y="cosine",
         series="network",
         facet="target",
-    )
-
-
-def _responses(found: Sequence[Measurement]) -> Figure:
-    rows: list[dict[str, Scalar]] = []
-    for m in found:
-        if m.coordinates["layer"] == m.coordinates["layers"]:
-            at = {name: m.coordinates[name] for name in ("network", "eigenvalue")}
-            rows.append({**at, "share resolved": m.value, **bounds(m.interval)})
-    return lines(
-        name="width-response",
-        section="Width",
-        title="Which share of each eigen-direction the answer has resolved",
-        caption="Spectral response after the last layer; 1 is least squares. On prompts with prescribed spectra. Beside each "
-        "number stands the largest error of the same regression on planted gradient descent.",
-        rows=tuple(rows),
-        x="eigenvalue",
-        y="share resolved",
-        series="network",
-        titles={"eigenvalue": "eigenvalue of XᵀX/n"},
-        log=("x",),
     )
 
 
@@ -155,9 +131,9 @@ STUDY = Study(
         own(
             "Width alone does not change the function: the spectral response stays within 0.1 where training prompts have "
             "eigenvalues.",
-            apart("share resolved, wide less standard", _resolved(WIDE), _resolved(STANDARD), "eigenvalue").between(
-                -0.1, 0.1
-            ),
+            apart(
+                "share resolved, wide less standard", resolved(WIDE.name), resolved(STANDARD.name), "eigenvalue"
+            ).between(-0.1, 0.1),
         ),
         own(
             "Two more layers lower the error more than four times the parameters do.",
@@ -167,9 +143,9 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source gives the range of cos(w) over three seeds; the rule is that range, 0.05 wider on either side. Probes read "
-        "the query after the last sub-layer, centred, on held-out prompts; the source says neither. A cosine of 0.83 to 0.88 is "
-        "about what a probe of Xᵀy alone has, which stands beside it.",
+        "The source gives the range of cos(w) over three seeds; the rule is that range, 0.05 wider on either side. Here probes "
+        "read the query after the last sub-layer, centred, on held-out prompts; the source does not say where and how it reads. "
+        "A cosine of 0.83 to 0.88 is about what a probe of Xᵀy alone has, which stands beside it.",
         "The rule for the number of parameters, 1.04 to 1.08 million, was fixed after a first look at the numbers.",
     ),
 )
