@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from mesascope.calibration import curves, summary
+from mesascope.calibration import curves, described, summary
 from mesascope.calibration.coverage import coverage
 from mesascope.calibration.judging import Verdicts, judge
 from mesascope.calibration.panel import SHIPPED, panel, panel_name, planted
+from mesascope.instruments.explaining.describe import DESCRIBED
 from mesascope.instruments.instrument import Profile
 from mesascope.plans import Engine, Here, Plan, Processes, Work, execute
 from mesascope.plans.work import Say
@@ -72,14 +73,20 @@ def calibrate(
         found = execute(plan, Journal(journal), engine=engine or by_default, progress=progress)
     panel = [each for each in found.values() if isinstance(each, Verdicts)]
     beside = [each for each in found.values() if isinstance(each, Measured)]
+    descriptions = [each for each in found.values() if isinstance(each, described.Described)]
+    right = described.measurements(descriptions)
     judged = summary.by_readout([verdicts.judged for verdicts in panel])
     shares = summary.measurements(judged)
     return Findings(
         title=f"Calibration, panel {panel_name(panel_seed)}",
-        sentences=summary.sentences(panel_name(panel_seed), shares, found["coverage"].measurements),
-        measurements=(*shares, *(m for each in beside for m in each.measurements)),
+        sentences=(
+            *summary.sentences(panel_name(panel_seed), shares, found["coverage"].measurements),
+            described.sentence(right),
+        ),
+        measurements=(*shares, *right, *(m for each in beside for m in each.measurements)),
         figures=(
             *summary.figures(judged),
+            described.figure(descriptions),
             *(figure for each in beside for figure in each.figures),
             summary.everything(judged),
         ),
@@ -96,7 +103,7 @@ def calibrate(
 
 
 def calibration(seed: int, profile: Profile, withheld: bool) -> Plan:
-    """The plan: the subjects of a panel, and the measurements besides."""
+    """The plan: the subjects of a panel, as many that are described, and the measurements besides."""
     budget = BUDGETS[profile]
     what = {"panel": seed, "profile": profile, "withheld": withheld}
     subjects = [
@@ -108,16 +115,31 @@ def calibration(seed: int, profile: Profile, withheld: bool) -> Plan:
         )
         for i in range(budget.subjects)
     ]
+    descriptions = [
+        Work(
+            name=f"description {i}",
+            key={"panel": seed, "description": i, "prompts": DESCRIBED["laptop"]},
+            result=described.Described,
+            run=functools.partial(_describe, seed, i),
+        )
+        for i in range(budget.subjects)
+    ]
     beside = [
         Work(name=name, key={**what, "beside": name}, result=Measured, run=functools.partial(measure, seed, budget))
         for name, measure in BESIDE.items()
     ]
-    return Plan(words=f"calibrate, panel {panel_name(seed)}, profile {profile}", works=(*subjects, *beside))
+    return Plan(
+        words=f"calibrate, panel {panel_name(seed)}, profile {profile}", works=(*subjects, *descriptions, *beside)
+    )
 
 
 def _judge(seed: int, budget: Budget, withheld: bool, index: int, say: Say) -> Verdicts:
     subject = planted(panel(seed), index, budget.subjects)
     return Verdicts(judged=judge(subject, seed=1000 * seed + index, prompts=budget.prompts, withheld=withheld))
+
+
+def _describe(seed: int, index: int, say: Say) -> described.Described:
+    return described.described(seed, index, prompts=DESCRIBED["laptop"])
 
 
 def _coverage(seed: int, budget: Budget, say: Say) -> Measured:

@@ -1,6 +1,7 @@
 """What a subject is asked to explain its answers: the same prompts with other labels, and once more, and under other examples."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.collect import answers
-from mesascope.instruments.reading.paths import Paths, Splits, paths
+from mesascope.instruments.reading.paths import Paths, Splits, nudged, paths
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import units
 from mesascope.instruments.statistics.scores import partners
@@ -25,7 +26,8 @@ class Asked:
     """Prompts of one distribution with a subject's answers.
 
     Answers after every layer are in ``paths``: on the prompts that are fitted to, on those that are scored, and on the latter
-    asked again in another order, which shows the noise.
+    asked again with slightly moved queries, which shows the noise. Queries are moved whenever a context is asked again, since
+    noise may be a function of them: no two askings share theirs.
 
     Attributes:
         fitting, scoring: the prompts.
@@ -74,11 +76,15 @@ def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
         first = few.sample(prompts, seed=seed, stream="explain/read")
         return first, first
 
-    splits = Splits(fitting=fitting, scoring=scoring, again=scoring, reading=reading)
+    splits = Splits(fitting=fitting, scoring=scoring, again=nudged(scoring, seed), reading=reading)
     path = paths(subject, splits, seed=seed)
+    times = itertools.count(seed + 1)
+
+    def asked(labels: Tensor) -> Tensor:
+        return answers(subject, _relabelled(nudged(scoring, next(times), HARDLY), labels))
+
     z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
-    plus, minus = (answers(subject, _relabelled(scoring, (scoring.ys + sign * z) / 2**0.5)) for sign in (1, -1))
-    asked = [_relabelled(scoring, labels) for labels in more]
+    plus, minus = (asked((scoring.ys + sign * z) / 2**0.5) for sign in (1, -1))
     other = partners(scoring)
     swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
     return Asked(
@@ -86,14 +92,19 @@ def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
         scoring=scoring.to(dtype=torch.float64),
         paths=path,
         superposed=(plus + minus) / 2**0.5,
-        others=((_relabelled(scoring, z), (plus - minus) / 2**0.5), *((p, answers(subject, p)) for p in asked)),
-        swapped=answers(subject, swapped),
+        others=(
+            (_relabelled(scoring, z), (plus - minus) / 2**0.5),
+            *((_relabelled(scoring, ys), asked(ys)) for ys in more),
+        ),
+        swapped=answers(subject, nudged(swapped, next(times), HARDLY)),
         units=units(path.scoring[-1:], scoring.target_variance)[0],
         draws=bootstrap.weights(prompts, seed=seed, strata=scoring.strata),
         fitting_draws=bootstrap.weights(prompts, seed=seed + 1, strata=fitting.strata, repeats=REPEATS),
     )
 
 
+HARDLY = 1e-4
+"""How far queries are moved when their context is asked with other labels: the answers stay, and noise does not."""
 QUERIES = 8
 REPEATS = 400
 """Repetitions of the bootstrap for what is fitted anew in each of them."""

@@ -66,15 +66,20 @@ class Paths:
         return Paths(fitting=self.fitting[-1:], scoring=self.scoring[-1:], again=self.again[-1:], readout="own")
 
 
-def nudged(prompts: Prompts, seed: int) -> Prompts:
+def nudged(prompts: Prompts, seed: int, size: float = NUDGE) -> Prompts:
     """The same contexts with every query moved a little, and with the targets of the moved queries.
 
     Without latent weights these targets are unknown, and the old ones stay: answers to moved queries are compared with the
     first answers, never with targets.
+
+    Args:
+        prompts: the prompts.
+        seed: of the directions.
+        size: how far, in units of the root mean square coordinate of all queries.
     """
     noise = torch.randn(prompts.queries.shape, generator=generator(seed, "identify/again"), dtype=torch.float64)
-    size = prompts.queries.square().mean().sqrt()
-    queries = prompts.queries + NUDGE * size * noise.to(prompts.queries)
+    unit = prompts.queries.square().mean().sqrt()
+    queries = prompts.queries + size * unit * noise.to(prompts.queries)
     if prompts.weights is None:
         return replace(prompts, queries=queries)
     return replace(prompts, queries=queries, targets=(queries @ prompts.weights[..., None])[..., 0])

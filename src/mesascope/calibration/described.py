@@ -1,0 +1,237 @@
+"""Are descriptions right? Subjects on every class of explanation, with coefficients drawn at random, are described."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mesascope.calibration.counting import share
+from mesascope.calibration.disguise import Disguised
+from mesascope.instruments.explaining import planted
+from mesascope.instruments.explaining.asked import ask
+from mesascope.instruments.explaining.explanation import explain
+from mesascope.instruments.explaining.functions import FAMILIES, FunctionFamily
+from mesascope.instruments.identification.prompts import standard
+from mesascope.instruments.spectral.channels import SpectralChannels
+from mesascope.seeds import generator
+from mesascope.types import Control, Figure, Measurement, NamedFunction, RungKind, Scalar
+
+NOISE = 0.03
+"""Variance of the noise in every second subject's answers, as a share of the target's."""
+TIMES, PENALTIES, CUTS = (1.0, 300.0), (1e-3, 1.0), (3e-3, 0.3)
+"""Where these coefficients are drawn, evenly in their logarithm, in units of the largest eigenvalue."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "time": TIMES,
+    "penalty": PENALTIES,
+    "smallest eigenvalue": CUTS,
+    "step size": (0.3, 1.6),
+    "scale": (0.3, 1.6),
+    "momentum": (0.1, 0.7),
+    "width": (0.6, 1.1),
+}
+OTHERS: tuple[RungKind, ...] = (
+    "filter",
+    "polynomial",
+    "diagonal",
+    "own polynomial",
+    "labels and query",
+    "smoother",
+    "query alone",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """The description of one subject, beside the truth.
+
+    Attributes:
+        case: what the subject is, in words.
+        truth: its class; None if it is in none.
+        rung: the class that was found.
+        coefficients: its coefficients, if it is a function with a name.
+        named: the name that was found; empty if no function holds.
+        inside: for each coefficient, whether its interval holds it; empty unless the name is the right one.
+        noise: variance of the noise in its answers, as a share of the target's.
+    """
+
+    case: str
+    truth: RungKind | None
+    rung: RungKind | None
+    coefficients: Mapping[str, float]
+    named: str
+    inside: Mapping[str, bool]
+    noise: float
+
+
+def described(seed: int, index: int, *, prompts: int) -> Described:
+    """Draw one subject and describe it on the discriminating prompts.
+
+    Args:
+        seed: the seed of the panel.
+        index: the number of the subject: which class it is in, and whether its answers have noise.
+        prompts: number of prompts in each half.
+    """
+    task = standard().task
+    rng = generator(seed, "described", index)
+    unit = float(SpectralChannels.of(task.sample(100, seed=seed, stream="described/unit")).eigenvalues.max())
+    noise = NOISE * (index % 2)
+    family, kind = None, _kind(index // 2)
+    if kind == "function":
+        family = FAMILIES[int(torch.randint(len(FAMILIES), (), generator=rng))]
+        count, values = _drawn(family, unit, rng)
+        answering = planted.filtering(lambda at: family.gains(at, count, *values) * (at > 0))
+    else:
+        answering = _answering(kind, float(task.sample(8, seed=seed).xs.square().mean()), rng)
+    case = kind or "not linear in the labels" if family is None else family.name
+    subject = Disguised(subject=planted.planted(case, answering), seed=1000 * seed + index, noise=noise)
+    found = explain(ask(subject, task, seed=1000 * seed + index, prompts=prompts), "discriminating")
+    best = found.functions[0] if found.rung == "function" else None
+    truth = {} if family is None else _named(family, count, values)
+    return Described(
+        case=case,
+        truth=kind,
+        rung=found.rung,
+        coefficients=truth,
+        named="" if best is None else best.name,
+        inside={} if best is None or family is None or best.name != family.name else _inside(best, truth),
+        noise=noise,
+    )
+
+
+def _inside(found: NamedFunction, truth: Mapping[str, float]) -> dict[str, bool]:
+    """Whether each interval holds the coefficient; nothing where another count was found, which is another function."""
+    if any(found.coefficients[name] != value for name, value in truth.items() if name not in found.intervals):
+        return {}
+    return {name: low <= truth[name] <= high for name, (low, high) in found.intervals.items()}
+
+
+def _kind(number: int) -> RungKind | None:
+    """Every second pair of subjects is a function with a name; the others take turns."""
+    if number % 2:
+        return "function"
+    turns = (*OTHERS, None)
+    return turns[number // 2 % len(turns)]
+
+
+def _drawn(family: FunctionFamily, unit: float, rng: torch.Generator) -> tuple[int, list[torch.Tensor]]:
+    count = family.counts[int(torch.randint(math.ceil(len(family.counts) / 2), (), generator=rng))]
+    values = []
+    for c in family.coefficients:
+        low, high = (math.log(bound) for bound in RANGES[c.name])
+        at = low + (high - low) * torch.rand((), generator=rng, dtype=torch.float64)
+        values.append(at.exp() * unit**c.power)
+    return count, values
+
+
+def _named(family: FunctionFamily, count: int, values: Sequence[torch.Tensor]) -> dict[str, float]:
+    counted = {family.count: float(count)} if family.count else {}
+    return counted | {c.name: float(v) for c, v in zip(family.coefficients, values, strict=True)}
+
+
+def _answering(kind: RungKind | None, unit: float, rng: torch.Generator) -> planted.Answering:
+    """A subject of a class other than a function with a name. ``unit`` is the mean square of an input's coordinate."""
+    number = int(torch.randint(2**30, (), generator=rng))
+    size = 2.0 ** float(torch.rand((), generator=rng, dtype=torch.float64) - 0.5)
+    match kind:
+        case "filter":
+            return planted.random_filter(number, unit)
+        case "polynomial":
+            return planted.random_polynomial(number, 1 + number % 3, unit)
+        case "diagonal":
+            return planted.by_condition(size * unit)
+        case "own polynomial":
+            return planted.conjugate_gradient(1 + number % 3)
+        case "labels and query":
+            return planted.across(size * unit)
+        case "smoother":
+            return planted.smoothing(size * unit**0.5)
+        case "query alone":
+            return planted.of_the_query(number)
+        case _:
+            return planted.bending()
+
+
+def measurements(found: Sequence[Described]) -> tuple[Measurement, ...]:
+    """The share of subjects whose class is found, and of coefficients that lie inside their 95 % intervals.
+
+    Controls. Negative: a class drawn at random, each with the frequency with which it is the truth; an interval about the
+    coefficient of another subject, which is hardly ever inside.
+    """
+    made = []
+    for noise in sorted({d.noise for d in found}):
+        group = [d for d in found if d.noise == noise]
+        where: dict[str, Scalar] = {"noise": noise}
+        truths = [d.truth for d in group]
+        chance = sum(truths.count(t) ** 2 for t in set(truths)) / len(truths) ** 2
+        inside = [held for d in group for held in d.inside.values()]
+        for quantity, hits, n, controls in (
+            (
+                "class found",
+                sum(d.rung == d.truth for d in group),
+                len(group),
+                (Control(kind="negative", name="a class drawn at random", value=chance),),
+            ),
+            (
+                "coefficients inside their intervals",
+                sum(inside),
+                len(inside),
+                (Control(kind="positive", name="what the intervals promise", value=0.95),),
+            ),
+        ):
+            value, interval = share(hits, n)
+            made.append(
+                Measurement(
+                    instrument="descriptions",
+                    quantity=quantity,
+                    value=value,
+                    interval=interval,
+                    n=n,
+                    unit="share of subjects" if quantity == "class found" else "share of coefficients",
+                    coordinates=where,
+                    controls=controls,
+                )
+            )
+    return tuple(made)
+
+
+def figure(found: Sequence[Described]) -> Figure:
+    """A row per kind of subject: how many there are, how many were found, and what the others were taken for."""
+    rows: list[dict[str, Scalar]] = []
+    for case in dict.fromkeys(d.case for d in found):
+        group = [d for d in found if d.case == case]
+        missed = [d for d in group if d.rung != d.truth]
+        inside = [held for d in group for held in d.inside.values()]
+        rows.append(
+            {
+                "subject": case,
+                "class": group[0].truth or "none",
+                "subjects": len(group),
+                "class found": len(group) - len(missed),
+                "taken for": ", ".join(sorted({str(d.rung or "none") for d in missed})) or None,
+                "named rightly": sum(d.named == d.case for d in group) if group[0].truth == "function" else None,
+                "coefficients inside": f"{sum(inside)} of {len(inside)}" if inside else None,
+            }
+        )
+    return Figure(
+        name="descriptions",
+        section="Descriptions",
+        title="Descriptions of subjects on every class",
+        caption="Subjects with coefficients drawn at random, described on discriminating prompts; every "
+        f"second one has noise of {NOISE:.0%} of the target's variance in its answers. Where two functions agree there, "
+        "either name is right.",
+        kind="table",
+        rows=tuple(rows),
+    )
+
+
+def sentence(found: Sequence[Measurement]) -> str:
+    """The result in a sentence."""
+    told = [
+        f"{m.value:.1%} of {m.n} {m.unit.removeprefix('share of ')} ({m.quantity}, noise {m.coordinates['noise']})"
+        for m in found
+    ]
+    return f"Descriptions of subjects on every class: {'; '.join(told)}."
+
+
+__all__ = ("Described", "described", "figure", "measurements", "sentence")

@@ -1,0 +1,50 @@
+"""Descriptions of planted subjects: found, counted, and told."""
+
+import pytest
+
+from mesascope.calibration.described import Described, described, figure, measurements, sentence
+from mesascope.records.codec import from_json, to_json
+
+
+def test_the_same_subject_is_drawn_again_and_described_alike():
+    first, second = (described(5, 2, prompts=60) for _ in range(2))
+    assert first == second
+    assert from_json(Described, to_json(first), ours=True) == first
+
+
+@pytest.mark.parametrize("index", [0, 2, 4, 8, 12, 16, 20, 24, 28])
+def test_every_class_is_drawn_and_found(index):
+    found = described(7, index, prompts=240)
+    assert found.rung == found.truth
+    assert found.noise == 0
+    assert all(found.inside.values())
+
+
+def test_every_second_subject_has_noise_and_is_found():
+    found = described(7, 7, prompts=240)
+    assert (found.case, found.truth, found.rung, found.noise) == ("ridge", "function", "function", 0.03)
+    assert found.inside == {"penalty": True}
+
+
+def made(rung, *, truth="filter", noise=0.0, inside=(), case="filter"):
+    held = {f"c{i}": value for i, value in enumerate(inside)}
+    return Described(
+        case=case, truth=truth, rung=rung, coefficients=dict.fromkeys(held, 1.0), named="", inside=held, noise=noise
+    )
+
+
+def test_shares_are_counted_by_noise():
+    found = [made("filter"), made("function"), made(None, truth=None, case="bent"), made("filter", noise=0.03)]
+    found += [made("function", truth="function", case="ridge", inside=(True, True, False, True))]
+    by = {(m.quantity, m.coordinates["noise"]): m for m in measurements(found)}
+    classes, coefficients = by["class found", 0.0], by["coefficients inside their intervals", 0.0]
+    assert (classes.value, classes.n) == (0.75, 4)
+    assert classes.controls[0].value == pytest.approx((2 / 4) ** 2 + 2 * (1 / 4) ** 2)
+    assert (coefficients.value, coefficients.n) == (0.75, 4)
+    assert by["class found", 0.03].value == 1.0
+    rows = {row["subject"]: row for row in figure(found).rows}
+    assert rows["filter"]["subjects"] == 3
+    assert rows["filter"]["class found"] == 2
+    assert rows["filter"]["taken for"] == "function"
+    assert rows["ridge"]["coefficients inside"] == "3 of 4"
+    assert "75.0% of 4 subjects (class found, noise 0.0)" in sentence(measurements(found))
