@@ -36,6 +36,7 @@ WINGS = (
     {"spectral"},
     {"behaving"},
     {"identification"},
+    {"explaining"},
     {"intervening", "metrics"},
     {"attending"},
     {"catalogue"},

@@ -12,8 +12,6 @@ import torch
 import mesascope as ms
 from mesascope.calibration.calibrating import Budget
 from mesascope.calibration.judging import Verdicts
-from mesascope.calibration.masking import causal_mask
-from mesascope.calibration.stability import stability
 from mesascope.calibration.summary import NONE, OWN, WITHHELD
 from mesascope.cli import main
 from mesascope.plans import Here, Processes, execute
@@ -36,8 +34,6 @@ def tiny() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(importlib.import_module("mesascope.calibration.coverage"), "POPULATION", 330)
         for name, value in {"POOL": 200, "NOISES": (0.0, 0.2), "COUNTS": (10, 30), "PAIRS": curves.PAIRS[:1]}.items():
             patch.setattr(curves, name, value)
-        patch.setattr(calibrate, "causal_mask", lambda seed: causal_mask(seed, prompts=2, layers=2))
-        patch.setattr(calibrate, "stability", lambda seed: stability(seed, conditions=(1.0,), iterations=2, prompts=2))
         yield patch
 
 
@@ -100,8 +96,7 @@ def test_what_was_cut_off_goes_on_and_finds_the_same(whole, asked, monkeypatch, 
     def untouched(*arguments: object, **options: object) -> None:
         raise AssertionError("it was kept")
 
-    for name in ("coverage", "causal_mask", "stability"):
-        monkeypatch.setattr(calibrate, name, untouched)
+    monkeypatch.setattr(calibrate, "coverage", untouched)
     monkeypatch.setattr(curves, "power_curves", untouched)
     assert told(found_by(journal=tmp_path / "out")) == told(whole)
     assert asked == [0, 1, 2, 3]
@@ -145,7 +140,7 @@ def test_findings_hold_every_part(whole):
     assert found.title == f"Calibration, panel seed {SEED}"
     assert {m.instrument for m in found.measurements} >= {"panel", "coverage", "power"}
     names = [figure.name for figure in found.figures]
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 7
     assert {"kinds", "wrong", "needless", "subjects", "power"} < set(names)
     assert sum(name.startswith("confusion") for name in names) == 2
     assert all(m.controls for m in found.measurements)

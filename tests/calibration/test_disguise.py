@@ -6,8 +6,8 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from mesascope.calibration.disguise import Disguised
-from mesascope.calibration.scripted import Scripted
 from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent
+from mesascope.models.scripted import Scripted
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.testing import check_subject
 from mesascope.types import Domain, Intervention, Prompts, Site, Subject, Trace

@@ -10,11 +10,11 @@ from mesascope.calibration.cases.alike import CASES as ALIKE
 from mesascope.calibration.distinguishing import power
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
-from mesascope.calibration.scripted import followed
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Fit, fit_path
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
+from mesascope.models.scripted import followed
 from mesascope.tasks import LinearRegression
 from mesascope.types import Subject
 

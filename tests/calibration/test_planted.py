@@ -11,10 +11,10 @@ from mesascope.calibration.cases import CASES
 from mesascope.calibration.drawing import Setting
 from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, kinds, panel, panel_name, planted
 from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
-from mesascope.calibration.scripted import Scripted
 from mesascope.instruments.identification.fitting import timings
 from mesascope.instruments.identification.prompts import discriminating
 from mesascope.models.constructions import Construction
+from mesascope.models.scripted import Scripted
 from mesascope.types import Domain, Prompts
 
 BOTH = pytest.mark.parametrize("seed", [SHIPPED, HELD_OUT], ids=panel_name)

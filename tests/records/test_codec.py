@@ -51,7 +51,7 @@ covariances = st.one_of(
 inputs = st.one_of(
     *(
         later(kind, covariance=covariances, exact=st.booleans())
-        for kind in (tasks.Gaussian, tasks.Uniform, tasks.Laplace, tasks.Rademacher, tasks.Exponential)
+        for kind in (tasks.Gaussian, tasks.Uniform, tasks.Laplace, tasks.Rademacher, tasks.CentredExponential)
     )
 )
 sizes = {"dim": st.just(3), "examples": st.just(7)}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mesascope import report
 from mesascope.report import Section, document, page, shell, tabulate, trusted
-from mesascope.types import Control, Figure, Measurement, Record
+from mesascope.report.studies import study_page
+from mesascope.types import Control, Evidence, Figure, Measurement, Outcome, Record, StudyResult
 
 Make = Callable[..., Record]
 
@@ -238,3 +239,45 @@ def test_text_from_outside_is_inert_everywhere(make_record: Make, attack: str, t
     assert not [name for _, a in reader.elements for name in a if name.startswith("on")]
     assert "owned()</script>" not in page_text
     assert page_text.count("<!--") == 0
+
+
+def test_evidence_of_a_claim_says_what_its_coordinates_are():
+    measurement = Measurement(
+        instrument="errors",
+        quantity="MSE",
+        value=0.5,
+        interval=(0.4, 0.6),
+        n=9,
+        coordinates={"layers": 2, "noise": 0.01, "covariance": "diagonal", "step": None},
+        controls=(),
+    )
+    outcome = Outcome(
+        claim="It learns.",
+        own=True,
+        published=(),
+        evidence=(Evidence(rule="at most 1", measurement=measurement, holds=True),),
+        judgement="reproduced",
+        reason="every number lies where the rule says",
+    )
+    result = StudyResult(
+        study="one", title="?", source="own", profile="laptop", outcomes=(outcome,), notes=(), measurements=(measurement,),
+        figures=(), provenance={},
+    )  # fmt: skip
+    assert "MSE (layers 2, noise 0.0100, covariance diagonal)" in study_page([result])
+
+
+@pytest.mark.parametrize(("steps", "words"), [(1, "1 step of "), (16, "16 steps of "), (None, "")])
+def test_a_function_is_said_with_its_number_of_steps(make_record: Make, steps, words):
+    """Newton–Schulz after k steps is gradient descent after 2ᵏ: the name alone misleads."""
+    verdict = make_record().verdict
+    both = {}
+    for name in ("training", "discriminating"):
+        pair = getattr(verdict, name)
+        scores = tuple(
+            dataclasses.replace(s, timing={} if steps is None else {"steps": steps}) for s in pair.function.scores
+        )
+        best = pair.function.scores[0].candidate
+        function = dataclasses.replace(pair.function, label="identified", algorithms=(best,), scores=scores)
+        both[name] = dataclasses.replace(pair, function=function)
+    told = " ".join(report.sentences(dataclasses.replace(verdict, **both)))
+    assert f"Its last layer computes the same function as {words}{best}." in told

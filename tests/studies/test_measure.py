@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.instruments.behaving import errors, training_curve
+from mesascope.instruments.behaving import errors, rounding, training_curve
 from mesascope.instruments.reading import probes
 from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.journal import Journal
-from mesascope.studies import Claim, Study, run_study
+from mesascope.studies import Claim, Place, Study, run_study
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Curve, Derived, Measure, Where, known, where, work
+from mesascope.studies.measure import Curve, Measure, works
 from mesascope.studies.networks import Network
+from mesascope.studies.rules import Derived, Where, known, largest, where
 from mesascope.studies.study import with_derived
 from mesascope.types import Control, Measurement, Site
 
@@ -33,12 +34,12 @@ def measure(network: Network | str = ONE, instrument: str = errors.NAME, **more)
 
 
 def measured(measure: Measure, bench: Bench) -> tuple[Measurement, ...]:
-    return work(measure, bench).run(lambda words: None).measurements
+    return tuple(m for work in works(measure, bench) for m in work.run(lambda words: None).measurements)
 
 
 def study(evidence: Where) -> Study:
     claim = Claim(text="It is so.", rules=(evidence.between(low=0.0),))
-    measures = (measure(), measure(instrument=probes.NAME))
+    measures = (measure(), measure(instrument=probes.NAME), measure(instrument=rounding.NAME))
     return Study(name="test", title="Is it?", measures=measures, claims=(claim,))
 
 
@@ -50,6 +51,11 @@ def study(evidence: Where) -> Study:
         (
             where("MSE", network="query-only-1-layer"),
             r"network must be one of query-only-1-layers where 'MSE' is measured; got 'query-only-1-layer'\. Did you mean",
+        ),
+        (where(probes.R2, site="blocks.0.hook_resid_pots"), r"a site must be hook_embed or one of .*resid_pots"),
+        (
+            where(rounding.ERROR, precision="float16"),
+            r"precision must be one of float64, float32 where .*; got 'float16'",
         ),
         (where("MSE", site=LAST), r"no measure of 'MSE' says a coordinate 'site'"),  # the probes' have one
     ],
@@ -71,7 +77,7 @@ def test_an_instrument_must_be_one_of_ours() -> None:
 
 def test_two_processes_find_what_one_finds(bench: Bench) -> None:
     measures = (measure(), measure("two-layer", instrument=probes.NAME, options={"targets": {"w": probes.moment}}))
-    plan = Plan(words="two measures", works=tuple(work(m, bench) for m in measures))
+    plan = Plan(words="two measures", works=tuple(work for m in measures for work in works(m, bench)))
     here, there = (execute(plan, Journal(None), engine=engine) for engine in (Here(), Processes(workers=2)))
     assert here == there and len(here) == 2
 
@@ -87,9 +93,22 @@ def test_what_is_kept_of_a_measure(bench: Bench) -> None:
 def test_over_training(bench: Bench) -> None:
     found = measured(measure("two-layer", over_training=True), bench)
     assert [m.coordinates["step"] for m in found] == list(bench.trajectory("two-layer"))
+    one_each = works(measure("two-layer", over_training=True), bench)
+    assert [work.name for work in one_each] == [f"error, two-layer, step {step}" for step in (256, 1024, 4096, 25000)]
     assert found[-1].value == measured(measure("two-layer"), bench)[0].value < found[0].value
     place = measure("two-layer", over_training=True).coordinates()
     assert "step" in place and "step" not in measure("two-layer").coordinates()
+
+
+def test_options_that_profile_smoke_takes_instead(bench: Bench) -> None:
+    targets = {"targets": {"it": probes.moment}}
+    cut = measure(instrument=probes.NAME, smoke_options=targets)
+    assert {m.coordinates["target"] for m in measured(cut, bench)} == {"it"}
+    keys = [works(m, bench)[0].key for m in (cut, measure(instrument=probes.NAME, options=targets))]
+    assert keys[0] == keys[1]
+    laptop = dataclasses.replace(bench, profile="laptop")
+    keys = [works(m, laptop)[0].key for m in (cut, measure(instrument=probes.NAME))]
+    assert keys[0] == keys[1]
 
 
 def test_networks_among_the_options_become_subjects_and_those_that_do_not_ship_are_left_out(bench: Bench) -> None:
@@ -111,7 +130,8 @@ def test_the_journal_knows_a_measure_by_everything_in_it(bench: Bench) -> None:
 
     def key(target: object, profile: str = "smoke") -> str:
         one = measure(instrument=probes.NAME, options={"targets": {"it": target}})
-        return digest(work(one, dataclasses.replace(bench, profile=profile)).key)
+        (only,) = works(one, dataclasses.replace(bench, profile=profile))
+        return digest(only.key)
 
     targets = (probes.moment, probes.gram, probes.InverseGram(ridge=1.0), probes.InverseGram(ridge=2.0))
     assert len({key(target) for target in targets} | {key(probes.moment, "laptop")}) == 5
@@ -137,6 +157,20 @@ def test_what_is_derived_stands_beside_what_was_measured_and_once() -> None:
     assert [m.value for m in with_derived(claims, [number(1.0)])] == [1.0, 2.0]
 
 
+def test_the_largest_of_some_evidence_and_of_its_controls() -> None:
+    found = [
+        dataclasses.replace(number(value, thumb=thumb), coordinates={"hand": hand, "finger": value})
+        for value, thumb, hand in ((1.0, 0.9, "left"), (2.0, 0.5, "left"), (0.3, 0.1, "right"))
+    ]
+    left, right = largest(where("length"), "hand").among(found)
+    assert (left.value, left.controls[0].value, dict(left.coordinates)) == (2.0, 0.9, {"hand": "left"})
+    assert (right.value, right.quantity, dict(right.coordinates)) == (
+        0.3,
+        "largest length",
+        {"hand": "right", "finger": 0.3},
+    )
+
+
 def test_a_rule_within_a_factor() -> None:
     bound = where("length").near(10.0, 2.0).bound
     assert (
@@ -146,5 +180,5 @@ def test_a_rule_within_a_factor() -> None:
 
 def test_a_study_in_two_processes(tmp_path: Path) -> None:
     one = run_study("two-layer-patching", tmp_path / "one", profile="smoke")
-    two = run_study("two-layer-patching", tmp_path / "two", profile="smoke", engine=Processes(workers=2))
+    two = run_study("two-layer-patching", tmp_path / "two", profile="smoke", place=Place(engine=Processes(workers=2)))
     assert (one.measurements, one.outcomes) == (two.measurements, two.outcomes)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.studies import STUDIES, Between, Claim, Found, labelled, pick, published
+from mesascope.studies import STUDIES, Between, Claim, labelled, pick, published
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import where
 from mesascope.studies.networks import TWO_LAYERS, Network
+from mesascope.studies.rules import where
 from mesascope.studies.study import judge
 from mesascope.types import Measurement
 
@@ -61,7 +61,7 @@ def outcome(directory: Path, *measured: Measurement, needs: float | None = None,
         needs={} if needs is None else {Network(): needs},
     )
     bench = Known(profile=profile, seed=0, directory=directory, networks=directory)  # type: ignore[arg-type]
-    return judge(claim, "B", Found(measurements=measured, figures=()), bench)
+    return judge(claim, "B", measured, bench)
 
 
 def test_a_claim_is_reproduced_where_all_its_numbers_lie_inside(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_claim_is_judged_by_something_and_says_it_in_a_sentence() -> None:
         assert study.title.endswith("?"), study.name
         assert study.claims, study.name
         for claim in study.claims:
-            assert (claim.rules or claim.accept) and claim.text.endswith("."), claim.text
+            assert claim.rules and claim.text.endswith("."), claim.text
             assert len(set(claim.published)) == len(claim.published)
 
 

@@ -8,9 +8,9 @@ import torch
 
 from mesascope.seeds import generator
 from mesascope.tasks import (
+    CentredExponential,
     Diagonal,
     Eigenvalues,
-    Exponential,
     Gaussian,
     Identity,
     Inputs,
@@ -24,12 +24,12 @@ from mesascope.tasks import (
 
 DRAWS = 200_000
 # a fourth moment tells them apart; the kurtosis of each is known
-KINDS = {Gaussian: 3.0, Uniform: 9 / 5, Laplace: 6.0, Rademacher: 1.0, Exponential: 9.0}
+KINDS = {Gaussian: 3.0, Uniform: 9 / 5, Laplace: 6.0, Rademacher: 1.0, CentredExponential: 9.0}
 DISTRIBUTIONS = {
     Gaussian: scipy.stats.norm(),
     Uniform: scipy.stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)),
     Laplace: scipy.stats.laplace(scale=1 / math.sqrt(2)),
-    Exponential: scipy.stats.expon(loc=-1),
+    CentredExponential: scipy.stats.expon(loc=-1),
 }
 
 

@@ -12,9 +12,7 @@ import torch
 from mesascope.calibration import curves, summary
 from mesascope.calibration.coverage import coverage
 from mesascope.calibration.judging import Verdicts, judge
-from mesascope.calibration.masking import causal_mask
 from mesascope.calibration.panel import SHIPPED, panel, panel_name, planted
-from mesascope.calibration.stability import stability
 from mesascope.instruments.instrument import Profile
 from mesascope.plans import Engine, Here, Plan, Processes, Work, execute
 from mesascope.plans.work import Say
@@ -131,20 +129,8 @@ def _power(seed: int, budget: Budget, say: Say) -> Measured:
     return Measured(measurements=found, figures=(curves.figure(found),))
 
 
-def _causal_mask(seed: int, budget: Budget, say: Say) -> Measured:
-    found, figure = causal_mask(seed)
-    return Measured(measurements=found, figures=(figure,))
-
-
-def _stability(seed: int, budget: Budget, say: Say) -> Measured:
-    found, figure = stability(seed)
-    return Measured(measurements=found, figures=(figure,))
-
-
 BESIDE: Mapping[str, Callable[[int, Budget, Say], Measured]] = {
     "coverage": _coverage,
     "power": _power,
-    "causal mask": _causal_mask,
-    "stability": _stability,
 }
 """The measurements besides the panel."""

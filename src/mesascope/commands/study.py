@@ -83,14 +83,21 @@ def _check(options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from mesascope.studies import Place
     from mesascope.training import Interrupted
 
     out, networks = _check(options)
-    given = {"profile": options.profile, "seed": options.seed, "device": options.device, "networks": networks}
-    given["engine"] = engine(options)
+    place = Place(networks=networks, device=options.device, engine=engine(options))
     with claim(out, HOLDS):
         try:
-            result = ms.run_study(options.name, out, **given, progress=not options.json)
+            result = ms.run_study(
+                options.name,
+                out,
+                profile=options.profile,
+                seed=options.seed,
+                place=place,
+                progress=not options.json,
+            )
         except Interrupted as stopped:  # its message names an option of `mesascope train`
             raise KeyboardInterrupt("stopped while training a network; run the same command to resume") from stopped
         ms.save(result, out)

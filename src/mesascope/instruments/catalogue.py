@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesascope.instruments import metrics
-from mesascope.instruments.attending import attention, attention_content, copying, mixing
+from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing
 from mesascope.instruments.behaving import (
     errors,
     examples,
@@ -11,14 +11,17 @@ from mesascope.instruments.behaving import (
     invariance,
     matching,
     memorisation,
+    rounding,
     size,
     stress,
     training_curve,
+    training_loss,
 )
+from mesascope.instruments.identification import following
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
 from mesascope.instruments.reading import probes, readout, streaming
-from mesascope.instruments.spectral import directions, krylov, spectrum
+from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
     spectrum.INSTRUMENT,
@@ -56,6 +59,11 @@ NARROWER: tuple[Instrument, ...] = (
     size.INSTRUMENT,
     training_curve.INSTRUMENT,
     gaussian_inputs.INSTRUMENT,
+    training_loss.INSTRUMENT,
+    contraction.INSTRUMENT,
+    causal_mask.INSTRUMENT,
+    rounding.INSTRUMENT,
+    following.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
 

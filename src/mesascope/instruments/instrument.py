@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mesascope.types import Figure, Measurement
+from mesascope.types import Figure, Measurement, Scalar
 
 Profile = Literal["smoke", "laptop", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "laptop", "full")
@@ -39,6 +39,7 @@ class Instrument:
         needs: what a subject and a task must have, in words.
         quantities: the names of all quantities that its measurements can have.
         coordinates: the names of the coordinates that say where a measurement was taken (a layer, a site, a target).
+        values: for each of these coordinates, the values that it can have, if they are known beforehand.
         sizes: the numbers of prompts for each profile, as arguments of ``measure``.
         figure: makes the picture of the measurements; a figure without rows is left out of the report.
         shown: makes a second picture, of the subject itself: ``shown(subject, task, seed=…)``.
@@ -52,6 +53,7 @@ class Instrument:
     quantities: tuple[str, ...]
     coordinates: tuple[str, ...]
     sizes: Mapping[Profile, Mapping[str, int]]
+    values: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     figure: Callable[[Sequence[Measurement]], Figure] | None = None
     shown: Callable[..., Figure] | None = None
     expected: tuple[Expected, ...] = field(default=())

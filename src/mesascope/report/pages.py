@@ -109,11 +109,17 @@ def _path(verdict: Verdict, path: Answer) -> str:
 
 
 def _function(function: Answer) -> str:
+    steps = {score.candidate: score.timing.get("steps") for score in function.scores}
+    names = [name if steps.get(name) is None else f"{_steps(steps[name])} of {name}" for name in function.algorithms]
     if function.label == "identified":
-        return f"Its last layer computes {' and '.join(function.algorithms)}."
+        return f"Its last layer computes the same function as {' and '.join(names)}."
     if function.label == "indistinguishable":
-        return f"Its last layer computes {_either(function.algorithms)}, which cannot be told apart here."
+        return f"Its last layer computes the same function as {_either(names)}, which cannot be told apart here."
     return f"None of the {len(function.scores)} functions tried describes its last layer."
+
+
+def _steps(count: Scalar) -> str:
+    return "1 step" if count == 1 else f"{number(count)} steps"
 
 
 def _plain(answer: Answer) -> str:

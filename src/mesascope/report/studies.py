@@ -76,7 +76,8 @@ def _claim(result: StudyResult, outcome: Outcome) -> Table:
 
 def _row(evidence: Evidence) -> tuple[str, ...]:
     m = evidence.measurement
-    where = ", ".join(number(v) if isinstance(v, float) else str(v) for v in m.coordinates.values() if v is not None)
+    named = {name: number(v) if isinstance(v, float) else str(v) for name, v in m.coordinates.items() if v is not None}
+    where = ", ".join(f"{name} {value}" for name, value in named.items())
     came = {True: "✓", False: "✗", None: "?"}[evidence.holds]
     what = f"{m.quantity} ({where})" if where else m.quantity
     return what, measured(m.value, m.interval), str(m.n), f"{came} {evidence.rule}"

@@ -1,8 +1,8 @@
-"""Published results, put to the test: one file a study."""
+"""Published results and our own, put to the test: one file per study."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,10 +14,10 @@ from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
-from mesascope.studies.constructions import synthetic_panel
-from mesascope.studies.measure import Between, labelled, pick, work
-from mesascope.studies.session import Session
-from mesascope.studies.study import Claim, Found, Study, judge, published, with_derived
+from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
+from mesascope.studies.measure import works
+from mesascope.studies.rules import Between, labelled, pick
+from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
     covariance_stress,
     depth_loss,
@@ -36,7 +36,7 @@ from mesascope.studies.trained_regressors import (
     which_algorithm_by_depth,
     width_control,
 )
-from mesascope.types import StudyResult, spec_of
+from mesascope.types import Measurement, StudyResult, spec_of
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
@@ -59,10 +59,28 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             which_algorithm_by_depth.STUDY,
             supervision.STUDY,
             synthetic_panel.STUDY,
+            causal_mask.STUDY,
+            rounding.STUDY,
         )
     }
 )
 """Every study, by name, in the order in which they are best read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a study computes.
+
+    Attributes:
+        networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
+            by default below the study's own directory.
+        device: where networks train and compute.
+        engine: where its measures run, as `mesascope.plans` has them; in this process by default.
+    """
+
+    networks: Path | str | None = None
+    device: str = "cpu"
+    engine: Engine | None = None
 
 
 def run_study(
@@ -71,9 +89,7 @@ def run_study(
     *,
     profile: Profile = "laptop",
     seed: int = 0,
-    networks: Path | str | None = None,
-    device: str = "cpu",
-    engine: Engine | None = None,
+    place: Place | None = None,
     progress: bool = False,
 ) -> StudyResult:
     """Run a study; what is done of it is kept in ``out``, so that one that was cut off goes on there.
@@ -84,11 +100,7 @@ def run_study(
         profile: ``smoke`` (seconds; decides nothing), ``laptop`` (networks that ship, a minute or two), or ``full``
             (trains networks by the published recipe first: hours each).
         seed: of prompts and resampling.
-        networks: where ``full`` trains its networks and looks for those that another study trained, or another machine;
-            by default below ``out``.
-        device: where networks train and compute.
-        engine: where its measures run, as `mesascope.plans` has them; in this process by default. A study that is a
-            program runs in this process always.
+        place: where it computes; by default in this process, on the CPU.
         progress: show a progress bar on stderr.
 
     Returns:
@@ -103,26 +115,26 @@ def run_study(
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {shown(profile)}.")
     study, began, notes = STUDIES[name], time.perf_counter(), ()
-    folder = Path(out)
-    where = folder / "networks" if networks is None else Path(networks)
-    bench = Bench(profile=profile, seed=seed, directory=folder, networks=where, device=device)
+    folder, place = Path(out), place or Place()
+    networks = folder / "networks" if place.networks is None else Path(place.networks)
+    bench = Bench(profile=profile, seed=seed, directory=folder, networks=networks, device=place.device)
     with claim(out, "a study"):
         try:
-            found, used = _run(study, bench, engine, progress)
+            measured, used = _run(study, bench, place.engine, progress)
         except NotShipped as missing:
             discard(folder)  # parts of a run that cannot be finished
             bench = replace(bench, profile="smoke")
-            found, used = _run(study, bench, engine, progress)
+            measured, used = _run(study, bench, place.engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     return StudyResult(
         study=name,
         title=study.title,
         source=study.source,
         profile=bench.profile,
-        outcomes=tuple(judge(claim, study.source, found, bench) for claim in study.claims),
-        notes=(*notes, *found.notes, *study.departures),
-        measurements=found.measurements,
-        figures=found.figures,
+        outcomes=tuple(judge(claim, study.source, measured, bench) for claim in study.claims),
+        notes=(*notes, *study.notes(measured, bench), *study.departures),
+        measurements=measured,
+        figures=study.figures(measured, bench),
         provenance=provenance(
             command=f"study run {name}",
             profile=bench.profile,
@@ -133,14 +145,10 @@ def run_study(
     )
 
 
-def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> tuple[Found, dict[str, object]]:
-    """What a study finds, and the networks that it looked at."""
-    if study.run is not None:
-        session = Session(study.name, bench, progress=progress)
-        try:
-            return study.run(session), session.used()
-        finally:
-            session.close()
+def _run(
+    study: Study, bench: Bench, engine: Engine | None, progress: bool
+) -> tuple[tuple[Measurement, ...], dict[str, object]]:
+    """What a study measures and derives, and the networks that it measures."""
     wanted = [m for m in study.measures if m.at_smoke or bench.profile != "smoke"]
     able = bench.shipped([m.network for m in wanted]) or [m.network for m in wanted]  # none: `Bench.network` says so
     chosen = [m for m in wanted if m.network in able]
@@ -148,12 +156,10 @@ def _run(study: Study, bench: Bench, engine: Engine | None, progress: bool) -> t
     used = {name: spec_of(bench.network(network)) for name, network in named.items()}  # trained here, and so only once
     plan = Plan(
         words=f"study {study.name}, profile {bench.profile}, seed {bench.seed}",
-        works=tuple(work(m, bench) for m in chosen),
+        works=tuple(work for m in chosen for work in works(m, bench)),
     )
     done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)
-    measured = with_derived(study.claims, [m for each in done.values() for m in each.measurements])
-    found = Found(measurements=measured, figures=study.figures(measured, bench), notes=study.notes(measured, bench))
-    return found, used
+    return with_derived(study.claims, [m for each in done.values() for m in each.measurements]), used
 
 
 __all__ = (
@@ -161,9 +167,8 @@ __all__ = (
     "STUDIES",
     "Between",
     "Claim",
-    "Found",
+    "Place",
     "Profile",
-    "Session",
     "Study",
     "labelled",
     "pick",

@@ -53,19 +53,18 @@ class Bench:
         return max(min(laptop, LEAST), round(laptop * SHARE[self.profile]))
 
     def network(self, network: Network | str, *, step: int | None = None) -> Subject:
-        """A trained network, or what a model reference names; with ``step``, one of its checkpoints.
+        """A trained network, or what a model reference names; with ``step``, as it was at this step of its training.
 
         Raises:
             NotShipped: at profile ``laptop``, where the zoo does not have it.
         """
-        if isinstance(network, str):
-            return self.reference(network if step is None else f"{network}-step-{step}")
-        place = self._place(network)
-        if step is None:
-            return _loaded(place, self.device)
+        place = network if isinstance(network, str) else self._place(network)
+        finished = self.reference(place)
+        if step is None or step == spec_of(finished)["step"]:
+            return finished
         if place in names():
-            return _loaded(f"{place}-step-{step}", self.device)
-        return _loaded(str(checkpoints.stem(Path(place) / "checkpoints", step)), self.device)
+            return self.reference(f"{place}-step-{step}")
+        return self.reference(str(checkpoints.stem(Path(place) / "checkpoints", step)))
 
     def reference(self, reference: str) -> Subject:
         """Any other subject, by model reference."""
@@ -76,34 +75,24 @@ class Bench:
         return default_task(self.reference(network)) if isinstance(network, str) else network.task
 
     def shipped(self, networks: Sequence[T]) -> tuple[T, ...]:
-        """The networks that can be had as they should be: all where they are trained (``full``), else those in the zoo."""
+        """The networks that are available, fully trained: all at profile ``full``, which trains them, else those in the zoo."""
         return tuple(
             n for n in networks if not isinstance(n, Network) or self.profile == "full" or n.ships_as in names()
         )
 
-    def checkpoints(self, network: Network) -> tuple[int, ...]:
-        """The steps of its training at which it can be had, in order; of what ships, its last is not among them."""
-        if (place := self._place(network)) in names():
-            return checkpoints_of(place)
-        return tuple(checkpoints.steps(Path(place) / "checkpoints"))
-
-    def trajectory(self, network: Network | str) -> dict[int, Subject]:
-        """The network over its training, by step: every checkpoint, and last the finished network. A name is one of the zoo's."""
-        if isinstance(network, str):
-            early = {step: self.reference(f"{network}-step-{step}") for step in checkpoints_of(network)}
-            finished = self.reference(network)
-        else:
-            early = {step: self.network(network, step=step) for step in self.checkpoints(network)}
-            finished = self.network(network)
-        end = spec_of(finished)["step"]
-        return {step: subject for step, subject in early.items() if step < end} | {end: finished}
+    def trajectory(self, network: Network | str) -> tuple[int, ...]:
+        """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's."""
+        place = network if isinstance(network, str) else self._place(network)
+        end = spec_of(self.reference(place))["step"]
+        early = checkpoints_of(place) if place in names() else checkpoints.steps(Path(place) / "checkpoints")
+        return (*(step for step in early if step < end), end)
 
     def curve(self, network: Network | str) -> tuple[dict[str, float], ...]:
         """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""
         return curve(network if isinstance(network, str) else self._place(network))
 
     def error(self, network: Network) -> float:
-        """A network's mean squared error at the query on its training distribution, held out; infinite if it cannot be had."""
+        """A network's mean squared error at the query on its training distribution, held out; infinite if it does not ship."""
         if not self.shipped((network,)):
             return float("inf")
         extra = (spec_of(self.network(network)) or {}).get("extra", {})

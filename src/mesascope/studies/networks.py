@@ -1,4 +1,4 @@
-"""The networks that the studies examine: source B's architecture and task, but for what a network says of itself."""
+"""The networks that the studies examine: source B's architecture and task, with what a network changes of them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ INPUTS: dict[str, Inputs] = {
     "rademacher": Rademacher(),
 }
 STEPS = 6_000
-"""Of the laptop's recipe, unless said otherwise."""
+"""Optimiser steps of the laptop's recipe, unless a network has its own number."""
 SEEN = (0.3, 2.0)
 """Where nine in ten eigenvalues of XᵀX/n lie for isotropic prompts of 20 examples in five dimensions."""
 
@@ -63,7 +63,7 @@ class Network:
 
     @property
     def task(self) -> LinearRegression:
-        """What it is trained on, one query a prompt."""
+        """What it is trained on, one query per prompt."""
         task = self.published.task
         assert isinstance(task, LinearRegression), "the published recipes train on it"
         return task

@@ -1,5 +1,6 @@
 """Rows and pictures from a study's measurements."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,11 @@ from mesascope.types import Figure, Measurement, Scalar, bounds
 
 POINTS = 80
 """Of a training curve that are drawn, at most."""
+lines = functools.partial(Figure, kind="lines", low="low", high="high")
+bars = functools.partial(Figure, kind="bars", low="low", high="high")
+"""Pictures whose rows have an interval, as `bounds` names its ends."""
+heatmap = functools.partial(Figure, kind="heatmap")
+table = functools.partial(Figure, kind="table")
 Column = str | Callable[[Measurement], Any]
 """What a column shows: a coordinate, or a function of the measurement."""
 
@@ -17,7 +23,7 @@ Column = str | Callable[[Measurement], Any]
 def only(
     found: Sequence[Measurement], *, instrument: str = "", quantity: str = "", **coordinates: Scalar
 ) -> list[Measurement]:
-    """The measurements at these coordinates (None: those that do not say it), of an instrument and a quantity if named."""
+    """The measurements at these coordinates, of an instrument and a quantity if named; None stands for no such coordinate."""
     return [
         m
         for m in found
@@ -39,7 +45,7 @@ def curve_rows(curve: Sequence[Mapping[str, float]], **columns: Scalar) -> list[
     return [{**columns, "step": part[-1]["step"], "loss": fmean(line["loss"] for line in part)} for part in parts]
 
 
-def rows(found: Sequence[Measurement], quantity: str, value: str, **columns: Column) -> list[dict[str, Scalar]]:
+def rows(found: Sequence[Measurement], quantity: str, value: str, **columns: Column) -> tuple[dict[str, Scalar], ...]:
     """One row for each measurement of a quantity: the columns, then the value with its interval and n.
 
     Args:
@@ -48,7 +54,7 @@ def rows(found: Sequence[Measurement], quantity: str, value: str, **columns: Col
         value: what the column of the value is called.
         columns: what the others are called, and what they show.
     """
-    return [
+    return tuple(
         {
             **{name: show(m) if callable(show) else m.coordinates[show] for name, show in columns.items()},
             value: m.value,
@@ -57,4 +63,4 @@ def rows(found: Sequence[Measurement], quantity: str, value: str, **columns: Col
         }
         for m in found
         if m.quantity == quantity
-    ]
+    )

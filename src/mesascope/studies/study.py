@@ -1,4 +1,4 @@
-"""What a study is: published claims, each with a rule that was fixed before the run, and what to run."""
+"""What a study is: claims, each with rules that were fixed before the run, and the measures they are about."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Between, Derived, Measure, Rule
+from mesascope.studies.checking import check
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
-from mesascope.studies.session import Session
+from mesascope.studies.rules import Derived, Rule
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 
@@ -21,8 +22,7 @@ class Claim:
         text: the claim in our words.
         published: the source's figures for it, where it prints any: paths in ``published.json``.
         own: whether the claim is ours and not the source's.
-        rules: where which evidence has to lie; the claim is reproduced if all of it does.
-        accept: the same by the names of `Found.evidence`, for a study with a ``run``.
+        rules: which evidence must lie where; the claim is reproduced if all of it does.
         needs: the largest held-out error (mean squared, at the query) of a network at which a claim that does not hold
             counts against the claim; above it, the network may just not be trained for long enough.
     """
@@ -31,40 +31,21 @@ class Claim:
     published: tuple[str, ...] = ()
     own: bool = False
     rules: tuple[Rule, ...] = ()
-    accept: Mapping[str, Between] = field(default_factory=dict)
     needs: Mapping[Network, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a study's run brings back.
-
-    Attributes:
-        evidence: the numbers that `Claim.accept` names; several under one name must all lie where the claim says.
-        measurements: every number, each with its controls.
-        figures: pictures and tables, the one worth publishing first.
-        notes: what else came out, in sentences.
-    """
-
-    evidence: Mapping[str, Measurement | tuple[Measurement, ...]] = field(default_factory=dict)
-    measurements: tuple[Measurement, ...]
-    figures: tuple[Figure, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """A published result, and how it is put to the test.
+    """A result, published or our own, and how it is put to the test.
 
     Attributes:
         name: what it is called on the command line.
         title: its question.
-        source: whose claims they are.
+        source: whose claims they are: a letter for a publication, or ``own``.
         claims: each with its rules.
-        measures: what is measured; those of networks that cannot be had are left out.
+        measures: what is measured; networks that are not available are left out.
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
             measurements, and of the bench, which has networks' errors and training curves.
-        run: for a study that is a program and not a list of measures: measures; the session has networks, sizes and seed.
         departures: where it departs from the source, and which of the source's gaps were closed how.
 
     Raises:
@@ -77,20 +58,19 @@ class Study:
     measures: tuple[Measure, ...] = ()
     figures: Callable[[Sequence[Measurement], Bench], tuple[Figure, ...]] = lambda found, bench: ()
     notes: Callable[[Sequence[Measurement], Bench], tuple[str, ...]] = lambda found, bench: ()
-    run: Callable[[Session], Found] | None = None
     source: str = "B"
     departures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for rule in (rule for claim in self.claims for rule in claim.rules):
             try:
-                rule.evidence.check(self.measures)
+                check(rule.evidence, self.measures)
             except ValueError as error:
                 raise ValueError(f"study {self.name}: {error}") from error
 
 
 def with_derived(claims: Sequence[Claim], measured: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """The measurements, and after them what rules derive from them and they are not: differences, say."""
+    """The measurements, and after them those that rules derive from them: differences, for example."""
     found = list(measured)
     for rule in (rule for claim in claims for rule in claim.rules):
         if isinstance(rule.evidence, Derived):
@@ -98,16 +78,13 @@ def with_derived(claims: Sequence[Claim], measured: Sequence[Measurement]) -> tu
     return tuple(found)
 
 
-def judge(claim: Claim, source: str, found: Found, bench: Bench) -> Outcome:
-    """What the evidence makes of a claim."""
-    asked: list[tuple[str, Between, tuple[Measurement, ...]]] = [
-        *((str(rule.evidence), rule.bound, rule.evidence.among(found.measurements)) for rule in claim.rules),
-        *((name, bound, several(found.evidence.get(name, ()))) for name, bound in claim.accept.items()),
-    ]
+def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Bench) -> Outcome:
+    """Judge a claim by its evidence among the measurements."""
+    asked = [(rule, rule.evidence.among(measured)) for rule in claim.rules]
     evidence = tuple(
-        Evidence(rule=str(bound), measurement=m, holds=bound.holds(m)) for _, bound, held in asked for m in held
+        Evidence(rule=str(rule.bound), measurement=m, holds=rule.bound.holds(m)) for rule, held in asked for m in held
     )
-    missing = [words for words, _, held in asked if not held]
+    missing = [str(rule.evidence) for rule, held in asked if not held]
     if missing:
         judgement, reason = "not decidable", f"not measured here: {', '.join(missing)}"
     elif bench.profile == "smoke":
@@ -148,11 +125,6 @@ def published(source: str) -> dict[str, float]:
     return dict(_leaves(held, ""))
 
 
-def several(evidence: Measurement | tuple[Measurement, ...]) -> tuple[Measurement, ...]:
-    """Evidence as a tuple, also where it is one number."""
-    return evidence if isinstance(evidence, tuple) else (evidence,)
-
-
 def _leaves(value: object, path: str) -> list[tuple[str, float]]:
     if isinstance(value, Mapping):
         return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{path}/{key}".lstrip("/"))]
@@ -160,3 +132,15 @@ def _leaves(value: object, path: str) -> list[tuple[str, float]]:
         return [leaf for i, inner in enumerate(value) for leaf in _leaves(inner, f"{path}/{i}")]
     assert isinstance(value, int | float), f"{path} is no number"
     return [(path, float(value))]
+
+
+def sourced(
+    text: str, *rules: Rule, published: tuple[str, ...] = (), needs: Mapping[Network, float] | None = None
+) -> Claim:
+    """A claim of the study's source. Arguments are `Claim`'s."""
+    return Claim(text=text, rules=rules, published=published, needs=needs or {})
+
+
+def own(text: str, *rules: Rule, needs: Mapping[Network, float] | None = None) -> Claim:
+    """A claim of our own. Arguments are `Claim`'s."""
+    return Claim(text=text, rules=rules, own=True, needs=needs or {})

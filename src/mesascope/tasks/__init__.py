@@ -2,14 +2,14 @@
 
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
 from mesascope.tasks.generalised import GeneralisedLinearRegression
-from mesascope.tasks.inputs import Exponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
+from mesascope.tasks.inputs import CentredExponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
 
 __all__ = (
     "Covariance",
     "Diagonal",
     "Eigenvalues",
-    "Exponential",
+    "CentredExponential",
     "Gaussian",
     "GeneralisedLinearRegression",
     "Identity",

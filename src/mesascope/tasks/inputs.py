@@ -76,7 +76,7 @@ class Rademacher(Inputs):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exponential(Inputs):
+class CentredExponential(Inputs):
     """Exponentially distributed coordinates, centred: mean 0, variance 1, skewness 2."""
 
     def standard(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

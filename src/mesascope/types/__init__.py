@@ -22,6 +22,15 @@ from mesascope.types.abilities import (
     stated_layout,
     untrained_twin,
 )
+from mesascope.types.descriptions import (
+    Description,
+    Explanation,
+    FilterPoint,
+    LayerFilter,
+    NamedFunction,
+    Rung,
+    RungKind,
+)
 from mesascope.types.layout import Layout, interleaved
 from mesascope.types.problems import (
     Iterates,
@@ -75,6 +84,13 @@ from mesascope.types.tasks import (
 )
 
 __all__ = (
+    "RungKind",
+    "Rung",
+    "NamedFunction",
+    "LayerFilter",
+    "FilterPoint",
+    "Explanation",
+    "Description",
     "Answer",
     "AnswersEverywhere",
     "BrokenSubject",

@@ -4,9 +4,9 @@ from mesascope.algorithms import GradientDescent, PreconditionedConjugateGradien
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw, designs
 from mesascope.calibration.planted import UNDESCRIBED, Case
-from mesascope.calibration.scripted import followed
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
+from mesascope.models.scripted import followed
 from mesascope.types import Domain, Subject
 
 NEARLY = 1.02

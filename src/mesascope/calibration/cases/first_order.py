@@ -4,7 +4,6 @@ from mesascope.algorithms import Algorithm, ChebyshevIteration, GDPlusPlus, Grad
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
-from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
     Construction,
     chebyshev_iteration,
@@ -15,6 +14,7 @@ from mesascope.models.constructions import (
 )
 from mesascope.models.constructions.several_outputs import several_outputs
 from mesascope.models.constructions.spaced import padded, spaced
+from mesascope.models.scripted import followed
 from mesascope.types import Subject
 
 MOST_LAYERS = 16

@@ -15,9 +15,9 @@ from mesascope.algorithms import Algorithm, ConjugateGradient, GradientDescent, 
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
-from mesascope.calibration.scripted import Scripted, followed
 from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, nesterov
 from mesascope.models.constructions.spaced import padded
+from mesascope.models.scripted import Scripted, followed
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject
 

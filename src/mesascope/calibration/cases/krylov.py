@@ -6,7 +6,6 @@ from mesascope.algorithms import PreconditionedConjugateGradient
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
-from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import (
     Construction,
     conjugate_gradient,
@@ -14,6 +13,7 @@ from mesascope.models.constructions import (
     pipelined_conjugate_gradient,
     primal_conjugate_gradient,
 )
+from mesascope.models.scripted import followed
 from mesascope.types import Subject
 
 

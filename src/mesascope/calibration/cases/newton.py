@@ -5,8 +5,8 @@ from mesascope.calibration.cases.first_order import varied
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
-from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import newton_schulz
+from mesascope.models.scripted import followed
 from mesascope.types import Subject
 
 

@@ -21,9 +21,9 @@ from mesascope.algorithms import (
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
-from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.models.constructions import Construction, Weights, conjugate_gradient, gradient_descent, nesterov
+from mesascope.models.scripted import Scripted, followed
 from mesascope.models.subject import TransformerSubject
 from mesascope.models.transformer import Transformer, TransformerConfig
 from mesascope.seeds import generator

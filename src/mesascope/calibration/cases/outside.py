@@ -10,8 +10,8 @@ from mesascope.algorithms import GradientDescent, Problem
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
-from mesascope.calibration.scripted import Scripted
 from mesascope.models.constructions import kernel_gradient_descent
+from mesascope.models.scripted import Scripted
 from mesascope.types import Prompts, Subject
 
 Step = Callable[[Problem, Tensor, int], Tensor]

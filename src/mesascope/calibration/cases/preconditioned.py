@@ -5,8 +5,8 @@ from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import UNDESCRIBED, Case
-from mesascope.calibration.scripted import followed
 from mesascope.models.constructions import preconditioned_conjugate_gradient, preconditioned_gradient_descent
+from mesascope.models.scripted import followed
 from mesascope.types import Subject
 
 

@@ -1,7 +1,6 @@
 """How much worse a network answers on Gaussian inputs than on the inputs of its training, as one ratio."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,14 +12,14 @@ from mesascope.instruments.behaving.stress import NAME, RIDGE
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, ratio, squared_error
-from mesascope.tasks import Gaussian, LinearRegression
-from mesascope.types import Measurement, Subject
+from mesascope.tasks import Gaussian
+from mesascope.types import Measurement, PrescribableTask, Subject, adjusted
 
 FACTOR = Quantity(name="MSE on Gaussian inputs over that on its own", combine=ratio)
 
 
 def on_gaussian_inputs(
-    subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 512, queries: int = 8
+    subject: Subject, task: PrescribableTask, *, seed: int = 0, n: int = 512, queries: int = 8
 ) -> tuple[Measurement, ...]:
     """The mean squared error on Gaussian inputs over that on the task's own; resampling draws the prompts in pairs.
 
@@ -34,8 +33,8 @@ def on_gaussian_inputs(
         n: number of prompts of each kind.
         queries: queries per prompt.
     """
-    own = replace(task, queries=queries)
-    pair = [each.sample(n, seed=seed, stream="input-distributions") for each in (own, replace(own, inputs=Gaussian()))]
+    own = adjusted(task, queries=queries)
+    pair = [each.sample(n, seed=seed, stream="input-distributions") for each in (own, adjusted(own, inputs=Gaussian()))]
 
     def sums(predicted: Sequence[Tensor]) -> Tensor:
         at_home, away = (squared_error(p, prompts) for p, prompts in zip(predicted, pair, strict=True))

@@ -29,9 +29,9 @@ from mesascope.instruments.statistics.scores import (
     squared_error,
 )
 from mesascope.tasks import (
+    CentredExponential,
     Diagonal,
     Eigenvalues,
-    Exponential,
     Gaussian,
     Inputs,
     Laplace,
@@ -149,7 +149,7 @@ def distributions(task: PrescribableTask) -> tuple[StressTest, ...]:
         inputs("uniform", Uniform()),
         inputs("Laplace", Laplace()),
         inputs("Rademacher", Rademacher()),
-        inputs("skewed (exponential)", Exponential()),
+        inputs("skewed (exponential)", CentredExponential()),
         inputs("x halved", scaled(0.5)),
         inputs("x doubled", scaled(2.0)),
         StressTest(name="labels halved", task=task, unit=unit, label_scale=0.5),

@@ -20,7 +20,7 @@ from mesascope.instruments.asking.tokens import asked
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.intervening.interventions import Positions, replace
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.scores import Quantity, measure, normalised_error, ratio, squared_error
+from mesascope.instruments.statistics.scores import Quantity, left_out, measure, normalised_error, ratio, squared_error
 from mesascope.types import Figure, Intervention, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
 NAME = "patching"
@@ -100,18 +100,16 @@ def patching(
     for site in sites:
         for positions in POSITIONS:
             for quantity, sums in known[str(site), positions].items():
-                found.append(
-                    measure(
-                        NAME,
-                        quantity,
-                        sums,
-                        draws,
-                        coordinates={"site": str(site), "positions": positions},
-                        positive={EVERYTHING: known["", "donor into recipient"][quantity]},
-                        negative={SELF: known[str(site), "self"][quantity]},
-                        degenerate=degenerate if quantity is TRANSFER else {},
-                    )
+                measured = measure(
+                    NAME,
+                    quantity,
+                    sums,
+                    draws,
+                    coordinates={"site": str(site), "positions": positions},
+                    positive={EVERYTHING: known["", "donor into recipient"][quantity]},
+                    negative={SELF: known[str(site), "self"][quantity]},
                 )
+                found.append(left_out(measured, degenerate) if quantity is TRANSFER else measured)
     return tuple(found)
 
 

@@ -24,6 +24,8 @@ from mesascope.instruments.statistics.regression import ridge_fits
 from mesascope.instruments.statistics.scores import Quantity, explained, measure, partners
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted
 
+DEGREES = 4
+"""Number of degrees, from 0 on."""
 NAME = "krylov"
 R2 = Quantity(name="R² of the answers", combine=explained)
 FIXED, OWN = "the same for all prompts", "each prompt's own"
@@ -52,7 +54,6 @@ def krylov(
     fit: int = 512,
     score: int = 512,
     queries: int = 16,
-    degrees: int = 4,
     sites: Sequence[Site] = (),
 ) -> tuple[Measurement, ...]:
     """Held-out R² of the answers on Krylov terms up to each degree, with fixed and with per-prompt coefficients.
@@ -72,22 +73,21 @@ def krylov(
         seed: of the prompts, the untrained weights and the resampling.
         fit, score: numbers of prompts to fit on and to score on.
         queries: queries per prompt.
-        degrees: the number of degrees, from 0 on.
         sites: residual-stream sites; what the subject's readout gives there is examined beside the final answers.
 
     Raises:
         ValueError: half of the queries are too few to determine a prompt's own coefficients.
     """
-    if queries // 2 < max(degrees, task.dim):
+    if queries // 2 < max(DEGREES, task.dim):
         raise ValueError(
-            f"queries must be at least twice the coefficients ({max(degrees, task.dim)}); got {queries}. Ask more: one "
+            f"queries must be at least twice the coefficients ({max(DEGREES, task.dim)}); got {queries}. Ask more: one "
             "half of the queries is used to fit, the other to score."
         )
     many = adjusted(task, queries=queries)
     splits = [many.sample(n, seed=seed, stream=f"{NAME}/{use}") for n, use in ((fit, "fit"), (score, "score"))]
     draws = bootstrap.weights(score, seed=seed, strata=splits[1].strata)
     found: list[Measurement] = []
-    forms, wrong = _forms(splits, degrees), _forms([_others(p) for p in splits], degrees)
+    forms, wrong = _forms(splits), _forms([_others(p) for p in splits])
     wrong[LINEAR, OWN] = [p.queries[partners(p)].double() for p in splits]
     answers = _answers(subject, splits, sites)
     fresh = untrained(subject, seed)
@@ -138,10 +138,10 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
     )
 
 
-def _forms(splits: Sequence[Prompts], degrees: int) -> dict[tuple[str, str], list[Tensor]]:
+def _forms(splits: Sequence[Prompts]) -> dict[tuple[str, str], list[Tensor]]:
     """The features of every form on both splits, by the form and the scope of its coefficients."""
-    terms = [krylov_terms(p, degrees) for p in splits]
-    forms = {(f"degree {k}", scope): [t[..., : k + 1] for t in terms] for k in range(degrees) for scope in (FIXED, OWN)}
+    terms = [krylov_terms(p, DEGREES) for p in splits]
+    forms = {(f"degree {k}", scope): [t[..., : k + 1] for t in terms] for k in range(DEGREES) for scope in (FIXED, OWN)}
     channels = [SpectralChannels.of(p.to(dtype=torch.float64)) for p in splits]
     seen = channels[0].eigenvalues[channels[0].eigenvalues > 0]
     low, high = seen.quantile(torch.tensor([0.01, 0.99], dtype=seen.dtype)).tolist()

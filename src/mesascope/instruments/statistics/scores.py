@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -88,7 +88,6 @@ def measure(
     coordinates: Mapping[str, Scalar],
     positive: Mapping[str, Tensor | float] | None = None,
     negative: Mapping[str, Tensor | float] | None = None,
-    degenerate: Mapping[str, str] | None = None,
 ) -> Measurement:
     """A statistic of the subject with the same statistic of its controls.
 
@@ -97,7 +96,6 @@ def measure(
         sums: each prompt's contributions; without the second axis if there is one statistic.
         draws: from `bootstrap.weights`. If there are fewer prompts than columns, the first columns are used.
         positive, negative: each control's contributions, or its value where that is known without sampling.
-        degenerate: by name, why a control's value says nothing in this case.
     """
     value, interval = _estimate(quantity, sums, draws)
     controls: list[Control] = []
@@ -106,8 +104,7 @@ def measure(
     for kind, cases in kinds:
         for name, case in cases.items():
             known, bounds = _estimate(quantity, case, draws)
-            why = (degenerate or {}).get(name, "")
-            controls.append(Control(kind=kind, name=name, value=known, interval=bounds, degenerate=why))
+            controls.append(Control(kind=kind, name=name, value=known, interval=bounds))
     return Measurement(
         instrument=instrument,
         quantity=quantity.name,
@@ -118,6 +115,12 @@ def measure(
         coordinates=dict(coordinates),
         controls=tuple(controls),
     )
+
+
+def left_out(measurement: Measurement, why: Mapping[str, str]) -> Measurement:
+    """The measurement with the reason why controls, by name, say nothing in this case: checks leave them out."""
+    controls = (replace(c, degenerate=why.get(c.name, c.degenerate)) for c in measurement.controls)
+    return replace(measurement, controls=tuple(controls))
 
 
 def _estimate(quantity: Quantity, case: Tensor | float, draws: Tensor) -> tuple[float, tuple[float, float] | None]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from mesascope.instruments.behaving import examples
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
-from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import Where, known, where
+from mesascope.studies.study import Study, own
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
@@ -52,32 +53,28 @@ def _errors(found: Sequence[Measurement]) -> Figure:
         shown = "shown once" if m.coordinates["shown"] == "once" else "repeated to fill the context"
         at = {"examples per dimension": m.coordinates["examples per dimension"], "shown": shown}
         rows += [{**at, "who": w, "normalised error": c.value, **bounds(c.interval), "n": m.n} for w, c in cases]
-    return Figure(
+    return lines(
         name="examples-per-dimension",
         section="Examples per dimension",
         title="The error as more examples are shown",
         caption="Mean squared error over the target's variance. Networks trained at the query alone answer after one number of "
         "examples, so theirs are repeated until the context is full; ridge (λ = 0.01) sees them once.",
-        kind="lines",
         rows=tuple(rows),
         x="examples per dimension",
         y="normalised error",
         series="who",
         facet="shown",
-        low="low",
-        high="high",
         log=("y",),
     )
 
 
 def _nearer(found: Sequence[Measurement]) -> Figure:
     wanted = {examples.TO_RIDGE.name: "ridge's answers", examples.TO_MULTIPLE.name: "the best multiple of Xᵀy"}
-    return Figure(
+    return lines(
         name="nearer",
         section="Examples per dimension",
-        title="Whose answers are they nearer to?",
+        title="Whose answers the networks are nearer to",
         caption="Mean squared distance to each reference's answers over the target's variance.",
-        kind="lines",
         rows=tuple(
             {
                 "examples per dimension": m.coordinates["examples per dimension"],
@@ -94,20 +91,18 @@ def _nearer(found: Sequence[Measurement]) -> Figure:
         y="distance",
         series="to",
         facet="network",
-        low="low",
-        high="high",
         log=("y",),
     )
 
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
-    lines: dict[str, list[str]] = {}
+    courses: dict[str, list[str]] = {}
     for m in only(found, quantity=examples.NORMALISED.name):
-        row = lines.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
+        row = courses.setdefault(f"{m.coordinates['network']}, {m.coordinates['shown']}", [])
         row.append(f"{m.coordinates['examples per dimension']:g}: {m.value:.2g}")
-    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in lines.items())
+    told = "; ".join(f"{who}: {', '.join(values)}" for who, values in courses.items())
     asked = only(found, network=LONGER.name)
-    missing = () if asked else (f"{LONGER.name} was not asked: nothing at n/d = 8.",)
+    missing = () if asked else (f"{LONGER.name} was not measured, so there is no number at n/d = 8.",)
     return (f"Normalised error by examples per dimension. {told}.", *missing)
 
 
@@ -120,34 +115,31 @@ STUDY = Study(
         *(_measure(name, repeat_to=to, smoke=name == DENSE[0]) for name in DENSE for to in (None, 20)),
     ),
     claims=(
-        Claim(
-            text="The best multiple of Xᵀy leaves (d + 1)/(n + d + 1) of the variance: 0.545 at n/d = 1 and 0.231 at 4 (each "
-            "within a tenth).",
-            own=True,
-            rules=(_best_multiple(5).between(0.49, 0.6), _best_multiple(20).between(0.208, 0.254)),
+        own(
+            "The best multiple of Xᵀy leaves (d + 1)/(n + d + 1) of the variance: 0.545 at n/d = 1 and 0.231 at 4 (each within a "
+            "tenth).",
+            _best_multiple(5).between(0.49, 0.6),
+            _best_multiple(20).between(0.208, 0.254),
         ),
-        Claim(
-            text="At n/d = 4, as trained, networks of 2, 3 and 4 layers leave at most a twentieth of that: they do not just "
-            "rescale Xᵀy.",
-            own=True,
-            rules=(_of(NETWORKS, 20).between(high=0.05),),
+        own(
+            "At n/d = 4, as in training, networks of 2, 3 and 4 layers leave at most a twentieth of what the best multiple of "
+            "Xᵀy leaves: they do not just rescale Xᵀy.",
+            _of(NETWORKS, 20).between(high=0.05),
             needs=dict.fromkeys(NETWORKS, 0.01),
         ),
-        Claim(
-            text="With one example a dimension, shown four times over, they do no better than the best multiple of Xᵀy.",
-            own=True,
-            rules=(_of(NETWORKS, 5).between(low=1.0),),
+        own(
+            "With one example per dimension, shown four times over, networks of 2, 3 and 4 layers do no better than the best "
+            "multiple of Xᵀy.",
+            _of(NETWORKS, 5).between(low=1.0),
         ),
-        Claim(
-            text="Networks trained with loss at every input beat the best multiple of Xᵀy at every n/d from 1 to 4 (by a tenth "
-            "at least).",
-            own=True,
-            rules=(where(examples.OVER_MULTIPLE, network=DENSE, shown="once").between(high=0.9),),
+        own(
+            "Networks trained with loss at every input beat the best multiple of Xᵀy at every n/d from 1 to 4 (by a tenth at "
+            "least).",
+            where(examples.OVER_MULTIPLE, network=DENSE, shown="once").between(high=0.9),
         ),
-        Claim(
-            text="At n/d = 8, trained there, two layers leave at most a twentieth of what the best multiple leaves.",
-            own=True,
-            rules=(_of((LONGER,), 40).between(high=0.05),),
+        own(
+            "Trained at n/d = 8, two layers leave there at most a twentieth of what the best multiple of Xᵀy leaves.",
+            _of((LONGER,), 40).between(high=0.05),
             needs={LONGER: 0.0065},
         ),
     ),
@@ -155,8 +147,8 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "The source says that it varies n/d and prints no figures, so all claims here are ours.",
-        "A network with the loss at the query answers at one position, after 20 examples. With fewer it is shown them over and "
-        "over, which leaves XᵀX/n and Xᵀy/n as they are; but such prompts did not occur in training. The dense networks, which "
-        "answer after any number, stand beside it both ways and show what repetition itself costs.",
+        "A network with the loss at the query answers at one position, after 20 examples. Fewer examples are shown to it several "
+        "times, which leaves XᵀX/n and Xᵀy/n as they are; but such prompts did not occur in training. The dense networks, which "
+        "answer after any number, are measured both ways and show what repetition itself costs.",
     ),
 )

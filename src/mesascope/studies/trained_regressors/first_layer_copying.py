@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from mesascope.instruments.attending import copying, mixing
 from mesascope.instruments.intervening import ablation
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
-from mesascope.studies.study import Claim, Study, published
+from mesascope.studies.rules import Derived, pick, where
+from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement, Site
 
 HEADS = range(4)
@@ -30,12 +31,12 @@ def _measures(network: Network) -> tuple[Measure, ...]:
 
 
 def _ranked(found: Sequence[Measurement], network: Network) -> list[int]:
-    """Heads by how much of a label's attention goes to its own input, most first."""
+    """The heads, ordered by how much of a label's attention goes to its own input, most first."""
     return sorted(HEADS, key=lambda head: -pick(found, copying.ON_OWN.name, network=network.name, head=head).value)
 
 
 def _two(quantity: str, *, others: bool = False) -> Derived:
-    """Of the two heads with most attention on the own input, or of the others."""
+    """A quantity of the two heads with most attention on the label's own input, or of the other two."""
     place = slice(2, None) if others else slice(2)
     return Derived(
         words=f"{quantity}, {'the other heads' if others else 'the two heads with most attention on the own input'}",
@@ -64,8 +65,8 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     low, high = (bound(m.value for m in _ADDED.among(found)) / error + 1 for bound in (min, max))
     return (
         *(_heads(found, network) for network in TWO_LAYERS),
-        f"A factor is over the network's own error. In a network with the source's error of {error:g} the errors that our "
-        f"heads' removal adds would be factors from {low:.0f} to {high:.0f}.",
+        f"A factor is over the network's own error. In a network with the source's error of {error:g} the errors that our heads' "
+        f"removal adds would be factors from {low:.0f} to {high:.0f}.",
     )
 
 
@@ -74,8 +75,8 @@ def _heads(found: Sequence[Measurement], network: Network) -> str:
         return pick(found, quantity, network=network.name, head=head).value
 
     listed = "; ".join(
-        f"head {head}: {of(copying.ON_OWN.name, head):.2f} of the attention, alignment {of(copying.ALIGNED, head):+.2f} "
-        f"(−1 is minus the identity), {of(copying.INSIDE, head):.2f} of the map inside the inputs' subspace"
+        f"head {head}: {of(copying.ON_OWN.name, head):.2f} of the attention, alignment {of(copying.ALIGNED, head):+.2f} (−1 is "
+        f"minus the identity), {of(copying.INSIDE, head):.2f} of the map inside the inputs' subspace"
         for head in _ranked(found, network)
     )
     return f"{network.name}, from a label's own input, the head with most attention there first. {listed}."
@@ -86,53 +87,52 @@ STUDY = Study(
     title="Does the first layer copy each input to its label, and no more?",
     measures=tuple(measure for network in TWO_LAYERS for measure in _measures(network)),
     claims=(
-        Claim(
-            text="In two of the four heads of the first layer each label attends almost entirely to its own input; in the "
-            "others it does not.",
-            rules=(
-                _two(copying.ON_OWN.name).between(low=0.9),
-                _two(copying.ON_OWN.name, others=True).between(high=0.5),
-            ),
+        sourced(
+            "In two of the four heads of the first layer, each label attends almost entirely to its own input; in the other two "
+            "heads it does not.",
+            _two(copying.ON_OWN.name).between(low=0.9),
+            _two(copying.ON_OWN.name, others=True).between(high=0.5),
             needs=_NEEDS,
         ),
-        Claim(
-            text="Those two heads' value path is approximately the identity: what arrives is a multiple of what was sent.",
-            rules=(_two(copying.ALIGNED).between(low=0.8), _two(copying.MULTIPLE.name).between(low=0.5)),
+        sourced(
+            "The value path of the two heads that attend to the own input is approximately the identity: what arrives is a "
+            "multiple of what was sent.",
+            _two(copying.ALIGNED).between(low=0.8),
+            _two(copying.MULTIPLE.name).between(low=0.5),
             needs=_NEEDS,
         ),
-        Claim(
-            own=True,
-            text="Whichever map it is, what the first attention adds at a label is a linear map of the own input.",
-            rules=(where(copying.LINEAR, head=copying.ALL).between(low=0.8),),
+        own(
+            "What the first attention adds at a label is a linear map of the label's own input, whether or not this map is the "
+            "identity.",
+            where(copying.LINEAR, head=copying.ALL).between(low=0.8),
             needs=_NEEDS,
         ),
-        Claim(
-            text="Each example is paired by itself: after the first layer a label's stream does not depend on other examples.",
-            rules=(where(mixing.SHARE, site=AFTER, exchanged=mixing.OTHERS).between(high=0.05),),
+        sourced(
+            "Each example is paired by itself: after the first layer a label's stream does not depend on other examples.",
+            where(mixing.SHARE, site=AFTER, exchanged=mixing.OTHERS).between(high=0.05),
             needs=_NEEDS,
         ),
-        Claim(
-            text="Setting the output of any one head of the first layer to zero multiplies the error 46- to 801-fold.",
+        sourced(
+            "Setting the output of any one head of the first layer to zero multiplies the error 46- to 801-fold.",
+            where(ablation.FACTOR, site=OUTPUT, head=HEADS).between(low=46, high=801),
             published=_FACTORS,
-            rules=(where(ablation.FACTOR, site=OUTPUT, head=HEADS).between(low=46, high=801),),
             needs=dict.fromkeys(TWO_LAYERS, 0.0018),
         ),
-        Claim(
-            own=True,
-            text="It adds as much error as in the source's network: 46 and 801 times its 0.0009, less that itself, are 0.04 "
-            "and 0.72.",
-            rules=(_ADDED.between(low=0.04, high=0.72),),
+        own(
+            "Setting any one head of the first layer to zero adds as much error as in the source's network: 46 and 801 times its "
+            "0.0009, less that error itself, are 0.04 and 0.72.",
+            _ADDED.between(low=0.04, high=0.72),
             needs=_NEEDS,
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source does not say how it found the V-projection to be near the identity. Here the map from a label's own "
-        "input to what the head adds there is measured: alignment tr M/(√d‖M‖) inside the inputs' subspace, and the share "
-        "of the variance that the best multiple of what was sent explains, outside it too.",
-        "The source infers the absence of mixing from attention patterns. Here other examples are exchanged and the "
-        "label's stream is seen to move or not, which is so whatever the patterns.",
+        "The source does not say how it found the V-projection to be near the identity. Here the map from a label's own input to "
+        "what the head adds there is measured: alignment tr M/(√d‖M‖) inside the inputs' subspace, and the share of the variance "
+        "that the best multiple of what was sent explains, outside it too.",
+        "The source infers the absence of mixing from attention patterns. Here other examples are exchanged, and the label's "
+        "stream either moves or does not, which is evidence whatever the patterns are.",
         "Factors of an ablation grow as the network's own error falls; the error added does not, so there is a rule for each.",
     ),
 )

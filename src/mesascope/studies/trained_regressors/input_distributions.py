@@ -8,10 +8,11 @@ from mesascope.instruments.behaving import gaussian_inputs, memorisation, stress
 from mesascope.instruments.behaving.stress import StressTest
 from mesascope.instruments.reading import probes
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Where, each, known, where
+from mesascope.studies.measure import each
 from mesascope.studies.networks import INPUTS, Network
-from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import bars, heatmap, only
+from mesascope.studies.rules import Where, known, where
+from mesascope.studies.study import Claim, Study, own, sourced
 from mesascope.tasks import LinearRegression
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
@@ -35,7 +36,7 @@ def _label(network: Network) -> dict[str, Scalar]:
 
 
 def _on(quantity: object, inputs: str, **more: str) -> Where:
-    """Of the networks trained on these inputs."""
+    """A quantity of the networks trained on these inputs."""
     return where(quantity, **{"trained on": inputs}, **more)
 
 
@@ -60,13 +61,12 @@ def _decoded(found: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _crossed(found: Sequence[Measurement]) -> Figure:
-    return Figure(
+    return heatmap(
         name="input-distributions",
         section="Input distributions",
         title="Trained on one distribution of inputs, asked on another",
         caption="Mean squared error at the query; answering zero earns about 1. All distributions have variance 1 in every "
         "coordinate. The boxes are where training and question agree.",
-        kind="heatmap",
         rows=tuple(
             {
                 "asked on": m.coordinates["distribution"],
@@ -97,19 +97,16 @@ def _queries(found: Sequence[Measurement]) -> Figure:
         at = {"queries": m.coordinates["queries"]}
         rows += [{**at, "who": who, "relative squared error": c.value, **bounds(c.interval)} for who, c in cases]
     rows.sort(key=lambda row: row["who"] != "trained on rademacher")
-    return Figure(
+    return bars(
         name="other-queries",
         section="Input distributions",
         title="Other queries after the examples of training",
         caption="Squared error over that of answering zero; examples as in training, queries changed. Ridge (λ = 0.01) and the "
         "look-up are on ±1 inputs; a look-up has no error on what was shown.",
-        kind="bars",
         rows=tuple(rows),
         x="queries",
         y="relative squared error",
         series="who",
-        low="low",
-        high="high",
         log=("y",),
     )
 
@@ -120,19 +117,16 @@ def _cosines(found: Sequence[Measurement]) -> Figure:
         shown = [c for c in m.controls if c.name in (ALONE, "untrained network", "raw prompt")]
         cases = [("network", m.value, m.interval), *((c.name, c.value, c.interval) for c in shown)]
         rows += [{"trained on": _who(m), "probe of": name, "cosine": v, **bounds(i)} for name, v, i in cases]
-    return Figure(
+    return bars(
         name="cosine-of-w",
         section="Input distributions",
         title="Is w there after the last sub-layer?",
         caption="Cosine between a ridge probe's prediction and w on held-out prompts of the training distribution. Xᵀy alone, "
         "with no network at all, is the number to beat.",
-        kind="bars",
         rows=tuple(rows),
         x="trained on",
         y="cosine",
         series="probe of",
-        low="low",
-        high="high",
     )
 
 
@@ -162,14 +156,12 @@ _T = "input_distribution_cos_w_and_mse"
 
 
 def _learned(inputs: Literal["gaussian", "uniform", "laplace"], cosine: float) -> Claim:
-    return Claim(
-        text=f"Trained on {inputs} inputs, two layers learn the task (mean squared error at most 0.01), and w is decodable after "
-        "the last MLP (cosine within 0.1 of the printed one).",
+    return sourced(
+        f"Trained on {inputs} inputs, two layers learn the task (mean squared error at most 0.01), and w is decodable after the "
+        "last MLP (cosine within 0.1 of the printed one).",
+        _on(stress.MSE, inputs, distribution=inputs).between(high=0.01),
+        _cosine(inputs).between(round(cosine - 0.1, 2), round(cosine + 0.1, 2)),
         published=(f"{_T}/{inputs}/0", f"{_T}/{inputs}/1"),
-        rules=(
-            _on(stress.MSE, inputs, distribution=inputs).between(high=0.01),
-            _cosine(inputs).between(round(cosine - 0.1, 2), round(cosine + 0.1, 2)),
-        ),
         needs={Network(inputs=inputs): 0.002},
     )
 
@@ -196,49 +188,42 @@ STUDY = Study(
         _learned("gaussian", 0.88),
         _learned("uniform", 0.88),
         _learned("laplace", 0.9),
-        Claim(
-            text="Trained on ±1 inputs, two layers learn the task too (mean squared error at most 0.01), but w is less decodable "
+        sourced(
+            "Trained on ±1 inputs, two layers learn the task too (mean squared error at most 0.01), but w is less decodable "
             "(cosine at most 0.75).",
+            _on(stress.MSE, "rademacher", distribution="rademacher").between(high=0.01),
+            _cosine("rademacher").between(high=0.75),
             published=tuple(f"{_T}/rademacher_{seed}/{i}" for seed in (42, 100, 200) for i in (0, 1)),
-            rules=(
-                _on(stress.MSE, "rademacher", distribution="rademacher").between(high=0.01),
-                _cosine("rademacher").between(high=0.75),
-            ),
             needs=_NEEDS,
         ),
-        Claim(
-            text="On Gaussian inputs the network trained on ±1 has mean squared error 0.25, 416 times its own (each within a "
-            "factor of 3).",
+        sourced(
+            "On Gaussian inputs the network trained on ±1 has mean squared error 0.25, 416 times its own (each within a factor "
+            "of 3).",
+            _on(stress.MSE, "rademacher", distribution="gaussian").between(0.25 / 3, 0.75),
+            where(gaussian_inputs.FACTOR).between(416 / 3, 416 * 3.0),
             published=("rademacher_model_on_gaussian_inputs/mse", "rademacher_model_on_gaussian_inputs/factor"),
-            rules=(
-                _on(stress.MSE, "rademacher", distribution="gaussian").between(0.25 / 3, 0.75),
-                where(gaussian_inputs.FACTOR).between(416 / 3, 416 * 3.0),
-            ),
             needs=_NEEDS,
         ),
-        Claim(
-            text="It does not only look answers up: where neither the query nor its mirror image was shown, the relative squared "
-            "error stays below 0.05.",
-            own=True,
-            rules=(_on(memorisation.RELATIVE, "rademacher", queries=memorisation.NOVEL).between(high=0.05),),
+        own(
+            "The ±1 network does not only look answers up: where neither the query nor its mirror image was shown, its relative "
+            "squared error stays below 0.05.",
+            _on(memorisation.RELATIVE, "rademacher", queries=memorisation.NOVEL).between(high=0.05),
             needs={RADEMACHER: 0.01},
         ),
-        Claim(
-            text="It does not know the line between the corners: midway between two shown inputs its relative squared error "
-            "is at least 0.05.",
-            own=True,
-            rules=(_on(memorisation.RELATIVE, "rademacher", queries="midway between two shown").between(low=0.05),),
+        own(
+            "The ±1 network does not know the line between the corners: midway between two shown inputs its relative squared "
+            "error is at least 0.05.",
+            _on(memorisation.RELATIVE, "rademacher", queries="midway between two shown").between(low=0.05),
         ),
-        Claim(
-            text="The network trained on Gaussian inputs knows that line: at most 0.05.",
-            own=True,
-            rules=(_on(memorisation.RELATIVE, "gaussian", queries="midway between two shown").between(high=0.05),),
+        own(
+            "The network trained on Gaussian inputs knows the line between two shown ±1 inputs: midway its relative squared "
+            "error is at most 0.05.",
+            _on(memorisation.RELATIVE, "gaussian", queries="midway between two shown").between(high=0.05),
             needs={GAUSSIAN: 0.01},
         ),
-        Claim(
-            text="A cosine of 0.88 is no evidence of w: Xᵀy alone, without a network, gives between 0.85 and 0.95.",
-            own=True,
-            rules=tuple(_cosine(inputs, ALONE).between(0.85, 0.95) for inputs in ("gaussian", "laplace")),
+        own(
+            "A cosine of 0.88 is no evidence of w: Xᵀy alone, without a network, gives between 0.85 and 0.95.",
+            *(_cosine(inputs, ALONE).between(0.85, 0.95) for inputs in ("gaussian", "laplace")),
         ),
     ),
     figures=_figures,

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from mesascope.instruments.reading import probes
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
-from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import Where, known, where
+from mesascope.studies.study import Study, own
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 NETWORKS = tuple(Network(layers=layers, seed=seed) for layers in (2, 3, 4, 6) for seed in (42, 100))
@@ -17,7 +18,7 @@ ALONE, PLANTED = "Xᵀy alone", "target written in"
 
 
 def _measure(network: Network, size: int) -> Measure:
-    """The probe for w at the query after the last sub-layer, fitted on so many prompts of one query each."""
+    """The probe for w at the query after the last sub-layer, fitted on ``size`` prompts of one query each."""
     last = Site(layer=network.layers - 1, kind="resid_post")
     return Measure(
         instrument=probes.NAME,
@@ -40,20 +41,17 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         rows.append({**at, "probe of": f"{m.coordinates['layers']} layers", "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["layers"] == 2:
             rows += [{**at, "probe of": c, "cosine": known(m, c).value} for c in (ALONE, PLANTED)]
-    figure = Figure(
+    figure = lines(
         name="probe-size",
         section="Probes",
         title="What a probe finds of w, by the number of prompts that it is fitted on",
         caption="Cosine between a ridge probe's prediction at the query after the last sub-layer and w, both centred, on "
         "held-out prompts. The width of the stream is 128: below that a probe has more coefficients than prompts.",
-        kind="lines",
         rows=tuple(rows),
         x="prompts",
         y="cosine",
         series="probe of",
         facet="seed",
-        low="low",
-        high="high",
         titles={"prompts": "prompts that the probe is fitted on"},
         log=("x",),
     )
@@ -73,21 +71,21 @@ STUDY = Study(
     title="Is w gone from deeper networks, or was the probe fitted on too few prompts?",
     measures=tuple(_measure(network, size) for network in NETWORKS for size in SIZES),
     claims=(
-        Claim(
-            own=True,
-            text="A probe fitted on 128 prompts finds w after two layers and next to nothing of it after four.",
-            rules=(_cosine(2, FEW).between(low=0.5), _cosine(4, FEW).between(high=0.2)),
+        own(
+            "A probe fitted on 128 prompts finds w after two layers, and next to nothing of it after four.",
+            _cosine(2, FEW).between(low=0.5),
+            _cosine(4, FEW).between(high=0.2),
         ),
-        Claim(
-            own=True,
-            text="Fitted on 4,096 prompts, it finds a good part of w after four layers too.",
-            rules=(_cosine(2, MANY).between(low=0.7), _cosine(4, MANY).between(low=0.4)),
+        own(
+            "A probe fitted on 4,096 prompts finds a good part of w after four layers too.",
+            _cosine(2, MANY).between(low=0.7),
+            _cosine(4, MANY).between(low=0.4),
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
         "The source does not say how many prompts its probes are fitted on. Both rules were written after a look at the networks "
-        "of seed 42 with four queries a prompt; here each prompt has one, and other seeds join where they ship.",
+        "of seed 42 with four queries per prompt; here each prompt has one, and other seeds are measured where they ship.",
     ),
 )

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mesascope.algorithms import GradientDescent
-from mesascope.calibration.scripted import Scripted, followed
 from mesascope.instruments.behaving import matching
+from mesascope.models.scripted import Scripted, followed
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, pick, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
-from mesascope.studies.pictures import only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.pictures import lines, only
+from mesascope.studies.rules import pick, where
+from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
 NETWORK = Network()
@@ -61,20 +62,17 @@ def _shift(found: Sequence[Measurement]) -> Figure:
         if m.coordinates["network"] == NETWORK.name:
             shown += [(f"control: {c.name}", c.value, c.interval) for c in m.controls if c.name != matching.STAYS]
         rows += [{"noise": noise, "answers": name, "best λ": v, **bounds(interval)} for name, v, interval in shown]
-    return Figure(
+    return lines(
         name="best-ridge-by-noise",
         section="Best match",
         title="The ridge penalty that answers match best, by the noise of the labels",
         caption="The networks were trained on labels without noise. Positive control: ridge regression at the λ = σ²d of Bayes' "
         "rule. Negative controls: the answers to another prompt, an untrained network, and 24 steps of gradient descent, a fixed "
         "filter. The grid goes from λ = 0.001 to 100.",
-        kind="lines",
         rows=tuple(rows),
         x="noise",
         y="best λ",
         series="answers",
-        low="low",
-        high="high",
         titles={"noise": "label noise σ"},
         log=("y",),
     )
@@ -94,9 +92,9 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
         for noise in (0.0, 1.0)
     )
     return (
-        "What to expect: a network that was trained on labels without noise is one fixed function, and cannot know how noisy the "
-        "labels of a prompt are but from the prompt itself, which never paid in training. So its λ has no reason to follow "
-        "σ²d. One trained on noisy labels has.",
+        "What to expect: a network that was trained on labels without noise is one fixed function. It can learn how noisy the "
+        "labels of a prompt are only from the prompt itself, and this never paid in training. So its λ has no reason to follow "
+        "σ²d; that of a network trained on noisy labels has.",
         f"Best λ, where Bayes' rule has 0 and {PREDICTED[1.0]:g}: {'; '.join(told)}.",
         f"R² about the best ridge regression for {NETWORK.name}: {quiet:.3f} without noise, {loud:.3f} at σ = 1.",
     )
@@ -111,32 +109,30 @@ STUDY = Study(
         _measure(f"python:{__name__}:{planted.__name__}", PLANTED),
     ),
     claims=(
-        Claim(
-            text="The answers of two-layer networks match ridge regression at one λ.",
-            rules=(where(matching.AT_BEST, network=TWO, predicted=0.0).between(low=0.95),),
+        sourced(
+            "The answers of two-layer networks match ridge regression at one λ.",
+            where(matching.AT_BEST, network=TWO, predicted=0.0).between(low=0.95),
             needs={NETWORK: 0.01},
         ),
-        Claim(
-            text="The best λ moves with the noise of the labels as ridge regression predicts.",
-            rules=(where(matching.SLOPE, network=TWO).between(0.8, 1.2),),
+        sourced(
+            "The best λ moves with the noise of the labels as ridge regression predicts.",
+            where(matching.SLOPE, network=TWO).between(0.8, 1.2),
         ),
-        Claim(
-            text="Networks trained without noise keep their λ, whatever the noise of the labels.",
-            own=True,
-            rules=(where(matching.SLOPE, network=TRAINED).between(-0.25, 0.25),),
+        own(
+            "Networks trained without noise keep their λ, whatever the noise of the labels.",
+            where(matching.SLOPE, network=TRAINED).between(-0.25, 0.25),
         ),
-        Claim(
-            text="At noise σ = 1 their λ is less than half of what Bayes' rule asks for.",
-            own=True,
-            rules=(where(matching.BEST, network=TRAINED, predicted=PREDICTED[1.0]).between(high=0.5 * PREDICTED[1.0]),),
+        own(
+            "At noise σ = 1 the best λ of networks trained without noise is less than half of what Bayes' rule asks for.",
+            where(matching.BEST, network=TRAINED, predicted=PREDICTED[1.0]).between(high=0.5 * PREDICTED[1.0]),
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
         "The source prints no figures here and cites Akyürek et al. 2023, who train on noisy labels too. It trains without "
-        "noise, and so do we; noise is in the prompts of the test alone. 'As ridge predicts' is made a slope: that of "
-        "log best λ on log σ²d, over σ = 0.1 to 1; 1 follows, 0 stays.",
+        "noise, and so do we; only the prompts of the test are noisy. 'As ridge predicts' is judged by a slope: that of log best "
+        "λ on log σ²d, over σ = 0.1 to 1; it is 1 if λ follows the noise, and 0 if λ stays.",
         "λ is in the sum convention, XᵀX + λI. The noise without which nothing is predicted (σ = 0) is left out of the slope.",
     ),
 )

@@ -10,10 +10,12 @@ from mesascope.instruments.behaving import errors
 from mesascope.instruments.reading import probes
 from mesascope.instruments.spectral import spectrum
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Derived, Measure, Where, apart, known, pick, where
-from mesascope.studies.networks import SEEN, Network
-from mesascope.studies.pictures import curve_rows, only
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.measure import Measure
+from mesascope.studies.networks import Network
+from mesascope.studies.pictures import curve_rows, lines, only
+from mesascope.studies.rules import Derived, Where, apart, known, pick, where
+from mesascope.studies.study import Study, own
+from mesascope.studies.trained_regressors.resolved import resolved, responses
 from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
 
 TWO, FOUR = Network(), Network(layers=4)
@@ -31,9 +33,8 @@ AT_SMOKE = (DENSE[2], TWO, ADAM)
 
 W, MOMENT, ANSWER = "w", "Xᵀy/n", "w·x_q"
 TARGETS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, ANSWER: probes.answer}
-COSINE, R2, RESPONSE = probes.COSINE.name, probes.R2.name, "response"
+COSINE, R2 = probes.COSINE.name, probes.R2.name
 ALONE, SAME = "Xᵀy alone", "another seed, same recipe"
-KNOTS = [e for e in spectrum.grid().tolist() if SEEN[0] <= e <= SEEN[1]]
 
 _ON_ONE_TASK = functools.partial(Measure, task=TWO.task)
 _PROBED = functools.partial(
@@ -67,10 +68,6 @@ def _cosine(target: str) -> Callable[[str], Where]:
     return lambda network: where(COSINE, network=network, target=target, site=_last(2))
 
 
-def _resolved(network: str) -> Where:
-    return where(RESPONSE, network=network, layer=2, eigenvalue=KNOTS)
-
-
 def _recipes(words: str, of: Callable[[str], Where], *shared: str) -> Derived:
     """Adam less Muon; beside it what two seeds of one recipe differ by."""
     adam, again = (apart(f"{words}, Adam less Muon", of(name), of(TWO.name), *shared) for name in (ADAM, AGAIN.name))
@@ -85,11 +82,16 @@ def _recipes(words: str, of: Callable[[str], Where], *shared: str) -> Derived:
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     beside = [m for m in found if "network" in m.coordinates]
-    return (_by_site(beside), _over_training(_trained(found)), _responses(beside), _curves(bench))
+    return (
+        _by_site(beside),
+        _over_training(_trained(found)),
+        responses(beside, "supervision-spectral-response", "Side by side"),
+        _curves(bench),
+    )
 
 
 def _trained(found: Sequence[Measurement]) -> list[Measurement]:
-    """Over training, after the last sub-layer."""
+    """Measurements over training, after the last sub-layer."""
     return [m for m in found if "step" in m.coordinates and m.coordinates["site"] == _last(2)]
 
 
@@ -114,20 +116,17 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
         if m.coordinates["network"] == DENSE[2]:
             telling = [c for c in m.controls if c.name in (ALONE, "untrained network")]
             rows += [{**at, "network": c.name, "value": c.value, "low": None, "high": None} for c in telling]
-    return Figure(
+    return lines(
         name="supervision-by-sub-layer",
         section="Side by side",
-        title="What is linearly there after each sub-layer",
+        title="What is linearly decodable after each sub-layer",
         caption="Probes at the query on held-out prompts, of networks trained with the loss at every input (two-layer, "
         "four-layer) and at the query only. Controls: a probe of Xᵀy alone, and the untrained two-layer network.",
-        kind="lines",
         rows=tuple(sorted(rows, key=lambda row: str(row["after"]))),
         x="after",
         y="value",
         series="network",
         facet="probe",
-        low="low",
-        high="high",
         titles={"value": "cosine, or R²"},
     )
 
@@ -137,44 +136,17 @@ def _over_training(trained: Sequence[Measurement]) -> Figure:
     for m in filter(_shown, trained):
         at = {k: m.coordinates[k] for k in ("supervision", "step")}
         rows.append({**at, "probe": _probe(m), "value": m.value, **bounds(m.interval)})
-    return Figure(
+    return lines(
         name="supervision-over-training",
         section="Side by side",
         title="Two layers over training, after the last sub-layer",
-        caption="The same probes for the checkpoints that ship.",
-        kind="lines",
+        caption="Probes at the query on held-out prompts, for the checkpoints that ship.",
         rows=tuple(rows),
         x="step",
         y="value",
         series="supervision",
         facet="probe",
-        low="low",
-        high="high",
         titles={"value": "cosine, or R²", "step": "training step", "supervision": "loss at"},
-        log=("x",),
-    )
-
-
-def _responses(found: Sequence[Measurement]) -> Figure:
-    rows: list[dict[str, Scalar]] = []
-    for m in found:
-        if m.quantity == RESPONSE and m.coordinates["layer"] == m.coordinates["layers"]:
-            at = {k: m.coordinates[k] for k in ("network", "eigenvalue")}
-            rows.append({**at, "share": m.value, **bounds(m.interval)})
-    return Figure(
-        name="supervision-spectral-response",
-        section="Side by side",
-        title="Which share of each eigen-direction of XᵀX/n the answer has resolved",
-        caption=f"After the last layer; 1 is least squares. Training prompts have eigenvalues of about {SEEN[0]:g} to "
-        f"{SEEN[1]:g}, and the claims are about those.",
-        kind="lines",
-        rows=tuple(rows),
-        x="eigenvalue",
-        y="share",
-        series="network",
-        low="low",
-        high="high",
-        titles={"eigenvalue": "eigenvalue of XᵀX/n", "share": "share resolved"},
         log=("x",),
     )
 
@@ -187,7 +159,7 @@ def _curves(bench: Bench) -> Figure:
         name="supervision-curves",
         section="Side by side",
         title="Training loss",
-        caption="Each on its own loss: with the loss at every input, answers from few examples count too, so that curve does "
+        caption="Each network on its own loss. The loss at every input includes answers from few examples, so that curve does "
         "not go as low.",
         kind="lines",
         rows=tuple(rows),
@@ -234,51 +206,43 @@ STUDY = Study(
         *(_PROBED(network=network, label=_kind(network), over_training=True) for network in (DENSE[2], TWO)),
     ),
     claims=(
-        Claim(
-            own=True,
-            text="At two layers, the loss at the query makes a network hold w where the loss at every input does not: cos(w) "
-            "at the query after the last sub-layer is higher by 0.1 at least.",
-            rules=(_held(2).between(low=0.1),),
+        own(
+            "At two layers, the loss at the query makes a network hold w where the loss at every input does not: cos(w) at the "
+            "query after the last sub-layer is higher by 0.1 at least.",
+            _held(2).between(low=0.1),
             needs={TWO: 0.001},
         ),
-        Claim(
-            own=True,
-            text="At four layers it is the other way round: cos(w) is lower by 0.1 at least.",
-            rules=(_held(4).between(high=-0.1),),
+        own(
+            "At four layers it is the other way round: with the loss at the query, cos(w) is lower by 0.1 at least.",
+            _held(4).between(high=-0.1),
             needs={FOUR: 1e-4},
         ),
-        Claim(
-            own=True,
-            text="What the answer has resolved is the same all the same: within 0.15 at every eigenvalue that training "
-            "prompts have, for two layers.",
-            rules=(
-                apart(
-                    "share resolved, query only less dense",
-                    _resolved(TWO.name),
-                    _resolved(DENSE[2]),
-                    "layer",
-                    "eigenvalue",
-                ).between(-0.15, 0.15),
-            ),
+        own(
+            "What the answer resolves does not depend on where the loss is: for two layers, it agrees within 0.15 at every "
+            "eigenvalue that training prompts have.",
+            apart(
+                "share resolved, query only less dense",
+                resolved(TWO.name),
+                resolved(DENSE[2]),
+                "layer",
+                "eigenvalue",
+            ).between(-0.15, 0.15),
         ),
-        Claim(
-            own=True,
-            text="The optimiser and a curriculum do not change where a query-only network ends: Adam with a curriculum over "
+        own(
+            "The optimiser and a curriculum do not change where a query-only network ends: Adam with a curriculum over "
             "dimensions and Muon without agree in loss (within a factor of three), in cos(w) and cos(Xᵀy) and in the share "
             "resolved of every eigen-direction (within 0.1).",
-            rules=(
-                where(errors.OVER, network=ADAM).between(1 / 3, 3),
-                _recipes("cos(w)", _cosine(W), "target", "site").between(-0.1, 0.1),
-                _recipes("cos(Xᵀy)", _cosine(MOMENT), "target", "site").between(-0.1, 0.1),
-                _recipes("share resolved", _resolved, "layer", "eigenvalue").between(-0.1, 0.1),
-            ),
+            where(errors.OVER, network=ADAM).between(1 / 3, 3),
+            _recipes("cos(w)", _cosine(W), "target", "site").between(-0.1, 0.1),
+            _recipes("cos(Xᵀy)", _cosine(MOMENT), "target", "site").between(-0.1, 0.1),
+            _recipes("share resolved", resolved, "layer", "eigenvalue").between(-0.1, 0.1),
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source trains with the loss at the query only. The dense networks differ in more than that: AdamW, and answers at "
-        "every input are part of what they are made for.",
-        "Two trained networks are compared, one of a kind for dense supervision: intervals are over prompts, not over seeds.",
+        "The source trains with the loss at the query only. The dense networks differ in more than where the loss is: they are "
+        "trained by AdamW, and answers at every input are part of what they are made for.",
+        "The networks with dense supervision have one seed per depth: intervals are over prompts, not over seeds.",
     ),
 )

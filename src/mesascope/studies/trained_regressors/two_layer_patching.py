@@ -1,10 +1,11 @@
 """Where the answer arrives in a two-layer network: source B's table of patch locations."""
 
 from mesascope.instruments.intervening import patching
-from mesascope.studies.measure import Where, each, where
+from mesascope.studies.measure import each
 from mesascope.studies.networks import TWO_LAYERS
 from mesascope.studies.pictures import only, titled
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.rules import Where, where
+from mesascope.studies.study import Study, own, sourced
 
 BEFORE = ("blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post")
 AFTER = ("blocks.1.hook_resid_mid", "blocks.1.hook_resid_post")
@@ -24,24 +25,21 @@ STUDY = Study(
     title="Where does the answer arrive in a two-layer network?",
     measures=each(TWO_LAYERS, patching.NAME, lambda n: {"network": n.name}, prompts={"n": 200}, options={"queries": 1}),
     claims=(
-        Claim(
-            text="Before the second attention, patching the query's stream leaves the recipient's answer as it was.",
+        sourced(
+            "Before the second attention, patching the query's stream leaves the recipient's answer as it was.",
+            _transfer(BEFORE, "query").between(-0.1, 0.1),
             published=_printed("embedding", "L0_attn", "L0_mlp"),
-            rules=(_transfer(BEFORE, "query").between(-0.1, 0.1),),
         ),
-        Claim(
-            text="From the second attention on, patching the query's stream makes the answer the donor's.",
+        sourced(
+            "From the second attention on, patching the query's stream makes the answer the donor's.",
+            _transfer(AFTER, "query").between(0.9, 1.1),
             published=_printed("L1_attn", "L1_mlp"),
-            rules=(_transfer(AFTER, "query").between(0.9, 1.1),),
         ),
-        Claim(
-            own=True,
-            text="What the answer needs waits at the examples' positions until the second attention fetches it, and is read "
-            "nowhere else after.",
-            rules=(
-                _transfer(BEFORE[2:], "context").between(0.9, 1.1),
-                _transfer(AFTER, "context").between(-0.01, 0.01),
-            ),
+        own(
+            "What the answer needs waits at the examples' positions until the second attention fetches it, and is not read there "
+            "afterwards.",
+            _transfer(BEFORE[2:], "context").between(0.9, 1.1),
+            _transfer(AFTER, "context").between(-0.01, 0.01),
         ),
     ),
     figures=lambda found, _: (titled(patching.figure(only(found, network=FIRST)), f"Whose answer comes out: {FIRST}"),),

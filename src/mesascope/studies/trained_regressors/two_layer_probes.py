@@ -7,10 +7,11 @@ from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.asking.collect import Position
 from mesascope.instruments.reading import probes, streaming
 from mesascope.studies.bench import Bench
-from mesascope.studies.measure import Measure, Where, known, where
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
-from mesascope.studies.study import Claim, Study
+from mesascope.studies.rules import Where, known, where
+from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Site
 
 FIRST = TWO_LAYERS[0].name
@@ -77,12 +78,11 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     alone = "Xᵀy alone"
     return (
         f"Xᵀy alone, which needs no network, points to w with cosine {said(W, *after, alone)}; the networks' streams at the "
-        f"query after the second attention with {said(W, *after)}. A cosine of 0.89 for w is therefore no sign of more than "
-        f"Xᵀy. What tells is the rest of w: cosine {said(BEYOND, *after)}, where Xᵀy alone has "
-        f"{said(BEYOND, *after, alone)}.",
+        f"query after the second attention with {said(W, *after)}. A cosine of 0.89 for w is therefore no sign of more than Xᵀy. "
+        f"What tells is the rest of w: cosine {said(BEYOND, *after)}, where Xᵀy alone has {said(BEYOND, *after, alone)}.",
         f"XᵀX: cosine {said(GRAM, *after)} at the query after the second attention, where an untrained network has "
-        f"{said(GRAM, *after, 'untrained network')}: attention averages its inputs anyhow. In the mean "
-        f"over the labels after the first MLP: {said(GRAM, FIRST_MLP, POOLED)} (an untrained network: "
+        f"{said(GRAM, *after, 'untrained network')}: attention averages its inputs anyhow. In the mean over the labels after the "
+        f"first MLP: {said(GRAM, FIRST_MLP, POOLED)} (an untrained network: "
         f"{said(GRAM, FIRST_MLP, POOLED, 'untrained network')}).",
         f"Xᵀy in the mean over the labels: {said(MOMENT, FIRST_ATTENTION, POOLED)} after the first attention, "
         f"{said(MOMENT, FIRST_MLP, POOLED)} after the first MLP (an untrained network: "
@@ -98,72 +98,60 @@ STUDY = Study(
     title="What does a two-layer network write down, and where?",
     measures=tuple(measure for network in TWO_LAYERS for measure in _measures(network)),
     claims=(
-        Claim(
-            text="Right after the second attention w and Xᵀy are linearly decodable at the query, as well as published.",
+        sourced(
+            "Right after the second attention w and Xᵀy are linearly decodable at the query, as well as published.",
+            _cosine(W, SECOND_ATTENTION).between(0.84, 0.94),
+            _cosine(MOMENT, SECOND_ATTENTION).between(0.89, 0.99),
             published=_DEPTH_TWO,
-            rules=(
-                _cosine(W, SECOND_ATTENTION).between(0.84, 0.94),
-                _cosine(MOMENT, SECOND_ATTENTION).between(0.89, 0.99),
-            ),
             needs=dict.fromkeys(TWO_LAYERS, 0.0018),
         ),
-        Claim(
-            text="They emerge sharply: hardly decodable at the query before the second attention, and from it on they are.",
+        sourced(
+            "w and Xᵀy emerge sharply: they are hardly decodable at the query before the second attention, and are from it on.",
+            _cosine(W, *BEFORE).between(high=0.2),
+            _cosine(MOMENT, *BEFORE).between(high=0.2),
+            _cosine(W, *AFTER).between(low=0.8),
+            _cosine(MOMENT, *AFTER).between(low=0.8),
             published=_DEPTH_TWO,
-            rules=(
-                _cosine(W, *BEFORE).between(high=0.2),
-                _cosine(MOMENT, *BEFORE).between(high=0.2),
-                _cosine(W, *AFTER).between(low=0.8),
-                _cosine(MOMENT, *AFTER).between(low=0.8),
-            ),
             needs=_NEEDS,
         ),
-        Claim(
-            text="Neither XᵀX nor the inverse (XᵀX + λI)⁻¹ is decodable at the query after any sub-layer.",
-            rules=(
-                _cosine(GRAM, *BEFORE, *AFTER).between(high=0.3),
-                _cosine(INVERSE, *BEFORE, *AFTER).between(high=0.3),
-            ),
+        sourced(
+            "Neither XᵀX nor the inverse (XᵀX + λI)⁻¹ is decodable at the query after any sub-layer.",
+            _cosine(GRAM, *BEFORE, *AFTER).between(high=0.3),
+            _cosine(INVERSE, *BEFORE, *AFTER).between(high=0.3),
         ),
-        Claim(
-            own=True,
-            text="The query's stream holds more of w than Xᵀy says: what is left of w after its best multiple of Xᵀy.",
-            rules=(_cosine(BEYOND, SECOND_ATTENTION).between(low=0.2),),
+        own(
+            "The query's stream holds more of w than Xᵀy says: part of what is left of w after the best multiple of Xᵀy is "
+            "decodable.",
+            _cosine(BEYOND, SECOND_ATTENTION).between(low=0.2),
             needs=_NEEDS,
         ),
-        Claim(
-            own=True,
-            text="The first MLP makes the products yₖxₖ: Xᵀy is decodable from the mean over the labels after it, and is "
-            "not before.",
-            rules=(
-                _cosine(MOMENT, FIRST_ATTENTION, reading=POOLED).between(high=0.5),
-                _cosine(MOMENT, FIRST_MLP, reading=POOLED).between(low=0.8),
-            ),
+        own(
+            "The first MLP makes the products yₖxₖ: Xᵀy is decodable from the mean over the labels after it, and is not before.",
+            _cosine(MOMENT, FIRST_ATTENTION, reading=POOLED).between(high=0.5),
+            _cosine(MOMENT, FIRST_MLP, reading=POOLED).between(low=0.8),
             needs=_NEEDS,
         ),
-        Claim(
-            own=True,
-            text="Nothing is summed up before the second attention: in the first layer a label holds no more of its "
-            "prefix's Xₖᵀyₖ than its own example says.",
-            rules=(_running(streaming.ABOVE, FIRST_ATTENTION, FIRST_MLP).between(high=0.1),),
+        own(
+            "Nothing is summed up before the second attention: in the first layer a label holds no more of its prefix's Xₖᵀyₖ "
+            "than its own example says.",
+            _running(streaming.ABOVE, FIRST_ATTENTION, FIRST_MLP).between(high=0.1),
             needs=_NEEDS,
         ),
-        Claim(
-            own=True,
-            text="Streaming, which the source left open: the second attention leaves at every label the Xₖᵀyₖ of its prefix, "
-            "as it leaves that of the whole context at the query.",
-            rules=(_running(streaming.COSINE, SECOND_ATTENTION).between(low=0.8),),
+        own(
+            "Streaming, which the source left open: the second attention leaves at every label the Xₖᵀyₖ of its prefix, as it "
+            "leaves that of the whole context at the query.",
+            _running(streaming.COSINE, SECOND_ATTENTION).between(low=0.8),
             needs=_NEEDS,
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
-        "The source gives neither its probes' regulariser nor split nor controls, and no λ for the inverse: here ridge with "
-        "the penalty chosen on held-out prompts, scored on others, targets centred, four controls a probe, λ = 1.",
+        "The source gives neither its probes' regulariser nor split nor controls, and no λ for the inverse: here ridge with the "
+        "penalty chosen on held-out prompts, scored on others, targets centred, four controls per probe, λ = 1.",
         "The source's cosines by depth name no sub-layer; its text says 'right after L1's attention', which is where ours are.",
-        "The source probed for w along the context. Without noise a prefix of five examples or more fixes w itself, so the "
-        "rules here are about the prefix's Xₖᵀyₖ; both are in the figure. In a two-layer network nothing reads a label's "
-        "stream after the second attention, whatever is found there.",
+        "The source probed for w along the context. Without noise a prefix of five examples or more fixes w itself, so the rules "
+        "here are about the prefix's Xₖᵀyₖ; both are in the figure. In a two-layer network nothing reads a label's stream after "
+        "the second attention, whatever is found there.",
     ),
 )

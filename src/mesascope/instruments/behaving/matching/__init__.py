@@ -39,8 +39,7 @@ from mesascope.instruments.behaving.matching.families import (
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure
-from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Figure, Measurement, Scalar, Subject, Task, bounds
+from mesascope.types import Control, Figure, LinearTask, Measurement, Scalar, Subject, Task, adjusted, bounds
 
 LEAD = Quantity(name="R² over the first family's", combine=lambda m: (m[:, 0] - m[:, 1]) / m[:, 2])
 SLOPE = "slope of the best value on the predicted one"
@@ -167,7 +166,7 @@ def tracking(
 
 
 def over_noises(
-    subject: Subject | Algorithm, task: LinearRegression, *, noises: Sequence[float], seed: int = 0, n: int = 256
+    subject: Subject | Algorithm, task: LinearTask, *, noises: Sequence[float], seed: int = 0, n: int = 256
 ) -> tuple[Measurement, ...]:
     """`tracking` of the ridge penalty over levels of label noise, for which Bayes' rule predicts the penalty.
 
@@ -179,11 +178,11 @@ def over_noises(
     Raises:
         ValueError, NotApplicable: see `tracking`.
     """
-    tasks = {bayes_ridge(task, noise): dataclasses.replace(task, noise=noise) for noise in noises}
+    tasks = {bayes_ridge(task, noise): adjusted(task, noise=noise) for noise in noises}
     return tracking(subject, tasks, seed=seed, n=n)
 
 
-def bayes_ridge(task: LinearRegression, noise: float) -> float:
+def bayes_ridge(task: LinearTask, noise: float) -> float:
     """The Bayes-optimal λ = σ²/τ² for XᵀX + λI (a sum over examples), with σ² the noise's and τ² the weights' variance."""
     return noise**2 / task.weight_variance
 

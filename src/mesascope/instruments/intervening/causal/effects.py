@@ -9,7 +9,7 @@ from torch import Tensor
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.intervening.causal.changes import EARLIER, LATER, RIGHT, Changes, Pair
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.scores import Quantity, explained, measure, ratio
+from mesascope.instruments.statistics.scores import Quantity, explained, left_out, measure, ratio
 from mesascope.types import Measurement, Prompts, Site, Subject
 
 NAME = "causal"
@@ -79,18 +79,16 @@ def compared(
         wild = f"the algorithm divides by almost zero here: it predicts a change over {BEYOND:g} times as large as the answers"
         degenerate = {name: wild for name, (_, predicted) in positive.items() if not _size(predicted) <= most}
         for quantity in (AGREEMENT, SLOPE):
-            measurements.append(
-                measure(
-                    NAME,
-                    quantity,
-                    _sums(quantity, effect[MEASURED], right),
-                    draws,
-                    coordinates={"site": str(site), "variable": variable, "with": overwrite, "algorithm": claim},
-                    positive={name: _sums(quantity, *pair) for name, pair in positive.items()},
-                    negative={name: _sums(quantity, *pair) for name, pair in negative.items()},
-                    degenerate=degenerate,
-                )
+            measured = measure(
+                NAME,
+                quantity,
+                _sums(quantity, effect[MEASURED], right),
+                draws,
+                coordinates={"site": str(site), "variable": variable, "with": overwrite, "algorithm": claim},
+                positive={name: _sums(quantity, *pair) for name, pair in positive.items()},
+                negative={name: _sums(quantity, *pair) for name, pair in negative.items()},
             )
+            measurements.append(left_out(measured, degenerate))
     return tuple(measurements)
 
 

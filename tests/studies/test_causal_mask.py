@@ -5,35 +5,47 @@ import dataclasses
 import pytest
 import torch
 
-from mesascope.algorithms import LeastSquares, run
-from mesascope.calibration.masking import causal_mask, triangular_interpolant
+from mesascope.algorithms import ConjugateGradient, LeastSquares, run
+from mesascope.instruments.attending.causal_mask import causal_mask, triangular_interpolant
+from mesascope.models.constructions import conjugate_gradient
 from mesascope.report.figures import draw
+from mesascope.studies.bench import Bench
+from mesascope.studies.constructions import causal_mask as study
+from mesascope.studies.measure import works
 from mesascope.tasks import LinearRegression, Uniform
-from mesascope.types import Figure, Measurement
+from mesascope.types import Measurement
 
 EXAMPLES = 12
 PRIMAL = "primal-conjugate-gradient"
 
 
 @pytest.fixture(scope="module")
-def found() -> tuple[tuple[Measurement, ...], Figure]:
-    return causal_mask(prompts=24)
+def bench(tmp_path_factory) -> Bench:
+    nowhere = tmp_path_factory.mktemp("study")
+    return Bench(profile="smoke", seed=0, directory=nowhere, networks=nowhere)
 
 
-def chosen(found: tuple[tuple[Measurement, ...], Figure], **coordinates: str) -> list[Measurement]:
-    rows = [m for m in found[0] if coordinates.items() <= m.coordinates.items()]
+@pytest.fixture(scope="module")
+def found(bench) -> list[Measurement]:
+    """All measures of the study, with 24 prompts."""
+    done = (work.run(lambda words: None) for measure in study.STUDY.measures for work in works(measure, bench))
+    return [m for measured in done for m in measured.measurements]
+
+
+def chosen(found: list[Measurement], **coordinates: str) -> list[Measurement]:
+    rows = [m for m in found if coordinates.items() <= m.coordinates.items()]
     assert rows
     return rows
 
 
 def test_every_network_is_measured_on_every_prefix_and_at_the_queries(found):
-    groups = {(m.coordinates["network"], m.coordinates["after"], m.coordinates["against"]) for m in found[0]}
+    groups = {(m.coordinates["network"], m.coordinates["after"], m.coordinates["against"]) for m in found}
     assert len(groups) == 8
     for network, after, against in groups:
         rows = chosen(found, network=network, after=after, against=against)
         assert [m.coordinates["prefix"] for m in rows] == [*range(1, EXAMPLES + 1), EXAMPLES]
         assert [m.coordinates["token"] for m in rows] == ["example"] * EXAMPLES + ["query"]
-    assert all(m.interval and m.interval[0] <= m.value <= m.interval[1] and m.n == 24 for m in found[0])
+    assert all(m.interval and m.interval[0] <= m.value <= m.interval[1] and m.n == 24 for m in found)
 
 
 def test_the_primal_form_solves_every_prefix(found):
@@ -66,7 +78,7 @@ def test_gradient_descent_ends_at_the_triangular_interpolant(found):
 
 
 def test_the_controls_come_out_as_they_must(found):
-    for m in found[0]:
+    for m in found:
         values = {c.name: c.value for c in m.controls}
         assert {c.kind for c in m.controls} == {"positive", "negative"}
         assert values.pop("answering zero") > 0.05
@@ -90,13 +102,14 @@ def test_the_interpolant_solves_its_own_system():
     torch.testing.assert_close(triangular_interpolant(one)[:, 1:], solved, rtol=1e-12, atol=1e-12)
 
 
-def test_the_figure_can_be_drawn_and_shows_the_examples(found):
-    spec = draw(found[1])
-    assert spec["usermeta"]["hidden"] == 0
-    assert len(found[1].rows) == 8 * EXAMPLES
+def test_the_figure_can_be_drawn_and_shows_the_examples(found, bench):
+    (figure,) = study.STUDY.figures(found, bench)
+    assert draw(figure)["usermeta"]["hidden"] == 0
+    assert len(figure.rows) == 8 * EXAMPLES
 
 
 def test_the_seed_is_the_measurement():
-    again = [causal_mask(seed, prompts=3, layers=5)[0] for seed in (1, 1, 2)]
+    network, task = conjugate_gradient(iterations=2), LinearRegression(dim=2, examples=4, queries=2, noise=0.5)
+    again = [causal_mask(network, task, seed=seed, n=3, algorithm=ConjugateGradient(), steps=2) for seed in (1, 1, 2)]
     assert again[0] == again[1]
     assert again[0] != again[2]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mesascope.algorithms import ConjugateGradient, run
-from mesascope.calibration.scripted import Scripted, followed
+from mesascope.models.scripted import Scripted, followed
 from mesascope.tasks import LinearRegression
 from mesascope.testing import check_subject
 from mesascope.types import Intervention, Prompts, Site

@@ -1,0 +1,117 @@
+"""What a subject is asked to explain its answers: the same prompts with other labels, and once more, and under other examples."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.reading.paths import Paths, Splits, paths
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.discrepancy import units
+from mesascope.instruments.statistics.scores import partners
+from mesascope.seeds import generator
+from mesascope.types import LinearTask, Prompts, Subject, Task, adjusted
+
+OTHERS = 2
+"""Label vectors of other functions that a context is asked with, beside those of the superposition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """Prompts of one distribution with a subject's answers.
+
+    Answers after every layer are in ``paths``: on the prompts that are fitted to, on those that are scored, and on the latter
+    asked again in another order, which shows the noise.
+
+    Attributes:
+        fitting, scoring: the prompts.
+        paths: the answers after every layer.
+        superposed: what the answers would be if the subject were linear in the labels: with z the labels of another function
+            on the same inputs, (answer to (y + z)/√2 + answer to (y − z)/√2)/√2.
+        others: the scored contexts with labels of other functions, z first, and the answers to them. Those to z are not
+            asked for, but follow from linearity: (answer to (y + z)/√2 − answer to (y − z)/√2)/√2.
+        swapped: answers to the same queries under another prompt's examples.
+        units: what squared errors on the scored prompts are divided by.
+        draws: of the bootstrap over the scored prompts.
+        fitting_draws: of that over the fitted ones.
+    """
+
+    fitting: Prompts
+    scoring: Prompts
+    paths: Paths
+    superposed: Float[Tensor, "batch query"]
+    others: tuple[tuple[Prompts, Float[Tensor, "batch query"]], ...]
+    swapped: Float[Tensor, "batch query"]
+    units: Float[Tensor, " batch"]
+    draws: Float[Tensor, "repeat batch"]
+    fitting_draws: Float[Tensor, "_ batch"]
+
+    @property
+    def answers(self) -> Float[Tensor, "batch query"]:
+        """The subject's answers on the scored prompts."""
+        return self.paths.scoring[-1]
+
+
+def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
+    """Ask a subject everything that its explanation rests on.
+
+    Args:
+        subject: what to examine.
+        task: the distribution. Enough queries are taken that each prompt's own weights can be fitted.
+        seed: of prompts and resampling.
+        prompts: number of prompts that are fitted to, and of those that are scored. As many are taken for fitted readouts,
+            which are needed where the subject's own are not sensible.
+    """
+    task = adjusted(task, queries=max(2 * QUERIES, 3 * task.dim, task.queries))
+    fitting, scoring = (task.sample(prompts, seed=seed, stream=f"explain/{use}") for use in ("fit", "score"))
+
+    def reading() -> tuple[Prompts, Prompts]:
+        few = adjusted(task, queries=QUERIES)
+        first = few.sample(prompts, seed=seed, stream="explain/read")
+        return first, first
+
+    splits = Splits(fitting=fitting, scoring=scoring, again=scoring, reading=reading)
+    path = paths(subject, splits, seed=seed)
+    z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
+    plus, minus = (answers(subject, _relabelled(scoring, (scoring.ys + sign * z) / 2**0.5)) for sign in (1, -1))
+    asked = [_relabelled(scoring, labels) for labels in more]
+    other = partners(scoring)
+    swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
+    return Asked(
+        fitting=fitting.to(dtype=torch.float64),
+        scoring=scoring.to(dtype=torch.float64),
+        paths=path,
+        superposed=(plus + minus) / 2**0.5,
+        others=((_relabelled(scoring, z), (plus - minus) / 2**0.5), *((p, answers(subject, p)) for p in asked)),
+        swapped=answers(subject, swapped),
+        units=units(path.scoring[-1:], scoring.target_variance)[0],
+        draws=bootstrap.weights(prompts, seed=seed, strata=scoring.strata),
+        fitting_draws=bootstrap.weights(prompts, seed=seed + 1, strata=fitting.strata, repeats=REPEATS),
+    )
+
+
+QUERIES = 8
+REPEATS = 400
+"""Repetitions of the bootstrap for what is fitted anew in each of them."""
+
+
+def _relabelled(prompts: Prompts, labels: Float[Tensor, "batch example"]) -> Prompts:
+    return dataclasses.replace(prompts, ys=labels)
+
+
+def _other_labels(task: Task, prompts: Prompts, seed: int, place: int) -> Float[Tensor, "batch example"]:
+    """Labels of another function on the same inputs: of weights drawn from the prior, or of another prompt."""
+    if not isinstance(task, LinearTask):
+        order: Sequence[int] = [(i + place + 1) % len(prompts) for i in range(len(prompts))]
+        return prompts.ys[torch.tensor(order)]
+    rng = generator(seed, "explain/labels", place)
+    weights = torch.randn(len(prompts), prompts.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
+    noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
+    return ((prompts.xs.double() @ weights[..., None])[..., 0] + noise).to(prompts.ys)
+
+
+__all__ = ("Asked", "ask")
