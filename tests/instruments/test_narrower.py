@@ -61,11 +61,11 @@ def test_layers_of_gradient_descent_contract_by_the_law_of_their_own_step_size(t
 
 
 def test_some_ask_for_a_hand_built_network(tiny, task) -> None:
-    with pytest.raises(NotApplicable, match="is no hand-built network, so its readout is not exact"):
+    with pytest.raises(NotApplicable, match="is not a hand-built network, so its readout is not exact"):
         contraction.contraction(tiny, task, step_size=0.5)
-    with pytest.raises(NotApplicable, match="is no hand-built network, so it cannot be given a mask"):
+    with pytest.raises(NotApplicable, match="is not a hand-built network, so it cannot be given a mask"):
         causal_mask.causal_mask(tiny, task, algorithm=LeastSquares())
-    with pytest.raises(NotApplicable, match="is no hand-built network, so its precision cannot be chosen"):
+    with pytest.raises(NotApplicable, match="is not a hand-built network, so its precision cannot be chosen"):
         rounding.rounding(tiny, task)
 
 

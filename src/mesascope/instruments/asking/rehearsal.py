@@ -20,7 +20,7 @@ def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> None:
     check_description(subject)
     if not subject.path:
         raise BrokenSubject(
-            f"{type(subject).__name__} must name the residual stream after each layer as its path; it is empty."
+            f"{type(subject).__name__} must name the residual stream after each layer as its path; its path is empty."
         )
     subject.domain.check(task)
     prompts = task.sample(1, seed=seed)

@@ -1,4 +1,4 @@
-"""What a causal mask does to a hand-built network: which tokens still solve the problem that they see."""
+"""The effect of a causal mask on a hand-built network: which tokens solve the problem of the examples that they see."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -49,15 +49,15 @@ def causal_mask(
         task: where the prompts come from.
         seed: the seed of the prompts.
         n: number of prompts.
-        algorithm: what the network's answers are compared with.
-        steps: after how many of its steps.
-        limit: the answers at examples' inputs and at queries to compare with instead, under the mask.
+        algorithm: the algorithm whose answers the network's are compared with.
+        steps: the number of the algorithm's steps.
+        limit: computes other answers, at the examples' inputs and at the queries, to compare with under the mask.
 
     Raises:
-        NotApplicable: a subject that is no hand-built network.
+        NotApplicable: the subject is not a hand-built network.
     """
     if not isinstance(subject, Construction):
-        raise NotApplicable(f"{subject.name} is no hand-built network, so it cannot be given a mask.")
+        raise NotApplicable(f"{subject.name} is not a hand-built network, so it cannot be given a mask.")
     p = task.sample(n, seed=seed, stream="causal-mask")
     prefixes = _on_prefixes(algorithm, p, steps) if limit is None else limit(p)
     distances = _distances(p, _everywhere(subject, p), prefixes, _on_all(algorithm, p, steps))

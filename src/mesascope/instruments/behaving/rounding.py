@@ -1,4 +1,4 @@
-"""Rounding: what is left of the error of hand-built networks in either precision, by condition number."""
+"""Rounding: the error that remains in the answers of hand-built networks in either precision, by condition number."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -56,10 +56,10 @@ def rounding(
         iterations: number of iterations of the algorithm itself.
 
     Raises:
-        NotApplicable: a subject that is no hand-built network.
+        NotApplicable: the subject is not a hand-built network.
     """
     if not isinstance(subject, Construction):
-        raise NotApplicable(f"{subject.name} is no hand-built network, so its precision cannot be chosen.")
+        raise NotApplicable(f"{subject.name} is not a hand-built network, so its precision cannot be chosen.")
     found: dict[_Case, Float[Tensor, "quantity quartile"]] = {}
     for condition in conditions:
         inputs = Gaussian(covariance=Diagonal(condition=condition, rotate=True), exact=True)
@@ -78,7 +78,7 @@ def rounding(
 def _remaining(
     network: Construction, drawn: Prompts, precision: str, iterations: int
 ) -> dict[str, Float[Tensor, "quantity quartile"]]:
-    """What is left of the answers of the network, of the algorithm itself, and of zero."""
+    """Quartiles of the error and the residual of the network, of the algorithm itself, and of answering zero."""
     dtype = PRECISIONS[precision]
     p = drawn.to(dtype=dtype).to(dtype=torch.float64)
     everywhere = {"queries": torch.cat([p.queries, p.xs], 1), "targets": torch.cat([p.targets, p.ys], 1)}

@@ -21,8 +21,8 @@ def loss_at(
 
     Args:
         subject: a network that carries the spec of its training.
-        task, seed: without meaning here.
-        curve: what the training logged, as `mesascope.zoo.curve` has it.
+        task, seed: not used; all instruments take them.
+        curve: the lines that the training logged, as `mesascope.zoo.curve` returns them.
     """
     spec = spec_mapping(subject)
     line = min(curve, key=lambda line: abs(line["step"] - spec["step"]))
@@ -46,7 +46,7 @@ INSTRUMENT = Instrument(
     name=NAME,
     question="How low was the training loss when this checkpoint was kept?",
     measure=loss_at,
-    needs="the curve of its training",
+    needs="the logged curve of its training",
     quantities=(LOSS,),
     coordinates=(),
     sizes=sizes(),

@@ -1,4 +1,4 @@
-"""Which algorithm does a subject run? Which function, by which path, on which distribution; or none of those tried."""
+"""Identification: which function a subject computes, and which algorithm's path its layers take to it, if any candidate's."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,16 +28,14 @@ from mesascope.types import (
     label_noise,
 )
 
-QUESTION = (
-    "Which function does it compute, and by which algorithm do its layers get there; or is it none of those tried?"
-)
+QUESTION = "Which function does it compute, and which algorithm do its layers follow; or is it none of the candidates?"
 IDENTIFIED: Mapping[Profile, int] = {"smoke": 60, "laptop": 300, "full": 1200}
-"""Prompts in each half, by profile."""
+"""Numbers of prompts in each half, by profile."""
 PROMPTS = IDENTIFIED["laptop"]
-"""Prompts in each half: one to fit coefficients, steps per layer and gains; one to score."""
+"""The default number of prompts in each half: one half to fit coefficients, steps per layer and gains, the other to score."""
 Readouts = Literal["auto", "own", "fitted"]
 READING = 3
-"""Times as many to fit each of the two readouts on, where the own one is not used."""
+"""How many times the prompts of a half are drawn to fit each of the two readouts, if the subject's own is not used."""
 
 
 def identify(
@@ -51,26 +49,26 @@ def identify(
     distribution: Distribution | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
-    """Name the algorithm that a subject's forward pass follows, or say that the evidence does not.
+    """Name the algorithm that a subject's forward pass follows, or say that the evidence names none.
 
-    Two questions, answered apart: which *function* the last layer computes, and which *path* the layers take; each on the
-    training distribution and on prompts that tell candidates apart. See `mesascope.instruments.statistics.discrepancy` for
-    the error and the score, `answer` for the rules.
+    Two questions are answered separately: which *function* the last layer computes, and which *path* the layers take to it.
+    Both are answered on the training distribution and on prompts made to tell candidates apart. See
+    `mesascope.instruments.statistics.discrepancy` for the error and the score, `answer` for the rules.
 
     Args:
         subject: any object that satisfies the subject protocol.
-        task: its training distribution. Of one that is not linear, or whose inputs cannot be exchanged, there are no prompts
-            made to tell candidates apart: the verdict then rests on the training distribution, and says so.
+        task: its training distribution. If the task is not linear, or its inputs cannot be replaced, no prompts can be made
+            to tell candidates apart; the verdict then rests on the training distribution, and says so.
         seed: of the prompts, the resampling and the untrained control.
         algorithms: names of candidates; all by default.
-        prompts: prompts in each half.
-        readout: ``own``, ``fitted``, or ``auto``: its own where that is sensible at every layer.
-        distribution: prompts to decide on in place of the standard discriminating ones, such as a design's.
-        progress: is told what comes next.
+        prompts: number of prompts in each half.
+        readout: ``own``, ``fitted``, or ``auto``: the subject's own if its error is acceptable at every layer.
+        distribution: the prompts to decide on in place of the standard discriminating ones, such as a design's.
+        progress: called with a description of each part before it starts.
 
     Raises:
-        ValueError: something that is no task, unknown candidates, a task or distribution outside the subject's
-            domain, or one whose prompts need more memory than there is.
+        ValueError: ``task`` is not a task, a candidate is unknown, the task or the distribution is outside the subject's
+            domain, or the prompts need more memory than there is.
     """
     check_keeps_task(task)
     chosen(algorithms, label_noise(task))  # unknown names are refused before any work
@@ -94,15 +92,15 @@ def identify(
 def check_sizes(
     subject: Subject, task: Task, prompts: int, distribution: Distribution | None = None
 ) -> Distribution | None:
-    """Raise unless the subject can take the prompts that `identify` asks it, and this machine can hold them.
+    """Check that the subject accepts the prompts of `identify`, and that this machine can hold them.
 
-    Arguments are those of `identify`.
+    The arguments are those of `identify`.
 
     Returns:
-        The prompts that decide; None where there are none but the training distribution's.
+        The distribution of the deciding prompts; ``None`` if there is only the training distribution.
 
     Raises:
-        ValueError: a task or a distribution outside the subject's domain, or more memory than there is.
+        ValueError: the task or the distribution is outside the subject's domain, or needs more memory than there is.
     """
 
     def checked(where: Distribution) -> Distribution:
@@ -128,9 +126,9 @@ def identify_path(
     readouts: Sequence[Readouts] = ("auto",),
     distribution: Distribution | None = None,
 ) -> tuple[Answer, ...]:
-    """The answer that the label of `identify` rests on, the path on the deciding prompts, by one or several readouts.
+    """The answer that decides the label of `identify`: the one to the question of the path, on the deciding prompts.
 
-    Arguments and exceptions are those of `identify`; there is an answer for each of ``readouts``.
+    Arguments and exceptions are those of `identify`. There is one answer for each of ``readouts``.
     """
     check_keeps_task(task)
     families = chosen(algorithms, label_noise(task))
@@ -220,8 +218,8 @@ def _verdict(
 
 def _alone(task: Task) -> str:
     return (
-        f"It rests on the training distribution alone: {type(task).__name__} is no linear task whose inputs can be given "
-        "another spectrum, so there are no prompts made to tell candidates apart."
+        f"This rests on the training distribution alone: {type(task).__name__} is no linear task whose inputs can be given "
+        "another spectrum, so no prompts can be made to tell candidates apart."
     )
 
 

@@ -37,16 +37,16 @@ def answer(
     families: Sequence[Family],
     invariances: Sequence[Measurement],
 ) -> tuple[Answer, Fitted | None]:
-    """Answer one question on one distribution; also every candidate as it was fitted.
+    """The answer to one question on one distribution, and all candidates as they were fitted.
 
     Args:
-        question: ``function`` looks at the last layer only, ``path`` at all of them.
-        paths: the subject's.
-        untrained: the same subject with random weights, the control that the winner must beat.
+        question: ``function`` is about the last layer only, ``path`` about all layers.
+        paths: the subject's answers after each layer.
+        untrained: those of the subject with random weights, a control that the best candidate must beat.
         halves: the prompts.
-        families: the candidates; those without steps have no path, and where none is left, nothing is fitted.
-        invariances: how far the subject breaks each invariance on this distribution; a broken one excludes the candidates
-            that imply it.
+        families: the candidates. Those without steps have no path; if no other is left, nothing is fitted.
+        invariances: how far the subject breaks each invariance on this distribution; a broken invariance excludes the
+            candidates that imply it.
     """
     evidence = len(paths.scoring) - len(paths.idle) if question == "path" else None
     if question == "function":
@@ -78,16 +78,16 @@ def answer(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Table:
-    """All candidates side by side, on the half that is scored.
+    """The comparison of all candidates on the scoring half.
 
     Attributes:
         fitted: the candidates.
-        units: what squared errors are divided by.
-        excluded: for each the broken invariance that rules it out, or nothing.
-        informative: layers and prompts that tell the eligible candidates apart, or all if none does (``undecidable``).
-        losses, intervals: of each, over the informative ones.
-        agreement: how like each other they are.
-        kept: the confidence set, without copies.
+        units: the divisors of squared errors.
+        excluded: for each candidate, the broken invariances that exclude it, or an empty string.
+        informative: the layers and prompts that tell the eligible candidates apart, or all if none does (``undecidable``).
+        losses, intervals: the losses over those, and the intervals of the scores.
+        agreement: the agreement of each two candidates.
+        kept: the candidates in the confidence set, without copies of others in it.
     """
 
     fitted: Fitted
@@ -102,15 +102,17 @@ class _Table:
 
     @property
     def order(self) -> list[int]:
-        """The candidates, best first."""
+        """The indices of the candidates, best first."""
         return sorted(range(len(self.excluded)), key=lambda i: -float(self.losses.scores[i]))
 
     @property
     def eligible(self) -> list[int]:
+        """The indices of the candidates that no broken invariance excludes."""
         return [i for i, reason in enumerate(self.excluded) if not reason]
 
     @property
     def best(self) -> int:
+        """The index of the best candidate in the confidence set."""
         return next(i for i in self.order if i in self.kept)
 
 
@@ -145,7 +147,7 @@ def _compare(
 
 
 def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None, halves: Halves) -> Answer:
-    """The answer with its label, its reason and what they rest on."""
+    """The answer with its label, its reason and the evidence for them."""
     best, fitted, subject = table.best, table.fitted, paths.scoring
     controls = _controls(found.question, table, paths, untrained, halves)
     ridges, outdone = None, False
@@ -200,7 +202,7 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
 def _controls(
     question: Question, table: _Table, paths: Paths, untrained: Paths | None, halves: Halves
 ) -> list[Control]:
-    """Scores that the best candidate must clear: another prompt's iterates, and the untrained subject."""
+    """The scores that the best candidate must exceed: those on another prompt's iterates and on the untrained subject."""
     prompts, best = halves.scoring.prompts, table.best
     other = table.fitted.scoring[best][:, partners(prompts)]
     pairs = [("another prompt's iterates", paths.scoring, other, table.informative)]
@@ -265,6 +267,7 @@ def _row(table: _Table, i: int, *, kept: bool) -> CandidateScore:
 
 
 def _timing(fit: Fit) -> dict[str, Scalar]:
+    """The steps of a fitted candidate, for reports; nothing for closed forms."""
     if fit.timing is None:
         return {"steps": fit.steps[0]} if fit.family.iterative else {}
     idle = {"idle layers": ", ".join(map(str, fit.timing.idle))} if fit.timing.idle else {}

@@ -1,4 +1,4 @@
-"""All candidates, fitted to a subject on one half of the prompts, with their answers on the other."""
+"""All candidates, fitted to a subject on one half of the prompts, with their answers on both halves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,22 +20,29 @@ from mesascope.types import Measurement
 
 Question = Literal["function", "path"]
 MOST_STEPS = 64
-"""Steps that the question of the function tries for an iteration."""
+"""The largest number of steps that is tried for the question of the function."""
 FORGIVEN = 4.0
-"""A candidate that errs by e on both sides of a transformation can break its invariance by at most 4e (triangle
-inequality); only more than that speaks against it."""
+"""If a candidate with the invariance describes the subject with error e before and after the transformation, the subject can
+break the invariance by at most 4e (triangle inequality). Only a larger violation excludes the candidate."""
 EQUIVALENT, EQUIVALENT_READ = 5e-4, 5e-5
-"""A larger family's coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
-variance: with noise its fit lands near the smaller family, not on it. The second is for fitted readouts, whose mixing of
-iterates can stand in for a momentum."""
+"""A larger family's further coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
+variance. (With noise they come out near the smaller family, not on it.) The second value is for fitted readouts, whose mixing of
+iterates can imitate momentum."""
 FITTED_ALIKE = 1e-4
-"""How far apart two candidates for the last layer may be and still be one function, as a share of what they leave of the
-subject: two fits of the same function stop a little apart."""
+"""Two candidates for the last layer are one function if they differ by less than this share of what they leave of the subject,
+since two fits of the same function do not end at exactly the same point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Halves:
-    """The two halves of the prompts of one distribution, with everything derived from them once."""
+    """The two halves of the prompts of one distribution, with everything that is computed from them once.
+
+    Attributes:
+        words: the description of the distribution.
+        fitting, scoring: the half to fit candidates on and the half to score them on.
+        again: the scoring half with slightly moved queries.
+        draws: the resampling weights of the scoring half, from `bootstrap.weights`.
+    """
 
     words: str
     fitting: Runner
@@ -45,7 +52,7 @@ class Halves:
 
     @classmethod
     def of(cls, words: str, splits: Splits, seed: int) -> "Halves":
-        """Ready to fit on one half and to score on the other."""
+        """The halves of some splits; ``words`` describes the distribution, ``seed`` is that of the resampling."""
         draws = bootstrap.weights(len(splits.scoring), seed=seed, strata=splits.scoring.strata)
         return cls(
             words=words,
@@ -66,12 +73,12 @@ class Fitted:
 
     @property
     def families(self) -> list[Family]:
-        """Who they are."""
+        """The candidates' families."""
         return [fit.family for fit in self.fits]
 
 
 def fit_all(question: Question, paths: Paths, halves: Halves, families: Sequence[Family]) -> Fitted:
-    """Every candidate for the question, as it was fitted."""
+    """All candidates, fitted for the question."""
     fits: list[Fit] = []
     for family in families:  # a larger family comes after those that it contains
         fits.append(fit_one(question, family, paths, halves.fitting, fits))
@@ -83,14 +90,14 @@ def fit_all(question: Question, paths: Paths, halves: Halves, families: Sequence
 
 
 def fit_one(question: Question, family: Family, paths: Paths, runner: Runner, smaller: Sequence[Fit] = ()) -> Fit:
-    """One candidate, fitted on the first half."""
+    """One candidate, fitted for the question on the prompts of ``runner``."""
     if question == "function":
         return fit_function(family, runner, paths.fitting, most_steps=MOST_STEPS, smaller=smaller)
     return fit_path(family, runner, paths.fitting, gains=paths.gains, idle=paths.idle, smaller=smaller)
 
 
 def predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tensor, "layer batch query"]:
-    """The candidate's answers after each layer, mixed as the fitting half asks for where readouts were fitted."""
+    """The candidate's answers after each layer; for fitted readouts, mixed with the coefficients found on the fitting half."""
     if not paths.gains:
         return fit.answers(on)
     now = torch.tensor(fit.steps)
@@ -102,7 +109,13 @@ def predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tens
 
 
 def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invariances: Sequence[Measurement]) -> list[str]:
-    """For each candidate, the broken invariance that rules it out (or nothing), given its errors at the last layer."""
+    """For each candidate the broken invariances that exclude it, or an empty string.
+
+    Args:
+        fitted: the candidates.
+        errors: their errors at the last layer, up to four times which an invariance may be broken (`FORGIVEN`).
+        invariances: how far the subject breaks each invariance.
+    """
     reasons = []
     for fit, error in zip(fitted.fits, errors.mean(-1).tolist(), strict=True):
         implied = fit.family.algorithm(fit.values).implies
@@ -129,11 +142,11 @@ def without_copies(
     losses: scoring.Losses,
     equivalent: float,
 ) -> list[int]:
-    """The candidates in ``kept`` without those that are the same answer as a simpler one there.
+    """The candidates in ``kept`` without those that give the same answer as a simpler candidate in ``kept``.
 
-    That is a larger family whose coefficients have no effect at the same steps (heavy ball without momentum), and, where only
-    the last layer is asked about, another way to the same function. Two paths that agree on these prompts stay two: to drop
-    one would name an algorithm that the prompts cannot tell from another.
+    A candidate is dropped in two cases: it is a larger family whose further coefficients have no effect at the same steps
+    (heavy ball without momentum); or, for the question of the function, it computes the same function as the simpler one.
+    Two different paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
     """
     fits = fitted.fits
     different: list[int] = []

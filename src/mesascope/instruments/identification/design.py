@@ -1,8 +1,8 @@
-"""Prompts that discriminate, chosen by optimisation: the task on which candidates disagree most, not too far from training.
+"""A design: the task, not too far from training, on which the fewest prompts tell some candidates apart, found by search.
 
-What is chosen: condition number, size and shape of the spectrum of XᵀX/n, whether it is exact or varies from prompt to prompt,
-the number of examples (within the subject's domain) and the label noise. What is maximised: the effect size of the
-paired test for the pair that is *hardest* to tell apart, in the direction that is harder, each rival refitted to each design.
+The search chooses the condition number, size and shape of the spectrum of XᵀX/n, whether the spectrum is exact or varies from
+prompt to prompt, the number of examples (within the subject's domain) and the label noise. It maximises the effect size of the
+paired test for the pair of candidates, and the direction, that is *hardest* to tell apart; rivals are refitted to each design.
 """
 
 import math
@@ -22,17 +22,19 @@ TRIALS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """Prompts chosen for some candidates, and what they buy.
+    """A task chosen to tell some candidates apart, and the number of prompts that it takes.
+
+    All numbers of prompts are measured on prompts that the search has not seen. If nothing better was found, the standard
+    prompts or the training distribution are chosen, as the coordinate ``prompts`` of ``after`` says.
 
     Attributes:
-        candidates: those to be told apart.
-        task: the prompts.
-        distance: of the prompts from the training distribution, as `distance` has it.
+        candidates: the candidates to be told apart.
+        task: the chosen task.
+        distance: its `distance` from the training distribution.
         limit: the largest distance allowed.
-        before: prompts needed for the hardest pair on the training distribution, and on the standard prompts.
-        after: the same on the chosen prompts. All on prompts that the search has not seen; the standard prompts or training
-            itself are chosen where nothing better was found, as the coordinate ``prompts`` says.
-        frontier: the fewest prompts needed within each distance.
+        before: prompts needed for the hardest pair, on the training distribution and on the standard prompts.
+        after: prompts needed for the hardest pair on the chosen task.
+        frontier: a figure of the fewest prompts needed within each distance.
     """
 
     candidates: tuple[str, ...]
@@ -45,7 +47,7 @@ class Design:
 
     @property
     def distribution(self) -> Distribution:
-        """For `identify`, in place of the standard discriminating prompts."""
+        """The distribution to pass to `identify` in place of the standard discriminating prompts."""
         words = f"prompts designed for {', '.join(self.candidates)}: {settings(self.task)}"
         return Distribution(name="discriminating", words=words, task=self.task)
 
@@ -60,25 +62,26 @@ def design_prompts(
     trials: int = TRIALS,
     seed: int = 0,
 ) -> Design:
-    """Choose the prompts that tell candidates apart with the fewest prompts, within a distance of the training distribution.
+    """Choose the task that tells candidates apart with the fewest prompts, within a distance of the training distribution.
 
-    Random search over all settings, then around the best with shrinking steps, on common random numbers; what lies too
-    far out is drawn towards training until it is inside. Training itself and the standard prompts, where they are near
-    enough, take part.
+    A random search over all settings is followed by one around the best design with shrinking steps. All designs use the same
+    random numbers. A design that is too far out is moved towards training until it is within the limit. The training
+    distribution, and the standard prompts if they are within the limit, are designs too.
 
     Args:
         candidates: two or more names, such as those that an *indistinguishable* answer kept. All pairs count, both ways.
-        task: the training distribution. For a subject that takes any dimension: at the size of the standard prompts.
-        domain: the subject's.
-        noise: share of the target's variance that is prediction noise.
-        limit: largest distance allowed, as `distance` has it. By default that of the standard discriminating prompts,
-            since labels rest on prompts that far out already.
-        trials: designs to try.
+        task: the training distribution. For a subject that takes any dimension, the standard prompts' dimension and number
+            of examples are used.
+        domain: the subject's domain; unrestricted by default.
+        noise: the variance of the prediction noise, as a share of the target's variance.
+        limit: the largest `distance` allowed; by default that of the standard discriminating prompts, on which labels rest
+            already.
+        trials: the number of designs to try.
         seed: of the search and its prompts.
 
     Raises:
         NotApplicable: the task's inputs cannot be given another spectrum.
-        ValueError: a limit that is no distance, a task outside the domain; and as for `prompts_needed`.
+        ValueError: the limit is negative or not finite, the task is outside the domain, or as for `prompts_needed`.
     """
     domain, task = domain or Domain(), prescribable(task, "a design of prompts needs")
     names = tuple(family.name for family in compared(candidates, task.noise, noise))
@@ -102,7 +105,7 @@ def design_prompts(
         judge.hardest(standard, {"prompts": "standard", "distance": far}),
     )
     after = judge.hardest(best.task, {"prompts": "designed", "distance": best.distance})
-    # What looked best in the search need not be best on other prompts: the three are compared once more.
+    # The best design of the search need not be the best on other prompts, so the three are compared once more.
     finalists = [(after, best.task, best.distance), (before[0], home, 0.0)]
     if far <= limit:
         finalists.append((before[1], standard, far))
@@ -119,7 +122,7 @@ def design_prompts(
 
 
 def settings(task: PrescribableTask) -> str:
-    """The settings of a task that a design chooses, in words."""
+    """A description of the settings of a task that a design chooses."""
     covariance = task.inputs.covariance
     kind = "XᵀX/n" if task.inputs.exact else "the inputs' covariance"
     if len(covariance.names) > 1:
@@ -131,7 +134,7 @@ def settings(task: PrescribableTask) -> str:
 
 
 def _frontier(names: Sequence[str], tried: Sequence[Trial]) -> Figure:
-    """Of the designs tried, those that no nearer one beats."""
+    """The figure of the designs tried that are better than every nearer one."""
     rows: list[dict[str, Scalar]] = []
     most = 0.0
     for trial in sorted(tried, key=lambda trial: trial.distance):

@@ -1,4 +1,4 @@
-"""How far the prompts of one task lie from those of another."""
+"""The distance between the prompts of two tasks."""
 
 import math
 
@@ -10,34 +10,33 @@ from torch import Tensor
 from mesascope.types import PrescribableTask, adjusted
 
 SPECTRA = 128
-"""Prompts of each task that are moved onto each other."""
+"""Number of prompts of each task between which the transport cost is computed."""
 
 
 def distance(task: PrescribableTask, other: PrescribableTask, *, seed: int = 0) -> float:
-    """Root mean square amount by which contexts of one task must be moved to become contexts of another, up to rotation.
+    """The root mean square move that turns contexts of one task into contexts of another, up to rotation.
 
-    As a share of the first task's own root mean square: 0.3 means that every number is moved by 30 % of its usual size.
-    With W² the transport cost between the distributions of the singular values √λ of X/√n (sorted; the best assignment
-    of 128 prompts of each task),
+    It is a share of the first task's own root mean square: 0.3 means that every number is moved by 30 % of its usual size.
+    With W² the transport cost between the distributions of the singular values √λ of X/√n (sorted; by the best assignment
+    between 128 prompts of each task),
 
         D² = (1 − c)·½·[W²/tr + (τ²W² + (σ − σ′)²)/(τ² tr + σ²)] + c,
 
-    the mean of what the inputs and what the labels are moved by, where tr is the mean trace of XᵀX/n in the first task, τ² the
-    variance of a weight and σ the label noise; c = |n − n′|/max(n, n′) is the share of the examples that one task has
-    and the other has not, which count as moved all the way to zero. The examples that both have are compared at the
-    number of the other task.
+    the mean of the moves of inputs and of labels, where tr is the mean trace of XᵀX/n in the first task, τ² the variance of a
+    weight, and σ, σ′ the label noises. The share of examples that only one of the tasks has, c = |n − n′|/max(n, n′), counts
+    as moved all the way to zero. The other examples are compared at the second task's number of examples.
 
-    Where no rotation changes the distribution of the inputs (neither of the coordinates nor of the examples among each
-    other), W² is the squared Wasserstein-2 distance of X/√n itself: by Mirsky's inequality nothing is gained by moving
-    singular vectors. Elsewhere it is what remains after the best rotation of each prompt. Queries do not count.
+    If the inputs' distribution is invariant under rotations (of the coordinates, and of the examples among each other), W²
+    is the squared Wasserstein-2 distance of X/√n itself: by Mirsky's inequality, moving singular vectors gains nothing.
+    Otherwise W² is what remains after the best rotation of each prompt. Queries do not count.
 
     Args:
-        task: from where; its numbers are the unit.
-        other: to where.
-        seed: of the prompts. Both tasks use the same random numbers, so that a task is at distance 0 from itself.
+        task: the first task, whose numbers are the unit.
+        other: the second task.
+        seed: of the prompts. Both tasks use the same random numbers, so the distance of a task from itself is 0.
 
     Raises:
-        ValueError: tasks that differ in dimension or in the variance of the weights.
+        ValueError: the tasks differ in dimension or in the variance of the weights.
 
     Source: Mirsky 1960, theorem 5; Villani 2009, definition 6.1.
     """
@@ -54,7 +53,7 @@ def distance(task: PrescribableTask, other: PrescribableTask, *, seed: int = 0) 
 
 
 def singular_values(task: PrescribableTask, seed: int) -> Float[Tensor, "batch dim"]:
-    """Those of X/√n for 128 prompts, largest first; zeros where there are fewer examples than dimensions."""
+    """The singular values of X/√n for 128 prompts, largest first, filled up with zeros to the dimension."""
     xs = task.sample(SPECTRA, seed=seed, stream="design/distance").xs
     values = torch.linalg.svdvals(xs) / task.examples**0.5
     return torch.nn.functional.pad(values, (0, task.dim - values.shape[1]))

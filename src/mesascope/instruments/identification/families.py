@@ -1,4 +1,4 @@
-"""The candidates: families of algorithms, what in them is fitted, and to which question they are an answer."""
+"""The candidates: families of algorithms, the coefficients that are fitted, and the questions that they can answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,10 +41,10 @@ class Coefficient:
     """A number to fit, searched on a grid between bounds and then refined continuously.
 
     Attributes:
-        name: as the algorithm calls it.
+        name: the algorithm's name for it.
         low, high: the bounds, for inputs whose mean eigenvalue is 1.
-        scale: on which the grid is even.
-        power: its unit, as a power of the eigenvalues' (−1 for a step size): how the bounds move with the size of the inputs.
+        scale: the scale on which the grid is evenly spaced.
+        power: the power of the inputs' mean eigenvalue with which the bounds scale (−1 for a step size).
     """
 
     name: str
@@ -54,7 +54,7 @@ class Coefficient:
     power: float = 0.0
 
     def at(self, size: float) -> "Coefficient":
-        """The same with the bounds for inputs of another mean eigenvalue."""
+        """The coefficient with the bounds for inputs of mean eigenvalue ``size``."""
         unit = size**self.power
         return replace(self, low=self.low * unit, high=self.high * unit, power=0.0)
 
@@ -63,14 +63,14 @@ class Coefficient:
         return [self.decode(u) for u in np.linspace(0, 1, count)]
 
     def decode(self, unit: float) -> float:
-        """From [0, 1] to the coefficient's range; what lies outside is clipped."""
+        """The value at a place in [0, 1] of the coefficient's range; places outside are clipped."""
         unit = min(max(float(unit), 0.0), 1.0)
         if self.scale == "linear":
             return self.low + unit * (self.high - self.low)
         return self.low * (self.high / self.low) ** unit
 
     def encode(self, value: float) -> float:
-        """The inverse of `decode`; what lies beyond a bound is taken for the bound."""
+        """The inverse of `decode`; values beyond a bound are replaced by the bound."""
         value = min(max(value, self.low), self.high)
         if self.scale == "linear":
             return (value - self.low) / (self.high - self.low)
@@ -82,17 +82,17 @@ class Family:
     """A candidate.
 
     Attributes:
-        name: the algorithm's name, with ``:variant`` where its coefficients' scope or its start differs from the usual.
-        make: the algorithm with these coefficients.
-        coefficients: one fixed set for all prompts, fitted on the fitting split: all that a network with fixed weights
-            can hold. None for methods without, or that read their coefficients off each prompt.
-        iterative: has a path; the others (closed forms) answer the question of the function only.
-        filter: the algorithm (with the same coefficients) whose response f(λ) it applies to every prompt alike, so that it may
-            be run channel by channel; None where there is no such thing.
-        scaled: its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
-        contains: smaller families that it becomes where a coefficient has no effect, and its coefficients there, given
-            theirs (infinity: the nearest bound). With noise that coefficient comes out near there, not at it, which does not
-            make the larger family another answer.
+        name: the algorithm's name, followed by ``:variant`` if its coefficients' scope or its start is not the default.
+        make: returns the algorithm with the given coefficients.
+        coefficients: the coefficients to fit on the fitting half, one set for all prompts, as a network with fixed weights
+            can hold. Empty for algorithms without coefficients, and for those that compute them from each prompt.
+        iterative: whether it has a path; closed forms have none and answer the question of the function only.
+        filter: the algorithm (with the same coefficients) whose response f(λ) the family applies to all prompts, so that
+            it can be computed channel by channel; ``None`` if the family is no such filter.
+        scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
+        contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
+            family's coefficients to this one's (infinity stands for the nearest bound). With noise the fitted coefficient
+            comes out near that value, not at it; the larger family is then not counted as another answer.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Family:
 
     @property
     def spectral(self) -> bool:
-        """Whether it is one filter on the spectral channels themselves."""
+        """Whether it is one filter on the spectral channels of the inputs, not of scaled inputs."""
         return self.filter is not None and not self.scaled
 
     def algorithm(self, values: Sequence[float | Tensor]) -> Algorithm:
@@ -264,17 +264,17 @@ SHORT: Mapping[str, str] = {
     "chebyshev": "chebyshev-iteration",
     "ols": "least-squares",
 }
-"""Names people type."""
+"""Short names that are accepted for candidates."""
 
 
 def chosen(names: Sequence[str] | None, noise: float = 0.0) -> tuple[Family, ...]:
-    """The families with these names (all variants of a plain name), or all.
+    """The families with these names, or all families. A name without a variant stands for all its variants.
 
-    With label noise and more examples than dimensions the kernel system (XXᵀ + λI)α = y has a solution only for λ > 0, so
-    there the ridge of data-space conjugate gradient is fitted too.
+    With label noise and more examples than dimensions, the kernel system (XXᵀ + λI)α = y has a solution only for λ > 0, so
+    with ``noise`` above 0 the ridge of data-space conjugate gradient is fitted too.
 
     Raises:
-        ValueError: an unknown name, or no name at all.
+        ValueError: a name is unknown, or there is none.
     """
     families = tuple(_with_ridge(f) if noise > 0 and f.name == "data-space-conjugate-gradient" else f for f in FAMILIES)
     if names is None:

@@ -1,4 +1,4 @@
-"""Fit a family to a subject's path: coefficients, steps per layer, and where it starts."""
+"""Fit a family to a subject's path: coefficients, steps per layer, and the layer after which the steps start."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,27 +18,33 @@ from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, unit
 STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
 OFFSETS = (0, 1, 2)
 GRID = {1: 48, 2: 16}
-"""Grid points per coefficient, by the number of coefficients, where all are run at once."""
+"""Grid points per coefficient, by the number of coefficients, for families whose members all run at once."""
 STARTS = 8
-"""Local minima of the grid to refine besides the best point of every timing: the losses of an accelerated method have many
-valleys."""
+"""The number of local minima on the grid that are refined besides the best point of every timing: the loss of an accelerated
+method has many."""
 SLOW_GRID, SLOW_STARTS = {1: 24, 2: 8}, 0
-"""The same for families that run one at a time: closed forms, of one valley each."""
+"""The same for families whose members run one at a time: closed forms, whose loss has one minimum."""
 SKETCH, ROUGH, FINE, SLOW_FINE = (2, 8), (8, 2), (40, 1), (10, 1)
-"""Iterations of a refinement, and how many of the results go on to the next (the last is shorter where families run slowly).
-Between two grid points the right number of steps easily looks worse than a wrong one, since a step size and a number of steps
-nearly trade off: so two iterations rank better."""
+"""For each refinement, the number of iterations and of the results that go on to the next; `SLOW_FINE` replaces `FINE` for slow
+families. A step size and a number of steps can nearly replace each other, so between two grid points the right number of steps
+easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
 NEAR, LITTLE = 2, 1e-3
-"""How far a neighbour in the number of steps may be, and by what share it must be better."""
+"""How far a neighbouring number of steps may be, and by which share of the loss it must be better."""
 Start = tuple[tuple[int, ...], Sequence[float]]
-"""Steps of each layer, and coefficients."""
+"""The steps at each layer, and the coefficients, from which a refinement starts."""
 CHUNK = 4
-"""Points whose losses are computed at a time: few enough for a cache, enough to outweigh the calls."""
+"""The number of points whose losses are computed at a time: few enough for the cache, enough to outweigh the cost of a call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Which step of an algorithm a layer is compared with: ⌊stride · (m − offset)⌋ after the m-th layer that is not idle."""
+    """The step of an algorithm that each layer is compared with: ⌊stride · (m − offset)⌋ after the m-th layer that is not idle.
+
+    Attributes:
+        stride: steps per layer.
+        offset: the number of layers before the first step.
+        idle: the layers, counted from 1, that take no step.
+    """
 
     stride: Fraction
     offset: int
@@ -52,7 +58,15 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """A family member that was fitted: coefficients and the step compared with each layer."""
+    """A fitted member of a family.
+
+    Attributes:
+        family: the family.
+        values: the coefficients.
+        steps: the number of steps after each layer.
+        timing: the timing that gives these steps; ``None`` for the question of the function.
+        loss: the sum over layers of the mean discrepancy.
+    """
 
     family: Family
     values: tuple[float, ...]
@@ -61,18 +75,18 @@ class Fit:
     loss: float
 
     def answers(self, runner: Runner) -> Float[Tensor, "layer batch query"]:
-        """What it answers after each layer."""
+        """The member's answers after each layer."""
         return runner.path(self.family, self.values, self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Aim:
-    """What is to be fitted, on some prompts.
+    """The subject's answers to which candidates are fitted, on some prompts.
 
     Attributes:
         runner: the prompts.
-        subject: its answers there.
-        units: what squared errors are divided by.
+        subject: the subject's answers to them.
+        units: the divisors of squared errors.
         gains: whether every layer but the last was read by a fitted readout (see `mixture`).
     """
 
@@ -83,12 +97,12 @@ class Aim:
 
     @classmethod
     def of(cls, runner: Runner, subject: Float[Tensor, "layer batch query"], gains: bool) -> "Aim":
-        """With the usual units."""
+        """The aim with the units of `discrepancy.units`."""
         return cls(runner=runner, subject=subject, units=units(subject, runner.prompts.target_variance), gains=gains)
 
     @property
     def few(self) -> "Aim":
-        """The same on the first of the prompts."""
+        """The same on the first prompts only, for a coarse search."""
         few = self.runner.few
         return Aim(
             runner=few,
@@ -99,11 +113,11 @@ class Aim:
 
 
 def timings(layers: int, idle: Sequence[int] = ()) -> list[Timing]:
-    """The strides and offsets worth telling apart for this many layers.
+    """All timings with different steps for this many layers.
 
     Args:
-        layers: how many.
-        idle: layers, from 1, that leave the answer as it is: besides the usual timings there are those that pass over them.
+        layers: the number of layers.
+        idle: the layers, counted from 1, that leave the answer unchanged; timings that skip these layers are added.
     """
     found: dict[tuple[int, ...], Timing] = {}
     for rests in dict.fromkeys(((), tuple(idle))):
@@ -128,11 +142,11 @@ def fit_path(
     Args:
         family: the candidate.
         runner: the prompts.
-        subject: its path on them.
+        subject: the subject's path on them.
         gains: whether every layer but the last was read by a fitted readout (see `mixture`).
-        idle: layers, from 1, that do nothing.
-        smaller: fits of other families; from those that this one contains the search starts too, so that it never ends
-            below them.
+        idle: the layers, counted from 1, that leave the answer unchanged.
+        smaller: fits of other families. The search also starts from those that this family contains, so that the result is
+            never worse than theirs.
     """
     options = {tuple(timing.steps(len(subject))): timing for timing in timings(len(subject), idle)}
     fit = _fit(family, Aim.of(runner, subject, gains), list(options), smaller)
@@ -147,7 +161,7 @@ def fit_function(
     most_steps: int,
     smaller: Sequence[Fit] = (),
 ) -> Fit:
-    """The member that describes the last layer best, over coefficients and the number of steps."""
+    """The member that describes the last layer best, over coefficients and the number of steps (up to ``most_steps``)."""
     options = [(k,) for k in range(1, (most_steps if family.iterative else 1) + 1)]
     aim = Aim.of(runner, subject, gains=False)
     best = _fit(family, aim, options, smaller)
@@ -165,9 +179,9 @@ def fit_function(
 
 
 def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
-    """The member that describes the subject best if its answers may be multiplied by one number, and that number.
+    """The member that describes the subject best if its answers may be multiplied by one factor, and that factor.
 
-    The number is the same for all layers; where readouts were fitted, it applies to the last one, the others having gains.
+    The factor is the same for all layers; with fitted readouts it applies to the last layer only, since the others have gains.
     """
     [found] = _refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
     path = found.answers(aim.runner)
@@ -181,7 +195,7 @@ def _factor(
     path: Float[Tensor, "*point layer batch query"],
     units: Float[Tensor, "layer batch"],
 ) -> Float[Tensor, "*point"]:
-    """The best number to multiply a path by."""
+    """The factor by which a path comes closest to the subject."""
     weighted = path / units[..., None]
     across, own = (
         torch.nan_to_num(weighted * other, posinf=0, neginf=0).sum((-1, -2, -3)) for other in (subject, path)
@@ -190,8 +204,10 @@ def _factor(
 
 
 def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequence[Fit]) -> Fit:
-    """A grid over the coefficients finds promising points and timings; those are refined, fewer and fewer of them, at last on all
-    prompts.
+    """The best member over coefficients and options of steps.
+
+    A grid over the coefficients finds promising points and options. These are refined in several rounds, with fewer in each
+    round and on all prompts in the last.
     """
     if not family.coefficients:
         table = option_losses(aim.runner.grid(family, [()], _most(options)), aim, options)[0]
@@ -211,7 +227,7 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
 
 
 def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:
-    """For every option its best point on a grid over the coefficients; besides, the lowest of the other local minima."""
+    """The best point of every option on a grid over the coefficients, and the lowest of the other local minima."""
     slow = family.filter is None
     per_side = (SLOW_GRID if slow else GRID)[len(family.coefficients)]
     sides = [c.grid(per_side) for c in aim.runner.coefficients(family)]
@@ -232,7 +248,7 @@ def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list
 
 
 def _is_lowest(values: Float[Tensor, "*point option"], sides: int) -> Bool[Tensor, "*point option"]:
-    """Where no neighbour on the grid is lower."""
+    """The points of which no neighbour on the grid is lower."""
     pool = torch.nn.functional.max_pool1d if sides == 1 else torch.nn.functional.max_pool2d
     first = values.movedim(-1, 0)[:, None]
     return (first <= -pool(-first, 3, stride=1, padding=1))[:, 0].movedim(0, -1)
@@ -241,7 +257,7 @@ def _is_lowest(values: Float[Tensor, "*point option"], sides: int) -> Bool[Tenso
 def option_losses(
     predictions: Float[Tensor, "point step batch query"], aim: Aim, options: list[tuple[int, ...]]
 ) -> Float[Tensor, "point option"]:
-    """Σ_ℓ mean_p min(D_p, 4) of each option at each point, from one table of all steps against all layers."""
+    """Σ_ℓ mean_p min(D_p, 4) for each option at each point, from one table of every step with every layer."""
     queries = aim.subject.shape[-1]
     weight = (1 / (aim.units * queries)).T[:, None]  # (batch, 1, layer)
     a, y = predictions.transpose(1, 2), aim.subject.transpose(0, 1)  # (…batch, step | layer, query)
@@ -290,10 +306,11 @@ def _refined(
     *,
     multiple: bool = False,
 ) -> list[Fit]:
-    """Least squares over the coefficients from each start: a grid alone would call an off-grid step size *none*.
+    """The members found by least squares over the coefficients from each start.
 
-    All starts go together, since one run of a few steps on a few prompts is mostly overhead. ``multiple`` lets each
-    path be multiplied by its best factor (see `fit_multiple`).
+    Without this, a subject whose step size lies between two grid points would be labelled *none*. All starts are refined
+    together, since one run of a few steps on a few prompts is mostly overhead. With ``multiple``, each path may be multiplied
+    by its best factor (see `fit_multiple`).
     """
     box = aim.runner.coefficients(family)
     steps = torch.tensor([timing for timing, _ in begin])

@@ -1,4 +1,4 @@
-"""The path that a subject's layers take, as numbers: candidates left, every candidate's score, what the nearest leaves."""
+"""The path of a subject's layers as measurements: candidates left, every candidate's score, the nearest one's remainder."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ UNTRAINED = "untrained network"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Question:
-    """What is asked of every subject, positive and negative controls included."""
+    """The arguments with which every subject is identified, positive and negative controls included."""
 
     task: Task
     seed: int
@@ -127,7 +127,7 @@ def _is(subject: Subject, built: Construction) -> bool:
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="Which candidate does the path of its layers come nearest to, and how near?",
+    question="Which candidate is nearest to the path of its layers, and how near?",
     measure=follow,
     quantities=(LEFT, SCORE, REMAINDER),
     coordinates=("label", "nearest", "candidate"),

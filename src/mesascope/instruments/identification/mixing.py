@@ -1,4 +1,4 @@
-"""What a readout that was fitted to the labels makes of a candidate's state."""
+"""The answers that a readout fitted to the labels would read from a candidate's state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 SMALL = 0.1
-"""An iterate below this share of the target's variance may be lost in a stream's noise, and is not asked for."""
+"""An iterate whose size is below this share of the target's variance may be lost in the stream's noise and need not be shown."""
 SHOWN = 0.25
-"""The part of the targets that a readout shows must be at least this share of what a readout of the iterate alone would."""
+"""A mix must show at least this share of the part of the targets that a readout of the iterate alone would show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Products:
-    """Weighted inner products, for each layer, of the iterate (now), the one before (then), the subject and the targets."""
+    """Weighted inner products for each layer between the iterate (now), the one before (then), the subject and the targets."""
 
     now_now: Tensor
     then_then: Tensor
@@ -28,9 +28,9 @@ class Products:
 
 
 def coefficients(p: Products) -> tuple[Float[Tensor, "*option layer"], Float[Tensor, "*option layer"]]:
-    """The best mix of an iterate and the one before it at each layer; see `mixture`.
+    """The coefficients of the best mix of an iterate and the one before it at each layer; see `mixture`.
 
-    The second is 0 where the two iterates are one.
+    The second coefficient is 0 where the two iterates are parallel.
     """
     now, then, both = torch.broadcast_tensors(p.now_now, p.then_then, p.now_then)
     determinant = now * then - both.square()
@@ -57,19 +57,20 @@ def mixture(
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The best mix of an iterate and the one before it at each layer, as a function of both.
 
-    A readout that was fitted to the labels reads whatever of the state says most about them: it rescales a layer that has taken
-    one small step, and where the state holds the last step too, it goes further along it. The last layer is what
-    the subject answers; there the iterate stands alone.
+    A readout that was fitted to the labels reads whatever part of the state predicts them best: it scales up a layer that has
+    taken one small step, and where the state also holds the last step, it extrapolates along that step. At the last layer
+    the subject gives its own answer, which is compared with the iterate itself.
 
-    The mix is chosen to come near the subject, but not freely: an iterate that says something of the targets would be read.
-    Where the mix would show hardly any of that (`SHOWN`), the layer does not hold the iterate, and it is compared with what a
-    readout of the iterate alone would say. Otherwise a layer that holds nothing would be matched by any candidate, at gain 0.
+    The mix is chosen to come close to the subject, but not freely, since a fitted readout would read an iterate that predicts
+    the targets. If the best mix shows hardly any of what the iterate predicts (`SHOWN`), the layer does not hold the iterate;
+    it is then compared with what a readout of the iterate alone would read. Otherwise every candidate would match a layer
+    that holds nothing, with gain 0.
 
     Args:
-        subject: its answers.
-        path, before: the candidate's iterates, and those a step earlier.
-        targets: what readouts are fitted to.
-        units: what squared errors are divided by.
+        subject: the subject's answers.
+        path, before: the candidate's iterates, and those one step earlier.
+        targets: the targets that readouts are fitted to.
+        units: the divisors of squared errors.
     """
     weight = 1 / units[..., None]
 

@@ -1,4 +1,4 @@
-"""Identification as pictures: layers against steps for each candidate, and the error by depth."""
+"""The figures of identification: layers against steps for each candidate, and the error by depth."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from mesascope.instruments.statistics.discrepancy import discrepancy, units
 from mesascope.types import Answer, Figure, Scalar
 
 SHOWN = 6
-"""Candidates drawn: the best ones."""
+"""The number of candidates drawn, best first."""
 
 
 def figures(answer: Answer, paths: Paths, fitted: Fitted, halves: Halves, distribution: str) -> tuple[Figure, ...]:
-    """Both pictures for one distribution."""
+    """Both figures for one distribution."""
     names = [f.family.name for f in fitted.fits]
     shown = [names.index(row.candidate) for row in answer.scores if not row.excluded][:SHOWN]
     return (
@@ -27,7 +27,7 @@ def figures(answer: Answer, paths: Paths, fitted: Fitted, halves: Halves, distri
 
 
 def _heat_map(paths: Paths, fitted: Fitted, shown: Sequence[int], halves: Halves, distribution: str) -> Figure:
-    """Agreement of each layer with each step; the free non-decreasing path is a diagnostic and is never scored."""
+    """The agreement of each layer with each step; the best non-decreasing path is a diagnostic and is never scored."""
     layers = len(paths.scoring)
     most = min(max(3 * layers, 4), 24)
     unit = units(paths.scoring, halves.scoring.prompts.target_variance)
@@ -56,9 +56,9 @@ def _heat_map(paths: Paths, fitted: Fitted, shown: Sequence[int], halves: Halves
         name=f"layers-by-steps-{distribution}",
         section=f"Layers against steps, {distribution} distribution",
         title=f"Which step each layer looks like ({distribution} distribution)",
-        caption="1 − discrepancy between a layer's answer and an iterate, over the size of the answer; 1 is equal, "
-        "values below −1 are drawn as −1. Outlined: the best non-decreasing path, a diagnostic that is never scored. "
-        "Without gains for a fitted readout.",
+        caption="1 − (discrepancy between a layer's answer and an iterate)/(the answer's size): 1 if they are equal; values "
+        "below −1 are drawn as −1. The outlined best non-decreasing path is a diagnostic and is never scored. For a fitted "
+        "readout, the gains of the candidates are left out here.",
         kind="heatmap",
         rows=tuple(rows),
         x="step",
@@ -109,7 +109,7 @@ def _depth(paths: Paths, fitted: Fitted, shown: Sequence[int], halves: Halves, d
         section="Error by depth",
         title=f"Error by depth, {distribution} distribution",
         caption="Squared error over the target's variance (1: answering zero), with 95 % intervals. The reference "
-        f"algorithms stand at the steps per layer that fit best; the subject by its {paths.readout} readout.",
+        f"algorithms take the steps per layer that fit best; the subject is read by its {paths.readout} readout.",
         kind="lines",
         rows=tuple(rows),
         x="layer",

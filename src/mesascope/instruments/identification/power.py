@@ -1,7 +1,8 @@
-"""How many prompts it takes to tell two candidates apart, before anything is measured.
+"""How many prompts it takes to tell two candidates apart, computed before anything is measured.
 
-For a subject that follows one candidate with a given share of prediction noise, from the reference algorithms alone: the
-other candidate is first fitted to the first one's path, so that what separates them is not a badly chosen coefficient.
+The computation needs only the reference algorithms. It assumes a subject that follows one candidate with a given share of
+prediction noise. The other candidate is first fitted to the path of the first, so that badly chosen coefficients cannot
+separate them.
 """
 
 import dataclasses
@@ -27,19 +28,20 @@ from mesascope.types import Control, Domain, Measurement, PrescribableTask, Size
 LAYERS, POOL = 6, 512
 POWER, LEVEL = 0.9, 0.95
 CRITICAL = float(ndtri(1 - (1 - LEVEL) / 2))
-"""Of two one-sided tests at once (Bonferroni)."""
+"""The critical value of each of two simultaneous one-sided tests (Bonferroni)."""
 TRIED = 2000
-"""Experiments of the size that is said to be enough, drawn from the pool to see whether it is."""
+"""The number of experiments with the computed number of prompts, drawn from the pool, that check the promised power."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Contrast:
-    """What the fitted rival loses beyond the candidate that the subject follows: the two contrasts that `scoring` decides by.
+    """How much more the fitted rival loses than the candidate that the subject follows, by the two `discrepancy.contrasts`.
 
     Attributes:
-        means: of the difference L_c − L_b of the losses (summed over layers, in units of the target's variance), and of the
-            relative difference (L_c − L_b)/(L_c + L_b), which a few hard prompts cannot dominate.
-        deviations: from the means of the prompt's stratum, since the bootstrap that decides keeps each stratum's size.
+        means: the mean difference L_c − L_b of the losses (summed over layers, in units of the target's variance), and the
+            mean relative difference (L_c − L_b)/(L_c + L_b), which a few hard prompts cannot dominate.
+        deviations: each prompt's deviations from the means of its stratum, since the deciding bootstrap keeps the strata's
+            sizes.
     """
 
     means: Float[Tensor, " contrast"]
@@ -52,18 +54,18 @@ class Contrast:
 
     @property
     def effect(self) -> float:
-        """Mean over standard deviation, of the contrast where that is larger; 0 where the two candidates are the same."""
+        """The larger of the two contrasts' ratios of mean to standard deviation; 0 if the two candidates are the same."""
         if self.separation <= 1e-9:
             return 0.0
         return float((self.means / self.deviations.std(1)).max())
 
     @property
     def needed(self) -> float:
-        """Prompts that such an effect needs."""
+        """The number of prompts that this effect size needs."""
         return required(self.effect)
 
     def power(self, n: int, seed: int) -> float:
-        """Share of experiments with n prompts of this pool in which one of the two paired tests is significant."""
+        """The share of experiments with n prompts of this pool in which at least one of the two paired tests is significant."""
         rng = generator(seed, "power/experiments")
         draws = torch.randint(self.deviations.shape[1], (TRIED, n), generator=rng)
         drawn = self.means[:, None, None] + self.deviations[:, draws]
@@ -72,18 +74,18 @@ class Contrast:
 
 
 def required(effect: float) -> float:
-    """The least n, 2 or more, with effect ≥ (z_level + z_power)/√n; infinite where there is no effect."""
+    """The least n, at least 2, with effect ≥ (z_level + z_power)/√n; infinite if the effect is 0."""
     return max(2.0, math.ceil(((CRITICAL + float(ndtri(POWER))) / effect) ** 2)) if effect > 0 else math.inf
 
 
 def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, seed: int) -> Contrast:
-    """Compare a rival with the candidate that a noisy subject follows, one step a layer.
+    """Compare a rival with the candidate that a noisy subject follows, with one step per layer.
 
     Args:
         runner: the prompts.
-        followed: at the coefficients of `usual`.
-        rival: at those, and at the steps per layer, that come nearest to it on these prompts.
-        noise: share of the target's variance that is prediction noise.
+        followed: the candidate that the subject follows, with the coefficients of `usual`.
+        rival: the other candidate, with the coefficients and steps per layer that come closest to it on these prompts.
+        noise: the variance of the prediction noise, as a share of the target's variance.
         seed: of that noise.
     """
     variance = runner.prompts.target_variance
@@ -112,15 +114,15 @@ def needed(
     seed: int,
     coordinates: Mapping[str, str | float],
 ) -> Measurement:
-    """Prompts of one task that it takes, with both controls.
+    """The number of prompts of one task that tell two candidates apart, with both controls.
 
-    The negative control is the candidate's separation from itself; the positive one asks whether the normal approximation
-    keeps its promise: the share of experiments of that size that do tell the two apart.
+    The negative control is the candidate's separation from itself. The positive control checks the normal approximation: the
+    share of experiments with that number of prompts that tell the two apart.
 
     Args:
         task: where the prompts come from.
         followed, rival, noise, seed: as for `contrast`; ``seed`` is that of the prompts too.
-        coordinates: what the measurement is to be called by, besides the two names.
+        coordinates: further coordinates of the measurement.
     """
     runner = Runner(task.sample(POOL, seed=seed, stream="power"))
     found, itself = (contrast(runner, followed, family, noise=noise, seed=seed) for family in (rival, followed))
@@ -156,22 +158,23 @@ def prompts_needed(
     conditions: Sequence[float] = (1.0, *CONDITIONS),
     seed: int = 0,
 ) -> tuple[Measurement, ...]:
-    """Prompts needed to tell ``second`` from ``first`` with power 0.9 at level 0.95, for each condition number.
+    """The prompts needed to tell ``second`` from ``first`` with power 0.9 at level 0.95, for each condition number.
 
-    A normal approximation to the paired tests on the difference and the relative difference of the losses of ``second`` and
-    ``first``, for ŷ = first + noise; infinite where the two are the same on these prompts.
+    The number comes from a normal approximation to the paired tests on the difference and the relative difference of the
+    losses of ``second`` and ``first``, for ŷ = first + noise. It is infinite if the two are the same on these prompts.
 
     Args:
-        first: the candidate that the subject is supposed to follow, one step a layer over six layers.
-        second: the candidate it might be taken for.
+        first: the candidate that the subject is assumed to follow, with one step per layer over six layers.
+        second: the candidate to tell it from.
         task, domain: as for `identify`; they fix dimension and number of examples.
-        noise: share of the target's variance that is prediction noise.
-        conditions: condition numbers of XᵀX.
+        noise: the variance of the prediction noise, as a share of the target's variance.
+        conditions: the condition numbers of XᵀX.
         seed: of prompts and noise.
 
     Raises:
-        ValueError: an unknown candidate, one without steps, the same twice, a noise outside [0, 1), or a
-            subject that takes one dimension only.
+        NotApplicable: the task's inputs cannot be given another spectrum.
+        ValueError: a candidate is unknown or has no steps, both are the same, the noise is outside [0, 1), or the task has
+            one dimension only.
     """
     followed, rival = compared([first, second], label_noise(task), noise)
     base = varied(task, domain)
@@ -185,10 +188,10 @@ def prompts_needed(
 
 
 def varied(task: Task, domain: Domain | None) -> PrescribableTask:
-    """The standard discriminating prompts.
+    """The task of the standard discriminating prompts.
 
     Raises:
-        ValueError: there are none in one dimension; or a task outside the domain, or larger than this machine's memory.
+        ValueError: the task has one dimension only, is outside the domain, or needs more memory than there is.
         NotApplicable: the task's inputs cannot be given another spectrum.
     """
     domain = domain or Domain()
@@ -198,9 +201,7 @@ def varied(task: Task, domain: Domain | None) -> PrescribableTask:
         task.check_memory(1)
     found = discriminating(task, domain)
     if found is None:
-        raise ValueError(
-            "dim must be 2 or more to vary the conditioning; got 1. In one dimension nothing tells them apart."
-        )
+        raise ValueError("dim must be 2 or more to vary the conditioning; got 1. Pass a task with more dimensions.")
     assert isinstance(found.task, PrescribableTask), "it is the task with other fields"
     return found.task
 
@@ -209,7 +210,8 @@ def compared(names: Sequence[str], label_noise: float, noise: float) -> list[Fam
     """The candidates with these names.
 
     Raises:
-        ValueError: an unknown one, one without steps, fewer than two, one twice, or a noise outside [0, 1).
+        ValueError: a candidate is unknown, has no steps or is named twice, there are fewer than two, or the noise is outside
+            [0, 1).
     """
     if not 0 <= noise < 1:
         raise ValueError(f"noise must be a share of the target's variance in [0, 1); got {noise}.")
@@ -227,7 +229,7 @@ def _family(name: str, noise: float) -> Family:
 
 
 def usual(family: Family, size: float = 1.0) -> tuple[float, ...]:
-    """Coefficients of the member that stands for a family: those that solve an isotropic prompt well.
+    """The coefficients of the member that represents a family: they solve an isotropic prompt well.
 
     Args:
         family: the candidate.

@@ -1,4 +1,4 @@
-"""Prompts that tell candidates apart, inside what a subject can take."""
+"""Prompts that tell candidates apart, within a subject's domain."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,13 @@ QUERIES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """A task to identify on, and how to call it."""
+    """A task to identify on.
+
+    Attributes:
+        name: ``training`` or ``discriminating``.
+        words: its description in reports.
+        task: where the prompts come from.
+    """
 
     name: str
     words: str
@@ -19,19 +25,22 @@ class Distribution:
 
 
 def training(task: Task) -> Distribution:
-    """The subject's own distribution, with enough queries a prompt: ratios over a single query are heavy-tailed."""
+    """The subject's training distribution, with at least 8 queries per prompt: ratios at a single query are heavy-tailed."""
     noise = f", noise {task.noise:g}" if isinstance(task, NoisyTask) else ""
     words = f"training distribution (d={task.dim}, n={task.examples}{noise})"
     return Distribution(name="training", words=words, task=adjusted(task, queries=max(QUERIES, task.queries)))
 
 
 def discriminating(task: Task, domain: Domain) -> Distribution | None:
-    """Designs whose XᵀX/n has a prescribed spectrum at three condition numbers, and isotropic queries.
+    """The standard discriminating prompts: XᵀX/n has one of three condition numbers, queries are isotropic.
 
-    With isotropic queries and weights every eigen-direction carries the same energy, so slow directions count as much as fast
-    ones. Inputs and labels keep the size they have in training, by the mean eigenvalue. Eigenvectors are rotated for each prompt.
-    A subject that takes any dimension gets eight, so that Krylov methods are not done at once. None for one that takes one
-    dimension only (there is no conditioning to vary), and for a task that is not linear or whose inputs cannot be exchanged.
+    With isotropic queries and weights every eigenvector carries the same energy, so directions that converge slowly count as
+    much as fast ones. The inputs' mean eigenvalue is that of training, and so is the labels' size. Eigenvectors are rotated
+    for each prompt. A subject that takes any dimension gets at least eight, so that Krylov methods need several steps.
+
+    Returns:
+        The distribution; ``None`` in one dimension, which has no conditioning to vary, and for a task that is not linear or
+        whose inputs cannot be replaced.
     """
     if not is_prescribable(task):
         return None
@@ -51,7 +60,7 @@ def discriminating(task: Task, domain: Domain) -> Distribution | None:
 
 
 def standard() -> Distribution:
-    """The discriminating prompts of the default task, for a subject that takes any problem."""
+    """The discriminating prompts of the default task for a subject that accepts all prompts."""
     found = discriminating(LinearRegression(), Domain())
     assert found is not None, "it has more than one dimension"
     return found

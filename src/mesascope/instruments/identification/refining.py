@@ -1,4 +1,4 @@
-"""Least squares over a few unknowns, from several starts at once."""
+"""Nonlinear least squares over a few unknowns, from several starts at once."""
 
 from collections.abc import Callable
 
@@ -16,13 +16,16 @@ def levenberg_marquardt(
     iterations: int,
     difference: float = 1e-7,
 ) -> Float[Tensor, "start unknown"]:
-    """Least squares over a few numbers in [0, 1], from several starts at once, with Jacobians by differences.
+    """Least squares over a few unknowns in [0, 1], from several starts at once, with Jacobians by finite differences.
 
     Args:
-        residuals: given which starts are meant, their residuals at several points each.
-        starts: one problem a row.
-        iterations: at most.
-        difference: of the Jacobian.
+        residuals: from the indices of some starts, and several points for each, to the residuals at these points.
+        starts: the starting points, one row each.
+        iterations: the largest number of iterations.
+        difference: the step of the finite differences.
+
+    Returns:
+        The point reached from each start.
 
     Source: Marquardt 1963; three dampings are tried at once.
     """
@@ -34,7 +37,7 @@ def levenberg_marquardt(
         here, beside = values[:, :1], values[:, 1:]
         jacobian = (beside - here) / ahead[..., None]
         gram, slope = (jacobian @ jacobian.mT)[:, None], (jacobian @ here.mT)[:, None]
-        # The floor keeps an unknown without effect where it is. (lstsq would too, but differs in its last bits by the call.)
+        # The floor keeps an unknown without effect where it is (lstsq would too, but is not reproducible to the last bit).
         damping = (
             torch.tensor([[1e-12], [1e-2], [10.0]], dtype=torch.float64) * gram.diagonal(dim1=-2, dim2=-1) + 1e-300
         )
@@ -56,15 +59,15 @@ def saturating(
     units: Float[Tensor, "layer batch"],
     limit: float,
 ) -> Float[Tensor, "*point value"]:
-    """Residuals whose squares sum to Σ D/(1 + D/limit), D the discrepancy of each layer and prompt.
+    """Residuals whose squares sum to Σ D/(1 + D/limit), with D the discrepancy of each layer and prompt.
 
-    For small D that is D, and it never exceeds the limit, as in the score: where the candidate or the subject leaves all
-    bounds, a prompt counts as missed and no more, and its neighbours decide where the search goes.
+    Each term is about D for small D and never exceeds the limit, as in the score. So a prompt on which the candidate or the
+    subject diverges counts as missed and no more, and the other prompts decide the direction of the search.
 
     Args:
         difference: subject minus candidate.
-        units: what squared errors are divided by.
-        limit: of D.
+        units: the divisors of squared errors.
+        limit: the largest value of a term.
 
     Source: Geman & McClure 1987 (the loss).
     """
@@ -74,4 +77,4 @@ def saturating(
 
 
 FAR = 1e6
-"""Stands for what is not finite."""
+"""The value that replaces what is not finite."""

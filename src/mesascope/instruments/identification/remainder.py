@@ -1,10 +1,12 @@
-"""What the best candidate leaves: noise, or something that the problem explains? And what it has besides the largest step.
+"""The remainder: is what the best candidate leaves of the subject's answers noise, or is it determined by the problem?
 
-Two measures, both shares of the subject's variance. *Repeated*: ask again with slightly moved queries, in another
-order; what is left of the subject both times is a function of the problem, noise is not. It needs no guess at the
-function, and a network without noise that is not the candidate cannot hide from it. *Regressed*: how much of the
-remainder a held-out regression on the spectral channels and on the other candidates' iterates explains; it says of what
-kind the remainder is, and misses what is not linear in those.
+Two measures answer this, both shares of the subject's variance. *Repeated*: the prompts are asked again with slightly moved
+queries and in another order. The part of the remainder that is the same both times is a function of the problem; noise is
+not. This needs no guess at the function and finds any difference from the candidate in a network without noise. *Regressed*:
+the share that a held-out regression on the spectral channels and the candidates' iterates explains. It shows of what kind the
+remainder is, but misses everything that is not linear in these.
+
+Two more functions compare the candidate with other explanations: `beside_the_largest` and `switching_gain`.
 """
 
 import torch
@@ -16,11 +18,11 @@ from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy
 
 EXPLAINED = 0.02
-"""Share of the subject's variance above which what is explained means that the candidate is not what the subject does.
-An absolute share, not a p-value: with enough prompts everything is significant."""
+"""The share of the subject's variance above which an explained remainder means that the subject does not run the candidate. It
+is an absolute share, not a p-value, since with enough prompts every difference is significant."""
 REPEATED = 0.005
-"""The same for what comes back when the same is asked again, where the lower end of its 95 % interval counts. Chosen on
-calibration panel T: subjects that run a candidate leave nothing, up to noise, and the nearest others leave 1 %."""
+"""The same limit for the repeated remainder, where the lower end of its 95 % interval counts. It was chosen on calibration panel
+T: subjects that run a candidate leave nothing, up to noise, and the nearest others leave 1 %."""
 KNOTS = 8
 
 
@@ -32,15 +34,14 @@ def repeated_share(
     informative: Bool[Tensor, "layer batch"],
     draws: Float[Tensor, "repeat batch"],
 ) -> tuple[float, tuple[float, float]]:
-    """Share of the subject's variance that the candidate leaves both times: the mean product of both remainders, with its
-    95 % interval.
+    """The share of the subject's variance that is repeated: the mean product of both remainders, with its 95 % interval.
 
     Args:
         first, second: the remainders at the queries and at the moved queries.
-        subject: its answers, for the size.
-        units: what squared errors are divided by.
-        informative: layers and prompts that count.
-        draws: of the bootstrap.
+        subject: the subject's answers, whose size is the unit.
+        units: the divisors of squared errors.
+        informative: the layers and prompts that count.
+        draws: from `bootstrap.weights`.
     """
     product = torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP)
     size = discrepancy(subject, torch.zeros_like(subject), units)
@@ -56,18 +57,21 @@ def beside_the_largest(
     units: Float[Tensor, "layer batch"],
     draws: Float[Tensor, "repeat batch"],
 ) -> tuple[float, tuple[float, float]]:
-    """How much of the layers' changes the candidate explains, the layer that changes the answers most left out; its interval.
+    """The share of the layers' changes that the candidate explains, without the layer that changes the answers most.
 
-    1 less what it leaves of the answers after the other layers, over what these layers change; of both, only what comes back
-    at the moved queries counts, so that noise takes no part. Below 0 it errs by more than it is to explain. NaN where the
-    other layers change nothing. A method that does all its steps in one layer, and whose first iterates are small, would
-    otherwise match a subject whose first layers say next to nothing.
+    It is 1 − (the candidate's remainder after the other layers)/(the changes that these layers make). Both are measured as
+    mean products between queries and moved queries, so that noise does not count. The share is below 0 if the remainder is
+    larger than the changes, and NaN if the other layers change nothing. Without this test, a method whose first iterates are
+    small and that takes all its steps in one layer would match a subject whose first layers hardly change the answer.
 
     Args:
-        subject, candidate: answers at the queries.
-        again, candidate_again: at the moved queries.
-        units: what squared errors are divided by.
-        draws: of the bootstrap.
+        subject, candidate: the answers at the queries.
+        again, candidate_again: the answers at the moved queries.
+        units: the divisors of squared errors.
+        draws: from `bootstrap.weights`.
+
+    Returns:
+        The share, and its 95 % interval.
     """
 
     def size(first: Float[Tensor, "layer batch query"], second: Float[Tensor, "layer batch query"]) -> Tensor:
@@ -88,16 +92,16 @@ def explained_share(
     fitting_channels: SpectralChannels,
     scoring_channels: SpectralChannels,
 ) -> float:
-    """Share of the subject's variance, over all layers, that a held-out regression of the remainder explains.
+    """The share of the subject's variance, over all layers, that a held-out regression of the remainder explains.
 
     The remainder (subject minus best candidate) is regressed, layer by layer, on the prompt's spectral channels and on all
-    candidates' iterates; fitted on one half of the prompts, scored on the other. Noise is unrelated to the problem and
-    gives about 0.
+    candidates' iterates, fitted on one half of the prompts and scored on the other. Noise is unrelated to the problem, so
+    its share is about 0.
 
     Args:
         fitting, scoring: for each half (subject, best candidate, units of squared errors, informative layers × prompts).
-        fitting_regressors, scoring_regressors: the candidates' predictions.
-        fitting_channels, scoring_channels: the prompts' channels.
+        fitting_regressors, scoring_regressors: the candidates' predictions on each half.
+        fitting_channels, scoring_channels: the spectral channels of each half.
     """
     positive = fitting_channels.eigenvalues[fitting_channels.eigenvalues > 0]
     at = knots(float(positive.quantile(0.02)), float(positive.quantile(0.98)) * 1.001, KNOTS)
@@ -120,7 +124,7 @@ def explained_share(
 def _design(
     half: tuple[Tensor, Tensor, Tensor, Tensor], layer: int, basis: Tensor, regressors: Tensor
 ) -> tuple[Float[Tensor, "row feature"], Float[Tensor, " row"]]:
-    """Rows (prompt, query) of regressors and remainder, both over the root of the unit of squared errors."""
+    """Regressors and remainder, one row per prompt and query, both divided by the root of the unit of squared errors."""
     subject, best, units, informative = half
     keep = informative[layer]
     scale = units[layer][keep].rsqrt()[:, None, None]
@@ -146,11 +150,13 @@ def switching_gain(
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
 ) -> tuple[float, float, tuple[int, int]]:
-    """What letting each prompt choose between two candidates would gain over the best one, what that one leaves, and which two.
+    """The gain over the best candidate if each prompt may choose between two candidates.
 
-    Shares of the subject's variance. The choice is made on every other query and scored on the rest, so that noise, which
-    favours one candidate here and another there, gains nothing; a subject that runs one algorithm on some prompts and
-    another on others gains a lot.
+    The choice is made on every other query and scored on the rest. So noise, which favours different candidates at different
+    queries, gives no gain, but a subject that runs one algorithm on some prompts and another on others gives a large one.
+
+    Returns:
+        The gain, what the best candidate leaves (both as shares of the subject's variance), and the best two candidates.
     """
 
     def loss(path: Tensor, queries: slice) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is no candidate and looks like one: a path of ridge solutions, and a candidate's answers times a number."""
+"""Explanations that can look like a candidate: a path of ridge solutions, and a candidate's answers times a factor."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.types import Control
 
 RIDGES = torch.logspace(-6, 4, 240, dtype=torch.float64)
-"""λ/n to choose from, in units of the mean eigenvalue: neighbours differ by a tenth, which is a thousandth of a prediction's
-variance at most."""
+"""The values of λ/n to choose from, in units of the mean eigenvalue. Neighbours differ by a tenth, which changes a prediction by
+at most a thousandth of its variance."""
 RIVAL = 0.002
-"""By how much the ridge path's score must be better, besides significantly, for the best candidate to be called a mimic of it."""
+"""The ridge path counts as better than the best candidate if its score is better by at least this, and significantly so."""
 MULTIPLE = 0.01
-"""A factor nearer to 1 than this is no other output scale."""
+"""A factor closer to 1 than this counts as 1."""
 MOST = 0.9
-"""Share of what the best candidate leaves, noise apart, that the factor must explain."""
+"""The share of the best candidate's repeated remainder that the factor must explain."""
 TRIED = 5
-"""The best candidates, which are tried with a factor."""
+"""The number of best candidates that are tried with a factor."""
 
 
 def ridges(
@@ -34,11 +34,11 @@ def ridges(
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
 ) -> tuple[Control, bool]:
-    """The score of a path of ridge solutions, whose λ falls from layer to layer, and whether it outdoes the best candidate.
+    """The score of a path of ridge solutions, with one λ per layer, and whether it is better than the best candidate.
 
     Early stopping resembles ridge, and gradient descent at doubling steps (Newton–Schulz) resembles a λ that falls
-    geometrically: a subject that solves a ridge problem at every layer, and iterates nothing, comes within the 2 % that a
-    remainder may have.
+    geometrically. So a subject that solves a ridge problem at every layer, without iterating, can leave a remainder below
+    the 2 % that are allowed (`remainder.EXPLAINED`).
     """
     path = ridge_path(halves.fitting, halves.scoring, paths.fitting, gains=paths.gains)
     losses = scoring.losses(paths.scoring, torch.stack([best, path]), units, informative)
@@ -55,12 +55,12 @@ def ridges(
 def ridge_path(
     fitting: Runner, scoring_half: Runner, subject: Float[Tensor, "layer batch query"], *, gains: bool
 ) -> Float[Tensor, "layer other query"]:
-    """Ridge solutions on the scoring half, at the λ of each layer that describes the subject best on the fitting half.
+    """Ridge solutions on the scoring half, with the λ that describes the subject best on the fitting half at each layer.
 
     Args:
         fitting, scoring_half: the two halves.
-        subject: its answers on the fitting half.
-        gains: whether one factor a layer is fitted too, as it is for the candidates.
+        subject: the subject's answers on the fitting half.
+        gains: whether one factor per layer is fitted too, as for the candidates.
     """
     there, here = (
         half.channels.predictions(
@@ -88,17 +88,17 @@ def multiplied(
     informative: Bool[Tensor, "layer batch"],
     repeated: float,
 ) -> tuple[float, str] | None:
-    """The number and the candidate whose answers, multiplied by it, describe the subject better than any candidate as it is, and
-    explain what the best of those leaves; None if there are none.
+    """The factor and the candidate, if a candidate's answers times a factor describe the subject better than every candidate.
 
-    Without this, gradient descent that answers 5 % too much would be described best, and well, by some accelerated method.
+    They must also explain most of the best candidate's remainder; otherwise the result is ``None``. Without this test, a
+    network of gradient descent with answers 5 % too large would be described best, and well, by an accelerated method.
 
     Args:
         fitted: the candidates.
-        order: best first; the first few are tried, and the smaller families that they contain.
-        paths, halves: the subject's answers.
-        units, informative: of the half that is scored.
-        repeated: share of the subject's variance that the best candidate leaves and that is no noise.
+        order: their indices, best first; the first few are tried, and the smaller families that these contain.
+        paths, halves: the subject's answers, and the prompts.
+        units, informative: the units of squared errors, and the layers and prompts that count, on the scoring half.
+        repeated: the repeated share of the best candidate's remainder (`remainder.repeated_share`).
     """
     names = [family.name for family in fitted.families]
     first = order[:TRIED]

@@ -1,4 +1,4 @@
-"""Predictions of the candidates on one set of prompts, made as cheaply as each family allows."""
+"""Predictions of the candidates on one set of prompts, computed by the cheapest method that each family allows."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from mesascope.instruments.spectral.channels import SpectralChannels, response
 from mesascope.types import Prompts
 
 FEW, LEAST, CHANNELS = 36, 12, 320
-"""Prompts that a coarse look takes (a refinement takes all): fewer in many dimensions, where each brings more spectral channels,
-but never fewer than the second number."""
+"""A coarse search uses at most `FEW` prompts, and at most about `CHANNELS` spectral channels in all, so fewer prompts in many
+dimensions; but never fewer than `LEAST`. A refinement uses all prompts."""
 
 
 class Runner:
@@ -29,17 +29,17 @@ class Runner:
 
     @cached_property
     def few(self) -> "Runner":
-        """The first of the prompts, for a coarse look."""
+        """A runner of the first prompts only, for a coarse search."""
         return Runner(self.prompts[: max(LEAST, min(FEW, CHANNELS // self.prompts.dim))])
 
     @cached_property
     def size(self) -> float:
-        """The mean eigenvalue of XᵀX/n over all prompts: the unit of what coefficients are searched for in."""
+        """The mean eigenvalue of XᵀX/n over all prompts, in units of which coefficients are searched."""
         return float(self.prompts.xs.square().mean())
 
     @cached_property
     def scaled_channels(self) -> SpectralChannels:
-        """The channels of the inputs divided by their root mean squares; gradient descent there is Jacobi's."""
+        """The channels of inputs divided by their root mean squares: gradient descent on these is Jacobi-preconditioned."""
         prompts = self.prompts
         scale = prompts.xs.square().mean(1, keepdim=True).rsqrt()
         return SpectralChannels.of(replace(prompts, xs=prompts.xs * scale, queries=prompts.queries * scale))
@@ -49,23 +49,23 @@ class Runner:
         return tuple(c.at(self.size) for c in family.coefficients)
 
     def predictions(self, family: Family, values: Sequence[float], steps: int) -> Float[Tensor, "step batch query"]:
-        """Every iterate's answers, 0 … steps."""
+        """The answers of every iterate from 0 to ``steps``."""
         return self.many(family, [values], steps)[0]
 
     def path(self, family: Family, values: Sequence[float], steps: Sequence[int]) -> Float[Tensor, "layer batch query"]:
-        """What a member answers after each of the given numbers of steps."""
+        """A member's answers after each of the given numbers of steps."""
         return self.at(family, [values], torch.tensor(steps)[None])[0]
 
     def many(
         self, family: Family, values: Sequence[Sequence[float]], steps: int
     ) -> Float[Tensor, "choice step batch query"]:
-        """Every iterate for several choices of the coefficients."""
+        """The answers of every iterate from 0 to ``steps``, for several choices of the coefficients."""
         return self.at(family, values, torch.arange(steps + 1).expand(len(values), -1))
 
     def at(
         self, family: Family, values: Sequence[Sequence[float]], steps: Int[Tensor, "choice layer"]
     ) -> Float[Tensor, "choice layer batch query"]:
-        """The iterates with the given numbers, for several choices of the coefficients; in one run where the family allows it."""
+        """The answers after the given numbers of steps, for several choices of the coefficients; in one run if possible."""
         most = int(steps.max())
         if family.filter is None:
             paths = [run(family.algorithm(v), self.problem, most).predictions for v in values]
@@ -79,7 +79,7 @@ class Runner:
     def grid(
         self, family: Family, points: Sequence[Sequence[float]], steps: int
     ) -> Float[Tensor, "point step batch query"]:
-        """As `many`, kept: the same points are looked at for every readout of a subject."""
+        """As `many`, but cached, since the same points are needed for every readout of a subject."""
         key = (family.name, steps)
         if key not in self._grids:
             self._grids[key] = self.many(family, points, steps)

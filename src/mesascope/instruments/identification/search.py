@@ -1,4 +1,4 @@
-"""The search for prompts that discriminate: settings of a task as points of a cube, and a way through it."""
+"""The search for a design: the settings of a task as points of a cube, and a random search in it."""
 
 import itertools
 import math
@@ -17,18 +17,25 @@ from mesascope.tasks import Eigenvalues, Gaussian
 from mesascope.types import Domain, Measurement, PrescribableTask, adjusted
 
 POOL = 256
-"""Prompts that a design is judged on: the same random numbers for all designs."""
+"""The number of prompts that a design is judged on, with the same random numbers for all designs."""
 LARGEST_CONDITION, SIZES, SHAPES = 1e3, 16.0, 9.0
-"""Ranges: κ from 1, mean eigenvalue from a quarter to four times that of training, exponent from ⅓ to 3."""
+"""The ranges of the settings: κ from 1 to 1000, mean eigenvalue from ¼ to 4 times that of training, exponent from ⅓ to 3."""
 SETTINGS = 5
 FIRST_STEP, LAST_STEP = 0.3, 0.05
-"""Standard deviation of a step around the best design, as a share of a setting's range; it shrinks from trial to trial."""
+"""The standard deviation of the steps around the best design, first and last, as a share of a setting's range."""
 HALVINGS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trial:
-    """A design that was judged: its distance from training and the least effect size over all pairs."""
+    """A design that was judged.
+
+    Attributes:
+        task: the design.
+        distance: its distance from the training distribution.
+        effect: the least effect size over all pairs of candidates.
+        point, exact: its point in the `Space`, and whether its spectrum is exact.
+    """
 
     task: PrescribableTask
     distance: float
@@ -39,18 +46,24 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """How well a task tells the candidates apart, for a subject with this share of prediction noise."""
+    """Judges how well a task tells candidates apart.
+
+    Attributes:
+        names: the candidates.
+        noise: the variance of the subject's prediction noise, as a share of the target's variance.
+        seed: of the prompts and the noise.
+    """
 
     names: tuple[str, ...]
     noise: float
     seed: int
 
     def pairs(self, task: PrescribableTask) -> list[tuple[Family, Family]]:
-        """Who is followed and who is taken for it; with label noise some candidates have more coefficients."""
+        """All pairs of the candidate that the subject follows and its rival; label noise adds coefficients to some candidates."""
         return list(itertools.permutations(compared(self.names, task.noise, self.noise), 2))
 
     def effect(self, task: PrescribableTask, enough: float = -math.inf) -> float:
-        """The least effect size over the pairs; −∞ as soon as one is below ``enough``, to save looking at the others."""
+        """The least effect size over all pairs; −∞ as soon as one is below ``enough``, without computing the others."""
         runner = Runner(task.sample(POOL, seed=self.seed, stream="design/search"))
         least = math.inf
         for followed, rival in self.pairs(task):
@@ -60,7 +73,7 @@ class Judge:
         return least
 
     def hardest(self, task: PrescribableTask, coordinates: dict[str, str | float]) -> Measurement:
-        """Prompts needed for the pair that needs most, on prompts that no search has seen."""
+        """The prompts needed for the pair that needs most, measured on prompts that no search has seen."""
         pairs = self.pairs(task)
         found = [needed(task, *pair, noise=self.noise, seed=self.seed, coordinates=coordinates) for pair in pairs]
         return max(found, key=lambda m: m.value)
@@ -71,11 +84,11 @@ class Space:
     """Tasks as points of a cube: condition number, size, shape, examples and label noise, each from 0 to 1.
 
     Attributes:
-        base: what is not chosen.
-        size: mean eigenvalue in training.
-        label: standard deviation of a label in training.
-        examples: numbers of examples to choose from.
-        centres: the points nearest to training: of the tasks whose spectrum varies, and of those where it is exact.
+        base: the task that gives all other settings.
+        size: the mean eigenvalue in training.
+        label: the standard deviation of a label in training.
+        examples: the numbers of examples to choose from.
+        centres: the points nearest to training, for spectra that vary between prompts and (if possible) for exact spectra.
     """
 
     base: PrescribableTask
@@ -86,10 +99,12 @@ class Space:
 
     @classmethod
     def around(cls, home: PrescribableTask, base: PrescribableTask, domain: Domain, seed: int) -> "Space":
-        """The space for a training distribution and a subject's domain."""
+        """The space around the training distribution ``home``, within a subject's domain."""
         dim, most = home.dim, home.examples
         allowed = range(1, 2 * most + 1) if domain.examples is None else domain.examples
-        examples = tuple(n for n in allowed if n >= min(dim, most))  # an exact design needs as many as dimensions
+        examples = tuple(
+            n for n in allowed if n >= min(dim, most)
+        )  # an exact spectrum needs as many examples as dimensions
         place = examples.index(most) / max(len(examples) - 1, 1)
         sampled = singular_values(home, seed)
         population = home.inputs.covariance.eigenvalues(dim, 0, SPECTRA, generator(seed, "design/centre")).sqrt()
@@ -109,7 +124,7 @@ class Space:
         )
 
     def task(self, point: Float[Tensor, " setting"], exact: bool) -> PrescribableTask:
-        """The task at a point; λ_i falls as κ^(−uᵖ) with u from 0 to 1, log-spaced where the exponent p is 1."""
+        """The task at a point. Eigenvalues fall as κ^(−uᵖ) with u from 0 to 1; for exponent p = 1 they are log-spaced."""
         condition, size, shape, place, noise = point.tolist()
         u = torch.linspace(0, 1, self.base.dim, dtype=torch.float64) ** SHAPES ** (shape - 0.5)
         values = LARGEST_CONDITION ** (-condition * u)
@@ -124,7 +139,10 @@ class Space:
     def within(
         self, limit: float, home: PrescribableTask, point: Float[Tensor, " setting"], exact: bool, seed: int
     ) -> tuple[Float[Tensor, " setting"], float] | None:
-        """The point and its distance from home; if too far out, the last one found inside on the way back (by bisection)."""
+        """The point and its distance from home; if it is too far out, the last point within the limit by bisection.
+
+        The bisection goes along the line to the centre. ``None`` if it finds no point within the limit.
+        """
         found, share, step = None, 1.0, 1.0
         for _ in range(HALVINGS):
             there = torch.lerp(self.centres[exact], point, share)
@@ -141,18 +159,18 @@ class Space:
 def search(
     space: Space, home: PrescribableTask, judge: Judge, known: list[Trial], *, limit: float, trials: int
 ) -> list[Trial]:
-    """Designs within the limit, without those that a nearer design is known to beat.
+    """Designs within the limit, without those that are worse than a nearer design.
 
-    Half of the trials go anywhere, the others around the best so far. Each moves about half of the settings: spending the
-    distance on all of them at once leaves little for those that matter.
+    The first half of the trials is drawn from the whole space, the second half around the best design so far. Each trial
+    moves about half of the settings, since moving all of them would use up the distance on settings that don't matter.
 
     Args:
-        space: where to look.
+        space: the space to search.
         home: the training distribution.
-        judge: what to maximise.
-        known: trials from elsewhere, to be beaten.
-        limit: largest distance from home.
-        trials: how many.
+        judge: computes the effect size that is maximised.
+        known: other designs, which those found must exceed.
+        limit: the largest distance from home.
+        trials: the number of designs to try.
     """
     rng = generator(judge.seed, "design/search")
     found: list[Trial] = []

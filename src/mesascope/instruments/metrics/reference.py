@@ -29,19 +29,23 @@ class ReferenceSubject:
 
     @property
     def name(self) -> str:
+        """Its name in reports: the label, or the algorithm's name with the number of steps."""
         counted = "" if isinstance(self.algorithm, ClosedForm) else f", {self.steps} step{'s' * (self.steps != 1)}"
         return self.label or self.algorithm.name + counted
 
     @property
     def domain(self) -> Domain:
+        """The prompts it accepts: all."""
         return Domain()
 
     @property
     def sites(self) -> tuple[Site, ...]:
+        """No sites: an algorithm has no activations."""
         return ()
 
     @property
     def path(self) -> tuple[Site, ...]:
+        """No path, for the same reason."""
         return ()
 
     def trace(

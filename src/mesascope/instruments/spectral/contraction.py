@@ -1,4 +1,4 @@
-"""Contraction: what each layer of a network leaves of every eigen-direction of XᵀX, against the law of gradient descent."""
+"""Contraction: the error that each layer leaves along every eigenvector of XᵀX, compared with the law of gradient descent."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ WRONG = 0.9
 def contraction(
     subject: Subject, task: LinearRegression, *, seed: int = 0, n: int = 64, step_size: float
 ) -> tuple[Measurement, ...]:
-    """What is left of each eigen-direction of XᵀX/n before the first layer (layer 0) and after every layer.
+    """The error left along each eigenvector of XᵀX/n before the first layer (layer 0) and after every layer.
 
     For a unit eigenvector u this is (uᵀw_k − uᵀw)² over (uᵀw)², read from what the layers answer when u is the query. Under
     gradient descent it is (1 − ηλ)²ᵏ after k layers. The first quantity is its median over prompts; the second is the
@@ -42,10 +42,12 @@ def contraction(
         step_size: η of the law.
 
     Raises:
-        NotApplicable: a subject that is no hand-built network.
+        NotApplicable: the subject is not a hand-built network.
     """
     if not isinstance(subject, Construction):
-        raise NotApplicable(f"{subject.name} is no hand-built network, so its readout is not exact after every layer.")
+        raise NotApplicable(
+            f"{subject.name} is not a hand-built network, so its readout is not exact after every layer."
+        )
     prompts = task.sample(n, seed=seed, stream="synthetic-panel")
     values, vectors = torch.linalg.eigh(prompts.xs.mT @ prompts.xs / prompts.examples)
     left = remaining(subject, prompts, vectors.mT)
@@ -105,7 +107,7 @@ def _measurement(
 
 INSTRUMENT = Instrument(
     name=NAME,
-    question="How much of each eigen-direction of XᵀX does each layer leave?",
+    question="How much of the error along each eigenvector of XᵀX does each layer leave?",
     measure=contraction,
     needs="a hand-built network, and prompts whose XᵀX has the same eigenvalues in all of them",
     quantities=(LEFT, DISTANCE),

@@ -55,6 +55,8 @@ def balanced(task: PrescribableTask) -> PrescribableTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Half:
+    """Half of the prompts, with their spectral features divided by the targets' standard deviations."""
+
     prompts: Prompts
     basis: Float[Tensor, "batch query knot"]
 
