@@ -424,7 +424,7 @@ class TestShown:
             provenance={},
         )
         pandas.testing.assert_frame_equal(record.table(), types.table([measurement()]))
-        assert record.schema_version == 1
+        assert record.schema_version == 2
 
 
 class _Able:

@@ -15,12 +15,14 @@ from mesascope.instruments.behaving import (
     stress,
     training_curve,
 )
+from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
 from mesascope.instruments.reading import probes, readout, streaming
 from mesascope.instruments.spectral import directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
+    explaining.INSTRUMENT,
     spectrum.INSTRUMENT,
     readout.INSTRUMENT,
     probes.INSTRUMENT,

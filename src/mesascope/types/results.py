@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from mesascope.types.descriptions import Description
+
 if TYPE_CHECKING:
     import pandas
 
@@ -189,6 +191,7 @@ class Verdict:
         training, discriminating: both answers in full.
         invariances: how far the subject breaks each invariance.
         figures: the evidence as pictures.
+        description: what the subject computes, whatever the label; None if only the label was asked for.
     """
 
     subject: str
@@ -200,6 +203,7 @@ class Verdict:
     discriminating: DistributionVerdict | None
     invariances: tuple[Measurement, ...]
     figures: tuple[Figure, ...] = ()
+    description: Description | None = None
 
     def __str__(self) -> str:
         names = ", ".join(self.algorithms) or "none of the candidates"
@@ -230,7 +234,7 @@ class Record:
     controls: tuple[Mapping[str, Scalar], ...]
     figures: tuple[Figure, ...]
     provenance: Mapping[str, object]
-    schema_version: int = 1
+    schema_version: int = 2
 
     def table(self) -> "pandas.DataFrame":
         """The measurements as a table, with one row each and one column per coordinate."""
