@@ -117,7 +117,7 @@ def test_where_nothing_was_measured_the_reason_is_given():
 @pytest.mark.parametrize(
     ("name", "coefficients", "intervals", "words"),
     [
-        ("gradient descent", {"steps": 8, "step size": 0.25}, {}, "8 steps of size 0.25 (the same function as Newton–Schulz after 3)"),
+        ("gradient descent", {"steps": 8, "step size": 0.25}, {}, "8 steps of size 0.25 (the same function as Newton–Schulz"),
         ("gradient descent", {"steps": 1, "step size": 0.25}, {}, "gradient descent, 1 step of size 0.25"),
         ("gradient descent", {"steps": 6, "step size": 0.2}, {"steps": (5, 7)}, "5 to 7 steps (best: 6) of size 0.2"),
         ("Newton–Schulz", {"steps": 6, "step size": 0.3}, {}, "as gradient descent after 64 of size 0.3"),
