@@ -4,6 +4,8 @@ from mesascope.types import Description, Explanation, NamedFunction, Rung
 
 NEAR_ONE = 0.05
 """How far a gain may be from 1 to be called least squares."""
+EXACT = 0.9999
+"""Share from which on answers are a function; below they are like it."""
 MOSTLY = 0.8
 """Share from which on a class is said to hold in part."""
 FIXED = ("function", "polynomial", "filter")
@@ -52,7 +54,9 @@ def _called(rung: Rung) -> str:
 def _what(main: Explanation) -> str:
     """What the class is like: the filter's name or shape, or by how much the next narrower class fails."""
     if main.rung == "function":
-        return _function(main, main.functions[0])
+        best = main.functions[0]
+        words = _function(main, best)
+        return words if best.share > EXACT or words.startswith("least squares") else f"like {words}"
     if main.rung in FIXED:
         detail = next((r.detail for r in main.rungs if r.kind == main.rung), "")
         lead = f"a polynomial of {detail} in XᵀX" if main.rung == "polynomial" else _shape(main)
@@ -105,9 +109,10 @@ def named(function: NamedFunction) -> str:
     if function.name == "gradient flow":
         return f"gradient flow stopped at t = {value('time')}"
     if function.name == "gradient descent":
-        count = int(function.coefficients["steps"])
-        same = f" (the same function as Newton–Schulz after {count.bit_length() - 1})" if count in (4, 8, 16) else ""
-        return f"gradient descent, {_count(function, 'steps')} of size {value('step size')}{same}"
+        count, counted = int(function.coefficients["steps"]), _count(function, "steps")
+        doubled = count in (4, 8, 16) and counted == f"{count} steps"
+        same = f" (the same function as Newton–Schulz after {count.bit_length() - 1})" if doubled else ""
+        return f"gradient descent, {counted} of size {value('step size')}{same}"
     if function.name == "Newton–Schulz":
         power = 2 ** int(function.coefficients["steps"])
         return (
@@ -118,8 +123,8 @@ def named(function: NamedFunction) -> str:
         return f"ridge regression with penalty {value('penalty')}"
     if function.name == "iterated Tikhonov":
         return f"Tikhonov's ridge iterated {_count(function, 'times')} with penalty {value('penalty')}"
-    counted = [_count(function, "steps")] if "steps" in function.coefficients else []
-    return ", ".join([function.name, *counted, *(f"{n} {value(n)}" for n in function.coefficients if n != "steps")])
+    steps = [_count(function, "steps")] if "steps" in function.coefficients else []
+    return ", ".join([function.name, *steps, *(f"{n} {value(n)}" for n in function.coefficients if n != "steps")])
 
 
 def _count(function: NamedFunction, name: str) -> str:
