@@ -54,7 +54,7 @@ def cheap(monkeypatch) -> dict[str, Callable]:
     """Examinations of one second: two candidates, and one instrument, which does what is put under ``last``."""
     real, instruments = ms.identify, {}
     few = {"algorithms": ["gd", "cg"], "prompts": 12}
-    monkeypatch.setattr(examining, "identify", lambda *a, **k: real(*a, **k | few))
+    monkeypatch.setattr(examining, "identify_and_describe", lambda *a, **k: real(*a, **k | few))
 
     def measure(*_: object, **__: object) -> tuple:
         return instruments.get("last", tuple)() or ()
@@ -285,7 +285,10 @@ def test_examine_on_a_task_of_ones_own_prints_one_document(cheap, command):
 def test_examine_says_the_verdict_and_where_the_page_is(cheap, command):
     status, out, _ = command("examine", GD, *SMOKE)
     assert status == 0
-    assert "identified (gradient-descent)" in out.splitlines()[0]
+    assert out.startswith(
+        "gradient-descent: Linear in the labels and the same spectral filter for every prompt (100 % of its"
+    )
+    assert "identified (gradient-descent)" in out
     folder = Path("out/examine-construction-gradient-descent-layers-2")
     assert out.splitlines()[-2:] == [str(folder / "report.html"), str(folder / "record.json")]
     assert all(Path(line).is_file() for line in out.splitlines()[-2:])
@@ -311,7 +314,7 @@ def test_an_examination_stopped_with_ctrl_c_goes_on(cheap, command, monkeypatch)
     assert (status, err.splitlines()[-1]) == (130, "mesascope: stopped")
     assert not Path("out/record.json").exists()
     cheap["last"] = tuple
-    monkeypatch.setattr(examining, "identify", stop)  # that was done before
+    monkeypatch.setattr(examining, "identify_and_describe", stop)  # that was done before
     assert command("examine", GD, *SMOKE, "--out", "out")[0] == 0
     assert Path("out/report.html").is_file()
 

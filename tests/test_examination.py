@@ -49,13 +49,13 @@ def content(record: ms.Record) -> dict:
 @pytest.fixture
 def small(monkeypatch) -> None:
     """Profile ``smoke`` with two candidates and few prompts: what is examined is the house, not the subject."""
-    real = module.identify
+    real = module.identify_and_describe
     for instrument in EXAMINED:
         n = TINY.get(instrument.name, 6)
         few = {name: 2 * n if (instrument.name, name) == ("causal", "fit") else n for name in instrument.sizes["smoke"]}
         monkeypatch.setitem(instrument.sizes, "smoke", few)
     monkeypatch.setitem(module.IDENTIFIED, "smoke", 20)
-    monkeypatch.setattr(module, "identify", lambda *a, **k: real(*a, **k, algorithms=["gd", "cg"]))
+    monkeypatch.setattr(module, "identify_and_describe", lambda *a, **k: real(*a, **k, algorithms=["gd", "cg"]))
     monkeypatch.setattr(module, "_known_subjects", lambda seed, say: NOTHING_CHECKED)
 
 
@@ -270,7 +270,7 @@ def sittings(verdict, monkeypatch) -> list[str]:
         interrupted("identify")
         return verdict
 
-    monkeypatch.setattr(module, "identify", identified)
+    monkeypatch.setattr(module, "identify_and_describe", identified)
     monkeypatch.setattr(module, "EXAMINED", tuple(instrument(name) for name in NAMES))
     checked = Checked(rows=({"instrument": "x", "holds": True},), seconds=0.1)
     monkeypatch.setattr(module, "_known_subjects", lambda seed, say: checked)

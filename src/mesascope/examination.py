@@ -14,7 +14,8 @@ import torch
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.asking.rehearsal import rehearse
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
-from mesascope.instruments.identification import FAMILIES, IDENTIFIED, check_sizes, identify, identify_path
+from mesascope.instruments.explaining.verdict import identify_and_describe
+from mesascope.instruments.identification import FAMILIES, IDENTIFIED, check_sizes, identify_path
 from mesascope.instruments.instrument import Profile
 from mesascope.instruments.intervening.interventions import inert_sites
 from mesascope.instruments.spectral import spectrum
@@ -189,7 +190,7 @@ def _load(reference: str, device: str) -> Subject:
 
 def _identify(sent: Subject | ModelReference, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
     began = time.perf_counter()
-    verdict = identify(_loaded(sent), task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
+    verdict = identify_and_describe(_loaded(sent), task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
     return Identified(verdict=verdict, seconds=time.perf_counter() - began)
 
 

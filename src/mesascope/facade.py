@@ -6,7 +6,7 @@ from mesascope import algorithms, instruments, models, report, studies, tasks, t
 from mesascope.algorithms import run
 from mesascope.calibration import calibrate
 from mesascope.examination import examine
-from mesascope.instruments.identification import identify
+from mesascope.instruments.explaining.verdict import identify_and_describe as identify
 from mesascope.records.codec import to_json
 from mesascope.records.directories import Holds, claim
 from mesascope.records.journal import discard

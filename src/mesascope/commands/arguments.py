@@ -191,7 +191,11 @@ def print_document(record: "ms.Record | ms.Findings | ms.StudyResult") -> None:
 
 
 def print_verdict(verdict: "ms.Verdict") -> None:
-    """Print a verdict in sentences."""
+    """Print a verdict in sentences: what the model computes, then which algorithm that is."""
+    if (description := verdict.description) is not None:
+        say(textwrap.fill(f"{verdict.subject}: {description.sentence}", WIDTH))
+        for line in ms.report.ladder(description):
+            say(f"  {line}")
     say(verdict)
     for sentence in ms.report.sentences(verdict):
         say(f"  {sentence}")

@@ -17,6 +17,7 @@ from mesascope.instruments.behaving import (
     training_curve,
     training_loss,
 )
+from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.identification import following
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
@@ -24,6 +25,7 @@ from mesascope.instruments.reading import probes, readout, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
+    explaining.INSTRUMENT,
     spectrum.INSTRUMENT,
     readout.INSTRUMENT,
     probes.INSTRUMENT,

@@ -5,6 +5,7 @@ This is the only part of Mesascope that draws. All other parts pass `mesascope.t
 
 from markupsafe import Markup as trusted  # noqa: N813  (HTML that is not escaped; plain text is)
 
+from mesascope.report.description import ladder
 from mesascope.report.figures import draw
 from mesascope.report.pages import failures, page, sentences
 from mesascope.report.shell import Section, document, is_page
@@ -21,6 +22,7 @@ __all__ = [
     "draw",
     "sentences",
     "failures",
+    "ladder",
     "Table",
     "tabulate",
     "measurement_tables",

@@ -67,7 +67,7 @@ class NamedFunction:
     Attributes:
         name: what it is called, such as ``gradient flow``.
         coefficients: its coefficients as fitted.
-        intervals: their 95 % intervals over prompts; none for whole numbers.
+        intervals: their 95 % intervals over prompts; for a count, the least and the largest that fit as well.
         share: share of the answers that it explains on other prompts.
         interval: its 95 % interval.
         distance: how much more it leaves than the best filter, as a share of the answers.

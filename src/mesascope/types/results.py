@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from mesascope.types.descriptions import Description
+
 if TYPE_CHECKING:
     import pandas
 
@@ -191,6 +193,7 @@ class Verdict:
         training, discriminating: both answers in full.
         invariances: how far the subject breaks each invariance.
         figures: the evidence as pictures.
+        description: what the subject computes, whatever the label; None if only the label was asked for.
     """
 
     subject: str
@@ -202,6 +205,7 @@ class Verdict:
     discriminating: DistributionVerdict | None
     invariances: tuple[Measurement, ...]
     figures: tuple[Figure, ...] = ()
+    description: Description | None = None
 
     def __str__(self) -> str:
         names = ", ".join(self.algorithms) or "none of the candidates"

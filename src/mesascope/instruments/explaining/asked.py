@@ -17,7 +17,7 @@ from mesascope.instruments.statistics.scores import partners
 from mesascope.seeds import generator
 from mesascope.types import LinearTask, Prompts, Subject, Task, adjusted
 
-OTHERS = 2
+OTHERS = 3
 """Label vectors of other functions that a context is asked with, beside those of the superposition."""
 
 

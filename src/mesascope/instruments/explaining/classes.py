@@ -91,7 +91,7 @@ def filters(
             NamedFunction(
                 name=each.family.name,
                 coefficients=dict(each.coefficients),
-                intervals={c.name: i for c, i in zip(each.family.coefficients, each.intervals, strict=True)},
+                intervals=dict(each.coefficient_intervals),
                 share=share,
                 interval=interval,
                 distance=shares.costs(left[id(each)], fitted.errors)[0],

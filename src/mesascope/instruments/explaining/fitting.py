@@ -20,6 +20,8 @@ ROUNDS = 5
 """How often the search looks closer around the best."""
 POLISHED = 15
 """Newton steps at most: two coefficients often lie in a narrow valley, which a grid misses."""
+ROUNDING = 1e-6
+"""A difference of errors below this is rounding."""
 STRIDE = 1e-3
 """Of finite differences, in the coefficients' logarithms."""
 NEAREST = {0: 1, 1: 16, 2: 6}
@@ -35,6 +37,7 @@ class FittedFunction:
     Attributes:
         family: whose member.
         count: its count (1 where nothing is counted).
+        counts: the least and the largest count that fit as well.
         values: its coefficients.
         intervals: their 95 % intervals.
         error: mean error on the prompts that it was fitted to.
@@ -42,6 +45,7 @@ class FittedFunction:
 
     family: FunctionFamily
     count: int
+    counts: tuple[int, int]
     values: tuple[float, ...]
     intervals: tuple[tuple[float, float], ...]
     error: float
@@ -56,6 +60,13 @@ class FittedFunction:
         """Coefficients by name, the count among them."""
         named = {c.name: v for c, v in zip(self.family.coefficients, self.values, strict=True)}
         return {self.family.count: float(self.count), **named} if self.family.count else named
+
+    @property
+    def coefficient_intervals(self) -> Mapping[str, tuple[float, float]]:
+        """Intervals by name, the count among them."""
+        named = {c.name: i for c, i in zip(self.family.coefficients, self.intervals, strict=True)}
+        low, high = self.counts
+        return {self.family.count: (float(low), float(high)), **named} if self.family.count else named
 
 
 def fit_function(
@@ -83,6 +94,8 @@ def fit_function(
         _polished(family, _closer(family, found, quadratic, logs), quadratic) for found in tried[: NEAREST[len(logs)]]
     ]
     error, count, at = min(closest, key=lambda found: (found[0], found[1]))
+    best = _errors(family, count, quadratic, at[None])[0]
+    equal = [c for _, c, there in closest if _as_well(_errors(family, c, quadratic, there[None])[0] - best, draws)]
     spreads = _spreads(family, count, at, quadratic, draws)
     values = tuple(at.exp().tolist())
     intervals = tuple(
@@ -92,7 +105,19 @@ def fit_function(
         )
         for c, value, (low, high) in zip(family.coefficients, values, spreads, strict=True)
     )
-    return FittedFunction(family=family, count=count, values=values, intervals=intervals, error=error)
+    return FittedFunction(
+        family=family,
+        count=count,
+        counts=(min(equal, default=count), max(equal, default=count)),
+        values=values,
+        intervals=intervals,
+        error=error,
+    )
+
+
+def _as_well(difference: Float[Tensor, " batch"], draws: Float[Tensor, "repeat batch"]) -> bool:
+    """Whether a function's errors are not significantly larger than another's."""
+    return bootstrap.estimate(difference[:, None], lambda means: means[:, 0], draws)[1][0] <= ROUNDING
 
 
 Found = tuple[float, int, Tensor]

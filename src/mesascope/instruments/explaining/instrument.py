@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from mesascope.instruments.explaining.asked import Asked, ask
-from mesascope.instruments.explaining.describe import DESCRIBED
 from mesascope.instruments.explaining.explanation import explain, share_of
 from mesascope.instruments.explaining.planted import pairs
 from mesascope.instruments.explaining.shares import HOLDS
+from mesascope.instruments.identification import IDENTIFIED, PROMPTS
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.models.scripted import Scripted
@@ -19,9 +19,7 @@ CONTROLLED = 100
 """Prompts in each half for the controls, at most."""
 
 
-def explanations(
-    subject: Subject, task: Task, *, seed: int = 0, prompts: int = DESCRIBED["laptop"]
-) -> tuple[Measurement, ...]:
+def explanations(subject: Subject, task: Task, *, seed: int = 0, prompts: int = PROMPTS) -> tuple[Measurement, ...]:
     """The share of a subject's answers that every class explains, on the training distribution and the discriminating prompts.
 
     Controls, planted for every class: a subject that is exactly in it (positive), and one of the next wider class (negative).
@@ -109,7 +107,7 @@ INSTRUMENT = Instrument(
     measure=explanations,
     quantities=(SHARE,),
     coordinates=("class", "distribution", "holds", "member"),
-    sizes=sizes(prompts=(DESCRIBED["smoke"], DESCRIBED["laptop"], DESCRIBED["full"])),
+    sizes=sizes(prompts=(IDENTIFIED["smoke"], IDENTIFIED["laptop"], IDENTIFIED["full"])),
     figure=figure,
     expected=(Expected(quantity=SHARE, control=WITHIN, words="above 0.97", holds=lambda v: v > 0.97),),
 )

@@ -1,5 +1,6 @@
 """How much of a subject's answers each class of explanation leaves, prompt by prompt, on prompts that nothing was fitted to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,23 +96,25 @@ def of_diagonal(
         size = answers.square().mean(-1).nan_to_num(nan=1.0, posinf=1.0).clamp(min=1e-12)
         known.append(Quadratic.of(shares, answers, size))
         sizes.append(size)
-    first, judge = known[0], known[-1]
-    judged = [float(judge.errors(gains + _pulled(first.gram, pull, _rest(first, gains))).mean()) for pull in PULLS]
+    *fitted, judge = known
+    judged = [float(judge.errors(gains + _own_gains(fitted, pull, gains)).mean()) for pull in PULLS]
     if min(judged) >= float(judge.errors(gains).mean()):
         return Left(kind="diagonal", errors=errors)
     pull = PULLS[judged.index(min(judged))]
     gram = torch.stack([each.gram for each in known]).sum(0)
-    own = _pulled(gram, pull, torch.stack([_rest(each, gains) for each in known]).sum(0))
-    predicted = channels.predictions(gains + own)
+    predicted = channels.predictions(gains + _own_gains(known, pull, gains))
     spread = _pulled(gram, pull, _pulled(gram, pull, gram).mT)  # how the gains vary with noise in the answers
     energy = (channels.shares.mT @ channels.shares / channels.shares.shape[1] * spread).sum((-1, -2))
     noise = 1 + energy / (channels.shares.shape[1] * torch.stack(sizes).mean(0))
     return Left(kind="diagonal", errors=discrepancy(asked.answers, predicted, asked.units), noise=noise)
 
 
-def _rest(known: Quadratic, gains: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-    """What given gains leave of the moments."""
-    return known.moment - (known.gram @ gains[..., None])[..., 0]
+def _own_gains(
+    known: Sequence[Quadratic], pull: float, gains: Float[Tensor, "batch dim"]
+) -> Float[Tensor, "batch dim"]:
+    """What to add to given gains, prompt by prompt, to fit answers to several label vectors."""
+    gram, moment = torch.stack([k.gram for k in known]).sum(0), torch.stack([k.moment for k in known]).sum(0)
+    return _pulled(gram, pull, moment - (gram @ gains[..., None])[..., 0])
 
 
 def _pulled(gram: Float[Tensor, "batch dim dim"], pull: float, right: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ HOLDS = 0.02
 COSTS = 0.005
 """Share of the answers by which a polynomial or a named function may be worse than the best filter."""
 FEWER = 0.05
-"""Part of what a class leaves; a wider class that leaves less than that is no accident."""
+"""Part of what a class leaves; a wider class that leaves less than that, by the lower end of its interval, is no accident."""
 DIFFER = 0.001
 """Share of the answers below which a difference between classes is of no interest: filters are interpolated."""
 ROUNDING = 1e-5
@@ -110,7 +110,7 @@ def narrowest(lefts: Sequence[Left], holds: Sequence[bool], shares: Shares) -> L
         if chosen is None:
             chosen = left
             continue
-        fewer = shares.rung(left).left <= FEWER * shares.rung(chosen).left
+        fewer = shares.rung(left).left_interval[0] <= FEWER * shares.rung(chosen).left
         if fewer and shares.costs(chosen.errors, left.errors + (chosen.noise - left.noise) * shares.noise)[1] > DIFFER:
             chosen = left
     return chosen

@@ -4,6 +4,8 @@ from mesascope.types import Description, Explanation, NamedFunction, Rung
 
 NEAR_ONE = 0.05
 """How far a gain may be from 1 to be called least squares."""
+EXACT = 0.9999
+"""Share from which on answers are a function; below they are like it."""
 MOSTLY = 0.8
 """Share from which on a class is said to hold in part."""
 FIXED = ("function", "polynomial", "filter")
@@ -52,7 +54,9 @@ def _called(rung: Rung) -> str:
 def _what(main: Explanation) -> str:
     """What the class is like: the filter's name or shape, or by how much the next narrower class fails."""
     if main.rung == "function":
-        return _function(main, main.functions[0])
+        best = main.functions[0]
+        words = _function(main, best)
+        return words if best.share > EXACT or words.startswith("least squares") else f"like {words}"
     if main.rung in FIXED:
         detail = next((r.detail for r in main.rungs if r.kind == main.rung), "")
         lead = f"a polynomial of {detail} in XᵀX" if main.rung == "polynomial" else _shape(main)
@@ -102,24 +106,34 @@ def named(function: NamedFunction) -> str:
         narrow = high - low <= 0.005 * found
         return f"{found:.3g}" if narrow else f"{found:.3g} [{low:.3g}, {high:.3g}]"
 
-    steps = f"{function.coefficients.get('steps', 0):.0f} steps"
     if function.name == "gradient flow":
         return f"gradient flow stopped at t = {value('time')}"
     if function.name == "gradient descent":
-        count = int(function.coefficients["steps"])
-        same = f" (the same function as Newton–Schulz after {count.bit_length() - 1})" if count in (4, 8, 16) else ""
-        return f"gradient descent, {_plural(count)} of size {value('step size')}{same}"
+        count, counted = int(function.coefficients["steps"]), _count(function, "steps")
+        doubled = count in (4, 8, 16) and counted == f"{count} steps"
+        same = f" (the same function as Newton–Schulz after {count.bit_length() - 1})" if doubled else ""
+        return f"gradient descent, {counted} of size {value('step size')}{same}"
     if function.name == "Newton–Schulz":
         power = 2 ** int(function.coefficients["steps"])
         return (
-            f"Newton–Schulz, {steps} (the same function as gradient descent after {power} of size {value('step size')})"
+            f"Newton–Schulz, {_count(function, 'steps')} (the same function as gradient descent after {power} of size "
+            f"{value('step size')})"
         )
     if function.name == "ridge":
         return f"ridge regression with penalty {value('penalty')}"
     if function.name == "iterated Tikhonov":
-        return f"Tikhonov's ridge iterated {function.coefficients['times']:.0f} times with penalty {value('penalty')}"
-    rest = [f"{name} {value(name)}" for name in function.coefficients if name != "steps"]
-    return ", ".join([function.name, *([steps] if "steps" in function.coefficients else []), *rest])
+        return f"Tikhonov's ridge iterated {_count(function, 'times')} with penalty {value('penalty')}"
+    steps = [_count(function, "steps")] if "steps" in function.coefficients else []
+    return ", ".join([function.name, *steps, *(f"{n} {value(n)}" for n in function.coefficients if n != "steps")])
+
+
+def _count(function: NamedFunction, name: str) -> str:
+    """A count, or the counts that fit as well: ``8 steps``, ``7 to 9 steps``."""
+    low, high = function.intervals.get(name, (0.0, 0.0))
+    found = function.coefficients[name]
+    if low < high:
+        return f"{low:.0f} to {high:.0f} {name} (best: {found:.0f})"
+    return f"{found:.0f} {name}" if found != 1 else f"1 {name.removesuffix('s')}"
 
 
 def _difference(home: Explanation, away: Explanation) -> str:
@@ -146,10 +160,6 @@ def percent(share: float) -> str:
     if near < 5e-5:
         return f"{100 * share:.0f} %"
     return f"{100 * share:.2f} %" if near < 5e-3 else f"{100 * share:.1f} %"
-
-
-def _plural(count: int) -> str:
-    return f"{count} step" if count == 1 else f"{count} steps"
 
 
 def _capital(words: str) -> str:
