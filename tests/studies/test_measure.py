@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesascope.instruments.behaving import errors, rounding, training_curve
+from mesascope.instruments.behaving import errors, rounding, training_curve, training_loss
 from mesascope.instruments.reading import probes
 from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.journal import Journal
@@ -123,6 +123,9 @@ def test_a_curve_among_the_options_is_what_the_training_logged(bench: Bench) -> 
     assert found.controls[1].name.endswith(f"held out {bench.error(ONE):.2g}")
     subject, lines = bench.network(ONE), bench.curve(ONE)
     assert training_curve.half_way(subject, ONE.task, curve=(lines[0], lines[-1])) == ()
+    (loss,) = measured(measure(instrument=training_loss.NAME, options={"curve": Curve(of=ONE)}), bench)
+    assert loss.value == lines[-1]["loss"]  # of the finished network
+    assert loss.controls[0].value > loss.controls[1].value
 
 
 def test_the_journal_knows_a_measure_by_everything_in_it(bench: Bench) -> None:

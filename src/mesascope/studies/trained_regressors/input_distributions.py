@@ -13,8 +13,9 @@ from mesascope.studies.networks import INPUTS, Network
 from mesascope.studies.pictures import bars, heatmap, only
 from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Claim, Study, own, sourced
+from mesascope.studies.trained_regressors.probed import ALONE, UNTRAINED, last
 from mesascope.tasks import LinearRegression
-from mesascope.types import Figure, Measurement, Scalar, Site, bounds
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 GAUSSIAN, RADEMACHER = Network(), Network(inputs="rademacher")
 NETWORKS = (
@@ -27,8 +28,7 @@ NETWORKS = (
 )
 AT_SMOKE = (GAUSSIAN, RADEMACHER)
 TABLE = tuple(StressTest(name=name, task=LinearRegression(queries=8, inputs=inputs)) for name, inputs in INPUTS.items())
-LAST = str(Site(layer=1, kind="resid_post"))
-ALONE = "Xᵀy alone"
+LAST = last(2)
 
 
 def _label(network: Network) -> dict[str, Scalar]:
@@ -114,7 +114,7 @@ def _queries(found: Sequence[Measurement]) -> Figure:
 def _cosines(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in found:
-        shown = [c for c in m.controls if c.name in (ALONE, "untrained network", "raw prompt")]
+        shown = [c for c in m.controls if c.name in (ALONE, UNTRAINED, "raw prompt")]
         cases = [("network", m.value, m.interval), *((c.name, c.value, c.interval) for c in shown)]
         rows += [{"trained on": _who(m), "probe of": name, "cosine": v, **bounds(i)} for name, v, i in cases]
     return bars(

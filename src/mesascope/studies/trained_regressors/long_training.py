@@ -1,8 +1,7 @@
 """What three layers write down as they train: source B's extended training, and in which order things emerge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.reading import probes
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.bench import Bench
@@ -11,16 +10,13 @@ from mesascope.studies.networks import Network
 from mesascope.studies.pictures import heatmap, lines, only
 from mesascope.studies.rules import Derived, known, pick, where
 from mesascope.studies.study import Study, own, sourced
-from mesascope.types import Figure, Measurement, Scalar, Site, bounds
+from mesascope.studies.trained_regressors.probed import ALONE, ANSWER, COSINE, MOMENT, R2, TARGETS, UNTRAINED, W, last
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 FIRST = Network(layers=3)
 NETWORKS = (FIRST, Network(layers=3, seed=100))
-LAST = str(Site(layer=2, kind="resid_post"))
-W, MOMENT, ANSWER = "w", "Xᵀy/n", "w·x_q"
-COSINE, R2 = probes.COSINE.name, probes.R2.name
-ALONE = "Xᵀy alone"
+LAST = last(3)
 LEFT = 0.5  # R² of the answer from which a network counts as off the plateau
-TARGETS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, ANSWER: probes.answer}
 KEPT = (where(COSINE, target=(W, MOMENT)), where(R2))  # the answer is one number: its cosine is a sign
 
 
@@ -72,16 +68,16 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     return (_trajectories(only(found, site=LAST)), _by_site(found))
 
 
-def _trajectories(last: Sequence[Measurement]) -> Figure:
+def _trajectories(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
-    for m in last:
+    for m in found:
         target = m.coordinates["target"]
         if m.quantity == R2 and target != ANSWER:
             continue
         at = {k: m.coordinates[k] for k in ("network", "step")}
         what = f"R² of {ANSWER}" if target == ANSWER else f"cos({target})"
         rows.append({**at, "probe": what, "value": m.value, **bounds(m.interval)})
-        for name in ("untrained network", ALONE) if target == W else ():
+        for name in (UNTRAINED, ALONE) if target == W else ():
             rows.append({**at, "probe": f"{what}, {name}", "value": known(m, name).value, "low": None, "high": None})
     return lines(
         name="probes-over-training",

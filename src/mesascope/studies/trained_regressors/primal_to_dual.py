@@ -18,12 +18,13 @@ from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import lines, only, rows, table
 from mesascope.studies.rules import Derived, Where, apart, known, where
 from mesascope.studies.study import Study, own, published, sourced
-from mesascope.types import Figure, Measurement, Scalar, Site, bounds
+from mesascope.studies.trained_regressors.probed import ALONE, COSINE, MOMENT, UNTRAINED, W, last
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 DEEPER = tuple(Network(layers=layers, seed=seed) for layers in (3, 4, 6) for seed in (42, 100))
 NETWORKS = (Network(layers=1), *TWO_LAYERS, *DEEPER, Network(layers=5), Network(layers=8))
 FIRST, DEEP = TWO_LAYERS[0], Network(layers=4)
-W, MOMENT, ALPHA = "w", "Xᵀy/n", "α: RBF, bandwidth 1"
+ALPHA = "α: RBF, bandwidth 1"
 MAIN: Mapping[str, probes.Target] = {
     W: probes.TARGETS[W],
     MOMENT: probes.moment,
@@ -38,9 +39,9 @@ KERNELS: Mapping[str, probes.Target] = {
     "α: linear": probes.KernelWeights(kernel=Linear()),
 }
 SOURCE = {W: "w", MOMENT: "xty", ALPHA: "alpha"}
-COSINE, UNCENTRED = probes.COSINE.name, probes.UNCENTRED.name
+UNCENTRED = probes.UNCENTRED.name
 READ, AGREEMENT = causal.READ.name, causal.AGREEMENT.name
-QUERY, MOMENT_ALONE, CONSTANT = "query alone", "Xᵀy alone", probes.CONSTANT
+QUERY, CONSTANT = "query alone", probes.CONSTANT
 RBFS = (ALPHA, *(name for name in KERNELS if name.startswith("α: RBF")))
 SMOOTHERS = tuple(family.name for family in matching.SMOOTHERS)
 PUBLISHED_DEPTHS = (2, 3, 4, 5, 6, 8)
@@ -77,10 +78,6 @@ def _overwriting(network: Network) -> Measure:
     )
 
 
-def _site(layers: int) -> str:
-    return str(Site(layer=layers - 1, kind="resid_post"))
-
-
 def _of(found: Iterable[Measurement], quantity: str, *layers: int, **coordinates: str) -> tuple[Measurement, ...]:
     """Measurements of networks with these numbers of layers, or of all networks."""
     depth = {"layers": layers} if layers else {}
@@ -90,7 +87,7 @@ def _of(found: Iterable[Measurement], quantity: str, *layers: int, **coordinates
 def _last(found: Iterable[Measurement], target: str, quantity: str = COSINE, *layers: int) -> list[Measurement]:
     """Each network's cosine at the query after the last sub-layer."""
     everywhere = _of(found, quantity, *layers, target=target)
-    return [m for m in everywhere if m.coordinates["site"] == _site(int(m.coordinates["layers"] or 0))]
+    return [m for m in everywhere if m.coordinates["site"] == last(int(m.coordinates["layers"] or 0))]
 
 
 def _highest(found: Iterable[Measurement], quantity: str, *layers: int, **coordinates: str) -> list[Measurement]:
@@ -113,7 +110,7 @@ def _above(m: Measurement, control: str) -> Measurement:
 
 
 def _cosine(target: str, layers: int) -> Where:
-    return where(COSINE, target=target, layers=layers, site=_site(layers))
+    return where(COSINE, target=target, layers=layers, site=last(layers))
 
 
 def _beyond(control: str, targets: Sequence[str], quantity: str = COSINE, *layers: int) -> Derived:
@@ -124,7 +121,7 @@ def _beyond(control: str, targets: Sequence[str], quantity: str = COSINE, *layer
     )
 
 
-_TWO = where(COSINE, target=ALPHA, network=FIRST.name, site=_site(2))
+_TWO = where(COSINE, target=ALPHA, network=FIRST.name, site=last(2))
 _GUESSED = Derived(
     words="uncentred cos(α) of a constant guess", of=lambda found: [known(_last(found, ALPHA, UNCENTRED)[0], CONSTANT)]
 )
@@ -150,7 +147,7 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
             ours = {"who": f"ours, seed {m.coordinates['seed']}", "cosine": m.value, **bounds(m.interval)}
             drawn.append({**at, **ours})
             if m.coordinates["seed"] == FIRST.seed:
-                telling = (QUERY, "untrained network", *((MOMENT_ALONE,) if target == W else ()))
+                telling = (QUERY, UNTRAINED, *((ALONE,) if target == W else ()))
                 drawn += [{**at, "who": c.name, "cosine": c.value} for c in m.controls if c.name in telling]
         for layers in PUBLISHED_DEPTHS:
             for seed in range(3):
@@ -185,7 +182,7 @@ def _matches(found: Sequence[Measurement]) -> Figure:
 
 def _alphas(found: Sequence[Measurement]) -> Figure:
     drawn: list[dict[str, Scalar]] = []
-    controls = (QUERY, "raw prompt", "untrained network", "another prompt's target")
+    controls = (QUERY, "raw prompt", UNTRAINED, "another prompt's target")
     cosines = ((COSINE, "", controls), (UNCENTRED, ", uncentred", (CONSTANT,)))
     for target, (quantity, how, shown) in product((ALPHA, *KERNELS), cosines):
         for m in _last(found, target, quantity):
@@ -249,7 +246,7 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
         ),
         f"cos(w) at the sub-layer where it is largest: {told(_highest(found, COSINE, target=W))}; cos(Xᵀy): "
         f"{told(_highest(found, COSINE, target=MOMENT))}. Xᵀy alone points to w with "
-        f"{known(_last(found, W)[0], MOMENT_ALONE).value:.2f}.",
+        f"{known(_last(found, W)[0], ALONE).value:.2f}.",
         f"R² of a probe for w before the last sub-layer, at its best: {told(_highest(found, READ))}. Agreement where w is "
         f"overwritten: {told(_highest(found, AGREEMENT, **{'with': DONOR})) or 'w is read nowhere'}.",
         "R² of the answers about the best Nadaraya–Watson smoother (RBF): "
@@ -334,7 +331,7 @@ STUDY = Study(
         own(
             "Where w is decodable, at two and three layers, the probe finds no more than Xᵀy alone gives: its cosine is larger "
             "by 0.05 at most.",
-            _beyond(MOMENT_ALONE, (W,), COSINE, 2, 3).between(high=0.05),
+            _beyond(ALONE, (W,), COSINE, 2, 3).between(high=0.05),
         ),
         own(
             "At no depth do the answers match a kernel smoother better than ridge regression.",

@@ -9,12 +9,13 @@ from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only
 from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Study, own
+from mesascope.studies.trained_regressors.probed import ALONE
 from mesascope.types import Figure, Measurement, Scalar, Site, bounds
 
 NETWORKS = tuple(Network(layers=layers, seed=seed) for layers in (2, 3, 4, 6) for seed in (42, 100))
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 FEW, MANY = 128, 4096
-ALONE, PLANTED = "Xᵀy alone", "target written in"
+PLANTED = "target written in"
 
 
 def _measure(network: Network, size: int) -> Measure:

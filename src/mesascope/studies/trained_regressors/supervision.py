@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from mesascope.instruments.asking.applicability import latent_weights
 from mesascope.instruments.behaving import errors
 from mesascope.instruments.reading import probes
 from mesascope.instruments.spectral import spectrum
@@ -15,8 +14,9 @@ from mesascope.studies.networks import Network
 from mesascope.studies.pictures import curve_rows, lines, only
 from mesascope.studies.rules import Derived, Where, apart, known, pick, where
 from mesascope.studies.study import Study, own
+from mesascope.studies.trained_regressors.probed import ALONE, ANSWER, COSINE, MOMENT, R2, TARGETS, UNTRAINED, W, last
 from mesascope.studies.trained_regressors.resolved import resolved, responses
-from mesascope.types import Control, Figure, Measurement, Scalar, Site, bounds
+from mesascope.types import Control, Figure, Measurement, Scalar, bounds
 
 TWO, FOUR = Network(), Network(layers=4)
 AGAIN = Network(seed=100)
@@ -31,10 +31,7 @@ LAYERS: Mapping[Network | str, int] = {
 }
 AT_SMOKE = (DENSE[2], TWO, ADAM)
 
-W, MOMENT, ANSWER = "w", "Xᵀy/n", "w·x_q"
-TARGETS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, ANSWER: probes.answer}
-COSINE, R2 = probes.COSINE.name, probes.R2.name
-ALONE, SAME = "Xᵀy alone", "another seed, same recipe"
+SAME = "another seed, same recipe"
 
 _ON_ONE_TASK = functools.partial(Measure, task=TWO.task)
 _PROBED = functools.partial(
@@ -59,13 +56,13 @@ def _measures(network: Network | str) -> tuple[Measure, ...]:
 
 def _held(layers: int) -> Derived:
     """cos(w) at the end of query-only networks, less the dense one's."""
-    names, at = [n.name for n in QUERY_ONLY if n.layers == layers], {"target": W, "site": _last(layers)}
+    names, at = [n.name for n in QUERY_ONLY if n.layers == layers], {"target": W, "site": last(layers)}
     ours, theirs = (where(COSINE, network=network, **at) for network in (names, DENSE[layers]))
     return apart(f"cos(w), query only less dense, {layers} layers", ours, theirs, "target", "site")
 
 
 def _cosine(target: str) -> Callable[[str], Where]:
-    return lambda network: where(COSINE, network=network, target=target, site=_last(2))
+    return lambda network: where(COSINE, network=network, target=target, site=last(2))
 
 
 def _recipes(words: str, of: Callable[[str], Where], *shared: str) -> Derived:
@@ -92,11 +89,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 def _trained(found: Sequence[Measurement]) -> list[Measurement]:
     """Measurements over training, after the last sub-layer."""
-    return [m for m in found if "step" in m.coordinates and m.coordinates["site"] == _last(2)]
-
-
-def _last(layers: int) -> str:
-    return str(Site(layer=layers - 1, kind="resid_post"))
+    return [m for m in found if "step" in m.coordinates and m.coordinates["site"] == last(2)]
 
 
 def _shown(m: Measurement) -> bool:
@@ -114,7 +107,7 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
         at: dict[str, Scalar] = {"probe": _probe(m), "after": m.coordinates["site"]}
         rows.append({**at, "network": m.coordinates["network"], "value": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == DENSE[2]:
-            telling = [c for c in m.controls if c.name in (ALONE, "untrained network")]
+            telling = [c for c in m.controls if c.name in (ALONE, UNTRAINED)]
             rows += [{**at, "network": c.name, "value": c.value, "low": None, "high": None} for c in telling]
     return lines(
         name="supervision-by-sub-layer",
@@ -175,7 +168,7 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     beside = [m for m in only(found, quantity=COSINE, target=W) if "network" in m.coordinates]
     for w in beside:
         at = {"network": w.coordinates["network"], "site": w.coordinates["site"]}
-        if at["site"] == _last(int(w.coordinates["layers"] or 0)):
+        if at["site"] == last(int(w.coordinates["layers"] or 0)):
             moment, right = pick(found, COSINE, target=MOMENT, **at), pick(found, R2, target=ANSWER, **at)
             told.append(
                 f"{at['network']}: cos(w) {w.value:.2f}, cos(Xᵀy) {moment.value:.2f}, R² of the answer {right.value:.3f} after "

@@ -12,10 +12,11 @@ from mesascope.studies.networks import TWO_LAYERS, Network
 from mesascope.studies.pictures import only, titled
 from mesascope.studies.rules import Where, known, where
 from mesascope.studies.study import Study, own, sourced
+from mesascope.studies.trained_regressors.probed import ALONE, MOMENT, W
 from mesascope.types import Figure, Measurement, Site
 
 FIRST = TWO_LAYERS[0].name
-W, MOMENT, GRAM, INVERSE, BEYOND = "w", "Xᵀy/n", "XᵀX/n", "(XᵀX+I)⁻¹", "w beyond Xᵀy"
+GRAM, INVERSE, BEYOND = "XᵀX/n", "(XᵀX+I)⁻¹", "w beyond Xᵀy"
 SUMS: Mapping[str, probes.Target] = {W: latent_weights, MOMENT: probes.moment, GRAM: probes.gram}
 TARGETS: Mapping[str, probes.Target] = {**SUMS, INVERSE: probes.InverseGram(ridge=1.0), BEYOND: probes.beyond_moment}
 POOLED: Position = "label mean"
@@ -75,11 +76,10 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
         return f"{known(each[0], control).value:.2f}" if control else " and ".join(f"{m.value:.2f}" for m in each)
 
     after: tuple[str, Position] = (SECOND_ATTENTION, "query")
-    alone = "Xᵀy alone"
     return (
-        f"Xᵀy alone, which needs no network, points to w with cosine {said(W, *after, alone)}; the networks' streams at the "
+        f"Xᵀy alone, which needs no network, points to w with cosine {said(W, *after, ALONE)}; the networks' streams at the "
         f"query after the second attention with {said(W, *after)}. A cosine of 0.89 for w is therefore no sign of more than Xᵀy. "
-        f"What tells is the rest of w: cosine {said(BEYOND, *after)}, where Xᵀy alone has {said(BEYOND, *after, alone)}.",
+        f"What tells is the rest of w: cosine {said(BEYOND, *after)}, where Xᵀy alone has {said(BEYOND, *after, ALONE)}.",
         f"XᵀX: cosine {said(GRAM, *after)} at the query after the second attention, where an untrained network has "
         f"{said(GRAM, *after, 'untrained network')}: attention averages its inputs anyhow. In the mean over the labels after the "
         f"first MLP: {said(GRAM, FIRST_MLP, POOLED)} (an untrained network: "

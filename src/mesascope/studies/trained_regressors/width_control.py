@@ -12,14 +12,14 @@ from mesascope.studies.networks import Network
 from mesascope.studies.pictures import lines, only, table
 from mesascope.studies.rules import Where, apart, pick, where
 from mesascope.studies.study import Study, own, sourced
+from mesascope.studies.trained_regressors.probed import ALONE, COSINE, MOMENT, UNTRAINED, W, last
 from mesascope.studies.trained_regressors.resolved import resolved, responses
-from mesascope.types import Figure, Measurement, Scalar, Site, bounds
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 WIDE, STANDARD, DEEP = Network(width=256), Network(), Network(layers=4)
 NETWORKS = (WIDE, STANDARD, DEEP, *(replace(network, seed=100) for network in (WIDE, STANDARD, DEEP)))
 AT_SMOKE = NETWORKS[:2]
-TARGETS = {name: probes.TARGETS[name] for name in ("w", "Xᵀy/n")}
-COSINE = probes.COSINE.name
+TARGETS = {name: probes.TARGETS[name] for name in (W, MOMENT)}
 
 
 def _size(network: Network) -> Measure:
@@ -46,13 +46,9 @@ ERRORS = Measure(
 )
 
 
-def _last(network: Network) -> str:
-    return str(Site(layer=network.layers - 1, kind="resid_post"))
-
-
 def _cosines(network: Network) -> Where:
     """cos(w) after the last sub-layer, of this network and of other seeds."""
-    return where(COSINE, layers=network.layers, width=network.width, target="w", site=_last(network))
+    return where(COSINE, layers=network.layers, width=network.width, target=W, site=last(network.layers))
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
@@ -65,7 +61,7 @@ def _by_site(found: Sequence[Measurement]) -> Figure:
         at: dict[str, Scalar] = {"target": m.coordinates["target"], "after": m.coordinates["site"]}
         rows.append({**at, "network": m.coordinates["network"], "cosine": m.value, **bounds(m.interval)})
         if m.coordinates["network"] == WIDE.name:
-            telling = [c for c in m.controls if c.name in ("untrained network", "Xᵀy alone")]
+            telling = [c for c in m.controls if c.name in (UNTRAINED, ALONE)]
             rows += [{**at, "network": f"wide, {c.name}", "cosine": c.value} for c in telling]
     return lines(
         name="width-probes",
@@ -89,7 +85,9 @@ def _table(found: Sequence[Measurement], bench: Bench) -> Figure:
             millions = pick(found, size.PARAMETERS, network=n.name).value
             row: dict[str, Scalar] = {"network": n.name, "layers": n.layers, "width": n.width}
             row |= {"parameters (millions)": millions, "MSE": bench.error(n)}
-            row |= {f"cos({t})": pick(found, COSINE, network=n.name, target=t, site=_last(n)).value for t in TARGETS}
+            row |= {
+                f"cos({t})": pick(found, COSINE, network=n.name, target=t, site=last(n.layers)).value for t in TARGETS
+            }
             rows.append(row)
     return table(
         name="width-table",
