@@ -13,7 +13,7 @@ from mesascope.calibration import curves, described, summary
 from mesascope.calibration.coverage import coverage
 from mesascope.calibration.judging import Verdicts, judge
 from mesascope.calibration.panel import SHIPPED, panel, panel_name, planted
-from mesascope.instruments.explaining.describe import DESCRIBED
+from mesascope.instruments.identification import PROMPTS
 from mesascope.instruments.instrument import Profile
 from mesascope.plans import Engine, Here, Plan, Processes, Work, execute
 from mesascope.plans.work import Say
@@ -118,7 +118,7 @@ def calibration(seed: int, profile: Profile, withheld: bool) -> Plan:
     descriptions = [
         Work(
             name=f"description {i}",
-            key={"panel": seed, "description": i, "prompts": DESCRIBED["laptop"]},
+            key={"panel": seed, "description": i, "prompts": PROMPTS},
             result=described.Described,
             run=functools.partial(_describe, seed, i),
         )
@@ -139,7 +139,7 @@ def _judge(seed: int, budget: Budget, withheld: bool, index: int, say: Say) -> V
 
 
 def _describe(seed: int, index: int, say: Say) -> described.Described:
-    return described.described(seed, index, prompts=DESCRIBED["laptop"])
+    return described.described(seed, index, prompts=PROMPTS)
 
 
 def _coverage(seed: int, budget: Budget, say: Say) -> Measured:
