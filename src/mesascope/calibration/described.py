@@ -94,16 +94,16 @@ def described(seed: int, index: int, *, prompts: int) -> Described:
         rung=found.rung,
         coefficients=truth,
         named="" if best is None else best.name,
-        inside={} if best is None or family is None or best.name != family.name else _inside(best, truth),
+        inside={} if best is None or family is None or best.name != family.name else _inside(best, truth, family.count),
         noise=noise,
     )
 
 
-def _inside(found: NamedFunction, truth: Mapping[str, float]) -> dict[str, bool]:
-    """Whether each interval holds the coefficient; nothing where another count was found, which is another function."""
-    if any(found.coefficients[name] != value for name, value in truth.items() if name not in found.intervals):
-        return {}
-    return {name: low <= truth[name] <= high for name, (low, high) in found.intervals.items()}
+def _inside(found: NamedFunction, truth: Mapping[str, float], count: str) -> dict[str, bool]:
+    """Whether each interval holds the coefficient; only the count's where another count was found: the others go with it."""
+    held = {name: low <= truth[name] <= high for name, (low, high) in found.intervals.items()}
+    same = not count or found.coefficients[count] == truth[count]
+    return held if same else {count: held[count]}
 
 
 def _kind(number: int) -> RungKind | None:

@@ -26,6 +26,8 @@ STRIDE = 1e-3
 """Of finite differences, in the coefficients' logarithms."""
 NEAREST = {0: 1, 1: 16, 2: 6}
 """Counts that are looked at closely, the best in the first search, by the number of coefficients."""
+MOST_GAPS = 2000
+"""Places tried at most where a filter may jump."""
 LEAST_WIDTH = 1e-3
 """No interval is narrower than this share of the value on either side: answers in single precision do not say more."""
 
@@ -82,6 +84,8 @@ def fit_function(
         unit: the largest eigenvalue.
         draws: of the bootstrap.
     """
+    if not family.smooth:
+        return _edge(family, quadratic, draws)
     logs = [
         math.log(c.low * unit**c.power)
         + math.log(c.high / c.low) * torch.linspace(0, 1, COARSE[len(family.coefficients)], dtype=torch.float64)
@@ -120,6 +124,25 @@ def _as_well(difference: Float[Tensor, " batch"], draws: Float[Tensor, "repeat b
     return bootstrap.estimate(difference[:, None], lambda means: means[:, 0], draws)[1][0] <= ROUNDING
 
 
+def _edge(family: FunctionFamily, quadratic: Quadratic, draws: Float[Tensor, "repeat batch"]) -> FittedFunction:
+    """The member of a family that jumps at its one coefficient: between two neighbouring eigenvalues all members are the same.
+
+    The interval reaches from below the lowest to above the highest gap that is best for some weighting of the prompts.
+    """
+    seen = quadratic.eigenvalues[quadratic.eigenvalues > 0].unique()
+    gaps = (seen[1:] * seen[:-1]).sqrt()
+    gaps = gaps[:: math.ceil(len(gaps) / MOST_GAPS)]
+    errors = _errors(family, 1, quadratic, gaps.log()[:, None])
+    best = int(errors.mean(-1).argmin())
+    drawn = torch.cat([(draws @ errors.T).argmin(-1), torch.tensor([best])])
+    low, high = bootstrap.interval(drawn.double())
+    bounds = (float(gaps[max(math.floor(low) - 1, 0)]), float(gaps[min(math.ceil(high) + 1, len(gaps) - 1)]))
+    value = float(gaps[best])
+    return FittedFunction(
+        family=family, count=1, counts=(1, 1), values=(value,), intervals=(bounds,), error=float(errors[best].mean())
+    )
+
+
 Found = tuple[float, int, Tensor]
 
 
@@ -154,7 +177,7 @@ def _closer(family: FunctionFamily, found: Found, quadratic: Quadratic, logs: li
 
 def _polished(family: FunctionFamily, found: Found, quadratic: Quadratic) -> Found:
     """The end of a few damped Newton steps from a point."""
-    if not family.coefficients or not family.smooth:
+    if not family.coefficients:
         return found
     for _ in range(POLISHED):
         slopes, curves = (each.mean(-1) for each in _derivatives(family, found[1], found[2], quadratic))
@@ -191,17 +214,10 @@ def _derivatives(
 def _spreads(
     family: FunctionFamily, count: int, at: Tensor, quadratic: Quadratic, draws: Float[Tensor, "repeat batch"]
 ) -> list[tuple[float, float]]:
-    """Intervals of the coefficients' logarithms about the fitted ones: a Newton step for each weighting of the prompts.
-
-    Where the filter is not smooth in its coefficient, the best of a grid is taken instead.
-    """
+    """Intervals of the coefficients' logarithms about the fitted ones: a Newton step for each weighting of the prompts."""
     size = len(at)
     if not size:
         return []
-    if not family.smooth:
-        offsets = torch.linspace(-1, 1, 201, dtype=torch.float64)
-        means = draws @ _errors(family, count, quadratic, (at + offsets[:, None])).T
-        return [bootstrap.interval(offsets[means.argmin(-1)])]
     slopes, curves = _derivatives(family, count, at, quadratic)
     hessian = (draws @ curves.T).unflatten(-1, (size, size)) / draws.sum(1)[:, None, None]
     slope = draws @ (slopes - slopes.mean(-1, keepdim=True)).T / draws.sum(1, keepdim=True)

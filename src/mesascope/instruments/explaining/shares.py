@@ -9,7 +9,9 @@
    gradient flow and ridge regression differ by little more.
 3. The *rung* is the narrowest class that holds, unless a wider one leaves a twentieth of it (`FEWER`): then the wider one is what
    the subject computes, and the narrower one is near it. A prompt's own polynomial lies beside this order, and counts as wider
-   than the filters: conjugate gradient is such a polynomial to the last digit, and within half a percent a filter.
+   than the filters: conjugate gradient is such a polynomial to the last digit, and within half a percent a filter. Only classes
+   that say how the answer is made (`TELLING`) can take a narrower one's place: that a network is linear in the labels to the
+   last digit says less than that one filter explains 99 % of its answers.
 4. Of named functions, the one with the fewest coefficients that is not significantly worse than the best leads.
 """
 
@@ -34,6 +36,9 @@ FEWER = 0.05
 """Part of what a class leaves; a wider class that leaves less than that, by the lower end of its interval, is no accident."""
 DIFFER = 0.001
 """Share of the answers below which a difference between classes is of no interest: filters are interpolated."""
+BLUR = 0.2
+"""By how much of itself the noise in an error may be mistaken: differences below that are none."""
+TELLING: tuple[RungKind, ...] = ("polynomial", "filter", "diagonal", "own polynomial")
 ROUNDING = 1e-5
 """The same between named functions, which are computed exactly."""
 ORDER: tuple[RungKind, ...] = (
@@ -110,8 +115,11 @@ def narrowest(lefts: Sequence[Left], holds: Sequence[bool], shares: Shares) -> L
         if chosen is None:
             chosen = left
             continue
+        if left.kind not in TELLING:
+            continue
         fewer = shares.rung(left).left_interval[0] <= FEWER * shares.rung(chosen).left
-        if fewer and shares.costs(chosen.errors, left.errors + (chosen.noise - left.noise) * shares.noise)[1] > DIFFER:
+        apart = shares.costs(chosen.errors, left.errors + (chosen.noise - left.noise) * shares.noise)[1]
+        if fewer and apart > DIFFER + BLUR * (1 - shares.share(shares.noise)[0]):
             chosen = left
     return chosen
 
