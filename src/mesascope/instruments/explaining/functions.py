@@ -166,7 +166,7 @@ FAMILIES: tuple[FunctionFamily, ...] = (
         gains=_gd_plus_plus,
         coefficients=(STEP, Coefficient(name="curvature", low=0.01, high=1.0, power=-1)),
         count="steps",
-        counts=tuple(range(2, 8)),
+        counts=tuple(range(2, 10)),
     ),
     FunctionFamily(
         name="Chebyshev",
