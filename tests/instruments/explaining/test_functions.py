@@ -8,6 +8,7 @@ import torch
 from mesascope.algorithms import (
     ChebyshevIteration,
     ConjugateGradient,
+    GDPlusPlus,
     GradientDescent,
     HeavyBall,
     Nesterov,
@@ -49,6 +50,7 @@ def error_of(answers, prompts):
         ("Nesterov", Nesterov(step_size=0.3, momentum=0.4), [0.3, 0.4]),
         ("Chebyshev", ChebyshevIteration(bounds=(0.1, 1.5)), [0.1, 1.4]),
         ("Newton–Schulz", NewtonSchulz(start="identity", scale=0.3), [0.3]),
+        ("GD++", GDPlusPlus(step_size=0.3, curvature=0.1), [0.3, 0.1]),
         ("Newton–Schulz from XᵀX", NewtonSchulz(scale=0.2), [0.2]),
     ],
 )
@@ -57,6 +59,14 @@ def test_a_named_filter_is_what_the_algorithm_computes(name, algorithm, values):
     numbers = [torch.tensor(value, dtype=torch.float64) for value in values]
     found = BY_NAME[name].gains(AT, steps, *numbers)
     torch.testing.assert_close(found, response(algorithm, AT, steps)[-1], rtol=1e-9, atol=1e-10)
+
+
+def test_damped_gradient_descent_is_gradient_descent_towards_ridge_regression():
+    size, penalty = (torch.tensor(value, dtype=torch.float64) for value in (0.3, 0.2))
+    weight = torch.zeros_like(AT)
+    for _ in range(4):
+        weight = weight + size * (AT - (AT + penalty) * weight)
+    torch.testing.assert_close(BY_NAME["damped gradient descent"].gains(AT, 4, size, penalty), weight)
 
 
 def test_the_error_of_a_filter_is_that_of_its_answers(prompts):

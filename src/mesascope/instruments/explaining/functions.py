@@ -59,6 +59,21 @@ def _descent(at: Values, steps: int, size: Values) -> Values:
     return 1 - (1 - size * at) ** steps
 
 
+def _damped(at: Values, steps: int, size: Values, penalty: Values) -> Values:
+    """Gradient descent on the ridge objective."""
+    return at / (at + penalty) * (1 - (1 - size * (at + penalty)) ** steps)
+
+
+def _gd_plus_plus(at: Values, steps: int, size: Values, curvature: Values) -> Values:
+    """Source: von Oswald et al. 2023, GD++."""
+    error = torch.ones(torch.broadcast_shapes(at.shape, size.shape), dtype=at.dtype)
+    transform = torch.ones_like(error)
+    for _ in range(steps):
+        error = error * (1 - size * transform.square() * at)
+        transform = transform * (1 - curvature * at * transform.square())
+    return 1 - error
+
+
 def _tikhonov(at: Values, times: int, penalty: Values) -> Values:
     return 1 - (penalty / (at + penalty)) ** times
 
@@ -138,6 +153,20 @@ FAMILIES: tuple[FunctionFamily, ...] = (
     ),
     FunctionFamily(
         name="Nesterov", gains=_nesterov, coefficients=(STEP, MOMENTUM), count="steps", counts=tuple(range(2, 11))
+    ),
+    FunctionFamily(
+        name="damped gradient descent",
+        gains=_damped,
+        coefficients=(STEP, PENALTY),
+        count="steps",
+        counts=tuple(range(1, 11)),
+    ),
+    FunctionFamily(
+        name="GD++",
+        gains=_gd_plus_plus,
+        coefficients=(STEP, Coefficient(name="curvature", low=0.01, high=1.0, power=-1)),
+        count="steps",
+        counts=tuple(range(2, 10)),
     ),
     FunctionFamily(
         name="Chebyshev",

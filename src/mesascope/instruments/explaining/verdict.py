@@ -31,7 +31,7 @@ def identify_and_describe(
         task: its training distribution.
         seed: of the prompts, the resampling and the untrained control.
         algorithms: names of candidates; all by default.
-        prompts: prompts in each half.
+        prompts: prompts in each half. The description takes two thirds of them, and asks each several times.
         readout: ``own``, ``fitted``, or ``auto``: its own where that is sensible at every layer.
         distribution: prompts to decide on in place of the standard discriminating ones, such as a design's.
         progress: is told what comes next.
@@ -50,7 +50,7 @@ def identify_and_describe(
         progress=progress,
     )
     progress("describing what it computes")
-    described = describe(subject, task, seed=seed, prompts=prompts, distribution=distribution)
+    described = describe(subject, task, seed=seed, prompts=-(-2 * prompts // 3), distribution=distribution)
     return replace(verdict, description=described)
 
 
