@@ -29,6 +29,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "scale": (0.3, 1.6),
     "momentum": (0.1, 0.7),
     "width": (0.6, 1.1),
+    "curvature": (0.05, 0.25),
 }
 OTHERS: tuple[RungKind, ...] = (
     "filter",
