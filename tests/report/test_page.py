@@ -46,7 +46,7 @@ def test_the_order_is_verdict_figures_measurements_controls_provenance(make_reco
     body = re.sub(r"<script\b.*?</script>", "", page(make_record()), flags=re.DOTALL)
     headings = re.findall(r"<h2>(.*?)</h2>", body)
     assert headings == [
-        "All candidates", "Spectral response", "Layers against steps", "Error by depth", "Probes", "Patching", "Stress",
+        "Spectral response", "All candidates", "Layers against steps", "Error by depth", "Probes", "Patching", "Stress",
         "Attention", "Invariances", "All measurements", "Controls", "What was not measured, and why", "Provenance",
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""A description for a terminal: the classes of explanation as a small table."""
+"""A description as a small table of the classes of explanation, for the terminal and for the page."""
 
 from mesascope.report.formatting import MISSING
-from mesascope.report.tables import text_table
+from mesascope.report.tables import Table, tabulate, text_table
 from mesascope.types import Description, Explanation, Figure, Rung, RungKind, Scalar
 
 NAMES: dict[RungKind, str] = {
@@ -19,6 +19,18 @@ NAMES: dict[RungKind, str] = {
 
 def ladder(description: Description) -> list[str]:
     """The share of the answers that each class explains, as lines of a table; the class that holds is marked."""
+    rows = _rows(description)
+    figure = Figure(name="ladder", section="", title="", caption="", kind="table", rows=tuple(rows))
+    return text_table(figure) if rows else []
+
+
+def ladder_table(description: Description) -> Table | None:
+    """The same as a table of the page; None if no class could be measured."""
+    rows = _rows(description)
+    return tabulate("", {name: [row[name] for row in rows] for name in rows[0]}) if rows else None
+
+
+def _rows(description: Description) -> list[dict[str, Scalar]]:
     columns = {"discriminating": description.discriminating, "training": description.training}
     measured = {name: explanation for name, explanation in columns.items() if explanation is not None}
     rows: list[dict[str, Scalar]] = []
@@ -34,8 +46,7 @@ def ladder(description: Description) -> list[str]:
                     "such as": "; ".join(details),
                 }
             )
-    figure = Figure(name="ladder", section="", title="", caption="", kind="table", rows=tuple(rows))
-    return text_table(figure) if rows else []
+    return rows
 
 
 def _cell(rung: Rung | None, explanation: Explanation) -> str:
@@ -46,4 +57,4 @@ def _cell(rung: Rung | None, explanation: Explanation) -> str:
     return text + (" ←" if rung.kind == explanation.rung else "")
 
 
-__all__ = ("ladder",)
+__all__ = ("ladder", "ladder_table")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
+from mesascope.report.description import ladder_table
 from mesascope.report.formatting import measured, number
 from mesascope.report.shell import PageBlock, Section, document, flat, macro
 from mesascope.report.studies import study_page
@@ -44,7 +45,9 @@ def _examination(record: Record) -> str:
     name = str(record.subject.get("name") or verdict.subject)
     known = {figure.name for figure in record.figures}
     figures = [*(f for f in verdict.figures if f.name not in known), *record.figures]
-    sections = [_candidates(verdict), *_figures(figures), _invariances(verdict), _measurements(record.measurements)]
+    sections = [*_figures(figures), _invariances(verdict), _measurements(record.measurements)]
+    first = bool(sections) and sections[0].title == "Spectral response"
+    sections.insert(first, _candidates(verdict))  # what it computes comes first, the names after it
     sections += [_controls(record.controls), _skipped(record)]
     sections.append(_provenance((("Subject", record.subject), ("Run", record.provenance)), record.schema_version))
     return document(
@@ -135,11 +138,15 @@ def _either(names: Iterable[str]) -> str:
 
 def _verdict(record: Record) -> Markup:
     failed = failures(record)
-    lead = macro("record.html.j2", "verdict", record, sentences(record.verdict), " ".join(failed))
+    described = record.verdict.description
+    table = None if described is None else ladder_table(described)
+    ladder = "" if table is None else macro("blocks.html.j2", "table", table)
+    lead = macro("record.html.j2", "verdict", record, ladder, sentences(record.verdict), " ".join(failed))
     columns = [("Training distribution", _pair(record.verdict.training))]
     if record.verdict.discriminating is not None:
         columns.append(("Discriminating distribution", _pair(record.verdict.discriminating)))
-    return lead + macro("record.html.j2", "answers", columns, _explain)
+    inner = macro("record.html.j2", "answers", columns, _explain)
+    return lead + macro("record.html.j2", "fold", "Both questions on both distributions: scores and controls", inner)
 
 
 def _pair(pair: DistributionVerdict) -> Mapping[str, Answer]:

@@ -70,9 +70,10 @@ HOME = explanation("function", (SQUARES,), {"function": 0.9999, "filter": 0.9999
 
 def test_a_filter_with_a_name_says_where_it_is_least_squares():
     assert told(explanation("function"), HOME) == (
-        "Linear in the labels and the same spectral filter for every prompt (99.2 % of its answers; 99.99 % at home): "
+        "Linear in the labels and the same spectral filter for every prompt (99.2 % of its answers; 99.99 % on its "
+        "training prompts): "
         "least squares for eigenvalues above 0.06, falling below like gradient flow stopped at t = 70.2 [64.1, 77]. "
-        "At home it is least squares."
+        "On its training prompts it is least squares."
     )
 
 
@@ -86,7 +87,9 @@ def test_a_class_that_ends_away_from_home_is_a_shortcut():
     words = told(explanation("labels", shares={"labels and query": 0.945}), HOME)
     assert words.startswith("Linear in the labels (99.95 % of its answers")
     assert "linear in the query only to 94.5 %" in words
-    assert words.endswith("At home it is least squares (99.99 %); that this does not hold elsewhere is a shortcut.")
+    assert words.endswith(
+        "On its training prompts it is least squares (99.99 %); that this does not hold elsewhere is a shortcut."
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def _class(main: Explanation, home: Explanation | None) -> str:
     at_home = home.of(rung.kind) if home else None
     shares = f"{percent(rung.share)} of its answers"
     if at_home is not None:
-        shares += f"; {percent(at_home.share)} at home"
+        shares += f"; {percent(at_home.share)} on its training prompts"
     return f"{_capital(_called(rung))} ({shares})"
 
 
@@ -145,11 +145,11 @@ def _difference(home: Explanation, away: Explanation) -> str:
         known, seen = home.functions[0], away.functions[0]
         if home.rung != "function" or known.name == seen.name:
             return ""
-        return f" At home it is {'least squares' if known.name == 'least squares' else named(known)}."
+        return f" On its training prompts it is {'least squares' if known.name == 'least squares' else named(known)}."
     if home.rung == away.rung:
         return ""
     what = named(home.functions[0]) if home.rung == "function" else _called(there)
-    told = f" At home it is {what} ({percent(there.share)})"
+    told = f" On its training prompts it is {what} ({percent(there.share)})"
     shortcut = home.rung in FIXED and away.rung != "own polynomial"
     return told + ("; that this does not hold elsewhere is a shortcut." if shortcut else ".")
 
