@@ -196,9 +196,9 @@ def print_verdict(verdict: "ms.Verdict") -> None:
         say(textwrap.fill(f"{verdict.subject}: {description.sentence}", WIDTH))
         for line in ms.report.ladder(description):
             say(f"  {line}")
-    say(verdict)
+    say(textwrap.fill(str(verdict), WIDTH))
     for sentence in ms.report.sentences(verdict):
-        say(f"  {sentence}")
+        say(textwrap.fill(sentence, WIDTH, initial_indent="  ", subsequent_indent="  "))
 
 
 def print_places(out: Path) -> None:
