@@ -15,7 +15,7 @@ from mesascope.testing import check_instrument
 
 def test_the_instrument_keeps_its_promises(tiny, task):
     def few(subject, task, *, seed):
-        return instrument.explanations(subject, task, seed=seed, prompts=24)
+        return instrument.explanations(subject, task, seed=seed, prompts=12)
 
     check_instrument(few, tiny, task)
 

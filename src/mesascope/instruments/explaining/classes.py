@@ -65,11 +65,8 @@ class LayerFit:
         return shares.rung(Left(kind="filter", errors=self.errors)).holds
 
 
-def filters(
-    spectra: Spectra, fitted: LayerFit, asked: Asked, shares: Shares
-) -> tuple[list[tuple[Left, bool]], tuple[NamedFunction, ...]]:
-    """The classes below the diagonal, and whether they hold: any filter, the smallest polynomial, the nearest named function."""
-    best = Left(kind="filter", errors=fitted.errors)
+def polynomial(spectra: Spectra, fitted: LayerFit, shares: Shares) -> tuple[Left, bool]:
+    """The smallest polynomial that is as good as the best filter, or the largest one tried; and whether it holds."""
     polynomials = []
     for degree in range(DEGREES):
         basis, scored = (
@@ -79,7 +76,14 @@ def filters(
         errors = fitted.scored.errors(scored @ fitted.quadratic.solve(basis)[0])
         polynomials.append(Left(kind="polynomial", errors=errors, detail=f"degree {degree}"))
     good = [as_good(shares, left, fitted.errors) for left in polynomials]
-    polynomial = narrowest(polynomials, good, shares)
+    found = narrowest(polynomials, good, shares)
+    return found or polynomials[-1], found is not None
+
+
+def filters(
+    spectra: Spectra, fitted: LayerFit, asked: Asked, shares: Shares
+) -> tuple[list[tuple[Left, bool]], tuple[NamedFunction, ...]]:
+    """The classes below the diagonal, and whether they hold: any filter, the smallest polynomial, the nearest named function."""
     found = [fit_function(family, fitted.quadratic, spectra.unit, asked.fitting_draws) for family in FAMILIES]
     left = {id(f): fitted.scored.errors(f.gains(fitted.scored.eigenvalues)) for f in found}
     named = _ordered(found, left, shares)
@@ -99,8 +103,8 @@ def filters(
         )
     return [
         (lead, as_good(shares, lead, fitted.errors)),
-        (polynomial or polynomials[-1], polynomial is not None),
-        (best, fitted.good(shares)),
+        polynomial(spectra, fitted, shares),
+        (Left(kind="filter", errors=fitted.errors), fitted.good(shares)),
     ], tuple(functions)
 
 
@@ -128,4 +132,4 @@ def own_polynomial(asked: Asked, shares: Shares) -> Left | None:
     return found or (tried[-1] if tried else None)
 
 
-__all__ = ("LayerFit", "Spectra", "diagonal", "filters", "own_polynomial")
+__all__ = ("LayerFit", "Spectra", "diagonal", "filters", "own_polynomial", "polynomial")

@@ -1,7 +1,7 @@
 """An explanation: every class measured on one distribution, which of them holds, the filter, its name, and the layers."""
 
 from mesascope.instruments.explaining.asked import Asked
-from mesascope.instruments.explaining.classes import LayerFit, Spectra, diagonal, filters, own_polynomial
+from mesascope.instruments.explaining.classes import LayerFit, Spectra, diagonal, filters, own_polynomial, polynomial
 from mesascope.instruments.explaining.fitting import fit_function
 from mesascope.instruments.explaining.functions import GRADIENT_FLOW
 from mesascope.instruments.explaining.rungs import (
@@ -121,6 +121,8 @@ def share_of(asked: Asked, kind: RungKind) -> tuple[float, tuple[float, float]]:
     fitted = LayerFit.of(spectra, len(asked.paths.scoring) - 1, asked)
     if kind in ("diagonal", "filter"):
         return shares.share(fitted.errors if kind == "filter" else diagonal(spectra, fitted, asked).errors)
+    if kind == "polynomial":
+        return shares.share(polynomial(spectra, fitted, shares)[0].errors)
     narrow, _ = filters(spectra, fitted, asked, shares)
     return shares.share(next(left.errors for left, _ in narrow if left.kind == kind))
 
