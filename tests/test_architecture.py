@@ -123,6 +123,17 @@ def wing_faults(module: str, source: str, *, is_package: bool = False) -> list[s
     return faults
 
 
+def circle_faults(module: str, source: str) -> list[str]:
+    """Rooms taken from the package itself: that loads the façade, and with it all rooms above."""
+    if room(module) in {FACADE, *SEE_FACADE}:
+        return []
+    return [
+        f"{module}:{node.lineno}: write `import mesascope.{node.names[0].name}`; `from mesascope import` loads the façade"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module == "mesascope" and not node.level
+    ]
+
+
 def disk_faults(module: str, source: str) -> list[str]:
     """Whatever reads or writes pickles; ``torch.load`` is fine with ``weights_only=True`` in so many words."""
     faults = []
@@ -198,6 +209,7 @@ def test_modules_keep_the_rules(name):
     faults = [
         *import_faults(name, source, rooms=ROOMS, is_package=path.name == "__init__.py"),
         *wing_faults(name, source, is_package=path.name == "__init__.py"),
+        *circle_faults(name, source),
         *disk_faults(name, source),
         *future_faults(name, source),
     ]
@@ -255,6 +267,13 @@ def test_files_are_small_and_named_after_what_they_hold():
 def test_an_import_against_the_order_is_caught(module, source):
     is_package = module == "mesascope"
     assert len(import_faults(module, source, rooms=ROOMS | {"parlour"}, is_package=is_package)) == 1
+
+
+def test_a_room_that_is_taken_from_the_package_is_caught():
+    """It worked where the façade was loaded before, and was a circle where it was not."""
+    assert len(circle_faults("mesascope.zoo.references", "from mesascope import tasks")) == 1
+    assert not circle_faults("mesascope.facade", "from mesascope import tasks")
+    assert not circle_faults("mesascope.zoo.references", "import mesascope.tasks as tasks")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import torch
 from torch import Tensor
 
-from mesascope import tasks
+import mesascope.tasks as tasks
 from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records import checkpoint as checkpoints
