@@ -140,11 +140,11 @@ def test_findings_hold_every_part(whole):
     assert found.title == f"Calibration, panel seed {SEED}"
     assert {m.instrument for m in found.measurements} >= {"panel", "coverage", "power"}
     names = [figure.name for figure in found.figures]
-    assert len(set(names)) == len(names) == 7
-    assert {"kinds", "wrong", "needless", "subjects", "power"} < set(names)
+    assert len(set(names)) == len(names) == 8
+    assert {"kinds", "wrong", "needless", "subjects", "power", "descriptions"} < set(names)
     assert sum(name.startswith("confusion") for name in names) == 2
     assert all(m.controls for m in found.measurements)
-    assert len(found.sentences) == 2 + 4
+    assert len(found.sentences) == 2 + 4 + 1
     assert (found.provenance["subjects"], found.provenance["profile"]) == (SUBJECTS, "smoke")
     panel = [m for m in found.measurements if m.instrument == "panel" and m.quantity == "wrong"]
     assert [m.n for m in panel] == [SUBJECTS, SUBJECTS]

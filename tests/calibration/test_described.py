@@ -22,8 +22,9 @@ def test_every_class_is_drawn_and_found(index):
 
 def test_every_second_subject_has_noise_and_is_found():
     found = described(7, 7, prompts=240)
-    assert (found.case, found.truth, found.rung, found.noise) == ("ridge", "function", "function", 0.03)
-    assert found.inside == {"penalty": True}
+    assert (found.truth, found.rung, found.noise) == ("function", "function", 0.03)
+    assert found.named
+    assert all(found.inside.values())
 
 
 def made(rung, *, truth="filter", noise=0.0, inside=(), case="filter"):

@@ -18,6 +18,7 @@ from mesascope.instruments.behaving import (
     training_loss,
 )
 from mesascope.instruments.explaining import instrument as explaining
+from mesascope.instruments.explaining import over_training
 from mesascope.instruments.identification import following
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
@@ -35,6 +36,7 @@ EXAMINED: tuple[Instrument, ...] = (
     attention.INSTRUMENT,
     stress.INSTRUMENT,
     metrics.INSTRUMENT,
+    over_training.INSTRUMENT,
 )
 """The instruments that an examination runs after identification. Identification also measures the invariances."""
 

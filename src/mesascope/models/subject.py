@@ -1,6 +1,6 @@
 """A trained (or untrained) transformer as a subject."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mesascope.models.taps import Taps
 from mesascope.models.transformer import Transformer
-from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Trace, interleaved
+from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Subject, Trace, interleaved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,11 +20,13 @@ class TransformerSubject:
         name: its name in reports.
         model: the network; its weights are never changed.
         spec: the specification that it was made from, as JSON; stored in every record.
+        checkpoints: by training step, what loads the network as it was there.
     """
 
     name: str
     model: Transformer
     spec: dict[str, object] = field(default_factory=dict)
+    checkpoints: Mapping[int, Callable[[], Subject]] = field(default_factory=dict)
 
     @property
     def domain(self) -> Domain:

@@ -5,13 +5,14 @@ A subject has an ability if it has the attributes that the protocol names; nothi
 
 - `Reinitialisable`: the untrained network as a control;
 - `Specified`: the origin of the subject in the record;
+- `HasHistory`: what it computes over its training;
 - `AnswersEverywhere`: the metrics that compare answers along the context;
 - `StatesLayout`: instruments that read positions, if a number takes several tokens. Nothing is lost if an example takes one or
   two tokens and the queries come last: that layout is found by testing the subject;
 - `DeclaresState`: the causal test must search for the algorithm's state with probes, because the subject doesn't declare it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -38,6 +39,16 @@ class Specified(Protocol):
     @property
     def spec(self) -> Any:
         """The specification as JSON; it is stored in every record."""
+        ...
+
+
+@runtime_checkable
+class HasHistory(Protocol):
+    """A subject of whose training there are checkpoints."""
+
+    @property
+    def checkpoints(self) -> Mapping[int, Callable[[], Subject]]:
+        """By training step, what loads the subject as it was there; the finished one may be left out."""
         ...
 
 
@@ -102,6 +113,15 @@ def spec_mapping(subject: object) -> Mapping[str, Any]:
     """The subject's specification as a mapping; empty if it states none, or one that is not a mapping."""
     spec = spec_of(subject)
     return spec if isinstance(spec, Mapping) else {}
+
+
+def history(subject: Subject) -> dict[int, Callable[[], Subject]]:
+    """By training step, what loads the subject as it was there, itself last; empty if there are no checkpoints."""
+    early = dict(subject.checkpoints) if isinstance(subject, HasHistory) else {}
+    end = spec_mapping(subject).get("step")
+    if not early or not isinstance(end, int):
+        return {}
+    return {step: load for step, load in sorted(early.items()) if step < end} | {end: lambda: subject}
 
 
 def untrained_twin(subject: object, seed: int) -> Subject | None:

@@ -1,7 +1,8 @@
 """Loads the subject that a model reference names: ``two-layer``, ``construction:…``, ``runs/…``, ``python:…``."""
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,7 +24,7 @@ from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.types import Subject, spec_of
 from mesascope.zoo.own import load_own
-from mesascope.zoo.shipped import WEIGHTS, names, place
+from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, names, place
 
 
 def curve(reference: str) -> tuple[dict[str, float], ...]:
@@ -169,7 +170,18 @@ def _trained(name: str, where: Path, device: str) -> Subject:
     if any(not bool(torch.isfinite(p).all()) for p in model.parameters()):
         raise ValueError(f"model {shown(name)} must have finite weights; it holds NaN or infinity. Train it again.")
     spec = {**found.spec, "step": found.step, "extra": found.extra}
-    return TransformerSubject(name=name, model=model.to(device), spec=spec)
+    return TransformerSubject(name=name, model=model.to(device), spec=spec, checkpoints=_checkpoints(where, device))
+
+
+def _checkpoints(where: Path, device: str) -> dict[int, Callable[[], Subject]]:
+    """By step, what loads a checkpoint of a run directory, or one that ships; none of a checkpoint itself."""
+    if where.parent == WEIGHTS:
+        at = {step: where.with_name(f"{where.name}-step-{step}") for step in checkpoints_of(where.name)}
+    elif (folder := where / "checkpoints").is_dir():
+        at = {step: checkpoints.stem(folder, step) for step in checkpoints.steps(folder)}
+    else:
+        return {}
+    return {step: functools.partial(_trained, f"{where.name}, step {step}", path, device) for step, path in at.items()}
 
 
 def _config(spec: Mapping[str, Any]) -> TransformerConfig:
