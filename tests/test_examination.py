@@ -70,7 +70,7 @@ def record() -> ms.Record:
 
 
 def test_every_instrument_measured_and_every_measurement_has_its_controls(record):
-    assert record.skipped == {}
+    assert record.skipped == {"over training": "there are no checkpoints of the training of tiny."}
     measured = {m.instrument.split(":")[0] for m in record.measurements}
     assert measured == {"invariance", *(instrument.name for instrument in EXAMINED)}
     for m in record.measurements:

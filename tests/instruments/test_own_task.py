@@ -113,7 +113,7 @@ def test_the_verdict_rests_on_training_and_says_so(task, build):
 
 def test_what_needs_a_linear_task_is_skipped_with_its_reason():
     record = ms.examine(gradient_descent(layers=2), Quadratic(), profile="smoke")
-    assert set(record.skipped) == {"spectrum", "patching", "attention", "stress", "metrics"}
+    assert set(record.skipped) == {"spectrum", "patching", "attention", "stress", "metrics", "over training"}
     for name in ("spectrum", "stress"):
         assert "Quadratic has no noise, no weight_variance, no inputs, no query_inputs" in record.skipped[name]
     assert "no latent weights" in record.skipped["patching"]
@@ -125,7 +125,7 @@ def test_what_needs_a_linear_task_is_skipped_with_its_reason():
 
 def test_a_linear_task_without_a_spectrum_keeps_the_rest():
     record = ms.examine(gradient_descent(layers=2), Sparse(), profile="smoke")
-    assert set(record.skipped) == {"spectrum", "attention", "stress"}
+    assert set(record.skipped) == {"spectrum", "attention", "stress", "over training"}
     for name in ("spectrum", "stress"):
         assert "Sparse has no noise, no weight_variance, no inputs, no query_inputs" in record.skipped[name]
     assert "another spectrum" in record.skipped["spectrum"]

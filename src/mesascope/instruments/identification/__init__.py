@@ -73,7 +73,6 @@ def identify(
     check_keeps_task(task)
     chosen(algorithms, label_noise(task))  # unknown names are refused before any work
     deciding = check_sizes(subject, task, prompts, distribution)
-    control = untrained(subject, seed + 1)
     verdicts: dict[str, DistributionVerdict] = {}
     broken: tuple[Measurement, ...] = ()
     pictures: tuple[Figure, ...] = ()
@@ -82,7 +81,7 @@ def identify(
         families = chosen(algorithms, label_noise(where.task))
         found = _invariances(subject, where, seed)
         broken += found
-        verdict, drawn = _on(subject, control, where, families, found, seed, prompts, readout)
+        verdict, drawn = _on(subject, where, families, found, seed, prompts, readout)
         verdicts[where.name] = verdict
         pictures += drawn
     alone = "" if is_prescribable(task) or deciding is not None else f" {_alone(task)}"
@@ -163,7 +162,6 @@ def _invariances(subject: Subject, distribution: Distribution, seed: int) -> tup
 
 def _on(
     subject: Subject,
-    control: Subject | None,
     distribution: Distribution,
     families: Sequence[Family],
     broken: Sequence[Measurement],
@@ -171,6 +169,7 @@ def _on(
     prompts: int,
     readout: Readouts,
 ) -> tuple[DistributionVerdict, tuple[Figure, ...]]:
+    control = untrained(subject, seed + 1)
     splits = _splits(distribution, seed, prompts)
     halves = Halves.of(distribution.words, splits, seed)
     path = paths(subject, splits, seed=seed, readout=readout)
