@@ -72,7 +72,7 @@ def record() -> ms.Record:
 def test_every_instrument_measured_and_every_measurement_has_its_controls(record):
     assert record.skipped == {"over training": "there are no checkpoints of the training of tiny."}
     measured = {m.instrument.split(":")[0] for m in record.measurements}
-    assert measured == {"invariance", *(instrument.name for instrument in EXAMINED)}
+    assert measured == {"invariance", *(instrument.name for instrument in EXAMINED)} - record.skipped.keys()
     for m in record.measurements:
         assert m.controls, (m.instrument, m.quantity)
         assert m.n > 0
