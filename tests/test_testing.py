@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -210,6 +211,46 @@ def breaks(promise):
         return cls
 
     return enter
+
+
+class Followed(Honest):
+    """An honest subject that says its step, and has one checkpoint."""
+
+    spec: ClassVar = {"step": 4}
+
+    @property
+    def checkpoints(self):
+        return {2: lambda: type(self)(7)}
+
+
+def test_a_subject_with_checkpoints_keeps_its_promises():
+    check_subject(Followed())
+
+
+@breaks("checkpoints maps steps of the training")
+class FollowedFromNowhere(Followed):
+    spec: ClassVar = {}
+
+
+@breaks("checkpoints maps steps of the training")
+class FollowedAfterItsEnd(Followed):
+    spec: ClassVar = {"step": 1}
+
+
+@breaks("checkpoints maps steps of the training")
+class FollowedElsewhere(Followed):
+    @property
+    def checkpoints(self):
+        other = type(self)(7)
+        other.path = other.path[:1]
+        return {2: lambda: other}
+
+
+@breaks("checkpoints maps steps of the training")
+class FollowedInVain(Followed):
+    @property
+    def checkpoints(self):
+        return {2: lambda: None}
 
 
 @breaks("a subject has name, domain, sites")

@@ -1,5 +1,7 @@
 """Descriptions of planted subjects: found, counted, and told."""
 
+import dataclasses
+
 import pytest
 
 from mesascope.calibration.described import Described, described, figure, measurements, sentence
@@ -28,9 +30,15 @@ def test_every_second_subject_has_noise_and_is_found():
 
 
 def made(rung, *, truth="filter", noise=0.0, inside=(), case="filter"):
-    held = {f"c{i}": value for i, value in enumerate(inside)}
+    bounds = {f"c{i}": (0.9, 1.1 + i) if held else (5.0, 6.0) for i, held in enumerate(inside)}
     return Described(
-        case=case, truth=truth, rung=rung, coefficients=dict.fromkeys(held, 1.0), named="", inside=held, noise=noise
+        case=case,
+        truth=truth,
+        rung=rung,
+        coefficients=dict.fromkeys(bounds, 1.0),
+        named="",
+        intervals=bounds,
+        noise=noise,
     )
 
 
@@ -42,6 +50,8 @@ def test_shares_are_counted_by_noise():
     assert (classes.value, classes.n) == (0.75, 4)
     assert classes.controls[0].value == pytest.approx((2 / 4) ** 2 + 2 * (1 / 4) ** 2)
     assert (coefficients.value, coefficients.n) == (0.75, 4)
+    assert coefficients.controls[0].value == 0.75  # all coefficients are 1 here
+    assert by["coefficients inside their intervals", 0.03].controls[0].degenerate
     assert by["class found", 0.03].value == 1.0
     rows = {row["subject"]: row for row in figure(found).rows}
     assert rows["filter"]["subjects"] == 3
@@ -49,3 +59,18 @@ def test_shares_are_counted_by_noise():
     assert rows["filter"]["taken for"] == "function"
     assert rows["ridge"]["coefficients inside"] == "3 of 4"
     assert "75.0% of 4 subjects (class found, noise 0.0)" in sentence(measurements(found))
+
+
+def test_intervals_seldom_hold_another_subjects_coefficient():
+    """The negative control is low where coefficients differ, and intervals are right."""
+    found = [
+        dataclasses.replace(
+            made("function", truth="function", case="ridge"),
+            coefficients={"penalty": value},
+            intervals={"penalty": (0.9 * value, 1.1 * value)},
+        )
+        for value in (0.1, 1.0, 10.0)
+    ]
+    coefficients = next(m for m in measurements(found) if m.quantity == "coefficients inside their intervals")
+    assert coefficients.value == 1.0
+    assert coefficients.controls[0].value == 0.0

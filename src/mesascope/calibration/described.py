@@ -52,7 +52,7 @@ class Described:
         rung: the class that was found.
         coefficients: its coefficients, if it is a function with a name.
         named: the name that was found; empty if no function holds.
-        inside: for each coefficient, whether its interval holds it; empty unless the name is the right one.
+        intervals: the coefficients' intervals that were found; empty unless the name is the right one.
         noise: variance of the noise in its answers, as a share of the target's.
     """
 
@@ -61,8 +61,13 @@ class Described:
     rung: RungKind | None
     coefficients: Mapping[str, float]
     named: str
-    inside: Mapping[str, bool]
+    intervals: Mapping[str, tuple[float, float]]
     noise: float
+
+    @property
+    def inside(self) -> dict[str, bool]:
+        """For each coefficient with an interval, whether the interval holds it."""
+        return {name: low <= self.coefficients[name] <= high for name, (low, high) in self.intervals.items()}
 
 
 def described(seed: int, index: int, *, prompts: int) -> Described:
@@ -95,16 +100,17 @@ def described(seed: int, index: int, *, prompts: int) -> Described:
         rung=found.rung,
         coefficients=truth,
         named="" if best is None else best.name,
-        inside={} if best is None or family is None or best.name != family.name else _inside(best, truth, family.count),
+        intervals={}
+        if best is None or family is None or best.name != family.name
+        else _known(best, truth, family.count),
         noise=noise,
     )
 
 
-def _inside(found: NamedFunction, truth: Mapping[str, float], count: str) -> dict[str, bool]:
-    """Whether each interval holds the coefficient; only the count's where another count was found: the others go with it."""
-    held = {name: low <= truth[name] <= high for name, (low, high) in found.intervals.items()}
+def _known(found: NamedFunction, truth: Mapping[str, float], count: str) -> dict[str, tuple[float, float]]:
+    """The intervals that can be compared: where another count was found, only the count's, because the others go with it."""
     same = not count or found.coefficients[count] == truth[count]
-    return held if same else {count: held[count]}
+    return dict(found.intervals) if same else {count: found.intervals[count]}
 
 
 def _kind(number: int) -> RungKind | None:
@@ -156,8 +162,8 @@ def _answering(kind: RungKind | None, unit: float, rng: torch.Generator) -> plan
 def measurements(found: Sequence[Described]) -> tuple[Measurement, ...]:
     """The share of subjects whose class is found, and of coefficients that lie inside their 95 % intervals.
 
-    Controls. Negative: a class drawn at random, each with the frequency with which it is the truth; an interval about the
-    coefficient of another subject, which is hardly ever inside.
+    Controls. Negative: a class drawn at random, each with the frequency with which it is the truth; and the share of intervals
+    that hold the coefficient of the next subject instead.
     """
     made = []
     for noise in sorted({d.noise for d in found}):
@@ -166,6 +172,9 @@ def measurements(found: Sequence[Described]) -> tuple[Measurement, ...]:
         truths = [d.truth for d in group]
         chance = sum(truths.count(t) ** 2 for t in set(truths)) / len(truths) ** 2
         inside = [held for d in group for held in d.inside.values()]
+        bounds = [interval for d in group for interval in d.intervals.values()]
+        known = [d.coefficients[name] for d in group for name in d.intervals]
+        others = sum(low <= other <= high for (low, high), other in zip(bounds, known[1:] + known[:1], strict=True))
         for quantity, hits, n, controls in (
             (
                 "class found",
@@ -177,7 +186,14 @@ def measurements(found: Sequence[Described]) -> tuple[Measurement, ...]:
                 "coefficients inside their intervals",
                 sum(inside),
                 len(inside),
-                (Control(kind="positive", name="what the intervals promise", value=0.95),),
+                (
+                    Control(
+                        kind="negative",
+                        name="the next subject's coefficients",
+                        value=others / len(known) if known else 0.0,
+                        degenerate="" if len(known) > 1 else "there are no two coefficients",
+                    ),
+                ),
             ),
         ):
             value, interval = share(hits, n)

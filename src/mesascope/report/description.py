@@ -37,13 +37,13 @@ def _rows(description: Description) -> list[dict[str, Scalar]]:
     for kind, words in NAMES.items():
         found = {name: explanation.of(kind) for name, explanation in measured.items()}
         if any(found.values()):
-            details = dict.fromkeys(rung.detail for rung in found.values() if rung is not None and rung.detail)
+            detail = next((rung.detail for rung in found.values() if rung is not None and rung.detail), "")
             cells = {name: _cell(rung, measured[name]) for name, rung in found.items()}
             rows.append(
                 {
                     "share of the answers explained by": words,
                     **cells,
-                    "such as": "; ".join(details),
+                    "such as": detail,
                 }
             )
     return rows

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from mesascope.instruments.instrument import Profile
-from mesascope.records import checkpoint as checkpoints
 from mesascope.studies.networks import Network
 from mesascope.tasks import LinearRegression
 from mesascope.training import train
-from mesascope.types import Subject, spec_of
-from mesascope.zoo import checkpoints_of, curve, default_task, load, names
+from mesascope.types import Subject, history, spec_of
+from mesascope.zoo import curve, default_task, load, names
 
 T = TypeVar("T", bound="Network | str")
 
@@ -58,13 +57,8 @@ class Bench:
         Raises:
             NotShipped: at profile ``laptop``, where the zoo does not have it.
         """
-        place = network if isinstance(network, str) else self._place(network)
-        finished = self.reference(place)
-        if step is None or step == spec_of(finished)["step"]:
-            return finished
-        if place in names():
-            return self.reference(f"{place}-step-{step}")
-        return self.reference(str(checkpoints.stem(Path(place) / "checkpoints", step)))
+        finished = self.reference(network if isinstance(network, str) else self._place(network))
+        return finished if step is None else history(finished)[step]()
 
     def reference(self, reference: str) -> Subject:
         """Any other subject, by model reference."""
@@ -82,10 +76,7 @@ class Bench:
 
     def trajectory(self, network: Network | str) -> tuple[int, ...]:
         """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's."""
-        place = network if isinstance(network, str) else self._place(network)
-        end = spec_of(self.reference(place))["step"]
-        early = checkpoints_of(place) if place in names() else checkpoints.steps(Path(place) / "checkpoints")
-        return (*(step for step in early if step < end), end)
+        return tuple(history(self.network(network)))
 
     def curve(self, network: Network | str) -> tuple[dict[str, float], ...]:
         """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""

@@ -18,6 +18,7 @@ from mesascope.testing.viewing import PROMPTS, View, check_trace, fitting_task, 
 from mesascope.types import (
     AnswersEverywhere,
     Domain,
+    HasHistory,
     Prompts,
     Reinitialisable,
     Site,
@@ -25,6 +26,7 @@ from mesascope.types import (
     Task,
     adjusted,
     answering_everywhere,
+    spec_mapping,
     spec_of,
 )
 
@@ -74,6 +76,7 @@ def check_subject(subject: object, task: Task | None = None, *, seed: int = 0) -
         _check_domain,
         _check_answers_everywhere,
         _check_reinitialised,
+        _check_history,
         interventions.check_errors,
     ):
         with report.keeping(f"the check of {_words(check)} runs to its end", "see the original error above"):
@@ -337,6 +340,29 @@ def _check_reinitialised(view: View) -> None:
         view.same(
             promise, view.plain, view.trace().predictions, "the subject itself, afterwards", "build a new network"
         )
+
+
+def _check_history(view: View) -> None:
+    subject, report = view.subject, view.report
+    if not isinstance(subject, HasHistory) or not subject.checkpoints:
+        return
+    promise = (
+        "checkpoints maps steps of the training, before the subject's own, to what loads the subject as it was there"
+    )
+    remedy = "map each step to a callable without arguments that returns a subject of the same sites, path and domain"
+    with report.keeping(promise, remedy):
+        end = spec_mapping(subject).get("step")
+        if not isinstance(end, int):
+            report.broken(
+                promise, "the subject does not say its own step", "give its specification a whole number as step"
+            )
+        elif late := [step for step in subject.checkpoints if step > end]:
+            report.broken(promise, f"step {late[0]} comes after the subject's own, {end}", remedy)
+        early = subject.checkpoints[min(subject.checkpoints)]()
+        for name in ("sites", "path", "domain"):
+            if getattr(early, name, None) != getattr(subject, name):
+                report.broken(promise, f"the {name} of the first differ from the subject's", remedy)
+        check_trace(early.trace(view.prompts), view.prompts, report, promise)
 
 
 def _who(subject: object) -> str:

@@ -13,10 +13,12 @@ layout, the queries are last.
 from mesascope.types.abilities import (
     AnswersEverywhere,
     DeclaresState,
+    HasHistory,
     Reinitialisable,
     Specified,
     StatesLayout,
     answering_everywhere,
+    history,
     spec_mapping,
     spec_of,
     stated_layout,
@@ -84,6 +86,7 @@ from mesascope.types.tasks import (
 )
 
 __all__ = (
+    "history",
     "RungKind",
     "Rung",
     "NamedFunction",
@@ -116,6 +119,7 @@ __all__ = (
     "Prompts",
     "PublishedFigure",
     "Record",
+    "HasHistory",
     "Reinitialisable",
     "Scalar",
     "Site",

@@ -116,10 +116,10 @@ def spec_mapping(subject: object) -> Mapping[str, Any]:
 
 
 def history(subject: Subject) -> dict[int, Callable[[], Subject]]:
-    """By training step, what loads the subject as it was there, itself last; empty if there are no checkpoints."""
+    """By training step, what loads the subject as it was there, itself last; empty if it does not say its own step."""
     early = dict(subject.checkpoints) if isinstance(subject, HasHistory) else {}
     end = spec_mapping(subject).get("step")
-    if not early or not isinstance(end, int):
+    if not isinstance(end, int):
         return {}
     return {step: load for step, load in sorted(early.items()) if step < end} | {end: lambda: subject}
 

@@ -181,7 +181,7 @@ def _checkpoints(where: Path, device: str) -> dict[int, Callable[[], Subject]]:
         at = {step: checkpoints.stem(folder, step) for step in checkpoints.steps(folder)}
     else:
         return {}
-    return {step: functools.partial(_trained, f"{where.name}, step {step}", path, device) for step, path in at.items()}
+    return {step: functools.partial(_trained, path.name, path, device) for step, path in at.items()}
 
 
 def _config(spec: Mapping[str, Any]) -> TransformerConfig:

@@ -22,7 +22,7 @@ from mesascope.models.constructions import gradient_descent
 from mesascope.report.figures import draw
 from mesascope.tasks import LinearRegression
 from mesascope.training import TrainingSpec, train
-from mesascope.types.abilities import history
+from mesascope.types import history
 from mesascope.zoo import checkpoints_of
 
 
@@ -87,7 +87,8 @@ def test_checkpoints_of_what_ships_and_of_runs_are_known(tmp_path):
     assert 2 in found
     weights = [next(found[step]().model.parameters()) for step in (2, 6)]
     assert not torch.equal(*weights)
-    assert not history(ms.load("query-only-3-layers-laptop-step-256"))
+    assert list(history(ms.load("query-only-3-layers-laptop-step-256"))) == [256]
+    assert not history(gradient_descent(layers=2))
 
 
 def test_of_many_checkpoints_as_many_as_can_be_shown_are_taken():

@@ -1,4 +1,4 @@
-"""What a subject is asked to explain its answers: the same prompts with other labels, and once more, and under other examples."""
+"""The questions that an explanation needs: the same prompts again, with other labels, and under other examples."""
 
 import dataclasses
 import itertools

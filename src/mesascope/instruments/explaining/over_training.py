@@ -15,8 +15,7 @@ from mesascope.instruments.identification.prompts import discriminating, trainin
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, normalised_error
-from mesascope.types import Control, Explanation, Figure, Measurement, Scalar, Subject, Task, bounds
-from mesascope.types.abilities import history
+from mesascope.types import Control, Explanation, Figure, Measurement, Scalar, Subject, Task, bounds, history
 
 NAME = "over training"
 TIME, FILTER, NEAREST = "time of gradient flow", "share explained by one filter", "score of the nearest candidate"

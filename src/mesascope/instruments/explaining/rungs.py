@@ -25,7 +25,7 @@ _SMALL = 1e-10  # singular values below this share of the largest are noise
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Left:
-    """What a class of explanation leaves.
+    """The error that remains when answers are explained by a class.
 
     Attributes:
         kind: the class.

@@ -57,7 +57,7 @@ ORDER: tuple[RungKind, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shares:
-    """What shares are made of: the size of the answers and of their noise, a prompt a number."""
+    """What shares are computed from: for each prompt, the size of the answers and of the noise in them."""
 
     answers: Float[Tensor, " batch"]
     noise: Float[Tensor, " batch"]
@@ -65,7 +65,7 @@ class Shares:
 
     @classmethod
     def of(cls, asked: Asked) -> "Shares":
-        """Those of a subject's last layer."""
+        """The shares of a subject's final answers."""
         return cls(
             answers=discrepancy(asked.answers, torch.zeros_like(asked.answers), asked.units),
             noise=discrepancy(asked.answers, asked.paths.again[-1], asked.units) / 2,

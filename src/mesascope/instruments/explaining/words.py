@@ -68,7 +68,7 @@ def _what(main: Explanation) -> str:
     if fixed is None:
         return "no filter could be measured"
     if main.rung == "own polynomial":
-        return f"as conjugate gradient takes; one filter for all prompts explains {percent(fixed.share)}"
+        return f"as conjugate gradient computes one; a single filter for all prompts explains {percent(fixed.share)}"
     if main.rung in ("diagonal", "labels and query"):
         return f"one filter for all prompts explains only {percent(fixed.share)}"
     query = main.of("labels and query")
