@@ -43,7 +43,7 @@ def _rows(description: Description) -> list[dict[str, Scalar]]:
                 {
                     "share of the answers explained by": words,
                     **cells,
-                    "such as": detail,
+                    "such as": detail.removeprefix("Nadaraya–Watson, "),  # every weighted mean that is tried is one
                 }
             )
     return rows

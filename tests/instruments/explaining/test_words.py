@@ -153,11 +153,14 @@ def test_a_description_is_read_back_as_it_was_written():
 
 
 def test_the_classes_fit_into_a_terminal():
-    lines = ladder(
-        Description(sentence="", basis="discriminating", training=HOME, discriminating=explanation("filter"))
+    away, widest = explanation("filter"), "Nadaraya–Watson, exponential, temperature 0.00073"
+    away = dataclasses.replace(
+        away, rungs=(*away.rungs, dataclasses.replace(away.rungs[0], kind="smoother", detail=widest))
     )
+    lines = ladder(Description(sentence="", basis="discriminating", training=HOME, discriminating=away))
     assert len(lines) <= 10
-    assert max(map(len, lines)) <= 100
+    assert any("exponential, temperature" in line for line in lines)
+    assert max(map(len, lines)) <= 98  # and two of indentation
     marked = [line for line in lines if "←" in line]
     assert len(marked) == 2
     assert "99.30 % ←" in next(line for line in marked if line.startswith("one filter"))
