@@ -98,10 +98,7 @@ def _losses(subject: Noisy, fitting: Runner, population: Runner, rng: torch.Gene
     variance = population.prompts.target_variance
     answers = noisy(here, subject.noise, variance, rng)
     candidates = torch.stack(
-        [
-            fit_path(BY_NAME[name], fitting, there, gains=False).answers(population)
-            for name in (subject.candidate, OTHER)
-        ]
+        [fit_path(BY_NAME[name], fitting, there).answers(population) for name in (subject.candidate, OTHER)]
     )
     return losses(answers, candidates, variance, telling_apart(candidates, variance))
 

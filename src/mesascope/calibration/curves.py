@@ -120,5 +120,5 @@ def _pair(followed: str, other: str, fitting: Runner, pool: Runner) -> torch.Ten
     """The paths of both candidates on the pool: (candidate, layer, batch, query)."""
     family = BY_NAME[followed]
     values = tuple(COEFFICIENTS[c.name] for c in family.coefficients)
-    fit = fit_path(BY_NAME[other], fitting, fitting.predictions(family, values, LAYERS)[1:], gains=False)
+    fit = fit_path(BY_NAME[other], fitting, fitting.predictions(family, values, LAYERS)[1:])
     return torch.stack([pool.predictions(family, values, LAYERS)[1:], fit.answers(pool)])

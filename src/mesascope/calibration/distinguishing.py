@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from mesascope.calibration.planted import Planted
-from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.identification.families import chosen
 from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import discriminating, training
@@ -16,7 +14,7 @@ from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import read
 from mesascope.instruments.statistics.discrepancy import PRECISION, contrasts, discrepancy, noisy, units
 from mesascope.seeds import generator
-from mesascope.types import Prompts, Subject, label_noise
+from mesascope.types import label_noise
 
 LEVEL, ENOUGH = 0.95, 0.9
 FIT = 96
@@ -57,7 +55,7 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     )
     runner = Runner(distribution.task.sample(FIT, seed=seed, stream="calibration/power"))
     scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"))
-    path, exact = (_path(planted.clean, r.prompts) for r in (runner, scored))
+    path, exact = (read(planted.clean, r.prompts) for r in (runner, scored))
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
     idle = [layer for layer in range(1, len(path) + 1) if torch.equal(path[layer - 1], before[layer - 1])]
     variance = scored.prompts.target_variance
@@ -69,14 +67,10 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     critical = float(ndtri(1 - (1 - LEVEL) / (2 * len(rivals))))
     fails = {}
     for rival in rivals:
-        other = fit_path(rival, runner, path, gains=False, idle=idle).answers(scored)
+        other = fit_path(rival, runner, path, idle=idle).answers(scored)
         loss = discrepancy(subject, other, unit).sum(0)
         fails[rival.name] = 1 - _chance(loss, own_loss, critical, PRECISION * whole)
     return Power(value=max(0.0, 1 - sum(fails.values())), hardest=max(fails, key=lambda name: fails[name]))
-
-
-def _path(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch query"]:
-    return read(subject, *at_queries(subject, prompts, subject.path), None)
 
 
 def _chance(loss: Tensor, own: Tensor, critical: float, floor: float) -> float:

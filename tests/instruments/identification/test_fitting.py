@@ -1,4 +1,4 @@
-"""Coefficients, timings and gains: closed forms where there are any."""
+"""Coefficients and timings: closed forms where there are any."""
 
 from fractions import Fraction
 
@@ -8,7 +8,6 @@ import torch
 from mesascope.algorithms import GradientDescent, Problem, run
 from mesascope.instruments.identification.families import BY_NAME, FAMILIES, Coefficient, chosen
 from mesascope.instruments.identification.fitting import Timing, fit_function, fit_path, timings
-from mesascope.instruments.identification.mixing import mixture
 from mesascope.instruments.identification.refining import levenberg_marquardt
 from mesascope.instruments.identification.rivals import ridge_path
 from mesascope.instruments.identification.runner import Runner
@@ -57,7 +56,7 @@ def test_least_squares_of_a_linear_model_takes_one_step_from_every_start():
     wanted = torch.tensor([0.3, 0.8], dtype=torch.float64)
 
     def residuals(which, units):
-        return (units - wanted) @ matrix.T
+        return (units - wanted) @ matrix.T, torch.ones(7, dtype=torch.float64)
 
     starts = torch.tensor([[0.5, 0.5], [0.0, 1.0], [0.99, 0.01]], dtype=torch.float64)
     assert torch.allclose(levenberg_marquardt(residuals, starts, iterations=2), wanted.expand(3, 2), atol=1e-6)
@@ -65,7 +64,7 @@ def test_least_squares_of_a_linear_model_takes_one_step_from_every_start():
 
 def test_what_lies_outside_ends_at_the_bound_and_what_has_no_effect_stays():
     def residuals(which, units):
-        return torch.stack([units[..., 0] - 1.7, units[..., 0] * 0], -1)
+        return torch.stack([units[..., 0] - 1.7, units[..., 0] * 0], -1), torch.ones(2, dtype=torch.float64)
 
     found = levenberg_marquardt(residuals, torch.tensor([[0.5, 0.4]], dtype=torch.float64), iterations=20)
     assert found[0].tolist() == pytest.approx([1.0, 0.4])
@@ -76,37 +75,21 @@ def test_a_curved_valley_and_different_problems_at_once():
 
     def residuals(which, units):
         a, b = units[..., 0], units[..., 1]
-        return torch.stack([10 * (b - a**2), a - centres[which][:, None]], -1)  # Rosenbrock's
+        valley = torch.stack([10 * (b - a**2), a - centres[which][:, None]], -1)  # Rosenbrock's
+        return valley, torch.ones(2, dtype=torch.float64)
 
     found = levenberg_marquardt(residuals, torch.full((2, 2), 0.9, dtype=torch.float64), iterations=40)
     assert torch.allclose(found, torch.stack([centres, centres**2], -1), atol=1e-6)
 
 
-def test_a_mixture_is_a_regression_through_zero_on_an_iterate_and_the_one_before(runner):
-    answers, variance = runner.prompts.targets, runner.prompts.target_variance
-    other = answers.flip(0) * (variance / variance.flip(0)).sqrt()[:, None]
-    path, before = torch.stack([2 * answers, 2 * answers, answers]), torch.stack([0 * other, other, other])
-    subject = torch.stack([answers, 3 * answers - 0.5 * other, 7 * answers])
-    found = mixture(subject, path, before, answers, variance.expand(3, -1))(path, before)
-    assert torch.allclose(found[:2], subject[:2])  # alone where nothing came before; else both
-    assert torch.equal(found[2], answers)  # the last layer is not mixed
+def test_a_part_of_an_error_may_be_subtracted():
+    def residuals(which, units):
+        return torch.stack([2 * (units[..., 0] - 0.2), units[..., 0]], -1), torch.tensor(
+            [1.0, -1.0], dtype=torch.float64
+        )
 
-
-def test_a_mixture_leaves_out_an_iterate_that_is_the_one_before(runner):
-    answers, variance = runner.prompts.targets, runner.prompts.target_variance
-    path = torch.stack([answers, answers])
-    mix = mixture(3 * path, path, path, answers, variance.expand(2, -1))
-    assert torch.allclose(mix(path, path), torch.stack([3 * answers, answers]))
-
-
-def test_a_layer_that_shows_nothing_is_not_matched_at_gain_zero(runner):
-    """What an iterate says of the targets would be read if it were there: the mix is then that readout, not the subject's."""
-    answers, units = runner.prompts.targets, runner.prompts.target_variance.expand(2, -1)
-    path, before = torch.stack([0.5 * answers, answers]), torch.zeros(2, *answers.shape, dtype=torch.float64)
-    silent = torch.stack([0.01 * answers, answers])
-    assert torch.allclose(mixture(silent, path, before, answers, units)(path, before)[0], answers)
-    faint = torch.stack([0.1 * answers, answers])  # an iterate so small may be lost in noise, and is matched as it is
-    assert torch.allclose(mixture(silent, faint, before, answers, units)(faint, before)[0], silent[0])
+    found = levenberg_marquardt(residuals, torch.tensor([[0.9]], dtype=torch.float64), iterations=20)
+    assert found[0].tolist() == pytest.approx([4 * 0.2 / 3])  # the least of 4(u − 0.2)² − u²
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.filter is not None], ids=lambda f: f.name)
@@ -127,16 +110,6 @@ def test_running_a_filter_channel_by_channel_is_running_the_algorithm(family, ru
         assert torch.allclose(found, slow, atol=1e-10)
 
 
-def test_a_path_is_fitted_with_one_gain_a_layer_but_the_last_where_readouts_were_fitted(runner):
-    family = BY_NAME["gradient-descent"]
-    path = run(GradientDescent(step_size=0.17), runner.prompts, 3).predictions[1:]
-    rescaled = path * torch.tensor([3.0, 0.5, 1.0], dtype=torch.float64)[:, None, None]
-    found = fit_path(family, runner, rescaled, gains=True)
-    assert found.values == pytest.approx((0.17,), rel=1e-4)
-    assert found.steps == (1, 2, 3)
-    assert fit_path(family, runner, rescaled, gains=False).loss > 0.1
-
-
 def test_a_function_is_fitted_with_its_number_of_steps(runner):
     answers = run(GradientDescent(step_size=0.17), runner.prompts, 5).predictions[5:]
     found = fit_function(BY_NAME["gradient-descent"], runner, answers, most_steps=8)
@@ -151,16 +124,10 @@ def test_a_closed_form_has_no_steps_to_fit(runner):
 
 
 def test_the_rival_is_a_path_of_ridge_solutions(runner):
-    scoring = Runner(TASK.sample(30, seed=1))
     ridges = (30.0, 2.0)
-    fitted, held = (
-        torch.stack([run(BY_NAME["ridge"].algorithm([r]), half.prompts).predictions[1] for r in ridges])
-        for half in (runner, scoring)
-    )
-    for factor, gains in ((1.0, False), (1.0, True), (3.0, True)):  # the last layer is nobody's to rescale
-        scale = torch.tensor([factor, 1.0], dtype=torch.float64)[:, None, None]
-        found = ridge_path(runner, scoring, scale * fitted, gains=gains)
-        assert float((found / scale - held).square().mean() / held.square().mean()) < 1e-3
+    path = torch.stack([run(BY_NAME["ridge"].algorithm([r]), runner.prompts).predictions[1] for r in ridges])
+    found = ridge_path(runner, path, None) * runner.prompts.examples
+    assert found.tolist() == pytest.approx(ridges, rel=0.06)  # the values to choose from lie a tenth apart
 
 
 def test_candidates_are_chosen_by_name_variant_or_nickname():
@@ -202,7 +169,7 @@ def test_a_larger_family_never_ends_below_one_that_it_contains(runner):
             *run(GradientDescent(step_size=0.23), runner.prompts, 2).predictions[1:],
         ]
     )
-    smaller = fit_path(BY_NAME["gradient-descent"], runner, path, gains=False)
+    smaller = fit_path(BY_NAME["gradient-descent"], runner, path)
     assert smaller.loss < 1e-8
     for name in ("heavy-ball", "nesterov", "gd-plus-plus"):
-        assert fit_path(BY_NAME[name], runner, path, gains=False, smaller=[smaller]).loss <= smaller.loss + 1e-8
+        assert fit_path(BY_NAME[name], runner, path, smaller=[smaller]).loss <= smaller.loss + 1e-8

@@ -129,15 +129,15 @@ def test_a_remainder_that_comes_back_counts_in_full_and_noise_does_not():
     draws = bootstrap.weights(2000, seed=0)
 
     def share(first: torch.Tensor, second: torch.Tensor) -> float:
-        value, (low, high) = repeated_share(first, second, subject, ones, everywhere, draws)
+        value, (low, high) = repeated_share((first, second), subject, ones, everywhere, draws)
         assert low < value < high
         assert high - low < 0.01
         return value
 
     assert share(same, same) == pytest.approx(0.09, rel=0.1)
     assert share(same, other) == pytest.approx(0, abs=0.003)
-    assert repeated_share(same, same, 0 * subject, ones, everywhere, draws) == (0, (0, 0))
-    assert repeated_share(same, same, subject, ones, ~everywhere, draws) == (0, (0, 0))
+    assert repeated_share((same, same), 0 * subject, ones, everywhere, draws) == (0, (0, 0))
+    assert repeated_share((same, same), subject, ones, ~everywhere, draws) == (0, (0, 0))
 
 
 def test_a_remainder_that_is_linear_in_the_channels_or_a_candidate_is_explained_and_others_are_not():
@@ -165,11 +165,15 @@ def test_a_subject_that_switches_gains_by_switching_and_a_noisy_one_does_not():
     first, second = noise(2, LAYERS, BATCH, QUERIES)
     half = (torch.arange(BATCH) % 2 == 0)[:, None]
     both = torch.stack([first, second])
-    gain, left, pair = switching_gain(torch.where(half, first, second), both, 0, UNITS, EVERYWHERE)
+
+    def switching(subject, candidates):
+        return switching_gain(subject.expand_as(candidates), candidates, subject, 0, UNITS, EVERYWHERE)
+
+    gain, left, pair = switching(torch.where(half, first, second), both)
     assert (gain > 0.5, set(pair)) == (True, {0, 1})
     assert left == pytest.approx(gain, rel=0.2)  # nothing is left where each prompt has its own
     noisy = first + 0.5 * noise(LAYERS, BATCH, QUERIES, stream="more")
     near = torch.stack([first, first + 0.05 * second])
-    gain, *_ = switching_gain(noisy, near, 0, UNITS, EVERYWHERE)
+    gain, *_ = switching(noisy, near)
     assert gain < 0.01
-    assert switching_gain(0 * first, both, 0, UNITS, EVERYWHERE)[0] == 0
+    assert switching(0 * first, both)[0] == 0

@@ -9,15 +9,13 @@ from torch import Tensor
 
 from mesascope.instruments.identification import remainder, rivals
 from mesascope.instruments.identification.candidates import (
-    EQUIVALENT,
-    EQUIVALENT_READ,
+    Evidence,
     Fitted,
     Halves,
     Question,
     excluded,
     fit_all,
     fit_one,
-    predict,
     without_copies,
 )
 from mesascope.instruments.identification.families import Family
@@ -25,7 +23,6 @@ from mesascope.instruments.identification.fitting import Fit
 from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, Grounds, judge
 from mesascope.instruments.reading.paths import Paths
 from mesascope.instruments.statistics import discrepancy as scoring
-from mesascope.instruments.statistics.scores import partners
 from mesascope.types import Answer, CandidateScore, Control, Measurement, Scalar
 
 
@@ -48,7 +45,7 @@ def answer(
         invariances: how far the subject breaks each invariance on this distribution; a broken invariance excludes the
             candidates that imply it.
     """
-    evidence = len(paths.scoring) - len(paths.idle) if question == "path" else None
+    changing = len(paths.scoring) - len(paths.idle) if question == "path" else None
     if question == "function":
         paths = paths.last()
     families = [f for f in families if question == "function" or f.iterative]
@@ -63,13 +60,14 @@ def answer(
         controls=(),
         remainder=None,
         n=len(halves.scoring.prompts),
-        evidence=evidence,
+        evidence=changing,
     )
     if not families:
         return found, None
-    table = _compare(question, paths, halves, fit_all(question, paths, halves, families), invariances)
+    evidence = Evidence(paths, halves)
+    table = _compare(question, evidence, fit_all(question, evidence, families), invariances)
     if table.kept:
-        found = _judged(found, table, paths, untrained, halves)
+        found = _judged(found, table, evidence, untrained)
     names = [f.name for f in families]
     rows = tuple(_row(table, i, kept=names[i] in found.algorithms) for i in table.order)
     agreement = {a: dict(zip(names, row, strict=True)) for a, row in zip(names, table.agreement.tolist(), strict=True)}
@@ -116,23 +114,23 @@ class _Table:
         return next(i for i in self.order if i in self.kept)
 
 
-def _compare(
-    question: Question, paths: Paths, halves: Halves, fitted: Fitted, invariances: Sequence[Measurement]
-) -> _Table:
+def _compare(question: Question, evidence: Evidence, fitted: Fitted, invariances: Sequence[Measurement]) -> _Table:
+    paths, halves = evidence.paths, evidence.halves
     subject = paths.scoring
-    units = scoring.units(subject, halves.scoring.prompts.target_variance)
-    ends = fitted.scoring[:, -1]
-    reasons = excluded(fitted, scoring.discrepancy(subject[-1].expand_as(ends), ends, units[-1]), invariances)
+    units = paths.units(subject, halves.scoring.prompts.target_variance)
+    candidates = fitted.scoring[1]
+    ends = candidates[:, -1]
+    variance = halves.scoring.prompts.target_variance  # in which invariances are measured
+    reasons = excluded(fitted, scoring.discrepancy(subject[-1].expand_as(ends), ends, variance), invariances)
     eligible = [i for i, reason in enumerate(reasons) if not reason]
     everywhere = torch.ones(subject.shape[:2], dtype=torch.bool)
-    informative = scoring.telling_apart(fitted.scoring[eligible], units) if len(eligible) > 1 else everywhere
+    informative = scoring.telling_apart(candidates[eligible], units) if len(eligible) > 1 else everywhere
     undecidable = not bool(informative.any())
     if undecidable:
         informative = everywhere
-    losses = scoring.losses(subject, fitted.scoring, units, informative)
-    floor, equivalent = (scoring.BLUR, EQUIVALENT_READ) if paths.gains else (scoring.PRECISION, EQUIVALENT)
-    agreement = scoring.agreement(subject, fitted.scoring, units)
-    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=floor)
+    losses = evidence.losses((fitted.scoring, fitted.again), units, informative)
+    agreement = scoring.agreement(subject, candidates, units)
+    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=paths.floor)
     return _Table(
         fitted=fitted,
         units=units,
@@ -142,32 +140,33 @@ def _compare(
         losses=losses,
         intervals=losses.intervals(halves.draws),
         agreement=agreement,
-        kept=without_copies(question, kept, fitted, agreement, losses, equivalent),
+        kept=without_copies(question, kept, fitted, agreement, losses, evidence),
     )
 
 
-def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None, halves: Halves) -> Answer:
+def _judged(found: Answer, table: _Table, evidence: Evidence, untrained: Paths | None) -> Answer:
     """The answer with its label, its reason and the evidence for them."""
-    best, fitted, subject = table.best, table.fitted, paths.scoring
-    controls = _controls(found.question, table, paths, untrained, halves)
+    paths, halves = evidence.paths, evidence.halves
+    best, fitted, shown = table.best, table.fitted, paths.scoring
+    controls = _controls(found.question, table, evidence, untrained)
     ridges, outdone = None, False
     if found.question == "path":
-        ridges, outdone = rivals.ridges(fitted.scoring[best], paths, halves, table.units, table.informative)
-    there = predict(fitted.fits[best], halves.again, paths, halves.fitting)
-    repeated = _repeated(table, paths, there, halves)
+        ridges, outdone = rivals.ridges(fitted, best, evidence, table.units, table.informative)
+    (subject, candidates), (again, others) = fitted.scoring, fitted.again
+    left = (subject[best] - candidates[best], again[best] - others[best])
+    repeated = remainder.repeated_share(left, shown, table.units, table.informative, halves.draws)
     elsewhere = None
-    if len(subject) > 1:
-        elsewhere = remainder.beside_the_largest(
-            subject, paths.again, fitted.scoring[best], there, table.units, halves.draws
-        )
+    if len(shown) > 1:
+        elsewhere = remainder.beside_the_largest((shown, paths.again), left, table.units, halves.draws)
     order = [i for i in table.order if i in table.eligible]
-    multiple = rivals.multiplied(fitted, [best, *order], paths, halves, table.units, table.informative, repeated[0])
-    regressed = _regressed(table, paths, halves)
-    gain, left, pair = remainder.switching_gain(
-        subject, fitted.scoring[table.eligible], table.eligible.index(best), table.units, table.informative
+    multiple = rivals.multiplied(fitted, [best, *order], evidence, table.units, table.informative, repeated[0])
+    regressed = _regressed(table, evidence)
+    seen, candidates = (each[table.eligible] for each in fitted.scoring)
+    gain, rest, pair = remainder.switching_gain(
+        seen, candidates, shown, table.eligible.index(best), table.units, table.informative
     )
     prompts = halves.scoring.prompts
-    advance, advance_interval = scoring.progress(subject[-1], prompts.targets, prompts.target_variance, halves.draws)
+    advance, advance_interval = scoring.progress(shown[-1], prompts.targets, prompts.target_variance, halves.draws)
     grounds = Grounds(
         names=tuple(fitted.families[i].name for i in table.kept),
         best=fitted.families[best].name,
@@ -176,13 +175,13 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
         controls=tuple(controls),
         outdone=outdone,
         multiple=multiple,
-        lost=(int((~subject.isfinite()).sum()), subject.numel()),
+        lost=(int((~shown.isfinite()).sum()), shown.numel()),
         progress=(advance, advance_interval[0]),
-        evidence=None if found.evidence is None else (found.evidence, len(subject)),
+        evidence=None if found.evidence is None else (found.evidence, len(shown)),
         elsewhere=elsewhere,
         repeated=repeated,
         regressed=regressed,
-        switching=(gain, left, " and ".join(fitted.families[table.eligible[i]].name for i in pair)),
+        switching=(gain, rest, " and ".join(fitted.families[table.eligible[i]].name for i in pair)),
         undecidable=table.undecidable,
     )
     label, reason = judge(grounds)
@@ -199,24 +198,22 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     )
 
 
-def _controls(
-    question: Question, table: _Table, paths: Paths, untrained: Paths | None, halves: Halves
-) -> list[Control]:
+def _controls(question: Question, table: _Table, evidence: Evidence, untrained: Paths | None) -> list[Control]:
     """The scores that the best candidate must exceed: those on another prompt's iterates and on the untrained subject."""
-    prompts, best = halves.scoring.prompts, table.best
-    other = table.fitted.scoring[best][:, partners(prompts)]
-    pairs = [("another prompt's iterates", paths.scoring, other, table.informative)]
+    halves, best = evidence.halves, table.fitted.fits[table.best]
+    counted = table.informative
+    pairs: list[tuple[str, Evidence, Fit, bool, Tensor]] = [
+        ("another prompt's iterates", evidence, best, True, counted)
+    ]
     if untrained is not None:
-        idle = untrained.last() if question == "function" else untrained
-        again = fit_one(question, table.fitted.families[best], idle, halves.fitting)
-        everywhere = torch.ones_like(table.informative)
-        pairs.append(
-            ("untrained network", idle.scoring, predict(again, halves.scoring, idle, halves.fitting), everywhere)
-        )
+        idle = Evidence(untrained.last() if question == "function" else untrained, halves)
+        again = fit_one(question, best.family, idle)
+        pairs.append(("untrained network", idle, again, False, torch.ones_like(counted)))
     controls = []
-    for name, path, candidate, counted in pairs:
-        units = scoring.units(path, prompts.target_variance)
-        losses = scoring.losses(path, candidate[None], units, counted)
+    for name, asked, fit, paired, counted in pairs:
+        compared = asked.compare([fit], ("scoring", "again"), other_prompts=paired)
+        units = asked.paths.units(asked.paths.scoring, halves.scoring.prompts.target_variance)
+        losses = asked.losses(compared, units, counted)
         controls.append(
             Control(
                 kind="negative", name=name, value=float(losses.scores[0]), interval=losses.intervals(halves.draws)[0]
@@ -225,28 +222,16 @@ def _controls(
     return controls
 
 
-def _repeated(
-    table: _Table, paths: Paths, there: Float[Tensor, "layer batch query"], halves: Halves
-) -> tuple[float, tuple[float, float]]:
-    return remainder.repeated_share(
-        paths.scoring - table.fitted.scoring[table.best],
-        paths.again - there,
-        paths.scoring,
-        table.units,
-        table.informative,
-        halves.draws,
-    )
-
-
-def _regressed(table: _Table, paths: Paths, halves: Halves) -> float:
-    fitted, best = table.fitted, table.best
-    units = scoring.units(paths.fitting, halves.fitting.prompts.target_variance)
-    everywhere = torch.ones(paths.fitting.shape[:2], dtype=torch.bool)
+def _regressed(table: _Table, evidence: Evidence) -> float:
+    fitted, best, halves = table.fitted, table.best, evidence.halves
+    units = evidence.paths.units(evidence.paths.fitting, halves.fitting.prompts.target_variance)
+    everywhere = torch.ones(units.shape, dtype=torch.bool)
+    (subject, candidates), (other, others) = fitted.fitting, fitted.scoring
     return remainder.explained_share(
-        (paths.fitting, fitted.fitting[best], units, everywhere),
-        (paths.scoring, fitted.scoring[best], table.units, table.informative),
-        fitted.fitting,
-        fitted.scoring,
+        (subject[best], candidates[best], units, everywhere),
+        (other[best], others[best], table.units, table.informative),
+        candidates,
+        others,
         halves.fitting.channels,
         halves.scoring.channels,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import Literal
 
@@ -45,6 +46,8 @@ class Coefficient:
         low, high: the bounds, for inputs whose mean eigenvalue is 1.
         scale: the scale on which the grid is evenly spaced.
         power: the power of the inputs' mean eigenvalue with which the bounds scale (−1 for a step size).
+        noticeable: for a coefficient without which a family is a smaller one: the least value that makes it another algorithm,
+            for inputs whose mean eigenvalue is 1.
     """
 
     name: str
@@ -52,11 +55,13 @@ class Coefficient:
     high: float
     scale: Literal["log", "linear"] = "log"
     power: float = 0.0
+    noticeable: float | None = None
 
     def at(self, size: float) -> "Coefficient":
         """The coefficient with the bounds for inputs of mean eigenvalue ``size``."""
         unit = size**self.power
-        return replace(self, low=self.low * unit, high=self.high * unit, power=0.0)
+        least = None if self.noticeable is None else self.noticeable * unit
+        return replace(self, low=self.low * unit, high=self.high * unit, power=0.0, noticeable=least)
 
     def grid(self, count: int) -> list[float]:
         """Evenly spaced values on the coefficient's scale."""
@@ -108,6 +113,22 @@ class Family:
         """The name without the variant."""
         return self.name.split(":")[0]
 
+    def with_least(self, size: float) -> "Family | None":
+        """The members whose coefficients have the least noticeable values; None without such coefficients.
+
+        Args:
+            size: the mean eigenvalue of the inputs.
+        """
+        fixed = {c.name: c.noticeable for c in (c.at(size) for c in self.coefficients) if c.noticeable is not None}
+        if not fixed:
+            return None
+        return replace(
+            self,
+            make=partial(self.make, **fixed),
+            filter=None if self.filter is None else partial(self.filter, **fixed),
+            coefficients=tuple(c for c in self.coefficients if c.name not in fixed),
+        )
+
     @property
     def spectral(self) -> bool:
         """Whether it is one filter on the spectral channels of the inputs, not of scaled inputs."""
@@ -128,8 +149,8 @@ class Family:
 
 STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 JACOBI_STEP = replace(STEP, power=0.0)
-MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear")
-CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", power=-1)
+MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear", noticeable=0.1)
+CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", power=-1, noticeable=0.03)
 RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3, power=1)
 
 
@@ -221,7 +242,7 @@ ITERATIVE: tuple[Family, ...] = (
         make=_chebyshev,
         coefficients=(
             Coefficient(name="largest", low=0.2, high=50.0, power=1),
-            Coefficient(name="condition", low=1.0, high=1e4),
+            Coefficient(name="condition", low=1.0, high=1e4, noticeable=3.0),  # a momentum that ends at 0.1
         ),
         filter=_chebyshev,
         contains={"gradient-descent": lambda size: (1 / size, 1.0)},

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mesascope.instruments.identification.decoding import Projection
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.mixing import Products, coefficients, mixture
 from mesascope.instruments.identification.refining import levenberg_marquardt, saturating
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, units
@@ -87,29 +87,72 @@ class Aim:
         runner: the prompts.
         subject: the subject's answers to them.
         units: the divisors of squared errors.
-        gains: whether every layer but the last was read by a fitted readout (see `mixture`).
+        projection: where the layers but the last are read by readouts that are fitted to each candidate, what these read; else
+            None.
     """
 
     runner: Runner
     subject: Float[Tensor, "layer batch query"]
     units: Float[Tensor, "layer batch"]
-    gains: bool
+    projection: Projection | None = None
 
     @classmethod
-    def of(cls, runner: Runner, subject: Float[Tensor, "layer batch query"], gains: bool) -> "Aim":
-        """The aim with the units of `discrepancy.units`."""
-        return cls(runner=runner, subject=subject, units=units(subject, runner.prompts.target_variance), gains=gains)
+    def of(
+        cls, runner: Runner, subject: Float[Tensor, "layer batch query"], projection: Projection | None = None
+    ) -> "Aim":
+        """The aim with the units of `discrepancy.units`; where readouts are fitted, the last layer's for all."""
+        unit = units(subject, runner.prompts.target_variance)
+        if projection is not None:
+            unit = unit[-1:].expand_as(unit)
+        return cls(runner=runner, subject=subject, units=unit, projection=projection)
 
     @property
     def few(self) -> "Aim":
         """The same on the first prompts only, for a coarse search."""
-        few = self.runner.few
+        few = None if self.projection is None else self.projection.some
+        runner = self.runner.few if few is None else few.sight.runner
         return Aim(
-            runner=few,
-            subject=self.subject[:, : len(few.prompts)],
-            units=self.units[:, : len(few.prompts)],
-            gains=self.gains,
+            runner=runner,
+            subject=self.subject[:, : len(runner.prompts)],
+            units=self.units[:, : len(runner.prompts)],
+            projection=few,
         )
+
+    def residuals(
+        self, path: Float[Tensor, "*any layer batch query"], steps: Int[Tensor, "*any layer"]
+    ) -> tuple[Float[Tensor, "*any value"], Float[Tensor, " value"]]:
+        """Numbers whose squares, each times its sign, sum to the prompts' errors (see `saturating`); and the signs."""
+        found = saturating(self.subject[self.sized] - path[..., self.sized, :, :], self.units[self.sized], CLIP)
+        signs = torch.ones(found.shape[-1], dtype=found.dtype)
+        if self.projection is None:
+            return found, signs
+        middle, others = self.projection.residuals(path, steps)
+        return torch.cat([found, middle], -1), torch.cat([signs, others])
+
+    def loss(
+        self, path: Float[Tensor, "*any layer batch query"], steps: Int[Tensor, "*any layer"]
+    ) -> Float[Tensor, "*any"]:
+        """The sum over layers of the mean error of a path."""
+        whole = path[..., self.sized, :, :]
+        found = discrepancy(self.subject[self.sized].expand_as(whole), whole, self.units[self.sized]).sum(-2).mean(-1)
+        if self.projection is None:
+            return found
+        middle, signs = self.projection.residuals(path, steps)
+        return found + middle.square() @ signs / path.shape[-2]
+
+    @property
+    def sized(self) -> slice:
+        """The layers whose answers have a scale: the last only, where readouts are fitted."""
+        return slice(0 if self.projection is None else len(self.subject) - 1, None)
+
+    def factor(self, path: Float[Tensor, "*any layer batch query"]) -> Float[Tensor, "*any"]:
+        """The factor by which a path comes closest to the subject, over the layers that have a scale."""
+        subject, path, unit = self.subject[self.sized], path[..., self.sized, :, :], self.units[self.sized]
+        weighted = path / unit[..., None]
+        across, own = (
+            torch.nan_to_num(weighted * other, posinf=0, neginf=0).sum((-1, -2, -3)) for other in (subject, path)
+        )
+        return torch.where(own > 0, across / own.clamp(min=1e-300), torch.ones_like(own))
 
 
 def timings(layers: int, idle: Sequence[int] = ()) -> list[Timing]:
@@ -120,7 +163,7 @@ def timings(layers: int, idle: Sequence[int] = ()) -> list[Timing]:
         idle: the layers, counted from 1, that leave the answer unchanged; timings that skip these layers are added.
     """
     found: dict[tuple[int, ...], Timing] = {}
-    for rests in dict.fromkeys(((), tuple(idle))):
+    for rests in dict.fromkeys(((), tuple(idle), tuple(layer for layer in idle if layer != layers))):
         for stride, offset in itertools.product((Fraction(1), *STRIDES), OFFSETS):
             timing = Timing(stride=stride, offset=offset, idle=rests)
             if any(steps := timing.steps(layers)):
@@ -133,7 +176,7 @@ def fit_path(
     runner: Runner,
     subject: Float[Tensor, "layer batch query"],
     *,
-    gains: bool,
+    projection: Projection | None = None,
     idle: Sequence[int] = (),
     smaller: Sequence[Fit] = (),
 ) -> Fit:
@@ -143,13 +186,13 @@ def fit_path(
         family: the candidate.
         runner: the prompts.
         subject: the subject's path on them.
-        gains: whether every layer but the last was read by a fitted readout (see `mixture`).
+        projection: see `Aim`.
         idle: the layers, counted from 1, that leave the answer unchanged.
         smaller: fits of other families. The search also starts from those that this family contains, so that the result is
             never worse than theirs.
     """
     options = {tuple(timing.steps(len(subject))): timing for timing in timings(len(subject), idle)}
-    fit = _fit(family, Aim.of(runner, subject, gains), list(options), smaller)
+    fit = _fit(family, Aim.of(runner, subject, projection), list(options), smaller)
     return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
 
 
@@ -163,7 +206,7 @@ def fit_function(
 ) -> Fit:
     """The member that describes the last layer best, over coefficients and the number of steps (up to ``most_steps``)."""
     options = [(k,) for k in range(1, (most_steps if family.iterative else 1) + 1)]
-    aim = Aim.of(runner, subject, gains=False)
+    aim = Aim.of(runner, subject)
     best = _fit(family, aim, options, smaller)
     while (
         family.coefficients and family.iterative
@@ -178,29 +221,19 @@ def fit_function(
     return best
 
 
+def refine(family: Family, aim: Aim, steps: tuple[int, ...], values: Sequence[float]) -> Fit:
+    """The member with these steps that describes the subject best, found from these coefficients."""
+    return _refined(family, aim, [(steps, values)], FINE[0])[0]
+
+
 def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
     """The member that describes the subject best if its answers may be multiplied by one factor, and that factor.
 
-    The factor is the same for all layers; with fitted readouts it applies to the last layer only, since the others have gains.
+    The factor is the same for all layers; where readouts are fitted it applies to the last layer only, since these have any
+    scale.
     """
     [found] = _refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
-    path = found.answers(aim.runner)
-    if aim.gains:
-        return found, float(_factor(aim.subject[-1:], path[-1:], aim.units[-1:]))
-    return found, float(_factor(aim.subject, path, aim.units))
-
-
-def _factor(
-    subject: Float[Tensor, "layer batch query"],
-    path: Float[Tensor, "*point layer batch query"],
-    units: Float[Tensor, "layer batch"],
-) -> Float[Tensor, "*point"]:
-    """The factor by which a path comes closest to the subject."""
-    weighted = path / units[..., None]
-    across, own = (
-        torch.nan_to_num(weighted * other, posinf=0, neginf=0).sum((-1, -2, -3)) for other in (subject, path)
-    )
-    return torch.where(own > 0, across / own.clamp(min=1e-300), torch.ones_like(own))
+    return found, float(aim.factor(found.answers(aim.runner)))
 
 
 def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequence[Fit]) -> Fit:
@@ -259,38 +292,13 @@ def option_losses(
 ) -> Float[Tensor, "point option"]:
     """Σ_ℓ mean_p min(D_p, 4) for each option at each point, from one table of every step with every layer."""
     queries = aim.subject.shape[-1]
-    weight = (1 / (aim.units * queries)).T[:, None]  # (batch, 1, layer)
-    a, y = predictions.transpose(1, 2), aim.subject.transpose(0, 1)  # (…batch, step | layer, query)
+    weight = (1 / (aim.units[aim.sized] * queries)).T[:, None]  # (batch, 1, layer)
+    a, y = predictions.transpose(1, 2), aim.subject[aim.sized].transpose(0, 1)  # (…batch, step | layer, query)
     across, own = (a @ y.mT) * weight, a.square().sum(-1)[..., None] * weight
     size = y.square().sum(-1)[:, None] * weight
-    if aim.gains:
-        t = aim.runner.prompts.targets[:, None]
-        target = (a * t).sum(-1)[..., None] * weight
-        before = [torch.nn.functional.pad(term[:, :, :-1], (0, 0, 1, 0)) for term in (a, across, own, target)]
-        both = (a * before[0]).sum(-1)[..., None] * weight
-        whole = (t.square().sum(-1)[..., None] * weight).expand_as(own)
-
-        def total(term: Tensor) -> Tensor:
-            return term.nan_to_num(posinf=0, neginf=0).sum(1)
-
-        now, then = coefficients(
-            Products(
-                now_now=total(own),
-                then_then=total(before[2]),
-                now_then=total(both),
-                now_subject=total(across),
-                then_subject=total(before[1]),
-                now_target=total(target),
-                then_target=total(before[3]),
-                target_target=total(whole),
-            )
-        )
-        now, then = now[:, None], then[:, None]
-        across, own = (
-            now * across + then * before[1],
-            now.square() * own + then.square() * before[2] + 2 * now * then * both,
-        )
     table = torch.nan_to_num(size - 2 * across + own, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(0, CLIP).mean(1)
+    if aim.projection is not None:
+        table = torch.cat([aim.projection.losses(predictions), table], -1)
     return table[:, torch.tensor(options), torch.arange(len(aim.subject))].sum(-1)
 
 
@@ -320,31 +328,24 @@ def _refined(
 
     def paths(
         which: Int[Tensor, " start"], points: Float[Tensor, "start point coefficient"]
-    ) -> Float[Tensor, "start point layer batch query"]:
+    ) -> tuple[Float[Tensor, "start point layer batch query"], Int[Tensor, "start point layer"]]:
         values = [decode(u) for u in points.flatten(0, 1).tolist()]
         index = steps[which].repeat_interleave(points.shape[1], 0)
-        if not aim.gains:
-            path = aim.runner.at(family, values, index).unflatten(0, points.shape[:2])
-            return path * _factor(aim.subject, path, aim.units)[..., None, None, None] if multiple else path
-        found = aim.runner.at(family, values, torch.cat([index, (index - 1).clamp(min=0)], 1))  # step 0 is zero anyhow
-        now, then = found.unflatten(0, points.shape[:2]).chunk(2, 2)
-        path = mixture(aim.subject, now, then, aim.runner.prompts.targets, aim.units)(now, then)
+        path, index = (each.unflatten(0, points.shape[:2]) for each in (aim.runner.at(family, values, index), index))
         if multiple:
-            last = path[:, :, -1:]
-            factor = _factor(aim.subject[-1:], last, aim.units[-1:])[..., None, None, None]
-            path = torch.cat([path[:, :, :-1], factor * last], 2)
-        return path
+            factor = aim.factor(path)[..., None, None, None]
+            path = torch.cat([path[:, :, : aim.sized.start], factor * path[:, :, aim.sized]], 2)
+        return path, index
 
     def residuals(
         which: Int[Tensor, " start"], points: Float[Tensor, "start point coefficient"]
-    ) -> Float[Tensor, "start point value"]:
-        return saturating(aim.subject - paths(which, points), aim.units, CLIP)
+    ) -> tuple[Float[Tensor, "start point value"], Float[Tensor, " value"]]:
+        return aim.residuals(*paths(which, points))
 
     encoded = [[c.encode(v) for c, v in zip(box, values, strict=True)] for _, values in begin]
     first = torch.tensor(encoded, dtype=torch.float64)
     points = torch.stack([levenberg_marquardt(residuals, first, iterations=iterations), first], 1)
-    everything = paths(torch.arange(len(begin)), points)
-    losses = discrepancy(aim.subject.expand_as(everything), everything, aim.units).sum(2).mean(-1)
+    losses = aim.loss(*paths(torch.arange(len(begin)), points))
     best = losses.argmin(1).tolist()
     return [
         Fit(family=family, values=decode(points[i, b].tolist()), steps=timing, timing=None, loss=float(losses[i, b]))

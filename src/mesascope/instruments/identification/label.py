@@ -99,6 +99,11 @@ def _not_described(g: Grounds) -> str:
                 f"The best candidate, {g.best} (score {g.score:.3f}), is not clearly above the control '{control.name}' "
                 f"({control.value:.3f}, up to {high:.3f})."
             )
+    if g.evidence is not None and g.evidence[0] < min(2, g.evidence[1]):
+        return (
+            f"Of its {g.evidence[1]} layers only {g.evidence[0]} changes the answer that can be read: a function, and no path. "
+            "The answer to the question of the function says what the last layer computes."
+        )
     if g.switching[0] > max(EXPLAINED, MOST * g.switching[1]):
         return (
             f"No single candidate holds for all prompts: letting each prompt choose between {g.switching[2]} explains "
@@ -127,11 +132,6 @@ def _not_described(g: Grounds) -> str:
 
 def _no_path(g: Grounds) -> str:
     """The reason why the layers follow no candidate's path though the last layer is described; empty if they do."""
-    if g.evidence is not None and g.evidence[0] < min(2, g.evidence[1]):
-        return (
-            f"Of its {g.evidence[1]} layers only {g.evidence[0]} changes the answer that can be read: a function, and no path. "
-            "The answer to the question of the function says what the last layer computes."
-        )
     if g.elsewhere is not None and not g.elsewhere[1][1] >= ELSEWHERE:
         value, (_, high) = g.elsewhere
         return (

@@ -87,7 +87,7 @@ def _free_path(table: Float[Tensor, "layer step"]) -> list[int]:
 def _depth(paths: Paths, fitted: Fitted, shown: Sequence[int], halves: Halves, distribution: str) -> Figure:
     prompts = halves.scoring.prompts
     variance = prompts.target_variance
-    lines = {"subject": paths.scoring} | {fitted.fits[i].family.name: fitted.scoring[i] for i in shown}
+    lines = {"subject": paths.scoring} | {fitted.fits[i].family.name: fitted.scoring[1][i] for i in shown}
     rows: list[dict[str, Scalar]] = []
     for name, path in lines.items():
         for layer, answers in enumerate(path):

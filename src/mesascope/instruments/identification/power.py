@@ -91,7 +91,7 @@ def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, s
     variance = runner.prompts.target_variance
     truth = runner.predictions(followed, usual(followed, runner.size), LAYERS)[1:]
     subject = noisy(truth, noise, variance, generator(seed, "power/noise"))
-    path = fit_path(rival, runner, truth, gains=False).answers(runner)
+    path = fit_path(rival, runner, truth).answers(runner)
     extra = contrasts(discrepancy(subject, path, variance).sum(0), discrepancy(subject, truth, variance).sum(0))
     return Contrast(means=extra.mean(1), deviations=extra - _stratum_means(extra, runner.prompts.strata))
 

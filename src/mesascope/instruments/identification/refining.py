@@ -9,7 +9,8 @@ from torch import Tensor
 
 def levenberg_marquardt(
     residuals: Callable[
-        [Int[Tensor, " start"], Float[Tensor, "start point unknown"]], Float[Tensor, "start point value"]
+        [Int[Tensor, " start"], Float[Tensor, "start point unknown"]],
+        tuple[Float[Tensor, "start point value"], Float[Tensor, " value"]],
     ],
     starts: Float[Tensor, "start unknown"],
     *,
@@ -19,7 +20,8 @@ def levenberg_marquardt(
     """Least squares over a few unknowns in [0, 1], from several starts at once, with Jacobians by finite differences.
 
     Args:
-        residuals: from the indices of some starts, and several points for each, to the residuals at these points.
+        residuals: from the indices of some starts, and several points for each, to the residuals at these points and the signs
+            with which their squares count: an error may be known but for a part that is subtracted.
         starts: the starting points, one row each.
         iterations: the largest number of iterations.
         difference: the step of the finite differences.
@@ -33,22 +35,23 @@ def levenberg_marquardt(
     for _ in range(iterations):
         unit = found[going]
         ahead = torch.where(unit < 0.5, difference, -difference)
-        values = residuals(going, torch.cat([unit[:, None], unit[:, None] + torch.diag_embed(ahead)], 1))
+        values, signs = residuals(going, torch.cat([unit[:, None], unit[:, None] + torch.diag_embed(ahead)], 1))
         here, beside = values[:, :1], values[:, 1:]
         jacobian = (beside - here) / ahead[..., None]
-        gram, slope = (jacobian @ jacobian.mT)[:, None], (jacobian @ here.mT)[:, None]
+        gram, slope = ((jacobian * signs) @ jacobian.mT)[:, None], ((jacobian * signs) @ here.mT)[:, None]
         # The floor keeps an unknown without effect where it is (lstsq would too, but is not reproducible to the last bit).
         damping = (
-            torch.tensor([[1e-12], [1e-2], [10.0]], dtype=torch.float64) * gram.diagonal(dim1=-2, dim2=-1) + 1e-300
+            torch.tensor([[1e-12], [1e-2], [10.0]], dtype=torch.float64) * gram.diagonal(dim1=-2, dim2=-1).abs()
+            + 1e-300
         )
         damped = gram + torch.diag_embed(damping)
         steps = torch.linalg.solve(damped, slope.expand(*damped.shape[:-1], 1))[..., 0]
         tries = (unit[:, None] - steps).clamp(0, 1)
-        sizes, before = residuals(going, tries).square().sum(-1), here[:, 0].square().sum(-1)
+        sizes, before = (each.square() @ signs for each in (residuals(going, tries)[0], here[:, 0]))
         size, best = sizes.min(1)
         better = size < before
         found[going[better]] = tries[better, best[better]]
-        going = going[size < before * (1 - 1e-5)]
+        going = going[size < before - 1e-5 * before.abs()]
         if not len(going):
             break
     return found

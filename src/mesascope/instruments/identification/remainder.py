@@ -27,8 +27,7 @@ KNOTS = 8
 
 
 def repeated_share(
-    first: Float[Tensor, "layer batch query"],
-    second: Float[Tensor, "layer batch query"],
+    left: tuple[Float[Tensor, "layer batch query"], Float[Tensor, "layer batch query"]],
     subject: Float[Tensor, "layer batch query"],
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
@@ -37,23 +36,21 @@ def repeated_share(
     """The share of the subject's variance that is repeated: the mean product of both remainders, with its 95 % interval.
 
     Args:
-        first, second: the remainders at the queries and at the moved queries.
+        left: the remainders at the queries and at the moved queries.
         subject: the subject's answers, whose size is the unit.
         units: the divisors of squared errors.
         informative: the layers and prompts that count.
         draws: from `bootstrap.weights`.
     """
-    product = torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP)
+    product = torch.nan_to_num((left[0] * left[1]).mean(-1) / units).clamp(-CLIP, CLIP)
     size = discrepancy(subject, torch.zeros_like(subject), units)
     sums = torch.stack([(product * informative).sum(0), (size * informative).sum(0)], -1)
     return bootstrap.estimate(sums, lambda m: torch.where(m[:, 1] > 0, m[:, 0] / m[:, 1], 0.0), draws)
 
 
 def beside_the_largest(
-    subject: Float[Tensor, "layer batch query"],
-    again: Float[Tensor, "layer batch query"],
-    candidate: Float[Tensor, "layer batch query"],
-    candidate_again: Float[Tensor, "layer batch query"],
+    shown: tuple[Float[Tensor, "layer batch query"], Float[Tensor, "layer batch query"]],
+    left: tuple[Float[Tensor, "layer batch query"], Float[Tensor, "layer batch query"]],
     units: Float[Tensor, "layer batch"],
     draws: Float[Tensor, "repeat batch"],
 ) -> tuple[float, tuple[float, float]]:
@@ -65,8 +62,8 @@ def beside_the_largest(
     small and that takes all its steps in one layer would match a subject whose first layers hardly change the answer.
 
     Args:
-        subject, candidate: the answers at the queries.
-        again, candidate_again: the answers at the moved queries.
+        shown: the subject's answers at the queries and at the moved queries.
+        left: the candidate's remainders at both.
         units: the divisors of squared errors.
         draws: from `bootstrap.weights`.
 
@@ -77,10 +74,9 @@ def beside_the_largest(
     def size(first: Float[Tensor, "layer batch query"], second: Float[Tensor, "layer batch query"]) -> Tensor:
         return torch.nan_to_num((first * second).mean(-1) / units).clamp(-CLIP, CLIP)
 
-    changes = size(torch.diff(subject, dim=0, prepend=subject[:1] * 0), torch.diff(again, dim=0, prepend=again[:1] * 0))
-    others = torch.arange(len(subject)) != changes.mean(-1).argmax()
-    left = size(subject - candidate, again - candidate_again)
-    sums = torch.stack([left[others].sum(0), changes[others].sum(0)], -1)
+    changes = size(*(torch.diff(answers, dim=0, prepend=answers[:1] * 0) for answers in shown))
+    others = torch.arange(len(changes)) != changes.mean(-1).argmax()
+    sums = torch.stack([size(*left)[others].sum(0), changes[others].sum(0)], -1)
     return bootstrap.estimate(sums, lambda m: 1 - m[:, 0] / m[:, 1], draws)
 
 
@@ -144,8 +140,9 @@ def _per_prompt(values: Tensor, queries: int) -> Tensor:
 
 
 def switching_gain(
-    subject: Float[Tensor, "layer batch query"],
+    subject: Float[Tensor, "candidate layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
+    shown: Float[Tensor, "layer batch query"],
     best: int,
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
@@ -159,13 +156,12 @@ def switching_gain(
         The gain, what the best candidate leaves (both as shares of the subject's variance), and the best two candidates.
     """
 
-    def loss(path: Tensor, queries: slice) -> Tensor:
-        return (discrepancy(subject[..., queries], path[..., queries], units) * informative).sum(0)
+    def loss(queries: slice) -> Tensor:
+        each = zip(subject[..., queries], candidates[..., queries], strict=True)
+        return torch.stack([(discrepancy(a, b, units) * informative).sum(0) for a, b in each])
 
-    chosen_by, judged_by = (
-        torch.stack([loss(path, queries) for path in candidates]) for queries in (slice(0, None, 2), slice(1, None, 2))
-    )
-    size = float((discrepancy(subject, torch.zeros_like(subject), units) * informative).sum(0).mean())
+    chosen_by, judged_by = loss(slice(0, None, 2)), loss(slice(1, None, 2))
+    size = float((discrepancy(shown, torch.zeros_like(shown), units) * informative).sum(0).mean())
     if not size:
         return 0.0, 0.0, (best, best)
     second = chosen_by[:, None] > chosen_by  # (first, second, batch): whether the second of a pair is chosen

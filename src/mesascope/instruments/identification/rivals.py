@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.identification.candidates import Fitted, Halves, predict
+from mesascope.instruments.identification.candidates import Evidence, Fitted
+from mesascope.instruments.identification.decoding import Compared, Projection
 from mesascope.instruments.identification.fitting import Aim, fit_multiple
-from mesascope.instruments.identification.mixing import mixture
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.reading.paths import Paths
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.types import Control
 
@@ -28,9 +27,9 @@ TRIED = 5
 
 
 def ridges(
-    best: Float[Tensor, "layer batch query"],
-    paths: Paths,
-    halves: Halves,
+    fitted: Fitted,
+    best: int,
+    evidence: Evidence,
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
 ) -> tuple[Control, bool]:
@@ -39,51 +38,67 @@ def ridges(
     Early stopping resembles ridge, and gradient descent at doubling steps (Newton–Schulz) resembles a λ that falls
     geometrically. So a subject that solves a ridge problem at every layer, without iterating, can leave a remainder below
     the 2 % that are allowed (`remainder.EXPLAINED`).
+
+    Args:
+        fitted, best: the candidates, and the index of the best.
+        evidence: the subject's answers.
+        units, informative: the units of squared errors, and the layers and prompts that count, on the scoring half.
     """
-    path = ridge_path(halves.fitting, halves.scoring, paths.fitting, gains=paths.gains)
-    losses = scoring.losses(paths.scoring, torch.stack([best, path]), units, informative)
+    chosen = ridge_path(evidence.halves.fitting, evidence.paths.fitting, evidence.projection)
+    steps = torch.ones(1, len(chosen), dtype=torch.long)
+    found = evidence.read(lambda runner: _solutions(runner, chosen)[None], steps, ("scoring", "again"))
+    losses = evidence.losses(_beside(fitted, best, found), units, informative)
     better = float(losses.scores[1] - losses.scores[0]) > RIVAL
     control = Control(
         kind="negative",
         name="a path of ridge solutions",
         value=float(losses.scores[1]),
-        interval=losses.intervals(halves.draws)[1],
+        interval=losses.intervals(evidence.halves.draws)[1],
     )
-    return control, better and 0 not in scoring.confidence_set(losses, [0, 1], halves.draws)
+    return control, better and 0 not in scoring.confidence_set(losses, [0, 1], evidence.halves.draws)
+
+
+def _beside(fitted: Fitted, best: int, found: Sequence[Compared]) -> list[Compared]:
+    """The best candidate and another explanation, on the scoring half and where it is asked again."""
+    pairs = []
+    for (subject, candidates), (read, other) in zip((fitted.scoring, fitted.again), found, strict=True):
+        pairs.append((torch.cat([subject[best][None], read]), torch.cat([candidates[best][None], other])))
+    return pairs
 
 
 def ridge_path(
-    fitting: Runner, scoring_half: Runner, subject: Float[Tensor, "layer batch query"], *, gains: bool
-) -> Float[Tensor, "layer other query"]:
-    """Ridge solutions on the scoring half, with the λ that describes the subject best on the fitting half at each layer.
+    runner: Runner, subject: Float[Tensor, "layer batch query"], projection: Projection | None
+) -> Float[Tensor, " layer"]:
+    """The λ/n at each layer whose ridge solution describes the subject best.
 
     Args:
-        fitting, scoring_half: the two halves.
-        subject: the subject's answers on the fitting half.
-        gains: whether one factor per layer is fitted too, as for the candidates.
+        runner: the prompts.
+        subject: the subject's answers.
+        projection: see `fitting.Aim`.
     """
-    there, here = (
-        half.channels.predictions(
-            half.channels.eigenvalues / (half.channels.eigenvalues + fitting.size * RIDGES[:, None, None])
-        )
-        for half in (fitting, scoring_half)
-    )
-    units = scoring.units(subject, fitting.prompts.target_variance)
-    if gains:
-        wide = there[:, None].expand(-1, len(subject), -1, -1)
-        read = mixture(subject, wide, torch.zeros_like(wide), fitting.prompts.targets, units)
-        there, here = (read(each[:, None], torch.zeros_like(each[:, None])) for each in (there, here))
-    else:
-        there, here = there[:, None].expand(-1, len(subject), -1, -1), here[:, None].expand(-1, len(subject), -1, -1)
-    best = torch.stack([scoring.discrepancy(subject, path, units).mean(-1) for path in there]).argmin(0)
-    return here[best, torch.arange(len(subject))]
+    ridges = runner.size * RIDGES
+    solutions = _solutions(runner, ridges)
+    units = scoring.units(subject, runner.prompts.target_variance)
+    middle = subject[:-1] if projection is None else subject[:0]
+    errors = [
+        torch.stack([scoring.discrepancy(layer, path, unit).mean() for path in solutions])
+        for layer, unit in zip((*middle, subject[-1]), (*units[: len(middle)], units[-1]), strict=True)
+    ]
+    if projection is not None:
+        read = projection.losses(torch.nn.functional.pad(solutions, (0, 0, 0, 0, 1, 0))[None])[0, 1:]
+        errors = [*read.T, *errors]
+    return ridges[torch.stack(errors).argmin(-1)]
+
+
+def _solutions(runner: Runner, ridges: Float[Tensor, " ridge"]) -> Float[Tensor, "ridge batch query"]:
+    eigenvalues = runner.channels.eigenvalues
+    return runner.channels.predictions(eigenvalues / (eigenvalues + ridges[:, None, None]))
 
 
 def multiplied(
     fitted: Fitted,
     order: Sequence[int],
-    paths: Paths,
-    halves: Halves,
+    evidence: Evidence,
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
     repeated: float,
@@ -96,24 +111,26 @@ def multiplied(
     Args:
         fitted: the candidates.
         order: their indices, best first; the first few are tried, and the smaller families that these contain.
-        paths, halves: the subject's answers, and the prompts.
+        evidence: the subject's answers.
         units, informative: the units of squared errors, and the layers and prompts that count, on the scoring half.
         repeated: the repeated share of the best candidate's remainder (`remainder.repeated_share`).
     """
     names = [family.name for family in fitted.families]
     first = order[:TRIED]
     smaller = [names.index(name) for i in first for name in fitted.families[i].contains if name in names]
-    aim = Aim.of(halves.fitting, paths.fitting, paths.gains)
+    aim = Aim.of(evidence.halves.fitting, evidence.paths.fitting, evidence.projection)
     found = {i: fit_multiple(fitted.fits[i], aim) for i in dict.fromkeys((*first, *smaller))}
-    nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(paths.fitting)
+    nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(evidence.paths.fitting)
     best = min(
         (i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.families[i].coefficients)
     )
     fit, factor = found[best]
-    path = predict(fit, halves.scoring, paths, halves.fitting).clone()
-    path[slice(-1, None) if paths.gains else slice(None)] *= factor
-    losses = scoring.losses(paths.scoring, torch.stack([fitted.scoring[order[0]], path]), units, informative)
-    floor = scoring.BLUR if paths.gains else scoring.PRECISION
-    better = 0 not in scoring.confidence_set(losses, [0, 1], halves.draws, floor=floor)
+    compared = [
+        (subject, torch.cat([path[:, : aim.sized.start], factor * path[:, aim.sized]], 1))
+        for subject, path in evidence.compare([fit], ("scoring", "again"))
+    ]
+    losses = evidence.losses(_beside(fitted, order[0], compared), units, informative)
+    floor, draws = evidence.paths.floor, evidence.halves.draws
+    better = 0 not in scoring.confidence_set(losses, [0, 1], draws, floor=floor)
     most = float(losses.scores[1] - losses.scores[0]) > MOST * repeated
     return (factor, names[best]) if better and most and abs(factor - 1) > MULTIPLE else None

@@ -1,6 +1,6 @@
 """A subject's path: the answers that its own readout, or a fitted one, reads from the residual stream after each layer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,10 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.collect import at_queries
-from mesascope.instruments.reading.readout import LinearReadout, fit_readouts
+from mesascope.instruments.reading.readers import noise_of
+from mesascope.instruments.reading.readout import LinearReadout
 from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, units
+from mesascope.instruments.statistics.regression import ridge_fits
 from mesascope.seeds import generator
-from mesascope.types import Prompts, Site, Subject
+from mesascope.types import Prompts, Subject
 
 Readout = Literal["own", "fitted"]
 SENSIBLE = 1.5
@@ -40,14 +42,57 @@ class Splits:
     reading: Callable[[], tuple[Prompts, Prompts]]
 
 
+READ = 1e-9
+"""The same as `PRECISION` where readouts are fitted. What they read has any scale, so that the iterates of two candidates differ
+less than they would otherwise."""
+Stream = tuple[Float[Tensor, "batch query width"], ...]
+"""The residual stream at the queries, after every layer but the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """Prompts to fit readouts on.
+
+    Attributes:
+        prompts: the prompts.
+        answers: the subject's answers.
+        stream: its residual stream.
+    """
+
+    prompts: Prompts
+    answers: Float[Tensor, "batch query"]
+    stream: Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Streams:
+    """The residual stream on each split, from which readouts are fitted to whatever is looked for in it.
+
+    Attributes:
+        fitting, scoring, again: the stream on these prompts.
+        first, second: two further samples to fit readouts on; the second is for ``again``.
+        noise: the covariance of the noise in the stream after each layer but the last.
+    """
+
+    fitting: Stream
+    scoring: Stream
+    again: Stream
+    first: Sample
+    second: Sample
+    noise: tuple[Float[Tensor, "width width"], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Paths:
     """Answers after every layer on each split.
 
-    The last layer is always the subject's own answer. A fitted readout scales its answers up where an early layer has
-    resolved only a part, so each candidate is first multiplied by one fitted gain per layer, except the last (``gains``).
+    The last layer is always the subject's own answer.
 
-    ``idle`` holds the layers, counted from 1, that leave the answer unchanged: no step of an algorithm shows there.
+    Attributes:
+        fitting, scoring, again: the answers to these prompts.
+        readout: what reads the answers after the other layers: the subject's own readout, or one fitted to the targets.
+        idle: the layers, counted from 1, that leave the answer unchanged: no step of an algorithm shows there.
+        streams: where readouts are fitted, what they are fitted to; None with the subject's own readout.
     """
 
     fitting: Float[Tensor, "layer batch query"]
@@ -55,11 +100,22 @@ class Paths:
     again: Float[Tensor, "layer _ query"]  # as many prompts as were asked again
     readout: Readout
     idle: tuple[int, ...] = ()
+    streams: Streams | None = None
+
+    def units(
+        self, answers: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
+    ) -> Float[Tensor, "layer batch"]:
+        """The divisors of squared errors (see `discrepancy.units`): where readouts are fitted, the last layer's for all.
+
+        What readouts fitted to the targets read does not show by how much a subject's iterates diverge; its answers do.
+        """
+        found = units(answers, variance)
+        return found if self.streams is None else found[-1:].expand_as(found)
 
     @property
-    def gains(self) -> bool:
-        """Whether candidates get one gain per layer before they are compared."""
-        return self.readout == "fitted"
+    def floor(self) -> float:
+        """The difference between two losses, as a share of the subject's variance, that is rounding or a readout's error."""
+        return PRECISION if self.streams is None else READ
 
     def last(self) -> "Paths":
         """Only the last layer, whose readout is the subject's own."""
@@ -100,24 +156,59 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
         readout: ``auto`` takes the subject's own readout if its error is acceptable at every layer (`SENSIBLE`), otherwise
             the fitted one.
     """
-    answers, activations = at_queries(subject, splits.fitting, subject.path)
-    first = second = None
-    fitting = read(subject, answers, activations, None) if readout != "fitted" else answers[None]
-    if readout == "fitted" or (readout == "auto" and not _sensible(fitting, splits.fitting)):
-        first, second = (_readouts(subject, prompts) for prompts in splits.reading())
-        fitting = read(subject, answers, activations, first)
+    answers, stream = _asked(subject, splits.fitting)
     order = torch.randperm(len(splits.again), generator=generator(seed, "identify/order"))
     turn = torch.randperm(splits.again.queries.shape[1], generator=generator(seed, "identify/turn"))
     mixed = splits.again[order]
     mixed = replace(mixed, queries=mixed.queries[:, turn], targets=mixed.targets[:, turn])
-    again = read(subject, *at_queries(subject, mixed, subject.path), second)
+
+    def straight(values: Tensor) -> Tensor:
+        return values[order.argsort()][:, turn.argsort()]
+
+    scored, scored_stream = _asked(subject, splits.scoring)
+    moved, moved_stream = _asked(subject, mixed)
+    moved, moved_stream = straight(moved), tuple(straight(layer) for layer in moved_stream)
+    own = _own(subject, stream, answers) if readout != "fitted" else None
+    if own is not None and (readout == "own" or _sensible(own, splits.fitting)):
+        return Paths(
+            fitting=own,
+            scoring=_own(subject, scored_stream, scored),
+            again=_own(subject, moved_stream, moved),
+            readout="own",
+            idle=_idle(own, splits.fitting, own=True),
+        )
+    root = weights_of(scored, splits.scoring)
+    noise = tuple(noise_of(*pair, root) for pair in zip(scored_stream, moved_stream, strict=True))
+    samples, readouts, told = [], [], False
+    for prompts in splits.reading():
+        said, read_stream = _asked(subject, prompts)
+        weights = weights_of(said, prompts)
+        samples.append(Sample(prompts=prompts, answers=said, stream=read_stream))
+        readouts.append([_readout(layer, prompts.targets, weights) for layer in read_stream])
+        if stream and not told:
+            told = _same(_readout(read_stream[-1], said, weights).predict(stream[-1]), answers, splits.fitting)
+    path = _fitted(readouts[0], stream, answers)
+    idle = _idle(path, splits.fitting, own=False)
     return Paths(
-        fitting=fitting,
-        scoring=read(subject, *at_queries(subject, splits.scoring, subject.path), first),
-        again=again[:, order.argsort()][..., turn.argsort()],
-        readout="own" if first is None else "fitted",
-        idle=_idle(fitting, splits.fitting, own=first is None),
+        fitting=path,
+        scoring=_fitted(readouts[0], scored_stream, scored),
+        again=_fitted(readouts[1], moved_stream, moved),
+        readout="fitted",
+        idle=(*idle, len(path)) if told and len(path) not in idle else idle,
+        streams=Streams(
+            fitting=stream,
+            scoring=scored_stream,
+            again=moved_stream,
+            first=samples[0],
+            second=samples[1],
+            noise=noise,
+        ),
     )
+
+
+def weights_of(answers: Float[Tensor, "batch query"], prompts: Prompts) -> Float[Tensor, "batch 1"]:
+    """The weight of each prompt's errors where readouts are fitted: prompts on which the subject diverges count less."""
+    return units(answers[None], prompts.target_variance)[0].rsqrt()[:, None]
 
 
 def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bool) -> tuple[int, ...]:
@@ -129,6 +220,7 @@ def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bo
     unit = units(path, prompts.target_variance)
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
     if not own:
+        unit = unit[-1:].expand_as(unit)
         weight = 1 / unit[..., None]
         across, size = ((before * other * weight).sum((-1, -2)) for other in (path, before))
         before = before * torch.where(size > 0, across / size.clamp(min=1e-300), 0.0)[:, None, None]
@@ -143,26 +235,39 @@ def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bo
     return tuple((still | empty).nonzero()[:, 0].add(1).tolist())
 
 
-def _readouts(subject: Subject, prompts: Prompts) -> dict[Site, LinearReadout]:
-    """A fitted readout for every layer but the last."""
-    _, activations = at_queries(subject, prompts, subject.path[:-1])
-    return fit_readouts(activations, prompts.targets, scale=prompts.target_variance)
+def _same(a: Float[Tensor, "batch query"], b: Float[Tensor, "batch query"], prompts: Prompts) -> bool:
+    """Whether two answers are the same, up to a readout's error."""
+    return bool(discrepancy(a, b, units(b[None], prompts.target_variance)[0]).mean() <= BLUR)
 
 
-def read(
-    subject: Subject,
-    answers: Float[Tensor, "batch query"],
-    activations: Mapping[Site, Tensor],
-    readouts: Mapping[Site, LinearReadout] | None,
-) -> Float[Tensor, "layer batch query"]:
-    """The answers read after each layer, by ``readouts`` or (``None``) by the subject's own; at the last, ``answers``."""
+def read(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+    """The answers that the subject's own readout reads after each layer; after the last, the subject's answers."""
+    answers, stream = _asked(subject, prompts)
+    return _own(subject, stream, answers)
+
+
+def _asked(subject: Subject, prompts: Prompts) -> tuple[Float[Tensor, "batch query"], Stream]:
+    answers, activations = at_queries(subject, prompts, subject.path[:-1])
+    return answers, tuple(activations[site] for site in subject.path[:-1])
+
+
+def _own(subject: Subject, stream: Stream, answers: Float[Tensor, "batch query"]) -> Float[Tensor, "layer batch query"]:
     middle = [
-        subject.readout(activations[site], site).double().cpu()
-        if readouts is None
-        else readouts[site].predict(activations[site])
-        for site in subject.path[:-1]
+        subject.readout(layer, site).double().cpu() for layer, site in zip(stream, subject.path[:-1], strict=True)
     ]
     return torch.stack([*middle, answers])
+
+
+def _readout(
+    layer: Float[Tensor, "batch query width"], targets: Float[Tensor, "batch query"], weights: Float[Tensor, "batch 1"]
+) -> LinearReadout:
+    return LinearReadout(fit=ridge_fits(layer, {"answer": targets[..., None]}, weights[:, 0].square())["answer"])
+
+
+def _fitted(
+    readouts: Sequence[LinearReadout], stream: Stream, answers: Float[Tensor, "batch query"]
+) -> Float[Tensor, "layer batch query"]:
+    return torch.stack([*(r.predict(layer) for r, layer in zip(readouts, stream, strict=True)), answers])
 
 
 def _sensible(own: Float[Tensor, "layer batch query"], prompts: Prompts) -> bool:

@@ -102,18 +102,40 @@ def contrasts(
     A few hard prompts can dominate the mean of the first, but not that of the second.
     """
     difference = loss - best
-    return torch.stack([difference, difference / (loss + best).clamp(min=1e-300)])
+    return torch.stack([difference, difference / (loss.abs() + best.abs()).clamp(min=1e-300)])
 
 
 def losses(
-    subject: Float[Tensor, "layer batch query"],
+    subject: Float[Tensor, "*#candidate layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
     units: Float[Tensor, "... batch"],
     informative: Bool[Tensor, "layer batch"],
+    *,
+    shown: Float[Tensor, "layer batch query"] | None = None,
+    again: tuple[Float[Tensor, "candidate layer batch query"], Float[Tensor, "candidate layer batch query"]]
+    | None = None,
 ) -> Losses:
-    """Losses over the informative layers and prompts."""
-    errors = torch.stack([discrepancy(subject, path, units) for path in candidates])
-    nothing = discrepancy(subject, torch.zeros_like(subject), units)
+    """Losses over the informative layers and prompts.
+
+    Args:
+        subject: the subject's answers; where readouts are fitted to each candidate, those that are read for it.
+        candidates: the candidates' answers.
+        units: the divisors of squared errors.
+        informative: the layers and prompts that count.
+        shown: the answers whose size is the zero predictor's loss; the subject's by default.
+        again: subject and candidates where the same is asked again, if the readings for different candidates have different
+            noise. Then the errors at every layer but the last, once a candidate has begun, are mean products of both, which no
+            noise adds to.
+    """
+    read = subject.expand_as(candidates)
+    errors = torch.stack([discrepancy(a, b, units) for a, b in zip(read, candidates, strict=True)])
+    if again is not None:
+        product = ((read - candidates) * (again[0] - again[1])).mean(-1) / units
+        product = torch.nan_to_num(product, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(-CLIP, CLIP)
+        begun = (candidates != 0).any(-1).any(-1)[..., None]  # before, the readings do not depend on the candidate
+        errors[:, :-1] = torch.where(begun, product, errors)[:, :-1]
+    shown = read[0] if shown is None else shown
+    nothing = discrepancy(shown, torch.zeros_like(shown), units)
     return Losses(
         candidates=(errors * informative).sum(1),
         nothing=(nothing * informative).sum(0),
