@@ -167,7 +167,7 @@ def test_a_subject_that_switches_gains_by_switching_and_a_noisy_one_does_not():
     both = torch.stack([first, second])
 
     def switching(subject, candidates):
-        return switching_gain(subject.expand_as(candidates), candidates, subject, 0, UNITS, EVERYWHERE)
+        return switching_gain((subject.expand_as(candidates), candidates), None, subject, 0, UNITS, EVERYWHERE)
 
     gain, left, pair = switching(torch.where(half, first, second), both)
     assert (gain > 0.5, set(pair)) == (True, {0, 1})

@@ -161,9 +161,14 @@ def _judged(found: Answer, table: _Table, evidence: Evidence, untrained: Paths |
     order = [i for i in table.order if i in table.eligible]
     multiple = rivals.multiplied(fitted, [best, *order], evidence, table.units, table.informative, repeated[0])
     regressed = _regressed(table, evidence)
-    seen, candidates = (each[table.eligible] for each in fitted.scoring)
+    eligible = table.eligible
     gain, rest, pair = remainder.switching_gain(
-        seen, candidates, shown, table.eligible.index(best), table.units, table.informative
+        (subject[eligible], candidates[eligible]),
+        None if paths.streams is None else (again[eligible], others[eligible]),
+        shown,
+        eligible.index(best),
+        table.units,
+        table.informative,
     )
     prompts = halves.scoring.prompts
     advance, advance_interval = scoring.progress(shown[-1], prompts.targets, prompts.target_variance, halves.draws)

@@ -28,6 +28,8 @@ SKETCH, ROUGH, FINE, SLOW_FINE = (2, 8), (8, 2), (40, 1), (10, 1)
 """For each refinement, the number of iterations and of the results that go on to the next; `SLOW_FINE` replaces `FINE` for slow
 families. A step size and a number of steps can nearly replace each other, so between two grid points the right number of steps
 easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
+SKETCH_READ, ROUGH_READ = (3, 12), (8, 3)
+"""The same where readouts are fitted: sizes then say nothing, and more timings look alike."""
 NEAR, LITTLE = 2, 1e-3
 """How far a neighbouring number of steps may be, and by which share of the loss it must be better."""
 Start = tuple[tuple[int, ...], Sequence[float]]
@@ -253,7 +255,8 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
         for fit in smaller
         if fit.family.name in family.contains and fit.steps in options
     ]
-    for prompts, iterations, count in ((few, *SKETCH), (few, *ROUGH), (aim, *(FINE if family.filter else SLOW_FINE))):
+    sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
+    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
         fits = sorted(_refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     return fits[0]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mesascope.instruments.spectral.channels import SpectralChannels, features, knots
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy
+from mesascope.instruments.statistics.discrepancy import CLIP, Pair, discrepancy, errors
 
 EXPLAINED = 0.02
 """The share of the subject's variance above which an explained remainder means that the subject does not run the candidate. It
@@ -140,8 +140,8 @@ def _per_prompt(values: Tensor, queries: int) -> Tensor:
 
 
 def switching_gain(
-    subject: Float[Tensor, "candidate layer batch query"],
-    candidates: Float[Tensor, "candidate layer batch query"],
+    compared: Pair,
+    again: Pair | None,
     shown: Float[Tensor, "layer batch query"],
     best: int,
     units: Float[Tensor, "layer batch"],
@@ -152,13 +152,21 @@ def switching_gain(
     The choice is made on every other query and scored on the rest. So noise, which favours different candidates at different
     queries, gives no gain, but a subject that runs one algorithm on some prompts and another on others gives a large one.
 
+    Args:
+        compared: the subject's answers as read for each candidate, and the candidates'.
+        again: the same where it is asked again, where readouts are fitted (see `discrepancy.errors`).
+        shown: the answers whose size is the unit.
+        best: the index of the best candidate.
+        units, informative: the divisors of squared errors, and the layers and prompts that count.
+
     Returns:
         The gain, what the best candidate leaves (both as shares of the subject's variance), and the best two candidates.
     """
 
     def loss(queries: slice) -> Tensor:
-        each = zip(subject[..., queries], candidates[..., queries], strict=True)
-        return torch.stack([(discrepancy(a, b, units) * informative).sum(0) for a, b in each])
+        subject, candidates = (each[..., queries] for each in compared)
+        there = None if again is None else (again[0][..., queries], again[1][..., queries])
+        return (errors(subject, candidates, units, there) * informative).sum(1)
 
     chosen_by, judged_by = loss(slice(0, None, 2)), loss(slice(1, None, 2))
     size = float((discrepancy(shown, torch.zeros_like(shown), units) * informative).sum(0).mean())
@@ -167,4 +175,4 @@ def switching_gain(
     second = chosen_by[:, None] > chosen_by  # (first, second, batch): whether the second of a pair is chosen
     left = torch.where(second, judged_by, judged_by[:, None]).mean(-1) / size
     alone, pair = float(judged_by[best].mean()) / size, int(left.argmin())
-    return alone - float(left.min()), alone, (pair // len(candidates), pair % len(candidates))
+    return alone - float(left.min()), alone, (pair // len(judged_by), pair % len(judged_by))

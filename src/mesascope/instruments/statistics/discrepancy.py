@@ -105,6 +105,36 @@ def contrasts(
     return torch.stack([difference, difference / (loss.abs() + best.abs()).clamp(min=1e-300)])
 
 
+Pair = tuple[Float[Tensor, "candidate layer batch query"], Float[Tensor, "candidate layer batch query"]]
+"""A subject's answers, and those of candidates."""
+
+
+def errors(
+    subject: Float[Tensor, "*#candidate layer batch query"],
+    candidates: Float[Tensor, "candidate layer batch query"],
+    units: Float[Tensor, "... batch"],
+    again: Pair | None = None,
+) -> Float[Tensor, "candidate layer batch"]:
+    """The error of each candidate after each layer.
+
+    Args:
+        subject: the subject's answers; where readouts are fitted to each candidate, those that are read for it.
+        candidates: the candidates' answers.
+        units: the divisors of squared errors.
+        again: subject and candidates where the same is asked again, if the readings for different candidates have different
+            noise. Then the errors at every layer but the last, once a candidate has begun, are mean products of both, which no
+            noise adds to.
+    """
+    read = subject.expand_as(candidates)
+    found = torch.stack([discrepancy(a, b, units) for a, b in zip(read, candidates, strict=True)])
+    if again is not None:
+        product = ((read - candidates) * (again[0] - again[1])).mean(-1) / units
+        product = torch.nan_to_num(product, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(-CLIP, CLIP)
+        begun = (candidates != 0).any(-1).any(-1)[..., None]  # before, the readings do not depend on the candidate
+        found[:, :-1] = torch.where(begun, product, found)[:, :-1]
+    return found
+
+
 def losses(
     subject: Float[Tensor, "*#candidate layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
@@ -112,32 +142,19 @@ def losses(
     informative: Bool[Tensor, "layer batch"],
     *,
     shown: Float[Tensor, "layer batch query"] | None = None,
-    again: tuple[Float[Tensor, "candidate layer batch query"], Float[Tensor, "candidate layer batch query"]]
-    | None = None,
+    again: Pair | None = None,
 ) -> Losses:
     """Losses over the informative layers and prompts.
 
     Args:
-        subject: the subject's answers; where readouts are fitted to each candidate, those that are read for it.
-        candidates: the candidates' answers.
-        units: the divisors of squared errors.
+        subject, candidates, units, again: see `errors`.
         informative: the layers and prompts that count.
         shown: the answers whose size is the zero predictor's loss; the subject's by default.
-        again: subject and candidates where the same is asked again, if the readings for different candidates have different
-            noise. Then the errors at every layer but the last, once a candidate has begun, are mean products of both, which no
-            noise adds to.
     """
-    read = subject.expand_as(candidates)
-    errors = torch.stack([discrepancy(a, b, units) for a, b in zip(read, candidates, strict=True)])
-    if again is not None:
-        product = ((read - candidates) * (again[0] - again[1])).mean(-1) / units
-        product = torch.nan_to_num(product, nan=CLIP, posinf=CLIP, neginf=CLIP).clamp(-CLIP, CLIP)
-        begun = (candidates != 0).any(-1).any(-1)[..., None]  # before, the readings do not depend on the candidate
-        errors[:, :-1] = torch.where(begun, product, errors)[:, :-1]
-    shown = read[0] if shown is None else shown
+    shown = subject.expand_as(candidates)[0] if shown is None else shown
     nothing = discrepancy(shown, torch.zeros_like(shown), units)
     return Losses(
-        candidates=(errors * informative).sum(1),
+        candidates=(errors(subject, candidates, units, again) * informative).sum(1),
         nothing=(nothing * informative).sum(0),
         telling=float(informative.double().mean()),
     )
