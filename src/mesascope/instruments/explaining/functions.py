@@ -60,7 +60,7 @@ def _descent(at: Values, steps: int, size: Values) -> Values:
 
 
 def _damped(at: Values, steps: int, size: Values, penalty: Values) -> Values:
-    """Gradient descent on the ridge objective."""
+    """Gradient descent on the ridge objective. Its first step does not depend on the penalty."""
     return at / (at + penalty) * (1 - (1 - size * (at + penalty)) ** steps)
 
 
@@ -159,7 +159,7 @@ FAMILIES: tuple[FunctionFamily, ...] = (
         gains=_damped,
         coefficients=(STEP, PENALTY),
         count="steps",
-        counts=tuple(range(1, 11)),
+        counts=tuple(range(2, 11)),
     ),
     FunctionFamily(
         name="GD++",
