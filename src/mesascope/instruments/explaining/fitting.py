@@ -92,7 +92,7 @@ def fit_function(
     values = tuple(at.exp().tolist())
     spreads = intervals(surfaces[best], at, draws)
     bounds = tuple(
-        (value * math.exp(low), min(value * math.exp(high), math.inf if c.power else 1.0))
+        (value * math.exp(low), min(value * math.exp(high), c.most))
         for c, value, (low, high) in zip(family.coefficients, values, spreads, strict=True)
     )
     return FittedFunction(

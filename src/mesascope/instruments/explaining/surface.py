@@ -1,5 +1,6 @@
 """The error of a family's members as a function of their coefficients, whose logarithms are the coordinates."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,7 @@ class Surface:
     def within(self, points: Float[Tensor, "point coefficient"]) -> Float[Tensor, "point coefficient"]:
         """The points, or the nearest where coefficients are looked for at all: up to `MARGIN` beyond what is tried first."""
         columns = [
-            column.clamp(float(axis[0]) - MARGIN, float(axis[-1]) + MARGIN if c.power else 0.0)
+            column.clamp(float(axis[0]) - MARGIN, min(float(axis[-1]) + MARGIN, math.log(c.most)))
             for column, axis, c in zip(points.unbind(-1), self.axes, self.family.coefficients, strict=True)
         ]
         return torch.stack(columns, -1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from mesascope.instruments.explaining.describe import describe
 from mesascope.instruments.explaining.following import path_sentence
+from mesascope.instruments.explaining.pictures import figures
 from mesascope.instruments.identification import PROMPTS, Readouts, identify
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.types import Subject, Task, Verdict
@@ -52,9 +53,15 @@ def identify_and_describe(
         progress=progress,
     )
     progress("describing what it computes")
-    described = describe(subject, task, seed=seed, prompts=-(-2 * prompts // 3), distribution=distribution)
+    described = describe(
+        subject, task, seed=seed, prompts=-(-2 * prompts // 3), readout=readout, distribution=distribution
+    )
     told = " ".join(filter(None, (described.sentence, path_sentence(verdict))))
-    return replace(verdict, description=replace(described, sentence=told))
+    return replace(
+        verdict,
+        description=replace(described, sentence=told),
+        figures=(*figures(described), *verdict.figures),
+    )
 
 
 __all__ = ("identify_and_describe",)
