@@ -110,8 +110,8 @@ def test_a_class_at_the_limit_is_said_to_be():
     at_limit = dataclasses.replace(at_limit, left=0.0201, left_interval=(0.0187, 0.0214))
     near = dataclasses.replace(explanation("filter"), rungs=(at_limit,))
     assert (
-        "(98.1 % of its answers; 1.9 to 2.1 % left beyond noise, at the limit of 2 %: the class may change with more prompts)"
-        in told(None, near)
+        "(98.1 % of its answers; 1.9 to 2.1 % left beyond noise, around the limit of 2 %: the class may change with more "
+        "prompts)" in told(None, near)
     )
     assert "limit" not in told(None, explanation("filter"))
 

@@ -8,8 +8,6 @@ from mesascope.instruments.explaining.words import percent
 from mesascope.types import Description, Explanation, Figure, NamedFunction, Scalar
 
 SECTION = "Spectral response"
-CURVE = 60
-"""Places at which the nearest function is drawn."""
 BY_NAME = {family.name: family for family in FAMILIES}
 
 
@@ -48,8 +46,8 @@ def _filter(measured: dict[str, Explanation]) -> Figure:
         section=SECTION,
         title="The one filter that is nearest to its answers",
         caption="The share of the least-squares answer that is given in a direction with this eigenvalue: 1 is least squares, "
-        "0 means that the answer does not use the direction. The band is a 95 % bootstrap interval over prompts. On held-out prompts the filter explains "
-        f"{' and '.join(told)}. Beside it the nearest function with a name.",
+        "0 means that the answer does not use the direction. The band is a 95 % bootstrap interval over prompts. On held-out "
+        f"prompts the filter explains {' and '.join(told)}. Beside it the nearest function with a name.",
         kind="lines",
         rows=tuple(rows),
         x="eigenvalue",
@@ -65,9 +63,7 @@ def _filter(measured: dict[str, Explanation]) -> Figure:
 
 def _curve(function: NamedFunction, explanation: Explanation) -> list[tuple[float, float]]:
     family = BY_NAME[function.name]
-    ends = (explanation.filter[0].eigenvalue, explanation.filter[-1].eigenvalue)
-    low, high = (torch.tensor(end, dtype=torch.float64).log() for end in ends)
-    at = torch.linspace(float(low), float(high), CURVE, dtype=torch.float64).exp()
+    at = torch.tensor([p.eigenvalue for p in explanation.filter], dtype=torch.float64)
     values = [torch.tensor(function.coefficients[c.name], dtype=torch.float64) for c in family.coefficients]
     gains = family.gains(at, int(function.coefficients.get(family.count, 1)), *values)
     return list(zip(at.tolist(), gains.tolist(), strict=True))
@@ -78,11 +74,10 @@ def _time(measured: dict[str, Explanation]) -> tuple[Figure, ...]:
     for name, explanation in measured.items():
         for layer in explanation.layers:
             low, high = layer.time_interval
-            if layer.time > 0:
-                rows.append(
-                    {"on": f"{name} prompts", "layer": layer.layer, "time": layer.time, "low": low, "high": high}
-                    | {"explained by gradient flow": layer.flow_share, "n": explanation.n}
-                )
+            rows.append(
+                {"on": f"{name} prompts", "layer": str(layer.layer), "time": layer.time, "low": low, "high": high}
+                | {"explained by gradient flow": layer.flow_share, "n": explanation.n}
+            )
     if not rows:
         return ()
     fitted = any(explanation.readout == "fitted" for explanation in measured.values())
@@ -102,8 +97,7 @@ def _time(measured: dict[str, Explanation]) -> tuple[Figure, ...]:
             series="on",
             low="low",
             high="high",
-            titles={"time": "time t, in units of 1/λ", "on": ""},
-            log=("y",),
+            titles={"layer": "after layer", "time": "time t, in units of 1/λ", "on": ""},
         ),
     )
 

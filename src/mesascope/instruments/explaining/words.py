@@ -46,7 +46,9 @@ def _limit(rung: Rung) -> str:
     if not low <= HOLDS < high:
         return ""
     between = f"{100 * max(low, 0):.1f} to {percent(high)}"
-    return f"; {between} left beyond noise, at the limit of {100 * HOLDS:g} %: the class may change with more prompts"
+    return (
+        f"; {between} left beyond noise, around the limit of {100 * HOLDS:g} %: the class may change with more prompts"
+    )
 
 
 def _called(rung: Rung) -> str:
