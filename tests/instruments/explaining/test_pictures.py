@@ -69,6 +69,7 @@ def test_the_time_is_drawn_where_gradient_flow_fits():
         ("discriminating prompts", "2", 3.0),
     ]
     assert "read by its own readout" in times.caption
+    assert "Drawn for discriminating prompts, where" in times.caption
     assert "fitted by ridge regression" in drawn(explanation(readout="fitted"))["time-by-layer"].caption
     assert list(drawn(explanation(share=0.9))) == ["filter"]
 

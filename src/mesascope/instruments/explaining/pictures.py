@@ -88,8 +88,8 @@ def _time(measured: dict[str, Explanation]) -> tuple[Figure, ...]:
             section=SECTION,
             title="The time of gradient flow that every layer has reached",
             caption="The time t of the gradient flow 1 − exp(−tλ) that is nearest to the answers after each layer, in units of "
-            f"1/λ, with 95 % intervals. Layers before the last are read by {read}. Drawn where the last layer's answers are "
-            f"gradient flow up to {100 * (HOLDS + COSTS):g} %.",
+            f"1/λ, with 95 % intervals. Layers before the last are read by {read}. Drawn for {' and '.join(measured)} prompts, "
+            f"where the last layer's answers are gradient flow up to {100 * (HOLDS + COSTS):g} %.",
             kind="lines",
             rows=tuple(rows),
             x="layer",
