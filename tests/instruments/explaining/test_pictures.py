@@ -1,6 +1,7 @@
 """The pictures of a description: the filter with its band, and the time of gradient flow by layer."""
 
 import dataclasses
+from typing import Literal
 
 import pytest
 
@@ -28,7 +29,7 @@ def layer(number, time, share=0.99):
     )
 
 
-def explanation(function=FLOW, share=0.99, readout="own") -> Explanation:
+def explanation(function=FLOW, share=0.99, readout: Literal["own", "fitted"] = "own") -> Explanation:
     rung = Rung(
         kind="filter", detail="", share=0.99, interval=(0.98, 1), left=0.01, left_interval=(0, 0.02), holds=True
     )
