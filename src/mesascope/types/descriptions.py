@@ -85,6 +85,9 @@ class NamedFunction:
 class LayerFilter:
     """The filter after one layer.
 
+    A fitted readout scales a layer's answer; there the time is that of gradient flow times a factor, which is fitted too. The
+    last layer is the subject's own answer in any case.
+
     Attributes:
         layer: its number, from 1.
         share: share of the answers after this layer that one filter explains.

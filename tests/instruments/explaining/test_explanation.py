@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from mesascope.algorithms import GradientDescent, MeanLabel, run
+from mesascope.calibration.disguise import Disguised
 from mesascope.instruments.explaining.asked import ask
 from mesascope.instruments.explaining.explanation import explain, share_of
 from mesascope.instruments.explaining.planted import conjugate_gradient, gradient_flow, pairs, planted, random_filter
 from mesascope.instruments.explaining.rungs import Left
 from mesascope.instruments.explaining.shares import ORDER, Shares, narrowest
 from mesascope.instruments.identification.prompts import standard
+from mesascope.models.constructions import gradient_descent
 from mesascope.models.scripted import followed
 from mesascope.types import Explanation
 
@@ -116,6 +118,24 @@ def test_time_passes_from_layer_to_layer():
     assert times[4] == pytest.approx(8 * 0.2, rel=0.15)
     assert all(layer.share > 0.999 for layer in found.layers[1:])
     assert found.layers[0].share == 0.0
+
+
+def test_layers_are_followed_with_their_readouts_withheld():
+    """The stream is rotated, and the readouts fitted: the filter and the time after every layer are the same."""
+    descent = Disguised(subject=gradient_descent(layers=4, step_size=0.25), seed=3)
+    own, fitted = (
+        explain(ask(descent, standard().task, seed=0, prompts=105, readout=readout), "")
+        for readout in ("own", "fitted")
+    )
+    assert (own.readout, fitted.readout) == ("own", "fitted")
+    assert own.layers[-1].time == pytest.approx(fitted.layers[-1].time)
+    for known, read in zip(own.layers, fitted.layers, strict=True):
+        assert read.share > 0.98
+        assert read.flow_share > 0.98
+        assert read.time_interval[0] <= read.time <= read.time_interval[1]
+        assert read.time <= 1.2 * known.time
+    times = [layer.time for layer in fitted.layers]
+    assert times == sorted(times)
 
 
 def test_the_mean_label_is_the_widest_smoother():

@@ -6,6 +6,7 @@ import pytest
 
 from mesascope.instruments.explaining import instrument
 from mesascope.instruments.explaining.describe import describe
+from mesascope.instruments.explaining.following import path_sentence
 from mesascope.instruments.explaining.verdict import identify_and_describe
 from mesascope.models.constructions import conjugate_gradient, gradient_descent, kernel_gradient_descent
 from mesascope.tasks import LinearRegression
@@ -57,3 +58,4 @@ def test_the_verdict_has_the_description_whatever_its_label():
     verdict = identify_and_describe(kernel_gradient_descent(layers=2), LinearRegression(), prompts=40)
     assert verdict.description is not None
     assert dataclasses.replace(verdict, description=None).label == verdict.label
+    assert verdict.description.sentence.endswith(path_sentence(verdict))

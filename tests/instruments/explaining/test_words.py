@@ -105,6 +105,17 @@ def test_every_class_has_its_words(kind, words):
     assert words in told(None, explanation(kind))
 
 
+def test_a_class_at_the_limit_is_said_to_be():
+    at_limit = rung("filter", 0.981)
+    at_limit = dataclasses.replace(at_limit, left=0.0201, left_interval=(0.0187, 0.0214))
+    near = dataclasses.replace(explanation("filter"), rungs=(at_limit,))
+    assert (
+        "(98.1 % of its answers; 1.9 to 2.1 % left beyond noise, around the limit of 2 %: the class may change with more "
+        "prompts)" in told(None, near)
+    )
+    assert "limit" not in told(None, explanation("filter"))
+
+
 def test_where_nothing_holds_the_nearest_class_is_named():
     words = told(None, dataclasses.replace(explanation("labels"), rung=None))
     assert words.startswith(

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -58,7 +59,9 @@ class Asked:
         return self.paths.scoring[-1]
 
 
-def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
+def ask(
+    subject: Subject, task: Task, *, seed: int, prompts: int, readout: Literal["auto", "own", "fitted"] = "auto"
+) -> Asked:
     """Ask a subject everything that its explanation rests on.
 
     Args:
@@ -67,6 +70,7 @@ def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
         seed: of prompts and resampling.
         prompts: number of prompts that are fitted to, and of those that are scored. As many are taken for fitted readouts,
             which are needed where the subject's own are not sensible.
+        readout: how layers before the last are read; see `mesascope.instruments.reading.paths.paths`.
     """
     task = adjusted(task, queries=max(2 * QUERIES, 3 * task.dim, task.queries))
     fitting, scoring = (task.sample(prompts, seed=seed, stream=f"explain/{use}") for use in ("fit", "score"))
@@ -77,7 +81,7 @@ def ask(subject: Subject, task: Task, *, seed: int, prompts: int) -> Asked:
         return first, first
 
     splits = Splits(fitting=fitting, scoring=scoring, again=nudged(scoring, seed), reading=reading)
-    path = paths(subject, splits, seed=seed)
+    path = paths(subject, splits, seed=seed, readout=readout)
     times = itertools.count(seed + 1)
 
     def asked(labels: Tensor) -> Tensor:

@@ -5,13 +5,19 @@ from dataclasses import replace
 from mesascope.instruments.explaining.asked import ask
 from mesascope.instruments.explaining.explanation import explain
 from mesascope.instruments.explaining.words import sentence
-from mesascope.instruments.identification import PROMPTS
+from mesascope.instruments.identification import PROMPTS, Readouts
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.types import Description, Explanation, Subject, Task, check_keeps_task
 
 
 def describe(
-    subject: Subject, task: Task, *, seed: int = 0, prompts: int = PROMPTS, distribution: Distribution | None = None
+    subject: Subject,
+    task: Task,
+    *,
+    seed: int = 0,
+    prompts: int = PROMPTS,
+    readout: Readouts = "auto",
+    distribution: Distribution | None = None,
 ) -> Description:
     """Describe what a subject computes on its training distribution, and on the discriminating prompts where there are any.
 
@@ -20,6 +26,7 @@ def describe(
         task: its training distribution.
         seed: of prompts and resampling.
         prompts: prompts in each half: one is fitted to, one is scored.
+        readout: ``own``, ``fitted``, or ``auto``: how the layers before the last are read.
         distribution: prompts in place of the standard discriminating ones.
 
     Raises:
@@ -30,7 +37,7 @@ def describe(
     deciding = distribution or discriminating(task, subject.domain)
 
     def explained(where: Distribution) -> Explanation:
-        return explain(ask(subject, where.task, seed=seed, prompts=prompts), where.words)
+        return explain(ask(subject, where.task, seed=seed, prompts=prompts, readout=readout), where.words)
 
     found = Description(
         sentence="",

@@ -3,7 +3,7 @@
 from mesascope.instruments.explaining.asked import Asked
 from mesascope.instruments.explaining.classes import LayerFit, Spectra, diagonal, filters, own_polynomial, polynomial
 from mesascope.instruments.explaining.fitting import fit_function
-from mesascope.instruments.explaining.functions import GRADIENT_FLOW
+from mesascope.instruments.explaining.functions import GRADIENT_FLOW, SCALED_FLOW
 from mesascope.instruments.explaining.rungs import (
     of_labels,
     of_labels_and_query,
@@ -59,7 +59,9 @@ def _layer(spectra: Spectra, layer: int, asked: Asked) -> LayerFilter:
     if float(fitted.scored.size.mean()) <= NOTHING:
         none = (0.0, 0.0)
         return LayerFilter(layer=layer + 1, share=0.0, interval=none, time=0.0, time_interval=none, flow_share=0.0)
-    flow = fit_function(GRADIENT_FLOW, fitted.quadratic, spectra.unit, asked.fitting_draws)
+    own = asked.paths.readout == "own" or layer == len(asked.paths.scoring) - 1
+    family = GRADIENT_FLOW if own else SCALED_FLOW
+    flow = fit_function(family, fitted.quadratic, spectra.unit, asked.fitting_draws)
     shares = Shares(answers=fitted.scored.size.clamp(max=CLIP), noise=fitted.errors * 0, draws=asked.draws)
     share, interval = shares.share(fitted.errors)
     return LayerFilter(

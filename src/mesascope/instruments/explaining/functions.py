@@ -3,6 +3,7 @@
 f(λ) is the share of the least-squares answer that is reached in a direction with eigenvalue λ of XᵀX/n.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,12 +22,14 @@ class Coefficient:
         name: what it is called.
         low, high: where it is looked for, in units of the largest eigenvalue to the power ``power``.
         power: 1 for what is added to an eigenvalue, −1 for what multiplies one, 0 for a pure number.
+        most: what it is at most, by its meaning.
     """
 
     name: str
     low: float
     high: float
     power: int
+    most: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +63,7 @@ def _descent(at: Values, steps: int, size: Values) -> Values:
 
 
 def _damped(at: Values, steps: int, size: Values, penalty: Values) -> Values:
-    """Gradient descent on the ridge objective."""
+    """Gradient descent on the ridge objective. Its first step does not depend on the penalty."""
     return at / (at + penalty) * (1 - (1 - size * (at + penalty)) ** steps)
 
 
@@ -109,14 +112,20 @@ def _chebyshev(at: Values, steps: int, low: Values, high: Values) -> Values:
 
 
 STEP = Coefficient(name="step size", low=0.02, high=4.0, power=-1)
-MOMENTUM = Coefficient(name="momentum", low=0.05, high=0.98, power=0)
+MOMENTUM = Coefficient(name="momentum", low=0.05, high=0.98, power=0, most=1.0)
 PENALTY = Coefficient(name="penalty", low=1e-5, high=30.0, power=1)
 
+TIME = Coefficient(name="time", low=0.03, high=3e4, power=-1)
+
 GRADIENT_FLOW = FunctionFamily(
-    name="gradient flow",
-    gains=lambda at, _, time: 1 - torch.exp(-time * at),
-    coefficients=(Coefficient(name="time", low=0.03, high=3e4, power=-1),),
+    name="gradient flow", gains=lambda at, _, time: 1 - torch.exp(-time * at), coefficients=(TIME,)
 )
+SCALED_FLOW = FunctionFamily(
+    name="gradient flow times a factor",
+    gains=lambda at, _, time, factor: factor * (1 - torch.exp(-time * at)),
+    coefficients=(TIME, Coefficient(name="factor", low=0.1, high=30.0, power=0)),
+)
+"""For layers that a fitted readout has read: it scales a partial answer up to the size that predicts the targets best."""
 LEAST_SQUARES = FunctionFamily(name="least squares", gains=lambda at, _: torch.ones_like(at))
 FAMILIES: tuple[FunctionFamily, ...] = (
     LEAST_SQUARES,
@@ -159,7 +168,7 @@ FAMILIES: tuple[FunctionFamily, ...] = (
         gains=_damped,
         coefficients=(STEP, PENALTY),
         count="steps",
-        counts=tuple(range(1, 11)),
+        counts=tuple(range(2, 11)),
     ),
     FunctionFamily(
         name="GD++",
@@ -182,4 +191,4 @@ FAMILIES: tuple[FunctionFamily, ...] = (
 """The simplest first. Gradient descent after 2ᵏ steps is Newton–Schulz after k: of 4, 8 and 16 steps both names are right."""
 
 
-__all__ = ("FAMILIES", "GRADIENT_FLOW", "LEAST_SQUARES", "Coefficient", "FunctionFamily")
+__all__ = ("FAMILIES", "GRADIENT_FLOW", "LEAST_SQUARES", "SCALED_FLOW", "Coefficient", "FunctionFamily")

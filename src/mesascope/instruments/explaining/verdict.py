@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mesascope.instruments.explaining.describe import describe
+from mesascope.instruments.explaining.following import path_sentence
+from mesascope.instruments.explaining.pictures import figures
 from mesascope.instruments.identification import PROMPTS, Readouts, identify
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.types import Subject, Task, Verdict
@@ -23,8 +25,9 @@ def identify_and_describe(
     """Name the algorithm that a subject's forward pass follows, or say that the evidence does not; and describe what it computes.
 
     The description is there whatever the label: a network that none of the candidates describes may still be one filter of the
-    eigenvalues to within a per cent. See `mesascope.instruments.identification.identify` for the label, and
-    `mesascope.instruments.explaining.shares` for the rules of the description.
+    eigenvalues to within a per cent. Its sentence ends with whether a candidate takes the subject's path. See
+    `mesascope.instruments.identification.identify` for the label, and `mesascope.instruments.explaining.shares` for the rules
+    of the description.
 
     Args:
         subject: any object that satisfies the subject protocol.
@@ -50,8 +53,15 @@ def identify_and_describe(
         progress=progress,
     )
     progress("describing what it computes")
-    described = describe(subject, task, seed=seed, prompts=-(-2 * prompts // 3), distribution=distribution)
-    return replace(verdict, description=described)
+    described = describe(
+        subject, task, seed=seed, prompts=-(-2 * prompts // 3), readout=readout, distribution=distribution
+    )
+    told = " ".join(filter(None, (described.sentence, path_sentence(verdict))))
+    return replace(
+        verdict,
+        description=replace(described, sentence=told),
+        figures=(*figures(described), *verdict.figures),
+    )
 
 
 __all__ = ("identify_and_describe",)

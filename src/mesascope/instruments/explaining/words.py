@@ -1,5 +1,6 @@
 """A description in one sentence, as one colleague would say it to another."""
 
+from mesascope.instruments.explaining.shares import HOLDS
 from mesascope.types import Description, Explanation, NamedFunction, Rung
 
 NEAR_ONE = 0.05
@@ -36,7 +37,18 @@ def _class(main: Explanation, home: Explanation | None) -> str:
     shares = f"{percent(rung.share)} of its answers"
     if at_home is not None:
         shares += f"; {percent(at_home.share)} on its training prompts"
-    return f"{_capital(_called(rung))} ({shares})"
+    return f"{_capital(_called(rung))} ({shares}{_limit(rung)})"
+
+
+def _limit(rung: Rung) -> str:
+    """A remark where the interval of what the class leaves contains the limit up to which it holds."""
+    low, high = rung.left_interval
+    if not low <= HOLDS < high:
+        return ""
+    between = f"{100 * max(low, 0):.1f} to {percent(high)}"
+    return (
+        f"; {between} left beyond noise, around the limit of {100 * HOLDS:g} %: the class may change with more prompts"
+    )
 
 
 def _called(rung: Rung) -> str:

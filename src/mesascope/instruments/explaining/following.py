@@ -1,0 +1,46 @@
+"""Whether a candidate iteration takes a subject's path, in a sentence beside what the subject computes."""
+
+from mesascope.types import Verdict
+
+SPELT = {
+    "gd-plus-plus": "GD++",
+    "newton-schulz": "Newton–Schulz",
+    "nesterov": "Nesterov",
+    "chebyshev-iteration": "Chebyshev",
+}
+VARIANTS = {
+    "per-prompt": "with each prompt's own coefficients",
+    "fixed": "with one start for all prompts",
+    "identity": "from the identity",
+}
+LISTED = 3
+"""So many candidates are named, at most."""
+
+
+def path_sentence(verdict: Verdict) -> str:
+    """Whether a candidate takes the subject's path; empty if no candidate that has one was tried."""
+    decided = verdict.discriminating if verdict.basis == "discriminating" else verdict.training
+    path = (decided or verdict.training).path
+    if not path.scores:
+        return ""
+    names = [spelt(name) for name in verdict.algorithms]
+    match verdict.label:
+        case "identified":
+            return f"Its layers take the path of {' and '.join(names)}."
+        case "indistinguishable":
+            listed = f" ({', '.join(names)})" if len(names) <= LISTED else ""
+            return f"{len(names)} candidates take its path{listed}: the evidence does not tell them apart."
+        case _:
+            if path.evidence is not None and path.evidence < 2:
+                return "It takes no path that could be compared, because fewer than two layers change its answer."
+            return "No candidate iteration takes its path."
+
+
+def spelt(name: str) -> str:
+    """A candidate's name in words: ``gradient-descent:per-prompt`` is gradient descent with each prompt's own coefficients."""
+    family, _, variant = name.partition(":")
+    words = SPELT.get(family, family.replace("-", " "))
+    return f"{words} {VARIANTS.get(variant, variant)}".strip()
+
+
+__all__ = ("path_sentence", "spelt")

@@ -1,0 +1,72 @@
+"""The error of a family's members as a function of their coefficients, whose logarithms are the coordinates."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.instruments.explaining.filters import Quadratic
+from mesascope.instruments.explaining.functions import FunctionFamily
+
+STRIDE = 1e-3
+"""Of finite differences."""
+MARGIN = 2.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface:
+    """The error of the members of a family with one count.
+
+    Attributes:
+        family: the family.
+        count: the count; 1 where nothing is counted.
+        quadratic: the error as a function of the filter.
+        axes: for each coefficient the values that are tried first.
+    """
+
+    family: FunctionFamily
+    count: int
+    quadratic: Quadratic
+    axes: tuple[Float[Tensor, " _"], ...] = ()
+
+    def within(self, points: Float[Tensor, "point coefficient"]) -> Float[Tensor, "point coefficient"]:
+        """The points, or the nearest where coefficients are looked for at all: up to `MARGIN` beyond what is tried first."""
+        columns = [
+            column.clamp(float(axis[0]) - MARGIN, min(float(axis[-1]) + MARGIN, math.log(c.most)))
+            for column, axis, c in zip(points.unbind(-1), self.axes, self.family.coefficients, strict=True)
+        ]
+        return torch.stack(columns, -1)
+
+    def errors(self, points: Float[Tensor, "point coefficient"]) -> Float[Tensor, "point batch"]:
+        """Each prompt's error at points."""
+        return self.quadratic.errors(self.gains(points))
+
+    def gains(self, points: Float[Tensor, "point coefficient"]) -> Float[Tensor, "point batch dim"]:
+        """The filter at each prompt's eigenvalues."""
+        values = [column[:, None, None] for column in points.exp().unbind(-1)]
+        eigenvalues = self.quadratic.eigenvalues
+        gains = self.family.gains(eigenvalues[None], self.count, *values) * (eigenvalues > 0)
+        return gains.expand(len(points), -1, -1)
+
+    def means(self, points: Float[Tensor, "point coefficient"]) -> Float[Tensor, " point"]:
+        """The mean error at points."""
+        return self.errors(points).mean(-1)
+
+    def derivatives(
+        self, at: Float[Tensor, " coefficient"]
+    ) -> tuple[Float[Tensor, "coefficient batch"], Float[Tensor, "coefficient coefficient"]]:
+        """First derivatives of each prompt's error, and the second ones of the mean error as Gauss and Newton have them: without
+        the curvature of the gains, so that they are never negative. Those of the gains are finite differences.
+        """
+        moved = STRIDE * torch.eye(len(at), dtype=torch.float64)
+        gains = self.gains(torch.cat([at[None], at + moved, at - moved]))
+        here, up, down = gains.split([1, len(at), len(at)])
+        change = (up - down) / (2 * STRIDE)
+        curved = torch.einsum("cbi,bij->cbj", change, self.quadratic.gram)
+        slopes = 2 * ((curved * here).sum(-1) - (change * self.quadratic.moment).sum(-1))
+        return slopes, 2 * torch.einsum("cbi,kbi->ck", curved, change) / change.shape[1]
+
+
+__all__ = ("Surface",)
