@@ -11,6 +11,7 @@ from mesascope.algorithms.conjugate_gradient import (
     DataSpaceConjugateGradient,
     PreconditionedConjugateGradient,
 )
+from mesascope.algorithms.damped import Damped, DampedConjugateGradient, DampedGradientDescent
 from mesascope.algorithms.first_order import (
     ChebyshevIteration,
     Coefficients,
@@ -22,6 +23,7 @@ from mesascope.algorithms.first_order import (
 )
 from mesascope.algorithms.gd_plus_plus import GDPlusPlus
 from mesascope.algorithms.glm import GLMNewton
+from mesascope.algorithms.gradient_flow import GradientFlow
 from mesascope.algorithms.kernels import (
     RBF,
     Exponential,
@@ -34,6 +36,7 @@ from mesascope.algorithms.kernels import (
     NearestExample,
 )
 from mesascope.algorithms.newton import NewtonSchulz
+from mesascope.algorithms.pool import PoolPosterior
 from mesascope.algorithms.problem import Problem
 from mesascope.algorithms.running import run
 from mesascope.algorithms.tuning import normalised_error, tuned
@@ -49,6 +52,9 @@ ALL: tuple[type[Algorithm], ...] = (
     DataSpaceConjugateGradient,
     NewtonSchulz,
     GDPlusPlus,
+    GradientFlow,
+    DampedGradientDescent,
+    DampedConjugateGradient,
     LeastSquares,
     Ridge,
     BayesOptimal,
@@ -58,7 +64,7 @@ ALL: tuple[type[Algorithm], ...] = (
     MeanLabel,
     LastLabel,
 )
-"""Every learner for regression with squared error; each can be constructed without arguments."""
+"""Every learner for regression with squared error; each can be constructed without arguments. `PoolPosterior` needs its pool."""
 
 __all__ = [
     "ALL",
@@ -69,12 +75,16 @@ __all__ = [
     "ClosedForm",
     "Coefficients",
     "ConjugateGradient",
+    "Damped",
+    "DampedConjugateGradient",
+    "DampedGradientDescent",
     "DataSpaceConjugateGradient",
     "Exponential",
     "FirstOrder",
     "GDPlusPlus",
     "GLMNewton",
     "GradientDescent",
+    "GradientFlow",
     "HeavyBall",
     "Invariance",
     "Kernel",
@@ -87,6 +97,7 @@ __all__ = [
     "NearestExample",
     "Nesterov",
     "NewtonSchulz",
+    "PoolPosterior",
     "PreconditionedConjugateGradient",
     "PreconditionedGradientDescent",
     "Problem",

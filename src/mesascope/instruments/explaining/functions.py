@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.algorithms.gradient_flow import flow_response
+
 Values = Float[Tensor, "..."]
 
 
@@ -114,7 +116,7 @@ PENALTY = Coefficient(name="penalty", low=1e-5, high=30.0, power=1)
 
 GRADIENT_FLOW = FunctionFamily(
     name="gradient flow",
-    gains=lambda at, _, time: 1 - torch.exp(-time * at),
+    gains=lambda at, _, time: flow_response(at, time),
     coefficients=(Coefficient(name="time", low=0.03, high=3e4, power=-1),),
 )
 LEAST_SQUARES = FunctionFamily(name="least squares", gains=lambda at, _: torch.ones_like(at))

@@ -10,8 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import Algorithm, FirstOrder, GDPlusPlus, NewtonSchulz, Problem, run
+from mesascope.algorithms import (
+    Algorithm,
+    Damped,
+    FirstOrder,
+    GDPlusPlus,
+    GradientFlow,
+    NewtonSchulz,
+    Problem,
+    run,
+)
+from mesascope.algorithms.algorithm import as_numbers
 from mesascope.algorithms.first_order import Schedule
+from mesascope.algorithms.gradient_flow import flow_response
 from mesascope.types import Prompts
 
 NULL = 1e-10
@@ -44,8 +55,8 @@ def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: in
     """f_k(λ) for k = 0 … steps: the algorithm's weights on one-dimensional problems λw = λ, one per eigenvalue.
 
     This is the algorithm's filter only if its coefficients do not depend on the prompt. Coefficients given per prompt are
-    taken per eigenvalue. First-order methods, Newton–Schulz and GD++ are computed here directly, with a tenth of the work of
-    `run`, which keeps a status per prompt; all other algorithms go through `run`.
+    taken per eigenvalue. First-order methods, damped ones, gradient flow, Newton–Schulz and GD++ are computed here directly, with
+    a tenth of the work of `run`, which keeps a status per prompt; all other algorithms go through `run`.
     """
     flat = eigenvalues.reshape(-1)
     problem = Problem.from_gram(flat[:, None, None], flat[:, None])
@@ -57,6 +68,14 @@ def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: in
         rows = torch.cat([torch.zeros_like(flat)[None], 1 - left.abs() ** powers[:, None]])
     elif isinstance(algorithm, GDPlusPlus):
         rows = _gd_plus_plus(algorithm, flat[:, None], steps)[..., 0]
+    elif isinstance(algorithm, Damped):
+        shifted = flat + as_numbers(algorithm.penalty).expand(len(flat), 1)[:, 0]
+        share = torch.where(
+            shifted > 0, flat / shifted, torch.zeros_like(flat)
+        )  # the ridge solution's, which is the limit
+        rows = share * response(algorithm.undamped, shifted, steps)
+    elif isinstance(algorithm, GradientFlow):
+        rows = flow_response(flat[:, None], torch.arange(steps + 1)[:, None, None] * as_numbers(algorithm.time))[..., 0]
     else:
         weights = run(algorithm, problem, steps).weights
         assert weights is not None, f"{algorithm.name} has no weights"
