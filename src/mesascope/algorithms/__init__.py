@@ -11,6 +11,7 @@ from mesascope.algorithms.conjugate_gradient import (
     DataSpaceConjugateGradient,
     PreconditionedConjugateGradient,
 )
+from mesascope.algorithms.conjugate_residual import ConjugateResidual
 from mesascope.algorithms.damped import Damped, DampedConjugateGradient, DampedGradientDescent
 from mesascope.algorithms.first_order import (
     ChebyshevIteration,
@@ -50,6 +51,7 @@ ALL: tuple[type[Algorithm], ...] = (
     ConjugateGradient,
     PreconditionedConjugateGradient,
     DataSpaceConjugateGradient,
+    ConjugateResidual,
     NewtonSchulz,
     GDPlusPlus,
     GradientFlow,
@@ -75,6 +77,7 @@ __all__ = [
     "ClosedForm",
     "Coefficients",
     "ConjugateGradient",
+    "ConjugateResidual",
     "Damped",
     "DampedConjugateGradient",
     "DampedGradientDescent",
