@@ -1,6 +1,6 @@
 """Gradient descent and conjugate gradient on the ridge objective, whose limit is a ridge solution."""
 
-from mesascope.algorithms import DampedConjugateGradient, GradientDescent
+from mesascope.algorithms import DampedConjugateGradient, DampedGradientDescent
 from mesascope.calibration.cases.first_order import varied
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
@@ -17,9 +17,10 @@ def _penalty(draw: Draw) -> float:
 
 def _descent(draw: Draw) -> Subject:
     """A network; its weights hold the ridge λ = nμ, with the number of examples n of its training task."""
-    steps = draw.steps()
-    size = numbers(member(draw, GradientDescent(), steps, near=True))
-    return varied(draw, ridge_gradient_descent(layers=steps, ridge=draw.task.examples * _penalty(draw), **size))
+    steps, penalty = draw.steps(), _penalty(draw)
+    found = member(draw, DampedGradientDescent(penalty=penalty), steps, near=True)
+    size = numbers(found)["step_size"]
+    return varied(draw, ridge_gradient_descent(layers=steps, step_size=size, ridge=draw.task.examples * penalty))
 
 
 def _conjugate(draw: Draw) -> Subject:
