@@ -29,6 +29,8 @@ VARIANTS = (
     ChebyshevIteration(bounds=(0.1, 4.0)),
     NewtonSchulz(start="identity"),
     NewtonSchulz(scale=0.01),
+    NewtonSchulz(scale="frobenius"),
+    NewtonSchulz(start="identity", scale="trace"),
     PreconditionedGradientDescent(step_size=0.1, preconditioner=MATRIX),
     PreconditionedConjugateGradient(preconditioner=MATRIX),
     DataSpaceConjugateGradient(ridge=1.0),

@@ -40,6 +40,22 @@ def test_it_ends_at_least_squares_and_stays_there(make, start):
         torch.testing.assert_close(path[k], expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("start", ["gram", "identity"])
+@pytest.mark.parametrize(
+    ("scale", "norm"),
+    [("norm", lambda s: np.linalg.norm(s, 2)), ("frobenius", np.linalg.norm), ("trace", np.trace)],
+)
+def test_every_rule_divides_the_start_by_a_norm_of_each_prompt(make, start, scale, norm):
+    problem = Problem.of(make())
+    path = run(NewtonSchulz(start=start, scale=scale), problem, 3).weights.numpy()
+    for i in range(6):
+        s, b = problem.gram[i].numpy(), problem.moment[i].numpy()
+        m = s / norm(s) ** 2 if start == "gram" else np.eye(4) / norm(s)
+        for k in range(1, 4):
+            m = m @ (2 * np.eye(4) - s @ m)
+            np.testing.assert_allclose(path[k, i], m @ b, rtol=1e-10, atol=1e-10)
+
+
 def test_a_fixed_scale_multiplies_the_start(make):
     problem = Problem.of(make())
     path = run(NewtonSchulz(start="gram", scale=0.05), problem, 1).weights
@@ -52,5 +68,7 @@ def test_arguments_are_checked(unchecked):
     with pytest.raises(ValueError, match="start must be 'gram' or 'identity'; got 'zero'"):
         NewtonSchulz(start="zero")
     for scale in (0.0, float("inf"), "best"):
-        with pytest.raises(ValueError, match="scale must be 'norm' or a finite number above 0; got"):
+        with pytest.raises(
+            ValueError, match="scale must be 'norm', 'frobenius', 'trace' or a finite number above 0; got"
+        ):
             NewtonSchulz(scale=scale)

@@ -13,9 +13,12 @@ from mesascope.algorithms import (
     BayesOptimal,
     ChebyshevIteration,
     ConjugateGradient,
+    DampedConjugateGradient,
+    DampedGradientDescent,
     DataSpaceConjugateGradient,
     GDPlusPlus,
     GradientDescent,
+    GradientFlow,
     HeavyBall,
     KernelRidge,
     LeastSquares,
@@ -223,6 +226,9 @@ def in_units(member, inputs: float, examples: int):
     """The member with coefficients for inputs measured in another unit: with ``inputs`` times the numbers."""
     changes = {
         GDPlusPlus: lambda: {"step_size": 0.25 / inputs**2, "curvature": 0.1 / inputs**2},
+        GradientFlow: lambda: {"time": inputs**-2},
+        DampedGradientDescent: lambda: {"penalty": 0.1 * inputs**2},
+        DampedConjugateGradient: lambda: {"penalty": 0.1 * inputs**2},
         Ridge: lambda: {"ridge": inputs**2},
         BayesOptimal: lambda: {"noise": 0.5 * inputs},
         KernelRidge: lambda: {"kernel": RBF(bandwidth=inputs)},

@@ -30,6 +30,10 @@ GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
         ((GD,), (CG,), "wrong"),
         ((GD,), (CG, NEWTON), "wrong"),
         ((CG,), ("preconditioned-conjugate-gradient",), "wrong"),
+        ((CG,), ("conjugate-gradient:damped",), "wrong"),
+        ((CG,), (CG, "conjugate-gradient:damped"), "undecided"),
+        (("conjugate-gradient:damped",), ("conjugate-gradient:damped",), "identified"),
+        (("conjugate-gradient:damped",), (CG,), "wrong"),
     ],
 )
 def test_an_answer_is_right_undecided_missed_or_wrong(truth, answer, expected):

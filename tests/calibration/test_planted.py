@@ -9,8 +9,9 @@ import torch
 from mesascope.algorithms import ALL, run
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.drawing import Setting
-from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, kinds, panel, panel_name, planted
-from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
+from mesascope.calibration.panel import HELD_OUT, SHIPPED, SIZE, THRESHOLDS, kinds, panel, panel_name, planted
+from mesascope.calibration.planted import UNDESCRIBED, Case, Planted, algorithm_of
+from mesascope.instruments.identification.families import FAMILIES
 from mesascope.instruments.identification.fitting import timings
 from mesascope.instruments.identification.prompts import discriminating
 from mesascope.models.constructions import Construction
@@ -57,19 +58,26 @@ def test_two_subjects_of_a_kind_differ():
 @pytest.mark.parametrize("size", [8, 200, 1000])
 def test_every_kind_has_its_share(size):
     made = kinds(size)
-    counts = Counter(case.name for case in made)
+    counts, total = Counter(case.name for case in made), sum(case.share for case in CASES)
     assert len(made) == size
     for case in CASES:
-        assert abs(counts[case.name] - case.share * size / 200) < 1
-    if size % 200 == 0:
-        assert counts == {case.name: case.share * size // 200 for case in CASES}
+        assert abs(counts[case.name] - case.share * size / total) < 1
+    if size >= SIZE:
+        assert set(counts) == {case.name for case in CASES}
+
+
+def test_the_sum_of_the_shares_is_a_panel():
+    made = kinds(total := sum(case.share for case in CASES))
+    assert Counter(case.name for case in made) == {case.name: case.share for case in CASES}
+    assert len(made) == total
 
 
 def test_names_are_unique_and_truths_are_algorithms():
     assert len({case.name for case in CASES}) == len(CASES)
-    assert {name for case in CASES for name in case.truth} < {algorithm.name for algorithm in ALL} | {UNDESCRIBED}
-    named = sum(case.share for case in CASES if case.truth)
-    assert 100 < named < 180  # panels hold both subjects that may be named and subjects that may not
+    known = {algorithm.name for algorithm in ALL} | {algorithm_of(family.name) for family in FAMILIES} | {UNDESCRIBED}
+    assert {name for case in CASES for name in case.truth} < known
+    named = sum(case.share for case in CASES if case.truth) / sum(case.share for case in CASES)
+    assert 0.5 < named < 0.9  # panels hold both subjects that may be named and subjects that may not
 
 
 @BOTH
@@ -126,7 +134,8 @@ def test_a_candidate_reproduces_what_is_said_to_run_it(case, seed):
     still = [layer for layer, (now, then) in enumerate(zip(steps, [0, *steps], strict=False), 1) if now == then]
     assert steps in [timing.steps(clean.layers) for timing in timings(clean.layers, still)]
     algorithm, few = clean.holds.algorithm(subject.task.dim), [step for step in steps if step <= 3]
-    assert algorithm.name in case.truth or case.name == "heavy ball, momentum 0"
+    damped = f"{algorithm.name}:damped" if clean.holds.ridge else algorithm.name
+    assert damped in case.truth or case.name == "heavy ball, momentum 0" or "data-space" in algorithm.name
     prompts = subject.task.sample(20, seed=2)
     expected = run(algorithm, prompts, max(few), ridge=clean.holds.ridge).predictions[few]
     trace = clean.trace(prompts, capture=clean.path)

@@ -11,6 +11,8 @@ from mesascope.algorithms.conjugate_gradient import (
     DataSpaceConjugateGradient,
     PreconditionedConjugateGradient,
 )
+from mesascope.algorithms.conjugate_residual import ConjugateResidual
+from mesascope.algorithms.damped import Damped, DampedConjugateGradient, DampedGradientDescent
 from mesascope.algorithms.first_order import (
     ChebyshevIteration,
     Coefficients,
@@ -22,6 +24,7 @@ from mesascope.algorithms.first_order import (
 )
 from mesascope.algorithms.gd_plus_plus import GDPlusPlus
 from mesascope.algorithms.glm import GLMNewton
+from mesascope.algorithms.gradient_flow import GradientFlow
 from mesascope.algorithms.kernels import (
     RBF,
     Exponential,
@@ -34,6 +37,7 @@ from mesascope.algorithms.kernels import (
     NearestExample,
 )
 from mesascope.algorithms.newton import NewtonSchulz
+from mesascope.algorithms.pool import PoolPosterior
 from mesascope.algorithms.problem import Problem
 from mesascope.algorithms.running import run
 from mesascope.algorithms.tuning import normalised_error, tuned
@@ -47,8 +51,12 @@ ALL: tuple[type[Algorithm], ...] = (
     ConjugateGradient,
     PreconditionedConjugateGradient,
     DataSpaceConjugateGradient,
+    ConjugateResidual,
     NewtonSchulz,
     GDPlusPlus,
+    GradientFlow,
+    DampedGradientDescent,
+    DampedConjugateGradient,
     LeastSquares,
     Ridge,
     BayesOptimal,
@@ -58,7 +66,7 @@ ALL: tuple[type[Algorithm], ...] = (
     MeanLabel,
     LastLabel,
 )
-"""Every learner for regression with squared error; each can be constructed without arguments."""
+"""Every learner for regression with squared error; each can be constructed without arguments. `PoolPosterior` needs its pool."""
 
 __all__ = [
     "ALL",
@@ -69,12 +77,17 @@ __all__ = [
     "ClosedForm",
     "Coefficients",
     "ConjugateGradient",
+    "ConjugateResidual",
+    "Damped",
+    "DampedConjugateGradient",
+    "DampedGradientDescent",
     "DataSpaceConjugateGradient",
     "Exponential",
     "FirstOrder",
     "GDPlusPlus",
     "GLMNewton",
     "GradientDescent",
+    "GradientFlow",
     "HeavyBall",
     "Invariance",
     "Kernel",
@@ -87,6 +100,7 @@ __all__ = [
     "NearestExample",
     "Nesterov",
     "NewtonSchulz",
+    "PoolPosterior",
     "PreconditionedConjugateGradient",
     "PreconditionedGradientDescent",
     "Problem",

@@ -1,7 +1,7 @@
 """Newton–Schulz iteration: approximates S⁻¹ by matrix products, then applies it to b."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, final, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,8 @@ from mesascope.algorithms.algorithm import (
 from mesascope.algorithms.problem import Problem
 from mesascope.algorithms.rounding import residual_is_rounding
 from mesascope.types import Status
+
+Scale = Literal["norm", "frobenius", "trace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,15 +40,18 @@ class NewtonSchulz(Algorithm):
 
     Attributes:
         start: ``"gram"``: M_0 = cS, as in the source; ``"identity"``: M_0 = cI.
-        scale: c, one number for all prompts or one per prompt; ``"norm"`` is 1/‖SSᵀ‖₂ for ``"gram"`` (as in the source) and
-            1/‖S‖₂ for ``"identity"``, for each prompt.
+        scale: c, one number for all prompts or one per prompt, or a rule that computes it from each prompt: with a norm N of S,
+            c = 1/N² for ``"gram"`` and 1/N for ``"identity"``. N is the largest eigenvalue for ``"norm"`` (for ``"gram"``,
+            1/‖SSᵀ‖₂ of the source), the Frobenius norm for ``"frobenius"``, the sum of the eigenvalues for ``"trace"``. All of
+            them are at least the largest eigenvalue, so the iteration converges.
 
-    Source: Schulz 1933; Fu, Chen, Jia & Sharan 2023, section 3.
+    Source: Schulz 1933; Fu, Chen, Jia & Sharan 2023, section 3 (``"norm"``); Ben-Israel & Cohen 1966 (``"frobenius"`` from
+        ``"gram"``, the start Aᵀ/tr(AᵀA)); own (``"trace"``: no eigenvalue of S exceeds the sum of all).
     Departs from source: S is the mean XᵀX/n, which changes no iterate with scale ``"norm"``.
     """
 
     start: Literal["gram", "identity"] = "gram"
-    scale: float | Float[Tensor, "batch 1"] | Literal["norm"] = "norm"
+    scale: float | Float[Tensor, "batch 1"] | Scale = "norm"
     name: ClassVar[str] = "newton-schulz"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -55,14 +60,14 @@ class NewtonSchulz(Algorithm):
             raise ValueError(f"start must be 'gram' or 'identity'; got {self.start!r}.")
         scale = self.scale
         if isinstance(scale, str):
-            valid = scale == "norm"
+            valid = scale in get_args(Scale)
         else:
             value = as_numbers(scale)
             valid = bool(((value > 0) & value.isfinite()).all())
         if not valid:
             raise ValueError(
-                f"scale must be 'norm' or a finite number above 0; got {self.scale!r}. The iteration converges if all "
-                "eigenvalues of M_0 S lie between 0 and 2."
+                f"scale must be 'norm', 'frobenius', 'trace' or a finite number above 0; got {self.scale!r}. The iteration "
+                "converges if all eigenvalues of M_0 S lie between 0 and 2."
             )
 
     def init(self, problem: Problem) -> NewtonState:
@@ -70,7 +75,7 @@ class NewtonSchulz(Algorithm):
         inverse = problem.gram if self.start == "gram" else eye
         scale = self.scale
         if isinstance(scale, str):
-            norm = problem.spectrum[:, -1, None, None]
+            norm = _norm(problem, scale)[:, None, None]
             inverse = inverse / norm / norm if self.start == "gram" else inverse / norm  # norm² may be out of range
         else:
             inverse = (scale[..., None] if isinstance(scale, Tensor) else scale) * inverse
@@ -89,6 +94,13 @@ class NewtonSchulz(Algorithm):
         solved = residual_is_rounding(left, right, problem.trace * _largest(weights))
         solved = solved & (left <= torch.finfo(left.dtype).eps ** 0.5 * right)
         return NewtonState(status=status_where(solved, Status.SOLVED), weights=weights, inverse=inverse)
+
+
+def _norm(problem: Problem, scale: Scale) -> Float[Tensor, " batch"]:
+    """The norm of S by which the start is divided."""
+    if scale == "trace":
+        return problem.trace
+    return problem.spectrum[:, -1] if scale == "norm" else torch.linalg.matrix_norm(problem.gram)
 
 
 def _largest(vectors: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:

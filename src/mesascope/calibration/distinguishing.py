@@ -6,7 +6,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from mesascope.calibration.planted import Planted
+from mesascope.calibration.planted import Planted, algorithm_of
 from mesascope.instruments.identification.families import chosen
 from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import discriminating, training
@@ -46,7 +46,7 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
         The power; None if no candidate describes the subject.
     """
     families = [f for f in chosen(None, label_noise(planted.task)) if f.iterative]
-    own = {f.name for f in families if f.algorithm_name in planted.case.truth}
+    own = {f.name for f in families if algorithm_of(f.name) in planted.case.truth}
     if not planted.case.described or not own:
         return None
     rivals = [f for f in families if f.name not in own and not own & set(f.contains)]

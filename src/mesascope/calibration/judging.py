@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mesascope.calibration.distinguishing import Power, power
-from mesascope.calibration.planted import UNDESCRIBED, Planted
+from mesascope.calibration.planted import UNDESCRIBED, Planted, algorithm_of
 from mesascope.instruments.identification import PROMPTS, identify_path
 from mesascope.types import Answer, Label, Scalar
 
@@ -91,8 +91,8 @@ def _judged(planted: Planted, answer: Answer, known: Power | None) -> Judged:
 
 
 def outcome(truth: Sequence[str], algorithms: Sequence[str]) -> Grade:
-    """The outcome of comparing an answer set with the truth; variants of an algorithm count as the algorithm."""
-    named = {name.split(":")[0] for name in algorithms}
+    """The outcome of comparing an answer set with the truth; variants count as the algorithm, see `algorithm_of`."""
+    named = {algorithm_of(name) for name in algorithms}
     if not named:
         return "missed" if truth and UNDESCRIBED not in truth else "none"
     if not named & set(truth):

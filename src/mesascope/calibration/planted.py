@@ -11,16 +11,28 @@ UNDESCRIBED = "none"
 """In the truth, beside an algorithm's name: no candidate reproduces the subject, so "none" is also a right answer."""
 
 
+DAMPED = ":damped"
+
+
+def algorithm_of(candidate: str) -> str:
+    """The algorithm that a candidate's name stands for in the truth.
+
+    Variants with coefficients of another scope, or with another start, are the same algorithm. A damped one solves another
+    problem, so it is another algorithm.
+    """
+    return candidate if candidate.endswith(DAMPED) else candidate.split(":")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A kind of planted subject.
 
     Attributes:
         name: the kind in a few words, as in the table of kinds.
-        truth: the algorithms that an answer may name, with `UNDESCRIBED` if no candidate reproduces the subject; empty if
-            the only right answer is "none".
+        truth: the algorithms that an answer may name (see `algorithm_of`), with `UNDESCRIBED` if no candidate reproduces the
+            subject; empty if the only right answer is "none".
         make: makes a subject from random numbers.
-        share: number of subjects of this kind out of 200.
+        share: how many subjects of this kind a panel has, in proportion to the other kinds.
         on: the distribution that it is identified on; None for the discriminating prompts.
         noisy: whether its layers' answers may have noise.
     """

@@ -8,7 +8,7 @@ from typing import Literal
 from mesascope.calibration.counting import share
 from mesascope.calibration.distinguishing import ENOUGH
 from mesascope.calibration.judging import Grade, Judged
-from mesascope.calibration.planted import UNDESCRIBED
+from mesascope.calibration.planted import UNDESCRIBED, algorithm_of
 from mesascope.types import Control, Figure, Measurement, Scalar
 
 NONE, UNDECIDED, UNDECIDED_WRONG = "none of these", "undecided, with it", "undecided, without it"
@@ -26,7 +26,7 @@ def answered(judged: Judged) -> str:
     """The subject's column in the confusion matrix."""
     if judged.outcome in ("none", "missed"):
         return NONE
-    names = sorted({name.split(":")[0] for name in judged.algorithms})
+    names = sorted({algorithm_of(name) for name in judged.algorithms})
     if len(names) == 1:
         return names[0]
     return UNDECIDED_WRONG if judged.outcome == "wrong" else UNDECIDED

@@ -11,7 +11,7 @@ from mesascope.instruments.identification import IDENTIFIED, QUESTION
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES
-from mesascope.tasks import LinearRegression
+from mesascope.tasks import LinearRegression, PooledRegression
 from mesascope.theory import STATEMENTS
 from mesascope.training import SPECS
 
@@ -20,7 +20,7 @@ def present() -> Index:
     """The names as the modules define them."""
     return {
         "constructions": list(CONSTRUCTIONS),
-        "tasks": [LinearRegression.__name__],
+        "tasks": [LinearRegression.__name__, PooledRegression.__name__],
         "algorithms": [algorithm.name for algorithm in ALL],
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},
         "specs": list(SPECS),

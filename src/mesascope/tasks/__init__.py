@@ -4,6 +4,7 @@ from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identi
 from mesascope.tasks.generalised import GeneralisedLinearRegression
 from mesascope.tasks.inputs import CentredExponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
+from mesascope.tasks.pooled import PooledRegression
 
 __all__ = (
     "Covariance",
@@ -17,6 +18,7 @@ __all__ = (
     "Laplace",
     "LinearRegression",
     "LogUniform",
+    "PooledRegression",
     "Rademacher",
     "Toeplitz",
     "Uniform",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mesascope.machine.memory import check_memory
 from mesascope.records.checks import check_choices, check_count
@@ -124,7 +126,7 @@ class LinearRegression:
         if self.query_inputs is not None:
             roots = self.query_inputs.covariance.roots(self.dim, numbers, seed, f"{stream}/queries", chunk)
         queries = query_inputs.standard((CHUNK, self.queries, self.dim), rng("queries")) @ roots.transpose(-1, -2)
-        w = torch.randn(CHUNK, self.dim, generator=rng("weights"), dtype=torch.float64) * self.weight_variance**0.5
+        w = self._draw_weights(rng("weights"))
         ys = (xs @ w[..., None]).squeeze(-1)
         if self.noise:
             ys = ys + self.noise * torch.randn(ys.shape, generator=rng("noise"), dtype=torch.float64)
@@ -137,3 +139,7 @@ class LinearRegression:
             "weights": w,
             "strata": numbers % len(self.inputs.covariance.names),
         }
+
+    def _draw_weights(self, rng: torch.Generator) -> Float[Tensor, "batch dim"]:
+        """The weights of one chunk of prompts."""
+        return torch.randn(CHUNK, self.dim, generator=rng, dtype=torch.float64) * self.weight_variance**0.5

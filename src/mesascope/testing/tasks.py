@@ -10,7 +10,7 @@ from torch import Tensor
 from mesascope.records.codec import from_json, to_json
 from mesascope.testing.comparison import tensors
 from mesascope.testing.faults import Inspection
-from mesascope.types import LinearTask, Prompts, Task, adjusted
+from mesascope.types import LinearTask, PooledTask, Prompts, Task, adjusted
 
 COUNT, CUTS = 300, (0, 5, 130, 257, 300)  # more than the 256 that mesascope's tasks draw at a time; arbitrary cuts
 LATER = 1024  # a multiple of any likely number of prompts drawn at a time
@@ -24,7 +24,8 @@ PRECISION = "dtype= sets the precision, and rounds the same numbers"
 GLOBAL = "sampling does not use the global random generator"
 VARIANCE = "target_variance is the variance of a prompt's target over the query distribution"
 LATENT = (
-    "prompts with latent weights w have targets wᵀx; in a linear task, labels are wᵀx plus noise of the stated size"
+    "prompts with latent weights w have targets wᵀx; in a linear task, labels are wᵀx plus noise of the stated size, and in a "
+    "task with a pool, w is one of its vectors"
 )
 JSON = "a task can be written as JSON and read back"
 
@@ -167,6 +168,9 @@ def _check_latent(task: Task, prompts: Prompts, seed: int) -> str:
     error = SIGMAS * float(left.mean(-1).std()) / COUNT**0.5 + (1e-9 * scale) ** 2
     if abs(float(left.mean()) - task.noise**2) > error:
         return f"the labels' noise has standard deviation {float(left.mean()) ** 0.5:.3g}, and noise is {task.noise:g}"
+    if isinstance(task, PooledTask):
+        apart = torch.cdist(prompts.weights, task.vectors).amin(-1)
+        return "" if float(apart.max()) < 1e-6 * scale else "the weights of a prompt are not in the task's vectors"
     squares = prompts.weights.square().mean(-1)
     variance, error = float(squares.mean()), SIGMAS * float(squares.std()) / COUNT**0.5
     if abs(variance - task.weight_variance) > error:

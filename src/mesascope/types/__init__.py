@@ -75,6 +75,7 @@ from mesascope.types.subjects import (
 from mesascope.types.tasks import (
     LinearTask,
     NoisyTask,
+    PooledTask,
     PrescribableTask,
     SizedTask,
     Task,
@@ -114,6 +115,7 @@ __all__ = (
     "LinearTask",
     "Measurement",
     "NoisyTask",
+    "PooledTask",
     "Outcome",
     "PrescribableTask",
     "Prompts",

@@ -7,6 +7,8 @@ states this as one of the protocols below. A task without it is not refused: the
 - `LinearTask`: y = wᵀx + noise with a known prior of w, ``weight_variance`` (the invariance ``additive`` needs it);
 - `PrescribableTask`: ``inputs`` and ``query_inputs``, whose spectrum can be set (the discriminating prompts, the
   spectral response and the stress table need it; the metrics from the literature leave ridge out without it);
+- `PooledTask`: ``vectors``, the pool that all weights w come from (a candidate answers with them), and ``unpooled``, the task
+  with w drawn anew for each prompt (the discriminating prompts come from it);
 - `SizedTask`: ``check_memory(n)``, which refuses a batch that does not fit into this machine's memory.
 
 Two more parts are in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights w, if the answer to
@@ -70,6 +72,21 @@ class LinearTask(NoisyTask, Protocol):
     @property
     def weight_variance(self) -> float:
         """Prior variance of each coordinate of w."""
+        ...
+
+
+@runtime_checkable
+class PooledTask(LinearTask, Protocol):
+    """A linear task in which every prompt's w is one vector of a finite pool, all equally likely."""
+
+    @property
+    def vectors(self) -> Float[Tensor, "member dim"]:
+        """The pool. ``weight_variance`` may be that of the prior which the pool was drawn from."""
+        ...
+
+    @property
+    def unpooled(self) -> LinearTask:
+        """The same task with w drawn anew for each prompt, from the prior that the pool was drawn from."""
         ...
 
 

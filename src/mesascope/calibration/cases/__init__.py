@@ -1,6 +1,18 @@
 """The kinds of planted subjects, with one file per group of algorithms."""
 
-from mesascope.calibration.cases import alike, first_order, idle, krylov, newton, nothing, outside, preconditioned
+from mesascope.calibration.cases import (
+    alike,
+    damped,
+    explained,
+    first_order,
+    flow,
+    idle,
+    krylov,
+    newton,
+    nothing,
+    outside,
+    preconditioned,
+)
 from mesascope.calibration.planted import Case
 
 CASES: tuple[Case, ...] = (
@@ -8,11 +20,14 @@ CASES: tuple[Case, ...] = (
     *krylov.CASES,
     *newton.CASES,
     *preconditioned.CASES,
+    *damped.CASES,
+    *flow.CASES,
     *outside.CASES,
     *nothing.CASES,
+    *explained.CASES,
     *idle.CASES,
     *alike.CASES,
 )
-"""All kinds; their shares are numbers out of 200 subjects."""
+"""All kinds; a panel has so many of each as its share of the sum of all shares."""
 
 __all__ = ("CASES",)

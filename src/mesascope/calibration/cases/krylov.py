@@ -1,8 +1,8 @@
-"""Conjugate gradients: in feature space (three networks for one algorithm), in data space, preconditioned."""
+"""Conjugate gradients: in feature space (three networks for one algorithm), in data space, preconditioned; and residuals."""
 
 from collections.abc import Callable
 
-from mesascope.algorithms import PreconditionedConjugateGradient
+from mesascope.algorithms import ConjugateResidual, PreconditionedConjugateGradient
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
 from mesascope.calibration.drawing import Draw
 from mesascope.calibration.planted import Case
@@ -26,6 +26,11 @@ def _data_space(draw: Draw) -> Subject:
     return varied(draw, data_space_conjugate_gradient(iterations=draw.steps(most=MOST_LAYERS // 2), ridge=ridge))
 
 
+def _residual(draw: Draw) -> Subject:
+    algorithm = ConjugateResidual()
+    return followed(algorithm.name, algorithm, range(1, draw.steps(most=8) + 1))
+
+
 def _preconditioned(draw: Draw) -> Subject:
     """With each prompt's own Jacobi preconditioner."""
     algorithm = PreconditionedConjugateGradient()
@@ -44,4 +49,5 @@ CASES = (
         make=_preconditioned,
         share=6,
     ),
+    Case(name="conjugate residuals", truth=("conjugate-residual",), make=_residual, share=3),
 )

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.algorithms.gradient_flow import flow_response
+
 Values = Float[Tensor, "..."]
 
 
@@ -118,11 +120,11 @@ PENALTY = Coefficient(name="penalty", low=1e-5, high=30.0, power=1)
 TIME = Coefficient(name="time", low=0.03, high=3e4, power=-1)
 
 GRADIENT_FLOW = FunctionFamily(
-    name="gradient flow", gains=lambda at, _, time: 1 - torch.exp(-time * at), coefficients=(TIME,)
+    name="gradient flow", gains=lambda at, _, time: flow_response(at, time), coefficients=(TIME,)
 )
 SCALED_FLOW = FunctionFamily(
     name="gradient flow times a factor",
-    gains=lambda at, _, time, factor: factor * (1 - torch.exp(-time * at)),
+    gains=lambda at, _, time, factor: factor * flow_response(at, time),
     coefficients=(TIME, Coefficient(name="factor", low=0.1, high=30.0, power=0)),
 )
 """For layers that a fitted readout has read: it scales a partial answer up to the size that predicts the targets best."""

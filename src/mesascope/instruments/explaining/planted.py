@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import RBF, ConjugateGradient, LeastSquares, NadarayaWatson, run
+from mesascope.algorithms.gradient_flow import flow_response
 from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.models.scripted import Scripted
 from mesascope.seeds import generator
@@ -36,7 +37,7 @@ def filtering(gains: Callable[[Float[Tensor, "batch dim"]], Float[Tensor, "batch
 
 def gradient_flow(time: float) -> Answering:
     """Gradient flow stopped at a time."""
-    return filtering(lambda at: 1 - torch.exp(-time * at))
+    return filtering(lambda at: flow_response(at, time))
 
 
 def random_filter(seed: int, unit: float = 1.0) -> Answering:

@@ -8,7 +8,7 @@ from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.candidates import Halves
-from mesascope.instruments.identification.families import FAMILIES, Family, chosen
+from mesascope.instruments.identification.families import FAMILIES, POOL, Family, chosen
 from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Profile
@@ -18,6 +18,7 @@ from mesascope.types import (
     DistributionVerdict,
     Figure,
     Measurement,
+    PooledTask,
     Prompts,
     SizedTask,
     Subject,
@@ -71,14 +72,14 @@ def identify(
             domain, or the prompts need more memory than there is.
     """
     check_keeps_task(task)
-    chosen(algorithms, label_noise(task))  # unknown names are refused before any work
+    _families(algorithms, task, task)  # unknown names are refused before any work
     deciding = check_sizes(subject, task, prompts, distribution)
     verdicts: dict[str, DistributionVerdict] = {}
     broken: tuple[Measurement, ...] = ()
     pictures: tuple[Figure, ...] = ()
     for where in filter(None, (training(task), deciding)):
         progress(f"identifying on the {where.name} distribution")
-        families = chosen(algorithms, label_noise(where.task))
+        families = _families(algorithms, task, where.task)
         found = _invariances(subject, where, seed)
         broken += found
         verdict, drawn = _on(subject, where, families, found, seed, prompts, readout)
@@ -130,7 +131,7 @@ def identify_path(
     Arguments and exceptions are those of `identify`. There is one answer for each of ``readouts``.
     """
     check_keeps_task(task)
-    families = chosen(algorithms, label_noise(task))
+    families = _families(algorithms, task, task)
     distribution = distribution or discriminating(task, subject.domain) or training(task)
     control = untrained(subject, seed + 1)
     splits = _splits(distribution, seed, prompts)
@@ -142,6 +143,13 @@ def identify_path(
         idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
         found.append(answer("path", path, idle, halves, families, broken)[0])
     return tuple(found)
+
+
+def _families(algorithms: Sequence[str] | None, task: Task, where: Task) -> tuple[Family, ...]:
+    """The candidates on prompts of ``where``, for a subject whose training task is ``task``: the pool is that of training."""
+    pool = task.vectors if isinstance(task, PooledTask) else None
+    families = chosen(algorithms, label_noise(where), pool)
+    return tuple(f for f in families if f.name != POOL or where.dim == task.dim)
 
 
 def _invariances(subject: Subject, distribution: Distribution, seed: int) -> tuple[Measurement, ...]:

@@ -15,6 +15,7 @@ from mesascope.instruments.identification.fitting import Aim, Fit, fit_function,
 from mesascope.instruments.identification.remainder import EXPLAINED
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import Paths, Splits
+from mesascope.instruments.reading.readers import noise_of
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.instruments.statistics.scores import partners
@@ -102,8 +103,7 @@ class Evidence:
     @cached_property
     def projection(self) -> Projection | None:
         """Where readouts are fitted, what they read on the fitting half; None with the subject's own readout."""
-        streams = self.paths.streams
-        return None if streams is None else Projection(self._sight("fitting"), streams.noise)
+        return None if self.paths.streams is None else Projection(self._sight("fitting"), self._noise)
 
     def compare(
         self,
@@ -178,11 +178,17 @@ class Evidence:
             Readers(
                 Sight(runner=Runner(sample.prompts), stream=sample.stream, shown=sample.answers[None]),
                 self._sight("fitting"),
-                streams.noise,
+                self._noise,
             )
             for sample in (streams.first, streams.second)
         )
         return first, second
+
+    @cached_property
+    def _noise(self) -> list[Float[Tensor, "width width"]]:
+        """The covariance of the noise in the stream after each layer but the last."""
+        scored, again = self._sight("scoring"), self._sight("again")
+        return [noise_of(*pair, scored.root) for pair in zip(scored.stream, again.stream, strict=True)]
 
     def _sight(self, split: Split) -> Sight:
         streams = self.paths.streams

@@ -7,6 +7,7 @@ from math import inf
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import (
@@ -14,10 +15,14 @@ from mesascope.algorithms import (
     Algorithm,
     ChebyshevIteration,
     ConjugateGradient,
+    ConjugateResidual,
+    DampedConjugateGradient,
+    DampedGradientDescent,
     DataSpaceConjugateGradient,
     Exponential,
     GDPlusPlus,
     GradientDescent,
+    GradientFlow,
     HeavyBall,
     KernelRidge,
     LastLabel,
@@ -27,6 +32,7 @@ from mesascope.algorithms import (
     NearestExample,
     Nesterov,
     NewtonSchulz,
+    PoolPosterior,
     PreconditionedConjugateGradient,
     PreconditionedGradientDescent,
     Ridge,
@@ -95,6 +101,9 @@ class Family:
         filter: the algorithm (with the same coefficients) whose response f(λ) the family applies to all prompts, so that
             it can be computed channel by channel; ``None`` if the family is no such filter.
         scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
+        batched: whether its coefficients may differ between prompts, so that many members run at once, each on its own copy of
+            the prompts. Only for a family without a filter, whose members would otherwise run one by one.
+        composes: whether several steps are one step with another coefficient, so that their number says nothing of the function.
         contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
             family's coefficients to this one's (infinity stands for the nearest bound). With noise the fitted coefficient
             comes out near that value, not at it; the larger family is then not counted as another answer.
@@ -106,6 +115,8 @@ class Family:
     iterative: bool = True
     filter: Callable[..., Algorithm] | None = None
     scaled: bool = False
+    batched: bool = False
+    composes: bool = False
     contains: Mapping[str, Callable[..., tuple[float, ...]]] = field(default_factory=dict)
 
     @property
@@ -130,6 +141,11 @@ class Family:
         )
 
     @property
+    def counted(self) -> bool:
+        """Whether the number of steps has to be found for the question of the function."""
+        return self.iterative and not self.composes
+
+    @property
     def spectral(self) -> bool:
         """Whether it is one filter on the spectral channels of the inputs, not of scaled inputs."""
         return self.filter is not None and not self.scaled
@@ -151,6 +167,7 @@ STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 JACOBI_STEP = replace(STEP, power=0.0)
 MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear", noticeable=0.1)
 CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", power=-1, noticeable=0.03)
+PENALTY = Coefficient(name="penalty", low=1e-3, high=10.0, power=1, noticeable=0.03)
 RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3, power=1)
 
 
@@ -164,6 +181,18 @@ def _newton(*, scale: CoefficientValue) -> Algorithm:
 
 def _newton_identity(*, scale: CoefficientValue) -> Algorithm:
     return NewtonSchulz(start="identity", scale=scale)
+
+
+def _newton_frobenius() -> Algorithm:
+    return NewtonSchulz(start="gram", scale="frobenius")
+
+
+def _newton_identity_norm() -> Algorithm:
+    return NewtonSchulz(start="identity", scale="norm")
+
+
+def _newton_trace() -> Algorithm:
+    return NewtonSchulz(start="identity", scale="trace")
 
 
 def _kernel_ridge_rbf(*, bandwidth: float, ridge: float) -> Algorithm:
@@ -256,9 +285,34 @@ ITERATIVE: tuple[Family, ...] = (
         contains=_UNACCELERATED,
     ),
     Family(name="conjugate-gradient", make=ConjugateGradient),
+    Family(
+        name="gradient-flow",
+        make=GradientFlow,
+        coefficients=(Coefficient(name="time", low=1e-3, high=1e3, power=-1),),
+        filter=GradientFlow,
+        composes=True,
+    ),
+    Family(
+        name="gradient-descent:damped",
+        make=DampedGradientDescent,
+        coefficients=(STEP, PENALTY),
+        filter=DampedGradientDescent,
+        contains={"gradient-descent": lambda size: (size, 0.0)},
+    ),
+    Family(
+        name="conjugate-gradient:damped",
+        make=DampedConjugateGradient,
+        coefficients=(PENALTY,),
+        batched=True,
+        contains={"conjugate-gradient": lambda: (0.0,)},
+    ),
     Family(name="preconditioned-conjugate-gradient", make=PreconditionedConjugateGradient),
     Family(name="data-space-conjugate-gradient", make=DataSpaceConjugateGradient),
+    Family(name="conjugate-residual", make=ConjugateResidual),
     Family(name="newton-schulz", make=NewtonSchulz),
+    Family(name="newton-schulz:frobenius", make=_newton_frobenius),
+    Family(name="newton-schulz:identity-norm", make=_newton_identity_norm),
+    Family(name="newton-schulz:trace", make=_newton_trace),
     Family(
         name="newton-schulz:fixed",
         make=_newton,
@@ -276,6 +330,9 @@ FAMILIES = CLOSED + ITERATIVE
 
 BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
 
+POOL = PoolPosterior.name
+"""The candidate that only tasks with a pool have."""
+
 SHORT: Mapping[str, str] = {
     "gd": "gradient-descent",
     "cg": "conjugate-gradient",
@@ -288,16 +345,36 @@ SHORT: Mapping[str, str] = {
 """Short names that are accepted for candidates."""
 
 
-def chosen(names: Sequence[str] | None, noise: float = 0.0) -> tuple[Family, ...]:
+def pool_posterior(pool: Float[Tensor, "member dim"]) -> Family:
+    """The posterior mean over a task's pool of weight vectors, with the standard deviation of the noise to fit.
+
+    The deviation is looked for between a thousandth and ten times the size of a label.
+    """
+    length = float(pool.square().sum(-1).mean().sqrt())
+    return Family(
+        name=POOL,
+        make=lambda *, noise: PoolPosterior(pool=pool, noise=noise),
+        coefficients=(Coefficient(name="noise", low=1e-3 * length, high=10 * length, power=0.5),),
+        iterative=False,
+    )
+
+
+def chosen(
+    names: Sequence[str] | None, noise: float = 0.0, pool: Float[Tensor, "member dim"] | None = None
+) -> tuple[Family, ...]:
     """The families with these names, or all families. A name without a variant stands for all its variants.
+
+    The posterior mean over a pool of weight vectors is a candidate only if there is a ``pool``.
 
     With label noise and more examples than dimensions, the kernel system (XXᵀ + λI)α = y has a solution only for λ > 0, so
     with ``noise`` above 0 the ridge of data-space conjugate gradient is fitted too.
 
     Raises:
-        ValueError: a name is unknown, or there is none.
+        ValueError: a name is unknown, there is none, or it is that of a candidate for a pool and there is no pool.
     """
     families = tuple(_with_ridge(f) if noise > 0 and f.name == "data-space-conjugate-gradient" else f for f in FAMILIES)
+    if pool is not None:
+        families += (pool_posterior(pool),)
     if names is None:
         return families
     if not names:
@@ -305,6 +382,11 @@ def chosen(names: Sequence[str] | None, noise: float = 0.0) -> tuple[Family, ...
     known = {f.name for f in families} | {f.algorithm_name for f in families}
     wanted = [SHORT.get(name, name) for name in names]
     for name in wanted:
+        if name == POOL and pool is None:
+            raise ValueError(
+                f"algorithms may name {POOL} only for a task whose weights come from a pool; got a task without one. Leave it "
+                "out, or pass a PooledRegression."
+            )
         if name not in known:
             raise ValueError(
                 f"algorithms must be among the candidates {', '.join(sorted(known))}; got {shown(name)}."

@@ -207,11 +207,11 @@ def fit_function(
     smaller: Sequence[Fit] = (),
 ) -> Fit:
     """The member that describes the last layer best, over coefficients and the number of steps (up to ``most_steps``)."""
-    options = [(k,) for k in range(1, (most_steps if family.iterative else 1) + 1)]
+    options = [(k,) for k in range(1, (most_steps if family.counted else 1) + 1)]
     aim = Aim.of(runner, subject)
     best = _fit(family, aim, options, smaller)
     while (
-        family.coefficients and family.iterative
+        family.coefficients and family.counted
     ):  # from there to its neighbours in the number of steps, as long as that helps
         around = [(k,) for k in range(best.steps[0] - NEAR, best.steps[0] + NEAR + 1) if (k,) in options]
         rough = _refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])

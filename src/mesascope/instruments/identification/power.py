@@ -243,6 +243,8 @@ def usual(family: Family, size: float = 1.0) -> tuple[float, ...]:
         "condition": 30.0,
         "scale": 0.1,
         "ridge": 0.1,
+        "penalty": 0.1,
+        "time": 0.25,
     }
     return tuple(found[c.name] * size**c.power for c in family.coefficients)
 

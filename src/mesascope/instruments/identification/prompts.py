@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain, NoisyTask, Task, adjusted, is_prescribable
+from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, is_prescribable
 
 CONDITIONS = (3.0, 30.0, 300.0)
 QUERIES = 8
@@ -38,23 +38,30 @@ def discriminating(task: Task, domain: Domain) -> Distribution | None:
     much as fast ones. The inputs' mean eigenvalue is that of training, and so is the labels' size. Eigenvectors are rotated
     for each prompt. A subject that takes any dimension gets at least eight, so that Krylov methods need several steps.
 
+    A task with a pool of weights gets weights from its prior instead, so that who has learnt the pool by heart is told from
+    who solves any regression. The pool has one dimension, which is kept.
+
     Returns:
         The distribution; ``None`` in one dimension, which has no conditioning to vary, and for a task that is not linear or
         whose inputs cannot be replaced.
     """
+    pooled = isinstance(task, PooledTask)
+    if pooled:
+        task = task.unpooled
     if not is_prescribable(task):
         return None
-    dim = task.dim if domain.dims is not None else max(task.dim, 8)
+    dim = task.dim if domain.dims is not None or pooled else max(task.dim, 8)
     if dim == 1:
         return None
     examples = task.examples if domain.examples is not None else max(task.examples, 3 * dim)
     size = task.inputs.covariance.mean_eigenvalue(task.dim)
     inputs = Gaussian(covariance=Diagonal(condition=CONDITIONS, size=size, rotate=True), exact=examples >= dim)
     queries = Gaussian(covariance=Diagonal(condition=1.0, size=size))
+    besides = "; weights from the prior, not from the pool" if pooled else ""
     kappas = ", ".join(f"{c:g}" for c in CONDITIONS)
     return Distribution(
         name="discriminating",
-        words=f"discriminating prompts (κ of XᵀX = {kappas}; isotropic queries; d={dim}, n={examples})",
+        words=f"discriminating prompts (κ of XᵀX = {kappas}; isotropic queries{besides}; d={dim}, n={examples})",
         task=adjusted(task, dim=dim, examples=examples, queries=QUERIES, inputs=inputs, query_inputs=queries),
     )
 

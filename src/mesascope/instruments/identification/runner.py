@@ -67,6 +67,8 @@ class Runner:
     ) -> Float[Tensor, "choice layer batch query"]:
         """The answers after the given numbers of steps, for several choices of the coefficients; in one run if possible."""
         most = int(steps.max())
+        if family.batched:
+            return self._batched(family, values, steps)
         if family.filter is None:
             paths = [run(family.algorithm(v), self.problem, most).predictions for v in values]
             return torch.stack([path[index] for path, index in zip(paths, steps, strict=True)])
@@ -75,6 +77,23 @@ class Runner:
         columns = torch.tensor(values, dtype=torch.float64).T[..., None].repeat_interleave(eigenvalues[0].numel(), 1)
         filters = response(family.filtering(list(columns)), eigenvalues, most)  # (step, choice, batch, dim)
         return channels.predictions(filters[steps, torch.arange(len(values))[:, None]])
+
+    def _batched(
+        self, family: Family, values: Sequence[Sequence[float]], steps: Int[Tensor, "choice layer"]
+    ) -> Float[Tensor, "choice layer batch query"]:
+        """As `at`, in one run: every choice of the coefficients has its own copy of the prompts."""
+        choices, batch = len(values), len(self.problem)
+        copies = replace(
+            self.problem,
+            xs=None,
+            ys=None,
+            queries=self.problem.queries.repeat(choices, 1, 1),
+            gram=self.problem.gram.repeat(choices, 1, 1),
+            moment=self.problem.moment.repeat(choices, 1),
+        )
+        columns = torch.tensor(values, dtype=torch.float64).T[..., None].repeat_interleave(batch, 1)
+        found = run(family.algorithm(list(columns)), copies, int(steps.max())).predictions
+        return found.unflatten(1, (choices, batch))[steps, torch.arange(choices)[:, None]]
 
     def grid(
         self, family: Family, points: Sequence[Sequence[float]], steps: int

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.collect import at_queries
-from mesascope.instruments.reading.readers import noise_of
 from mesascope.instruments.reading.readout import LinearReadout
 from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, units
 from mesascope.instruments.statistics.regression import ridge_fits
@@ -71,7 +70,6 @@ class Streams:
     Attributes:
         fitting, scoring, again: the stream on these prompts.
         first, second: two further samples to fit readouts on; the second is for ``again``.
-        noise: the covariance of the noise in the stream after each layer but the last.
     """
 
     fitting: Stream
@@ -79,7 +77,6 @@ class Streams:
     again: Stream
     first: Sample
     second: Sample
-    noise: tuple[Float[Tensor, "width width"], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,8 +174,6 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
             readout="own",
             idle=_idle(own, splits.fitting, own=True),
         )
-    root = weights_of(scored, splits.scoring)
-    noise = tuple(noise_of(*pair, root) for pair in zip(scored_stream, moved_stream, strict=True))
     samples, readouts, told = [], [], False
     for prompts in splits.reading():
         said, read_stream = _asked(subject, prompts)
@@ -201,7 +196,6 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
             again=moved_stream,
             first=samples[0],
             second=samples[1],
-            noise=noise,
         ),
     )
 

@@ -10,8 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.algorithms import Algorithm, FirstOrder, GDPlusPlus, NewtonSchulz, Problem, run
+from mesascope.algorithms import (
+    Algorithm,
+    Damped,
+    FirstOrder,
+    GDPlusPlus,
+    GradientDescent,
+    GradientFlow,
+    NewtonSchulz,
+    Problem,
+    run,
+)
+from mesascope.algorithms.algorithm import as_numbers
 from mesascope.algorithms.first_order import Schedule
+from mesascope.algorithms.gradient_flow import flow_response
 from mesascope.types import Prompts
 
 NULL = 1e-10
@@ -44,24 +56,48 @@ def response(algorithm: Algorithm, eigenvalues: Float[Tensor, "*any"], steps: in
     """f_k(λ) for k = 0 … steps: the algorithm's weights on one-dimensional problems λw = λ, one per eigenvalue.
 
     This is the algorithm's filter only if its coefficients do not depend on the prompt. Coefficients given per prompt are
-    taken per eigenvalue. First-order methods, Newton–Schulz and GD++ are computed here directly, with a tenth of the work of
-    `run`, which keeps a status per prompt; all other algorithms go through `run`.
+    taken per eigenvalue. First-order methods, damped ones, gradient flow, Newton–Schulz and GD++ are computed here directly, with
+    a tenth of the work of `run`, which keeps a status per prompt; all other algorithms go through `run`.
     """
     flat = eigenvalues.reshape(-1)
     problem = Problem.from_gram(flat[:, None, None], flat[:, None])
-    if isinstance(algorithm, FirstOrder) and type(algorithm).precondition is FirstOrder.precondition:
+    if isinstance(algorithm, GradientDescent):
+        rows = _gradient_descent(algorithm.schedule(problem), flat, steps)
+    elif isinstance(algorithm, FirstOrder) and type(algorithm).precondition is FirstOrder.precondition:
         rows = _first_order(algorithm.schedule(problem), flat[:, None], steps)[..., 0]
     elif isinstance(algorithm, NewtonSchulz):
-        left = (1 - flat * algorithm.init(problem).inverse[:, 0, 0]).expand_as(flat)
-        powers = 2.0 ** torch.arange(1, steps + 1, dtype=flat.dtype)
-        rows = torch.cat([torch.zeros_like(flat)[None], 1 - left.abs() ** powers[:, None]])
+        left, rows = (1 - flat * algorithm.init(problem).inverse[:, 0, 0]).expand_as(flat), [torch.zeros_like(flat)]
+        for _ in range(steps):
+            left = left.square()
+            rows.append(1 - left)
+        rows = torch.stack(rows)
     elif isinstance(algorithm, GDPlusPlus):
         rows = _gd_plus_plus(algorithm, flat[:, None], steps)[..., 0]
+    elif isinstance(algorithm, Damped):
+        shifted = flat + as_numbers(algorithm.penalty).expand(len(flat), 1)[:, 0]
+        share = torch.where(
+            shifted > 0, flat / shifted, torch.zeros_like(flat)
+        )  # the ridge solution's, which is the limit
+        rows = share * response(algorithm.undamped, shifted, steps)
+    elif isinstance(algorithm, GradientFlow):
+        rows = flow_response(flat[:, None], torch.arange(steps + 1)[:, None, None] * as_numbers(algorithm.time))[..., 0]
     else:
         weights = run(algorithm, problem, steps).weights
         assert weights is not None, f"{algorithm.name} has no weights"
         rows = weights[..., 0]
     return rows.reshape(steps + 1, *eigenvalues.shape)
+
+
+def _gradient_descent(schedule: Schedule, at: Float[Tensor, " any"], steps: int) -> Float[Tensor, "step any"]:
+    """The iterates 1 − Π(1 − ηλ) of gradient descent on the problems λw = λ."""
+    rows, left, size = at.new_zeros(steps + 1, len(at)), torch.ones_like(at), None
+    for k in range(steps):
+        if schedule(k).step_size is not size:
+            size = schedule(k).step_size
+            factor = 1 - (as_numbers(size).to(at) * at[:, None])[:, 0]
+        left = left * factor
+        torch.sub(1, left, out=rows[k + 1])
+    return rows
 
 
 def _first_order(schedule: Schedule, at: Float[Tensor, "any 1"], steps: int) -> Float[Tensor, "step any 1"]:

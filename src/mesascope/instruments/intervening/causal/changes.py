@@ -9,11 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm, LeastSquares, Problem, State
+from mesascope.instruments.identification.candidates import Evidence, Halves, fit_one
 from mesascope.instruments.identification.families import BY_NAME
-from mesascope.instruments.identification.fitting import fit_path
-from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.intervening.causal.claims import overwritten, predicted_change, states, variables
-from mesascope.instruments.reading.paths import Splits, paths
+from mesascope.instruments.reading.paths import Splits, nudged, paths
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 RIGHT, EARLIER, LATER = "right", "predicted from a step earlier", "predicted from a step later"
@@ -119,12 +118,12 @@ def fitted_claims(subject: Subject, prompts: Prompts, reading: Prompts, *, seed:
         reading: other prompts, to fit readouts on if the subject's own readout is not used (`reading.paths.paths`).
         seed: of the order in which prompts are asked again.
     """
-    splits = Splits(fitting=prompts, scoring=prompts, again=prompts[:1], reading=lambda: (reading, reading))
-    path = paths(subject, splits, seed=seed)
-    runner = Runner(prompts)
+    again = nudged(prompts, seed)
+    splits = Splits(fitting=prompts, scoring=prompts, again=again, reading=lambda: (reading, reading))
+    evidence = Evidence(paths(subject, splits, seed=seed), Halves.of("pairs", splits, seed))
     found: list[ClaimedPath] = []
     for name in RIVALS:
-        fit = fit_path(BY_NAME[name], runner, path.fitting, gains=path.gains)
+        fit = fit_one("path", BY_NAME[name], evidence)
         steps = dict(zip(subject.path, fit.steps, strict=True))
         found.append(
             ClaimedPath(name=name, algorithm=fit.family.algorithm(fit.values), steps=steps, total=fit.steps[-1])
