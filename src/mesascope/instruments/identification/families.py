@@ -98,7 +98,8 @@ class Family:
         scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
         batched: whether its coefficients may differ between prompts, so that many members run at once, each on its own copy of
             the prompts. Only for a family without a filter, whose members would otherwise run one by one.
-        composes: whether several steps are one step with another coefficient, so that their number says nothing of the function.
+        composes: whether several steps are one step with another coefficient. Then their number says nothing of the function, and
+            no layer takes more than one.
         contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
             family's coefficients to this one's (infinity stands for the nearest bound). With noise the fitted coefficient
             comes out near that value, not at it; the larger family is then not counted as another answer.
