@@ -100,6 +100,8 @@ def test_running_a_filter_channel_by_channel_is_running_the_algorithm(family, ru
         "largest": 5.0,
         "condition": 20.0,
         "scale": 0.1,
+        "time": 0.3,
+        "penalty": 0.2,
         "ridge": 0.1,
         "curvature": 0.1,
     }
@@ -132,7 +134,11 @@ def test_the_rival_is_a_path_of_ridge_solutions(runner):
 
 def test_candidates_are_chosen_by_name_variant_or_nickname():
     assert [f.name for f in chosen(["newton-schulz:fixed"])] == ["newton-schulz:fixed"]
-    assert [f.name for f in chosen(["gd"])] == ["gradient-descent", "gradient-descent:per-prompt"]
+    assert [f.name for f in chosen(["gd"])] == [
+        "gradient-descent",
+        "gradient-descent:per-prompt",
+        "gradient-descent:damped",
+    ]
     assert [f.name for f in chosen(["gd", "gradient-descent"])] == [f.name for f in chosen(["gd"])]
     assert chosen(None) == FAMILIES
     [noisy] = chosen(["data-space-conjugate-gradient"], noise=0.1)

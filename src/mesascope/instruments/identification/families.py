@@ -103,7 +103,8 @@ class Family:
         scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
         batched: whether its coefficients may differ between prompts, so that many members run at once, each on its own copy of
             the prompts. Only for a family without a filter, whose members would otherwise run one by one.
-        composes: whether several steps are one step with another coefficient, so that their number says nothing of the function.
+        composes: whether several steps are one step with another coefficient. Then their number says nothing of the function, and
+            no layer takes more than one.
         contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
             family's coefficients to this one's (infinity stands for the nearest bound). With noise the fitted coefficient
             comes out near that value, not at it; the larger family is then not counted as another answer.
@@ -167,7 +168,7 @@ STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 JACOBI_STEP = replace(STEP, power=0.0)
 MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear", noticeable=0.1)
 CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", power=-1, noticeable=0.03)
-PENALTY = Coefficient(name="penalty", low=1e-3, high=10.0, power=1, noticeable=0.03)
+PENALTY = Coefficient(name="penalty", low=0.0, high=4.0, scale="linear", power=1, noticeable=0.03)
 RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3, power=1)
 
 

@@ -193,7 +193,11 @@ def fit_path(
         smaller: fits of other families. The search also starts from those that this family contains, so that the result is
             never worse than theirs.
     """
-    options = {tuple(timing.steps(len(subject))): timing for timing in timings(len(subject), idle)}
+    options = {
+        tuple(timing.steps(len(subject))): timing
+        for timing in timings(len(subject), idle)
+        if not (family.composes and timing.stride > 1)
+    }
     fit = _fit(family, Aim.of(runner, subject, projection), list(options), smaller)
     return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
 
