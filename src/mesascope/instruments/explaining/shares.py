@@ -37,7 +37,7 @@ FEWER = 0.05
 DIFFER = 0.001
 """Share of the answers below which a difference between classes is of no interest: filters are interpolated."""
 BLUR = 0.2
-"""By how much of itself the noise in an error may be mistaken: differences below that are none."""
+"""By how much of itself the noise that one class's error has more than another's may be mistaken."""
 TELLING: tuple[RungKind, ...] = ("polynomial", "filter", "diagonal", "own polynomial")
 ROUNDING = 1e-5
 """The same between named functions, which are computed exactly."""
@@ -119,7 +119,8 @@ def narrowest(lefts: Sequence[Left], holds: Sequence[bool], shares: Shares) -> L
             continue
         fewer = shares.rung(left).left_interval[0] <= FEWER * shares.rung(chosen).left
         apart = shares.costs(chosen.errors, left.errors + (chosen.noise - left.noise) * shares.noise)[1]
-        if fewer and apart > DIFFER + BLUR * (1 - shares.share(shares.noise)[0]):
+        more = (torch.as_tensor(left.noise - chosen.noise) * shares.noise).abs()
+        if fewer and apart > DIFFER + BLUR * (1 - shares.share(more)[0]):
             chosen = left
     return chosen
 
