@@ -28,6 +28,8 @@ EQUIVALENT, EQUIVALENT_READ = 5e-4, 5e-5
 """A larger family's further coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
 variance. (With noise they come out near the smaller family, not on it.) The second value is for fitted readouts, whose mixing of
 iterates can imitate momentum."""
+ALIKE = 0.1
+"""Losses of which neither is larger by more than this share may differ by chance, and are worth a second fit."""
 FITTED_ALIKE = 1e-4
 """Two candidates for the last layer are one function if they differ by less than this share of what they leave of the subject,
 since two fits of the same function do not end at exactly the same point."""
@@ -65,8 +67,9 @@ class Halves:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fitted:
-    """All candidates, fitted to one subject, with their predictions on both halves."""
+    """All candidates, fitted to one subject, with their predictions on both halves of prompts with ``dim`` dimensions."""
 
+    dim: int
     fits: tuple[Fit, ...]
     fitting: Float[Tensor, "candidate layer batch query"]
     scoring: Float[Tensor, "candidate layer batch query"]
@@ -82,7 +85,10 @@ def fit_all(question: Question, paths: Paths, halves: Halves, families: Sequence
     fits: list[Fit] = []
     for family in families:  # a larger family comes after those that it contains
         fits.append(fit_one(question, family, paths, halves.fitting, fits))
+    if question == "path" and not paths.gains:
+        fits = [_plain(fit, fits, paths, halves.fitting) for fit in fits]
     return Fitted(
+        dim=halves.fitting.prompts.dim,
         fits=tuple(fits),
         fitting=torch.stack([predict(f, halves.fitting, paths, halves.fitting) for f in fits]),
         scoring=torch.stack([predict(f, halves.scoring, paths, halves.fitting) for f in fits]),
@@ -94,6 +100,27 @@ def fit_one(question: Question, family: Family, paths: Paths, runner: Runner, sm
     if question == "function":
         return fit_function(family, runner, paths.fitting, most_steps=MOST_STEPS, smaller=smaller)
     return fit_path(family, runner, paths.fitting, gains=paths.gains, idle=paths.idle, smaller=smaller)
+
+
+def _plain(fit: Fit, fits: Sequence[Fit], paths: Paths, runner: Runner) -> Fit:
+    """The fit, or one with one step per layer where that describes the subject about as well.
+
+    Two steps of half the size look much like one, and with noise they can come out ahead by chance. A larger family with one
+    step per layer would then be better than the fit of the smaller one only because of its steps.
+    """
+    larger = [
+        other.steps
+        for other in fits
+        if other.family.variable is not None and fit.family.name in other.family.contains and other.steps != fit.steps
+        if other.loss < (1 + ALIKE) * fit.loss and fit.loss < (1 + ALIKE) * other.loss
+    ]
+    if fit.family.variable is not None or not larger:
+        return fit
+    other = fit_path(fit.family, runner, paths.fitting, gains=False, idle=paths.idle, only=larger[0])
+    unit = scoring.units(paths.fitting, runner.prompts.target_variance)
+    losses = [scoring.discrepancy(paths.fitting, f.answers(runner), unit).sum(0) for f in (other, fit)]
+    saved = losses[0] - losses[1]
+    return other if float(saved.mean()) <= float(saved.std()) / len(saved) ** 0.5 else fit
 
 
 def predict(fit: Fit, on: Runner, paths: Paths, fitted_on: Runner) -> Float[Tensor, "layer batch query"]:
@@ -134,6 +161,19 @@ def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invarianc
     return reasons
 
 
+def _superfluous(i: int, j: int, fitted: Fitted, losses: scoring.Losses, equivalent: float) -> bool:
+    """Whether candidate ``i``, with coefficients for every layer or a matrix, saves too little over the smaller candidate ``j``.
+
+    They imitate many paths, so with noise they come near any. Over a candidate that their family contains, they must save
+    something with 97.5 % confidence; they are dropped over any other candidate too if they save nothing that matters.
+    """
+    larger, smaller = fitted.fits[i], fitted.fits[j]
+    dim = fitted.dim
+    if larger.family.contained(smaller.family.name, smaller.values, max(smaller.steps), dim) is not None:
+        return losses.saving(j, i) >= 0 or losses.saving(i, j) <= equivalent
+    return losses.saving(i, j) <= equivalent
+
+
 def without_copies(
     question: Question,
     kept: Sequence[int],
@@ -144,20 +184,26 @@ def without_copies(
 ) -> list[int]:
     """The candidates in ``kept`` without those that give the same answer as a simpler candidate in ``kept``.
 
-    A candidate is dropped in two cases: it is a larger family whose further coefficients have no effect at the same steps
-    (heavy ball without momentum); or, for the question of the function, it computes the same function as the simpler one.
-    Two different paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
+    A candidate is dropped in three cases: it is a larger family whose further coefficients have no effect at the same steps
+    (heavy ball without momentum); it has coefficients for every layer, or a matrix, and they save too little (`_superfluous`);
+    or, for the question of the function, it computes the same function as the simpler one.
+    Two other paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
     """
     fits = fitted.fits
     different: list[int] = []
 
+    def size(i: int) -> tuple[bool, int, int]:
+        return fits[i].family.variable is not None, len(fits[i].values), i
+
     def copied(i: int, j: int) -> bool:
+        if fits[i].family.variable is not None:
+            return size(j)[:2] < size(i)[:2] and _superfluous(i, j, fitted, losses, equivalent)
         if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
             return losses.saving(i, j) <= equivalent
         limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
         return question == "function" and 1 - float(agreement[i, j]) <= limit
 
-    for i in sorted(kept, key=lambda i: (len(fits[i].family.coefficients), i)):
+    for i in sorted(kept, key=size):
         if not any(copied(i, j) for j in different):
             different.append(i)
     return different

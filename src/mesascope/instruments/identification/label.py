@@ -9,6 +9,10 @@ NO_PATH = (
     "None of the chosen candidates has a path, since a closed form answers in one step. The answer to the question of the "
     "function says what the last layer computes."
 )
+NO_FUNCTION = (
+    "None of the chosen candidates answers this question: with coefficients for every layer, or a matrix, the last layer could "
+    "be nearly any function. The answer to the question of the path says what the layers do."
+)
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""

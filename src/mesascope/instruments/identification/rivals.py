@@ -106,9 +106,7 @@ def multiplied(
     aim = Aim.of(halves.fitting, paths.fitting, paths.gains)
     found = {i: fit_multiple(fitted.fits[i], aim) for i in dict.fromkeys((*first, *smaller))}
     nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(paths.fitting)
-    best = min(
-        (i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.families[i].coefficients)
-    )
+    best = min((i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.fits[i].values))
     fit, factor = found[best]
     path = predict(fit, halves.scoring, paths, halves.fitting).clone()
     path[slice(-1, None) if paths.gains else slice(None)] *= factor
