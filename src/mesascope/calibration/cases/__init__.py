@@ -1,6 +1,16 @@
 """The kinds of planted subjects, with one file per group of algorithms."""
 
-from mesascope.calibration.cases import alike, first_order, idle, krylov, newton, nothing, outside, preconditioned
+from mesascope.calibration.cases import (
+    alike,
+    first_order,
+    idle,
+    krylov,
+    newton,
+    nothing,
+    outside,
+    per_layer,
+    preconditioned,
+)
 from mesascope.calibration.planted import Case
 
 CASES: tuple[Case, ...] = (
@@ -8,6 +18,7 @@ CASES: tuple[Case, ...] = (
     *krylov.CASES,
     *newton.CASES,
     *preconditioned.CASES,
+    *per_layer.CASES,
     *outside.CASES,
     *nothing.CASES,
     *idle.CASES,

@@ -172,6 +172,7 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     grounds = Grounds(
         names=tuple(fitted.families[i].name for i in table.kept),
         best=fitted.families[best].name,
+        coefficients=_row(table, best, kept=True).told,
         score=float(table.losses.scores[best]),
         low=table.intervals[best][0],
         controls=tuple(controls),

@@ -164,13 +164,16 @@ def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invarianc
 def _superfluous(i: int, j: int, fitted: Fitted, losses: scoring.Losses, equivalent: float) -> bool:
     """Whether candidate ``i``, with coefficients for every layer or a matrix, saves too little over the smaller candidate ``j``.
 
-    They imitate many paths, so with noise they come near any. Over a candidate that their family contains, they must save
-    something with 97.5 % confidence; they are dropped over any other candidate too if they save nothing that matters.
+    They imitate many paths, so with noise they come near any. They are dropped if they save nothing that matters over the
+    smaller candidate. If their family contains that one, they are also dropped where so little may be chance: for these, a
+    second name would say no more than the first.
     """
     larger, smaller = fitted.fits[i], fitted.fits[j]
     dim = fitted.dim
     if larger.family.contained(smaller.family.name, smaller.values, max(smaller.steps), dim) is not None:
-        return losses.saving(j, i) >= 0 or losses.saving(i, j) <= equivalent
+        mean, error = losses.saved(i, j)
+        if mean <= min(error, equivalent):
+            return True
     return losses.saving(i, j) <= equivalent
 
 

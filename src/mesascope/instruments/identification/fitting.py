@@ -1,7 +1,7 @@
 """Fit a family to a subject's path: coefficients, steps per layer, and the layer after which the steps start."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,9 +13,7 @@ from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.mixing import Products, coefficients, mixture
 from mesascope.instruments.identification.refining import levenberg_marquardt, saturating
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.identification.starting import FINDERS
-from mesascope.instruments.identification.variable import moving
-from mesascope.instruments.statistics.discrepancy import CLIP, PRECISION, discrepancy, units
+from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, units
 
 STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
 OFFSETS = (0, 1, 2)
@@ -32,15 +30,6 @@ families. A step size and a number of steps can nearly replace each other, so be
 easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
 NEAR, LITTLE = 2, 1e-3
 """How far a neighbouring number of steps may be, and by which share of the loss it must be better."""
-VARIABLE_ROUGH, VARIABLE_FINE = 12, 20
-"""The numbers of iterations for families whose number of coefficients depends on the path, on few prompts and on all. Their
-starts are near already, and each iteration takes one run per coefficient."""
-BEHIND = 2.0
-"""If such a family ends, on few prompts, with a loss this many times that of a smaller family, it is not refined on all."""
-SILENT = 1e-3
-"""An answer of this size, in units of the target's variance, is none: the path may start after its layer."""
-PLAIN = ("gradient-descent", (0.25,))
-"""The member of a smaller family at which the search starts if nothing better is known, for inputs of mean eigenvalue 1."""
 Start = tuple[tuple[int, ...], Sequence[float]]
 """The steps at each layer, and the coefficients, from which a refinement starts."""
 CHUNK = 4
@@ -175,7 +164,9 @@ def fit_path(
     if family.variable is None:
         fit = _fit(family, aim, list(options), smaller)
     else:
-        fit = _fit_variable(family, aim, _single(options, gains=gains), smaller)
+        from mesascope.instruments.identification.variable_fitting import fit_variable  # noqa: PLC0415  (built on this file)
+
+        fit = fit_variable(family, aim, options, smaller)
     return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
 
 
@@ -195,9 +186,9 @@ def fit_function(
         family.coefficients and family.iterative
     ):  # from there to its neighbours in the number of steps, as long as that helps
         around = [(k,) for k in range(best.steps[0] - NEAR, best.steps[0] + NEAR + 1) if (k,) in options]
-        rough = _refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
+        rough = refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
         near = min(rough, key=lambda fit: fit.loss)
-        [near] = _refined(family, aim, [(near.steps, near.values)], FINE[0])
+        [near] = refined(family, aim, [(near.steps, near.values)], FINE[0])
         if not near.loss < best.loss * (1 - LITTLE):
             break
         best = near
@@ -209,7 +200,7 @@ def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
 
     The factor is the same for all layers; with fitted readouts it applies to the last layer only, since the others have gains.
     """
-    [found] = _refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
+    [found] = refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
     path = found.answers(aim.runner)
     if aim.gains:
         return found, float(_factor(aim.subject[-1:], path[-1:], aim.units[-1:]))
@@ -249,73 +240,9 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
         is not None
     ]
     for prompts, iterations, count in ((few, *SKETCH), (few, *ROUGH), (aim, *(FINE if family.filter else SLOW_FINE))):
-        fits = sorted(_refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
+        fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     return fits[0]
-
-
-def _single(options: Mapping[tuple[int, ...], Timing], *, gains: bool) -> list[tuple[int, ...]]:
-    """The options with one step per layer; where idle layers were seen by the subject's own readout, those that skip them."""
-    single = [steps for steps, timing in options.items() if timing.stride == 1]
-    skipping = [steps for steps in single if options[steps].idle]
-    return skipping or single if not gains else single
-
-
-def _fit_variable(family: Family, aim: Aim, options: Sequence[tuple[int, ...]], smaller: Sequence[Fit]) -> Fit:
-    """The best member of a family whose number of coefficients depends on the path, which takes one step per layer.
-
-    The search starts where `FINDERS` says, and at the members that equal fits of smaller families. With fitted readouts, it
-    starts at the latter only, since what `FINDERS` look at is then mixed. A first step that does nothing is a later start.
-    """
-    best = None
-    for steps in options:
-        known = [
-            (fit.loss, values)
-            for fit in smaller
-            if fit.steps == steps
-            and (values := family.contained(fit.family.name, fit.values, max(steps), aim.runner.prompts.dim))
-            is not None
-        ]
-        fit = _fit_steps(family, aim, steps, known, min((fit.loss for fit in smaller), default=torch.inf))
-        late = SILENT * len(steps) if best is not None and not aim.gains else 0.0
-        if best is None or fit.loss <= best.loss + late:
-            best = fit
-        first = fit.answers(aim.runner)[moving(steps)[0]]
-        if not aim.gains and float(discrepancy(first, torch.zeros_like(first), aim.units[0]).mean()) > SILENT:
-            break
-    assert best is not None, "there is always the option of one step per layer"
-    return best
-
-
-def _fit_steps(
-    family: Family, aim: Aim, steps: tuple[int, ...], known: Sequence[tuple[float, tuple[float, ...]]], least: float
-) -> Fit:
-    """The best member with these steps.
-
-    Args:
-        family: the candidate, one with a variable number of coefficients.
-        aim: the subject.
-        steps: the number of steps after each layer.
-        known: members that equal fits of smaller families, with their losses.
-        least: the least loss of a smaller family.
-    """
-    nearest = min(known, default=(torch.inf, ()))
-    if nearest[0] <= PRECISION * len(steps):
-        return Fit(family=family, values=nearest[1], steps=steps, timing=None, loss=nearest[0])
-    begin: list[Start] = [(steps, values) for _, values in known]
-    if not aim.gains:
-        begin.append((steps, FINDERS[family.name](aim.runner, aim.subject, aim.units, steps)))
-    elif not begin:
-        name, values = ("conjugate-gradient", ()) if "conjugate-gradient" in family.contains else PLAIN
-        values = tuple(value / aim.runner.size for value in values)
-        begin.append((steps, family.contained(name, values, max(steps), aim.runner.prompts.dim) or ()))
-    rough = min(_refined(family, aim.few, begin, VARIABLE_ROUGH), key=lambda fit: fit.loss)
-    [fit] = _refined(family, aim, [(steps, rough.values)], 0)
-    if fit.loss <= BEHIND * least:
-        [fit] = _refined(family, aim, [(steps, fit.values)], VARIABLE_FINE)
-    if nearest[0] < fit.loss:
-        fit = Fit(family=family, values=nearest[1], steps=steps, timing=None, loss=nearest[0])
-    return fit
 
 
 def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:
@@ -390,7 +317,7 @@ def _most(options: list[tuple[int, ...]]) -> int:
     return max(max(option) for option in options)
 
 
-def _refined(
+def refined(
     family: Family,
     aim: Aim,
     begin: Sequence[Start],

@@ -30,6 +30,7 @@ class Grounds:
     Attributes:
         names: the candidates in the confidence set.
         best: the candidate with the highest score.
+        coefficients: its coefficients in words; empty if it has none.
         score, low: its score, and the lower end of the score's interval.
         controls: the negative controls, which ``low`` must exceed.
         outdone: whether a path of ridge solutions describes the subject better.
@@ -48,6 +49,7 @@ class Grounds:
 
     names: tuple[str, ...]
     best: str
+    coefficients: str
     score: float
     low: float
     controls: tuple[Control, ...]
@@ -80,8 +82,9 @@ def judge(g: Grounds) -> tuple[Label, str]:
             f"{named} describe it equally well (best score {g.score:.3f}; simultaneous 95 % confidence set). More prompts, or "
             "prompts on which these candidates disagree more, would decide."
         )
+    named = f"{g.best} ({g.coefficients})" if g.coefficients else g.best
     return "identified", (
-        f"{g.best} describes it with score {g.score:.4f} (1 is exact), significantly better than every other candidate and "
+        f"{named} describes it with score {g.score:.4f} (1 is exact), significantly better than every other candidate and "
         f"the controls; it leaves {max(g.repeated[0], 0):.1%} of the subject's variance that the problem determines."
         + ("" if g.evidence is None else f" {g.evidence[0]} of {g.evidence[1]} layers change the answer.")
     )

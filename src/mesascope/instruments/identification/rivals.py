@@ -95,7 +95,8 @@ def multiplied(
 
     Args:
         fitted: the candidates.
-        order: their indices, best first; the first few are tried, and the smaller families that these contain.
+        order: their indices, best first; the first few are tried, and the smaller families that these contain. Families
+            with coefficients for every layer are left out: what they would be with a factor, they are nearly without it.
         paths, halves: the subject's answers, and the prompts.
         units, informative: the units of squared errors, and the layers and prompts that count, on the scoring half.
         repeated: the repeated share of the best candidate's remainder (`remainder.repeated_share`).
@@ -103,8 +104,11 @@ def multiplied(
     names = [family.name for family in fitted.families]
     first = order[:TRIED]
     smaller = [names.index(name) for i in first for name in fitted.families[i].contains if name in names]
+    tried = [i for i in dict.fromkeys((*first, *smaller)) if fitted.families[i].variable is None]
+    if not tried:
+        return None
     aim = Aim.of(halves.fitting, paths.fitting, paths.gains)
-    found = {i: fit_multiple(fitted.fits[i], aim) for i in dict.fromkeys((*first, *smaller))}
+    found = {i: fit_multiple(fitted.fits[i], aim) for i in tried}
     nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(paths.fitting)
     best = min((i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.fits[i].values))
     fit, factor = found[best]
