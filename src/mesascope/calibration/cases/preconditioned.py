@@ -32,6 +32,6 @@ def _jacobi(draw: Draw) -> Subject:
 DESCENT, CONJUGATE = "preconditioned-gradient-descent", "preconditioned-conjugate-gradient"
 CASES = (
     Case(name="gradient descent, Jacobi", truth=(DESCENT,), make=_jacobi, share=6),
-    Case(name="gradient descent, P in the weights", truth=(DESCENT,), make=_descent, share=6),
-    Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE,), make=_conjugate, share=6),
+    Case(name="gradient descent, P in the weights", truth=(DESCENT,), make=_descent, share=4),
+    Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE,), make=_conjugate, share=4),
 )

@@ -153,7 +153,10 @@ def _judged(found: Answer, table: _Table, paths: Paths, untrained: Paths | None,
     controls = _controls(found.question, table, paths, untrained, halves)
     ridges, outdone = None, False
     if found.question == "path":
-        ridges, outdone = rivals.ridges(fitted.scoring[best], paths, halves, table.units, table.informative)
+        flexible = fitted.families[best].variable is not None
+        ridges, outdone = rivals.ridges(
+            fitted.scoring[best], paths, halves, table.units, table.informative, flexible=flexible
+        )
     there = predict(fitted.fits[best], halves.again, paths, halves.fitting)
     repeated = _repeated(table, paths, there, halves)
     elsewhere = None

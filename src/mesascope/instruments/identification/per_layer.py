@@ -13,7 +13,7 @@ from mesascope.instruments.statistics.discrepancy import CLIP
 
 ROUNDS = 4
 """How often prompts are weighted anew by how far they are missed."""
-CURVATURES = 40
+CURVATURES = 81
 """How many curvatures are tried in each layer: the answer depends on them not linearly, unlike on the other coefficients."""
 
 Rest = tuple[Float[Tensor, "batch query"], Float[Tensor, " batch"]]

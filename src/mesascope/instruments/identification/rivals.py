@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.identification.candidates import Fitted, Halves, predict
+from mesascope.instruments.identification.candidates import EQUIVALENT, Fitted, Halves, predict
 from mesascope.instruments.identification.fitting import Aim, fit_multiple
 from mesascope.instruments.identification.mixing import mixture
 from mesascope.instruments.identification.runner import Runner
@@ -33,12 +33,15 @@ def ridges(
     halves: Halves,
     units: Float[Tensor, "layer batch"],
     informative: Bool[Tensor, "layer batch"],
+    *,
+    flexible: bool,
 ) -> tuple[Control, bool]:
     """The score of a path of ridge solutions, with one λ per layer, and whether it is better than the best candidate.
 
     Early stopping resembles ridge, and gradient descent at doubling steps (Newton–Schulz) resembles a λ that falls
     geometrically. So a subject that solves a ridge problem at every layer, without iterating, can leave a remainder below
-    the 2 % that are allowed (`remainder.EXPLAINED`).
+    the 2 % that are allowed (`remainder.EXPLAINED`). A candidate with coefficients for every layer (``flexible``) follows such
+    a path closely; the ridge path, with one number per layer, is then better unless that candidate saves something that matters.
     """
     path = ridge_path(halves.fitting, halves.scoring, paths.fitting, gains=paths.gains)
     losses = scoring.losses(paths.scoring, torch.stack([best, path]), units, informative)
@@ -49,6 +52,8 @@ def ridges(
         value=float(losses.scores[1]),
         interval=losses.intervals(halves.draws)[1],
     )
+    if flexible and losses.saving(0, 1) <= EQUIVALENT:
+        return control, True
     return control, better and 0 not in scoring.confidence_set(losses, [0, 1], halves.draws)
 
 

@@ -29,7 +29,7 @@ from mesascope.instruments.identification.family import Coefficient, Coefficient
 STEP = Coefficient(name="step_size", low=-100.0, high=100.0, scale="linear", power=-1)
 """Wide enough for steps that remove single directions: 1 over the smallest eigenvalue of prompts with condition number 300."""
 MOMENTUM = Coefficient(name="momentum", low=-20.0, high=20.0, scale="linear")
-CURVATURE = Coefficient(name="curvature", low=-0.5, high=1.0, scale="linear", power=-1)
+CURVATURE = Coefficient(name="curvature", low=-1.0, high=3.0, scale="linear", power=-1)
 DIAGONAL = Coefficient(name="root", low=1e-2, high=10.0, power=-0.5)
 BESIDE = Coefficient(name="root", low=-10.0, high=10.0, scale="linear", power=-0.5)
 

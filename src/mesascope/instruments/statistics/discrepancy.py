@@ -83,8 +83,8 @@ class Losses:
 
     def saved(self, larger: int, smaller: int) -> tuple[float, float]:
         """How much less ``larger`` loses than ``smaller``, over the zero predictor's loss, and the standard error of that."""
-        saved, nothing = self.candidates[smaller] - self.candidates[larger], float(self.nothing.mean())
-        return float(saved.mean()) / nothing, float(saved.std()) / len(saved) ** 0.5 / nothing
+        saved = (self.candidates[smaller] - self.candidates[larger]) / self.nothing.mean()
+        return float(saved.mean()), float(saved.std()) / len(saved) ** 0.5
 
     def on(self, prompts: Int[Tensor, " chosen"]) -> "Losses":
         """The losses on some of the prompts."""
