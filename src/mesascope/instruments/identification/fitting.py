@@ -166,7 +166,7 @@ def fit_path(
     else:
         from mesascope.instruments.identification.variable_fitting import fit_variable  # noqa: PLC0415  (built on this file)
 
-        fit = fit_variable(family, aim, options, smaller)
+        fit = fit_variable(family, aim, list(options), idle, smaller)
     return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
 
 

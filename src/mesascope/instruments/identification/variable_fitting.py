@@ -1,11 +1,11 @@
 """Fit a family whose number of coefficients depends on the path: coefficients for every layer, or a matrix for all prompts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from mesascope.instruments.identification.family import Family
-from mesascope.instruments.identification.fitting import Aim, Fit, Start, Timing, option_losses, refined
+from mesascope.instruments.identification.fitting import Aim, Fit, Start, option_losses, refined
 from mesascope.instruments.identification.starting import FINDERS
 from mesascope.instruments.identification.variable import moving
 from mesascope.instruments.statistics.discrepancy import PRECISION, discrepancy
@@ -23,18 +23,26 @@ PLAIN = ("gradient-descent", (0.25,))
 """The member of a smaller family at which the search starts if nothing better is known, for inputs of mean eigenvalue 1."""
 
 
-def fit_variable(family: Family, aim: Aim, timings: Mapping[tuple[int, ...], Timing], smaller: Sequence[Fit]) -> Fit:
+def fit_variable(
+    family: Family, aim: Aim, options: Sequence[tuple[int, ...]], idle: Sequence[int], smaller: Sequence[Fit]
+) -> Fit:
     """The best member of a family whose number of coefficients depends on the path.
 
     The search starts where `FINDERS` says, and at the members that equal fits of smaller families. With fitted readouts, it
     starts at the latter only, since what `FINDERS` look at is then mixed.
+
+    Args:
+        family: the candidate.
+        aim: the subject.
+        options: the numbers of steps after each layer to choose from.
+        idle: the layers, counted from 1, that leave the answer unchanged.
+        smaller: fits of other families.
     """
-    options = [steps for steps, timing in timings.items() if timing.stride <= 1]
-    if family.root is None:
-        options = [steps for steps in options if timings[steps].stride == 1]
-    if not aim.gains:
-        options = [steps for steps in options if timings[steps].idle] or options
-        options = options if family.root is None else _likely(family, aim, options)
+    every = family.root is None  # coefficients for every layer: one that does nothing has step size 0
+    rests = ((), idle) if aim.gains else (idle,)
+    options = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)] or options[:1]
+    if not (every or aim.gains):
+        options = _likely(family, aim, options)
     known: dict[tuple[int, ...], list[tuple[float, tuple[float, ...]]]] = {steps: [] for steps in options}
     for fit in smaller:
         values = family.contained(fit.family.name, fit.values, max(fit.steps), aim.runner.prompts.dim)
@@ -46,17 +54,25 @@ def fit_variable(family: Family, aim: Aim, timings: Mapping[tuple[int, ...], Tim
     for steps in options:
         fit = _fit_steps(family, aim, steps, known[steps], least)
         # A first step that does nothing is a later start, and then a smaller answer to the same question.
-        late = SILENT * len(steps) if best is not None and family.root is None and not aim.gains else 0.0
+        late = SILENT * len(steps) if every and not aim.gains else 0.0
         best = fit if best is None or fit.loss <= best.loss + late else best
         first = fit.answers(aim.runner)[moving(steps)[0]]
         size = float(discrepancy(first, torch.zeros_like(first), aim.units[0]).mean())
-        if family.root is None and not aim.gains and size > SILENT:
+        if every and not aim.gains and size > SILENT:
             break
     assert best is not None, "there is always the option of one step per layer"
     return best
 
 
-def _likely(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _admitted(steps: tuple[int, ...], idle: Sequence[int], *, every: bool) -> bool:
+    """Whether no idle layer takes a step and no layer takes several; with ``every``, all others take one from the first on."""
+    moves, resting = set(moving(steps)), {layer - 1 for layer in idle}
+    if moves & resting or len(moves) < max(steps):
+        return False
+    return not every or moves == set(range(min(moves), len(steps))) - resting
+
+
+def _likely(family: Family, aim: Aim, options: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """The options whose first answer gives the matrices that describe a few prompts best."""
     few, ranked = aim.few, []
     for first in dict.fromkeys(moving(steps)[0] for steps in options):
