@@ -218,7 +218,7 @@ def _curves(verdict: Verdict, layers: int, most: int = 4) -> dict[str, torch.Ten
         if family is None or len(curves) == most or len(row.steps) != layers:
             continue
         steps = torch.tensor(row.steps)
-        values = [row.coefficients[c.name] for c in family.coefficients]
+        values = list(row.coefficients.values())
         curves[row.candidate] = response(family.algorithm(values), spectrum.grid(), int(steps.max()))[steps]
     return {**curves, "least squares": torch.ones(layers, spectrum.KNOTS, dtype=torch.float64)}
 

@@ -35,6 +35,8 @@ from mesascope.algorithms.problem import Problem
 from mesascope.types import Status
 
 PerPrompt = float | Float[Tensor, "batch 1"] | Float[Tensor, "1 1"]
+PerStep = PerPrompt | tuple[PerPrompt, ...]
+"""A coefficient that is the same at every step, or a tuple with one per step. Steps after the last of the tuple repeat it."""
 
 
 class Coefficients(NamedTuple):
@@ -128,19 +130,25 @@ def constant(coefficients: Coefficients) -> Schedule:
     return lambda _: coefficients
 
 
+def at_step(values: PerStep, iteration: int) -> PerPrompt:
+    """The coefficient of one step, by the number of steps taken before it."""
+    return values[min(iteration, len(values) - 1)] if isinstance(values, tuple) else values
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GradientDescent(FirstOrder):
-    """Gradient descent: α constant, β = γ = 0.
+    """Gradient descent: β = γ = 0, and the same α at every step unless it is given per step.
 
     Attributes:
         step_size: α for the mean objective, one number for all prompts or one per prompt; ``"optimal"`` is 2/(L+μ) from
-            each prompt's own spectrum, which contracts every direction by (κ−1)/(κ+1) per step or better.
+            each prompt's own spectrum, which contracts every direction by (κ−1)/(κ+1) per step or better. A tuple has one
+            for each step, which may be 0 or negative; steps after its last repeat that one.
 
     Source: Nesterov 2004, theorem 2.1.15.
     """
 
-    step_size: PerPrompt | Literal["optimal"] = "optimal"
+    step_size: PerStep | Literal["optimal"] = "optimal"
     name: ClassVar[str] = "gradient-descent"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -148,6 +156,9 @@ class GradientDescent(FirstOrder):
         check_step_size(self.step_size)
 
     def schedule(self, problem: Problem) -> Schedule:
+        if isinstance(self.step_size, tuple):
+            sizes = self.step_size
+            return lambda iteration: Coefficients(at_step(sizes, iteration))
         return constant(Coefficients(richardson(self.step_size, lambda: problem.bounds)))
 
 
@@ -186,18 +197,20 @@ class PreconditionedGradientDescent(FirstOrder):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeavyBall(FirstOrder):
-    """Polyak's heavy ball: α and β constant, γ = 0.
+    """Polyak's heavy ball: γ = 0, and the same α and β at every step unless they are given per step.
 
     Attributes:
-        step_size: α; ``"optimal"`` is (2/(√L+√μ))² from each prompt's spectrum.
+        step_size: α; ``"optimal"`` is (2/(√L+√μ))² from each prompt's spectrum. A tuple has one for each step, which may be
+            0 or negative; steps after its last repeat that one.
         momentum: β; ``"optimal"`` is ((√L−√μ)/(√L+√μ))². Together they give the rate (√κ−1)/(√κ+1), after a factor k:
-            at first the iterates overshoot.
+            at first the iterates overshoot. A tuple has one for each step, any finite number; the first has no effect.
+            With both per step, this is the general three-term recurrence.
 
     Source: Polyak 1964, section 3 (Polyak 1987, section 3.2.1).
     """
 
-    step_size: PerPrompt | Literal["optimal"] = "optimal"
-    momentum: PerPrompt | Literal["optimal"] = "optimal"
+    step_size: PerStep | Literal["optimal"] = "optimal"
+    momentum: PerStep | Literal["optimal"] = "optimal"
     name: ClassVar[str] = "heavy-ball"
     implies: ClassVar[frozenset[Invariance]] = INVARIANCES
 
@@ -212,7 +225,7 @@ class HeavyBall(FirstOrder):
             step_size = (2 / (high.sqrt() + low.sqrt())) ** 2
         if isinstance(momentum, str):
             momentum = contraction(*problem.bounds) ** 2
-        return constant(Coefficients(step_size, momentum))
+        return lambda iteration: Coefficients(at_step(step_size, iteration), at_step(momentum, iteration))
 
 
 @final
@@ -303,12 +316,28 @@ def richardson(step_size: PerPrompt | Literal["optimal"], bounds: Callable[[], t
     return step_size
 
 
-def check_step_size(step_size: PerPrompt | str) -> None:
-    """Check that a step size is "optimal" or consists of positive numbers.
+def check_steps(name: str, values: tuple[PerPrompt, ...]) -> None:
+    """Check that a coefficient that is given per step has at least one step, and that all its numbers are finite.
+
+    Raises:
+        ValueError: it has none, or one is not finite.
+    """
+    if not values or not all(bool(as_numbers(value).isfinite().all()) for value in values):
+        raise ValueError(
+            f"{name} given per step must be a tuple of one finite number or more; got {values!r}. Steps after the last of the "
+            "tuple repeat it."
+        )
+
+
+def check_step_size(step_size: PerStep | str) -> None:
+    """Check that a step size is "optimal" or consists of positive numbers; given per step, of finite numbers.
 
     Raises:
         ValueError: it is neither.
     """
+    if isinstance(step_size, tuple):
+        check_steps("step_size", step_size)
+        return
     if isinstance(step_size, str):
         valid = step_size == "optimal"
     else:
@@ -321,12 +350,15 @@ def check_step_size(step_size: PerPrompt | str) -> None:
         )
 
 
-def check_momentum(momentum: PerPrompt | str) -> None:
-    """Check that momentum is "optimal" or consists of numbers from 0 to below 1.
+def check_momentum(momentum: PerStep | str) -> None:
+    """Check that momentum is "optimal" or consists of numbers from 0 to below 1; given per step, of finite numbers.
 
     Raises:
         ValueError: it is neither.
     """
+    if isinstance(momentum, tuple):
+        check_steps("momentum", momentum)
+        return
     if isinstance(momentum, str):
         valid = momentum == "optimal"
     else:

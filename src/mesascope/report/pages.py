@@ -118,6 +118,8 @@ def _function(function: Answer) -> str:
         return f"Its last layer computes the same function as {' and '.join(names)}."
     if function.label == "indistinguishable":
         return f"Its last layer computes the same function as {_either(names)}, which cannot be told apart here."
+    if not function.scores:
+        return "No candidate was tried for the function that its last layer computes."
     return f"None of the {len(function.scores)} functions tried describes its last layer."
 
 
@@ -179,11 +181,12 @@ def _candidates(verdict: Verdict) -> Section:
 
 def _scores(answer: Answer) -> list[Table]:
     scores = answer.scores if answer.controls else ()
-    said = [{**s.coefficients, **s.timing} for s in scores]
+    said = [s.timing for s in scores]
     columns: dict[str, list[object]] = {
         "candidate": [s.candidate for s in scores],
         "score [95 % interval]": [measured(s.score, s.interval) for s in scores],
         "in the confidence set": [s.kept for s in scores],
+        "coefficients": [s.told or None for s in scores],
     }
     columns |= {key: [each.get(key) for each in said] for key in dict.fromkeys(key for each in said for key in each)}
     if any(s.excluded for s in scores):

@@ -114,7 +114,8 @@ class CandidateScore:
         candidate: the family's name.
         score: progress score; 1 is exact, 0 no better than the zero predictor.
         interval: 95 % interval over prompts.
-        coefficients: those that were fitted, by the algorithm's names for them.
+        coefficients: those that were fitted, by the algorithm's names for them; ``step size of layer 2`` and the like if they
+            differ between layers, ``P[2,1]`` and the like for the entries of a symmetric matrix P.
         timing: how its steps are spread over the layers, in words.
         excluded: why the candidate is excluded (for example, a broken invariance); empty if it is not.
         kept: whether it is in the confidence set.
@@ -129,6 +130,22 @@ class CandidateScore:
     excluded: str = ""
     kept: bool = False
     steps: tuple[int, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The coefficients in words, those of the layers in one list; of a matrix P, the diagonal. Empty if there are none."""
+        lists: dict[str, list[float]] = {}
+        for name, value in self.coefficients.items():
+            row, _, column = name.removeprefix("P[").removesuffix("]").partition(",")
+            if name.startswith("P[") and row != column:
+                continue
+            what = "diagonal of P" if name.startswith("P[") else name.split(" of layer ")[0].replace("_", " ")
+            lists.setdefault(what, []).append(value)
+        plural = {"momentum": "momenta", "diagonal of P": "diagonal of P"}
+        return "; ".join(
+            f"{plural.get(what, what + 's') if len(values) > 1 else what} {', '.join(f'{v:.3g}' for v in values)}"
+            for what, values in lists.items()
+        )
 
 
 Label = Literal["identified", "indistinguishable", "none"]

@@ -15,7 +15,7 @@ from mesascope.algorithms import (
 )
 from mesascope.instruments.identification import identify, identify_path
 from mesascope.instruments.identification.answering import answer
-from mesascope.instruments.identification.candidates import Halves
+from mesascope.instruments.identification.evidence import Halves
 from mesascope.instruments.identification.families import chosen
 from mesascope.instruments.reading.paths import Splits, nudged, paths
 from mesascope.tasks import Diagonal, Eigenvalues, Gaussian, LinearRegression

@@ -8,6 +8,7 @@ import torch
 from mesascope.algorithms import GradientDescent, Problem, run
 from mesascope.instruments.identification.families import BY_NAME, FAMILIES, Coefficient, chosen
 from mesascope.instruments.identification.fitting import Timing, fit_function, fit_path, timings
+from mesascope.instruments.identification.power import usual
 from mesascope.instruments.identification.refining import levenberg_marquardt
 from mesascope.instruments.identification.rivals import ridge_path
 from mesascope.instruments.identification.runner import Runner
@@ -92,20 +93,11 @@ def test_a_part_of_an_error_may_be_subtracted():
     assert found[0].tolist() == pytest.approx([4 * 0.2 / 3])  # the least of 4(u − 0.2)² − u²
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f.filter is not None], ids=lambda f: f.name)
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.filter or f.root], ids=lambda f: f.name)
 def test_running_a_filter_channel_by_channel_is_running_the_algorithm(family, runner):
-    usual = {
-        "step_size": 0.2,
-        "momentum": 0.4,
-        "largest": 5.0,
-        "condition": 20.0,
-        "scale": 0.1,
-        "time": 0.3,
-        "penalty": 0.2,
-        "ridge": 0.1,
-        "curvature": 0.1,
-    }
-    choices = [[factor * usual[c.name] for c in family.coefficients] for factor in (1.0, 0.7)]
+    """The same for a matrix in the weights: one run on inputs that are multiplied by its root."""
+    first = usual(family, runner.size, TASK.dim)
+    choices = [first, [0.7 * value for value in first]]
     fast = runner.many(family, choices, 5)
     for values, found in zip(choices, fast, strict=True):
         slow = run(family.algorithm(values), Problem.of(runner.prompts), 5).predictions
@@ -134,11 +126,13 @@ def test_the_rival_is_a_path_of_ridge_solutions(runner):
 
 def test_candidates_are_chosen_by_name_variant_or_nickname():
     assert [f.name for f in chosen(["newton-schulz:fixed"])] == ["newton-schulz:fixed"]
-    assert [f.name for f in chosen(["gd"])] == [
+    named = [
         "gradient-descent",
         "gradient-descent:per-prompt",
         "gradient-descent:damped",
+        "gradient-descent:per-layer",
     ]
+    assert [f.name for f in chosen(["gd"])] == named
     assert [f.name for f in chosen(["gd", "gradient-descent"])] == [f.name for f in chosen(["gd"])]
     assert chosen(None) == FAMILIES
     [noisy] = chosen(["data-space-conjugate-gradient"], noise=0.1)
@@ -153,18 +147,27 @@ def test_unknown_candidates_and_none_at_all_are_refused():
 
 
 def test_a_family_becomes_what_it_contains_at_the_coefficients_it_says(runner):
-    usual = {"step_size": 0.17, "ridge": 2.0}
-    pairs = [(family, name) for family in FAMILIES for name in family.contains]
-    assert len(pairs) >= 7
-    for family, name in pairs:
+    pairs = [(family, name, steps) for family in FAMILIES for name in family.contains for steps in (1, 2, 3)]
+    assert len(pairs) >= 50
+    left_out = []
+    for family, name, steps in pairs:
         smaller = BY_NAME[name]
-        assert len(smaller.coefficients) < len(family.coefficients)
-        values = [usual[c.name] for c in smaller.coefficients]
-        limits = zip(runner.coefficients(family), family.contains[name](*values), strict=True)
-        there = runner.predictions(family, [c.decode(c.encode(value)) for c, value in limits], 3)[1:]
-        here = runner.predictions(smaller, values, 3)[1:]
+        layers = range(1, steps + 1)
+        values = usual(smaller, runner.size, TASK.dim)
+        if smaller.variable is not None:  # of `usual`, as many as there are steps
+            values = tuple(0.17 / layer for layer in layers)
+        found = family.contained(name, values, steps, TASK.dim)
+        if found is None:
+            left_out.append((family.name, name, steps))
+            continue
+        limits = list(zip(runner.coefficients(family, layers), found, strict=True))
+        assert len(values) < len(limits) or family.variable is not None
+        there = runner.predictions(family, [c.decode(c.encode(value)) for c, value in limits], steps)[1:]
+        here = runner.predictions(smaller, values, steps)[1:]
         apart = float((there - here).square().mean() / here.square().mean())
         assert apart < (1e-12 if family.iterative else 0.1)  # closed forms get there at the end of an infinite range
+    per_layer = ("gradient-descent:per-layer", "heavy-ball:per-layer", "gd-plus-plus:per-layer")
+    assert left_out == [(name, "nesterov", 3) for name in per_layer]
 
 
 def test_a_larger_family_never_ends_below_one_that_it_contains(runner):

@@ -11,6 +11,7 @@ from mesascope.calibration.cases import (
     newton,
     nothing,
     outside,
+    per_layer,
     preconditioned,
 )
 from mesascope.calibration.planted import Case
@@ -22,6 +23,7 @@ CASES: tuple[Case, ...] = (
     *preconditioned.CASES,
     *damped.CASES,
     *flow.CASES,
+    *per_layer.CASES,
     *outside.CASES,
     *nothing.CASES,
     *explained.CASES,

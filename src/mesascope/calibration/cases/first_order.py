@@ -82,12 +82,12 @@ def _best(algorithm: Algorithm) -> Case:
 
 
 CASES = (
-    Case(name="gradient descent", truth=("gradient-descent",), make=_gradient_descent, share=12),
-    Case(name="gradient descent, several a layer", truth=("gradient-descent",), make=_several_steps, share=6),
-    Case(name="heavy ball", truth=("heavy-ball",), make=_heavy_ball, share=12),
+    Case(name="gradient descent", truth=("gradient-descent",), make=_gradient_descent, share=10),
+    Case(name="gradient descent, several a layer", truth=("gradient-descent",), make=_several_steps, share=5),
+    Case(name="heavy ball", truth=("heavy-ball",), make=_heavy_ball, share=9),
     Case(name="heavy ball, momentum 0", truth=("gradient-descent",), make=_without_momentum, share=2),
-    Case(name="Nesterov", truth=("nesterov",), make=_nesterov, share=12),
-    Case(name="Chebyshev", truth=("chebyshev-iteration",), make=_chebyshev, share=12),
+    Case(name="Nesterov", truth=("nesterov",), make=_nesterov, share=9),
+    Case(name="Chebyshev", truth=("chebyshev-iteration",), make=_chebyshev, share=9),
     Case(name="GD++", truth=("gd-plus-plus",), make=_gd_plus_plus, share=6),
     *map(_best, (GradientDescent(), HeavyBall(), Nesterov(), ChebyshevIteration())),
 )

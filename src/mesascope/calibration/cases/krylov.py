@@ -42,7 +42,7 @@ CASES = (
     Case(name="conjugate gradient, dual", truth=FEATURE, make=_network(conjugate_gradient, 2), share=6),
     Case(name="conjugate gradient, pipelined", truth=FEATURE, make=_network(pipelined_conjugate_gradient), share=4),
     Case(name="conjugate gradient, primal", truth=FEATURE, make=_network(primal_conjugate_gradient), share=4),
-    Case(name="conjugate gradient, data space", truth=("data-space-conjugate-gradient",), make=_data_space, share=6),
+    Case(name="conjugate gradient, data space", truth=("data-space-conjugate-gradient",), make=_data_space, share=5),
     Case(
         name="conjugate gradient, Jacobi",
         truth=("preconditioned-conjugate-gradient",),

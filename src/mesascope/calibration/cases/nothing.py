@@ -135,7 +135,7 @@ CASES = (
     Case(name="untrained transformer", truth=(), make=_untrained, share=4, noisy=False),
     Case(name="random heads", truth=(), make=_shuffled, share=2),
     Case(name="zeros", truth=(), make=_zeros, share=2),
-    Case(name="ridge path", truth=(), make=_ridge_path, share=6),
+    Case(name="ridge path", truth=(), make=_ridge_path, share=5),
     Case(name="nearest example", truth=(), make=_constant(NearestExample()), share=2),
     Case(name="mean label", truth=(), make=_constant(MeanLabel()), share=1),
     Case(name="last label", truth=(), make=_constant(LastLabel()), share=1),

@@ -4,7 +4,7 @@ from mesascope.algorithms import GradientDescent, PreconditionedGradientDescent
 from mesascope.calibration.cases.first_order import MOST_LAYERS, varied
 from mesascope.calibration.coefficients import member, numbers
 from mesascope.calibration.drawing import Draw
-from mesascope.calibration.planted import UNDESCRIBED, Case
+from mesascope.calibration.planted import Case
 from mesascope.models.constructions import preconditioned_conjugate_gradient, preconditioned_gradient_descent
 from mesascope.models.scripted import followed
 from mesascope.types import Subject
@@ -32,7 +32,6 @@ def _jacobi(draw: Draw) -> Subject:
 DESCENT, CONJUGATE = "preconditioned-gradient-descent", "preconditioned-conjugate-gradient"
 CASES = (
     Case(name="gradient descent, Jacobi", truth=(DESCENT,), make=_jacobi, share=6),
-    # The candidates have each prompt's Jacobi preconditioner, not a matrix in a network's weights.
-    Case(name="gradient descent, P in the weights", truth=(DESCENT, UNDESCRIBED), make=_descent, share=4),
-    Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE, UNDESCRIBED), make=_conjugate, share=4),
+    Case(name="gradient descent, P in the weights", truth=(DESCENT,), make=_descent, share=4),
+    Case(name="conjugate gradient, P in the weights", truth=(CONJUGATE,), make=_conjugate, share=4),
 )

@@ -7,7 +7,7 @@ from typing import Literal
 from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification.answering import answer
-from mesascope.instruments.identification.candidates import Halves
+from mesascope.instruments.identification.evidence import Halves
 from mesascope.instruments.identification.families import FAMILIES, POOL, Family, chosen
 from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training

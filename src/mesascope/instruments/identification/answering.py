@@ -9,18 +9,17 @@ from torch import Tensor
 
 from mesascope.instruments.identification import remainder, rivals
 from mesascope.instruments.identification.candidates import (
-    Evidence,
     Fitted,
-    Halves,
     Question,
     excluded,
     fit_all,
     fit_one,
     without_copies,
 )
+from mesascope.instruments.identification.evidence import Evidence, Halves
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.fitting import Fit
-from mesascope.instruments.identification.label import NO_CANDIDATE, NO_PATH, Grounds, judge
+from mesascope.instruments.identification.label import NO_CANDIDATE, NO_FUNCTION, NO_PATH, Grounds, judge
 from mesascope.instruments.reading.paths import Paths
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.types import Answer, CandidateScore, Control, Measurement, Scalar
@@ -41,20 +40,21 @@ def answer(
         paths: the subject's answers after each layer.
         untrained: those of the subject with random weights, a control that the best candidate must beat.
         halves: the prompts.
-        families: the candidates. Those without steps have no path; if no other is left, nothing is fitted.
+        families: the candidates. Those without steps have no path, and those with coefficients per layer answer no other
+            question; if none is left, nothing is fitted.
         invariances: how far the subject breaks each invariance on this distribution; a broken invariance excludes the
             candidates that imply it.
     """
     changing = len(paths.scoring) - len(paths.idle) if question == "path" else None
     if question == "function":
         paths = paths.last()
-    families = [f for f in families if question == "function" or f.iterative]
+    families = [f for f in families if (f.iterative if question == "path" else f.variable is None)]
     found = Answer(
         question=question,
         distribution=halves.words,
         label="none",
         algorithms=(),
-        reason=NO_CANDIDATE if families else NO_PATH,
+        reason=NO_CANDIDATE if families else NO_PATH if question == "path" else NO_FUNCTION,
         readout=paths.readout,
         scores=(),
         controls=(),
@@ -175,6 +175,7 @@ def _judged(found: Answer, table: _Table, evidence: Evidence, untrained: Paths |
     grounds = Grounds(
         names=tuple(fitted.families[i].name for i in table.kept),
         best=fitted.families[best].name,
+        coefficients=_row(table, best, kept=True).told,
         score=float(table.losses.scores[best]),
         low=table.intervals[best][0],
         controls=tuple(controls),
@@ -248,7 +249,7 @@ def _row(table: _Table, i: int, *, kept: bool) -> CandidateScore:
         candidate=fit.family.name,
         score=float(table.losses.scores[i]),
         interval=table.intervals[i],
-        coefficients={c.name: value for c, value in zip(fit.family.coefficients, fit.values, strict=True)},
+        coefficients=fit.coefficients,
         timing=_timing(fit),
         excluded=table.excluded[i],
         kept=kept,

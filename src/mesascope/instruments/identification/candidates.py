@@ -2,27 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.identification.decoding import Compared, Iterates, Projection, Readers, Sight
+from mesascope.instruments.identification.decoding import Compared
+from mesascope.instruments.identification.evidence import Evidence
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.fitting import Aim, Fit, fit_function, fit_path, refine
+from mesascope.instruments.identification.fitting import Fit, fit_function, fit_path
 from mesascope.instruments.identification.remainder import EXPLAINED
-from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.reading.paths import Paths, Splits
-from mesascope.instruments.reading.readers import noise_of
-from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics import discrepancy as scoring
-from mesascope.instruments.statistics.scores import partners
 from mesascope.types import Measurement
 
 Question = Literal["function", "path"]
-Split = Literal["fitting", "scoring", "again"]
 MOST_STEPS = 64
 """The largest number of steps that is tried for the question of the function."""
 FORGIVEN = 4.0
@@ -31,39 +24,11 @@ break the invariance by at most 4e (triangle inequality). Only a larger violatio
 EQUIVALENT = 5e-4
 """A larger family's further coefficients have no effect if, with 95 % confidence, they save less than this share of the subject's
 variance. (With noise they come out near the smaller family, not on it.)"""
+ALIKE = 0.1
+"""Losses of which neither is larger by more than this share may differ by chance, and are worth a second fit."""
 FITTED_ALIKE = 1e-4
 """Two candidates for the last layer are one function if they differ by less than this share of what they leave of the subject,
 since two fits of the same function do not end at exactly the same point."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Halves:
-    """The two halves of the prompts of one distribution, with everything that is computed from them once.
-
-    Attributes:
-        words: the description of the distribution.
-        fitting, scoring: the half to fit candidates on and the half to score them on.
-        again: the scoring half with slightly moved queries.
-        draws: the resampling weights of the scoring half, from `bootstrap.weights`.
-    """
-
-    words: str
-    fitting: Runner
-    scoring: Runner
-    again: Runner
-    draws: Float[Tensor, "repeat batch"]
-
-    @classmethod
-    def of(cls, words: str, splits: Splits, seed: int) -> "Halves":
-        """The halves of some splits; ``words`` describes the distribution, ``seed`` is that of the resampling."""
-        draws = bootstrap.weights(len(splits.scoring), seed=seed, strata=splits.scoring.strata)
-        return cls(
-            words=words,
-            fitting=Runner(splits.fitting),
-            scoring=Runner(splits.scoring),
-            again=Runner(splits.again),
-            draws=draws,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,10 +39,12 @@ class Fitted:
     the units of these readings (see `decoding`).
 
     Attributes:
+        dim: the dimension of the prompts.
         fits: the candidates.
         fitting, scoring, again: on each half, and where the latter is asked again, the subject's answers and the candidates'.
     """
 
+    dim: int
     fits: tuple[Fit, ...]
     fitting: Compared
     scoring: Compared
@@ -89,123 +56,16 @@ class Fitted:
         return [fit.family for fit in self.fits]
 
 
-class Evidence:
-    """One subject's answers to the prompts of one distribution, and what reads them for any candidate.
-
-    Args:
-        paths: the subject's answers.
-        halves: the prompts.
-    """
-
-    def __init__(self, paths: Paths, halves: Halves) -> None:
-        self.paths, self.halves = paths, halves
-
-    @cached_property
-    def projection(self) -> Projection | None:
-        """Where readouts are fitted, what they read on the fitting half; None with the subject's own readout."""
-        return None if self.paths.streams is None else Projection(self._sight("fitting"), self._noise)
-
-    def compare(
-        self,
-        fits: Sequence[Fit],
-        on: Sequence[Split],
-        *,
-        other_prompts: bool = False,
-    ) -> list[Compared]:
-        """The subject's answers as read for each candidate on some prompts, and the candidates' answers.
-
-        Args:
-            fits: the candidates.
-            on: the prompts.
-            other_prompts: whether to take another prompt's iterates, for a control.
-        """
-
-        def iterates(runner: Runner) -> Float[Tensor, "candidate layer batch query"]:
-            found = torch.stack([fit.answers(runner) for fit in fits])
-            return found[:, :, partners(runner.prompts)] if other_prompts else found
-
-        return self.read(iterates, torch.tensor([fit.steps for fit in fits]), on)
-
-    def read(self, iterates: Iterates, steps: Int[Tensor, "candidate layer"], on: Sequence[Split]) -> list[Compared]:
-        """As `compare`, for any iterates."""
-        sights = {split: self._sight(split) for split in on}
-        if self.paths.streams is None:
-            here = [(sight.shown, iterates(sight.runner)) for sight in sights.values()]
-            return [(shown.expand_as(each), each) for shown, each in here]
-        found: dict[Split, Compared] = {}
-        for readers, again in zip(self._readers, (False, True), strict=True):
-            splits: list[Split] = [split for split in on if (split == "again") is again]
-            if splits:
-                there = [sights[split] for split in splits]
-                found.update(zip(splits, readers.decode(iterates, steps, there), strict=True))
-        return [found[split] for split in on]
-
-    def losses(
-        self,
-        compared: Sequence[Compared],
-        units: Float[Tensor, "layer batch"],
-        informative: Bool[Tensor, "layer batch"],
-    ) -> scoring.Losses:
-        """The losses of candidates, compared on the scoring half and where it is asked again."""
-        (subject, candidates), again = compared
-        repeated = None if self.paths.streams is None else again
-        return scoring.losses(subject, candidates, units, informative, shown=self.paths.scoring, again=repeated)
-
-    def excludes_noticeable(self, larger: Fit, smaller: Fit) -> bool:
-        """Whether the smaller family describes the subject better than the larger one with a noticeable coefficient.
-
-        Where readouts are fitted, the sizes of iterates mean nothing, and candidates differ so little that a limit on what a
-        coefficient saves would not tell gradient descent from a momentum of 0.1. So the latter is fitted and compared.
-        """
-        least = larger.family.with_least(self.halves.fitting.size)
-        if least is None:
-            return False
-        values = larger.family.contains[smaller.family.name](*smaller.values)
-        free = [v for c, v in zip(larger.family.coefficients, values, strict=True) if c.noticeable is None]
-        aim = Aim.of(self.halves.fitting, self.paths.fitting, self.projection)
-        compared = self.compare([smaller, refine(least, aim, smaller.steps, free)], ("scoring", "again"))
-        subject = self.paths.scoring
-        units = self.paths.units(subject, self.halves.scoring.prompts.target_variance)
-        losses = self.losses(compared, units, torch.ones(units.shape, dtype=torch.bool))
-        return scoring.confidence_set(losses, [0, 1], self.halves.draws, floor=self.paths.floor) == [0]
-
-    @cached_property
-    def _readers(self) -> tuple[Readers, Readers]:
-        """The readers for the prompts, and those for the prompts that are asked again."""
-        streams = self.paths.streams
-        assert streams is not None, "there are readers only where there is a stream"
-        first, second = (
-            Readers(
-                Sight(runner=Runner(sample.prompts), stream=sample.stream, shown=sample.answers[None]),
-                self._sight("fitting"),
-                self._noise,
-            )
-            for sample in (streams.first, streams.second)
-        )
-        return first, second
-
-    @cached_property
-    def _noise(self) -> list[Float[Tensor, "width width"]]:
-        """The covariance of the noise in the stream after each layer but the last."""
-        scored, again = self._sight("scoring"), self._sight("again")
-        return [noise_of(*pair, scored.root) for pair in zip(scored.stream, again.stream, strict=True)]
-
-    def _sight(self, split: Split) -> Sight:
-        streams = self.paths.streams
-        return Sight(
-            runner=getattr(self.halves, split),
-            stream=() if streams is None else getattr(streams, split),
-            shown=getattr(self.paths, split),
-        )
-
-
 def fit_all(question: Question, evidence: Evidence, families: Sequence[Family]) -> Fitted:
     """All candidates, fitted for the question."""
     fits: list[Fit] = []
     for family in families:  # a larger family comes after those that it contains
         fits.append(fit_one(question, family, evidence, fits))
+    if question == "path" and evidence.projection is None:
+        fits = [_plain(fit, fits, evidence) for fit in fits]
     fitting, scoring, again = evidence.compare(fits, ("fitting", "scoring", "again"))
-    return Fitted(fits=tuple(fits), fitting=fitting, scoring=scoring, again=again)
+    dim = evidence.halves.fitting.prompts.dim
+    return Fitted(dim=dim, fits=tuple(fits), fitting=fitting, scoring=scoring, again=again)
 
 
 def fit_one(question: Question, family: Family, evidence: Evidence, smaller: Sequence[Fit] = ()) -> Fit:
@@ -214,6 +74,28 @@ def fit_one(question: Question, family: Family, evidence: Evidence, smaller: Seq
     if question == "function":
         return fit_function(family, runner, paths.fitting, most_steps=MOST_STEPS, smaller=smaller)
     return fit_path(family, runner, paths.fitting, projection=evidence.projection, idle=paths.idle, smaller=smaller)
+
+
+def _plain(fit: Fit, fits: Sequence[Fit], evidence: Evidence) -> Fit:
+    """The fit, or one with one step per layer where that describes the subject about as well.
+
+    Two steps of half the size look much like one, and with noise they can come out ahead by chance. A larger family with one
+    step per layer would then be better than the fit of the smaller one only because of its steps.
+    """
+    paths, runner = evidence.paths, evidence.halves.fitting
+    larger = [
+        other.steps
+        for other in fits
+        if other.family.variable is not None and fit.family.name in other.family.contains and other.steps != fit.steps
+        if other.loss < (1 + ALIKE) * fit.loss and fit.loss < (1 + ALIKE) * other.loss
+    ]
+    if fit.family.variable is not None or not larger:
+        return fit
+    other = fit_path(fit.family, runner, paths.fitting, idle=paths.idle, only=larger[0])
+    unit = scoring.units(paths.fitting, runner.prompts.target_variance)
+    losses = [scoring.discrepancy(paths.fitting, f.answers(runner), unit).sum(0) for f in (other, fit)]
+    saved = losses[0] - losses[1]
+    return other if float(saved.mean()) <= float(saved.std()) / len(saved) ** 0.5 else fit
 
 
 def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invariances: Sequence[Measurement]) -> list[str]:
@@ -242,6 +124,22 @@ def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invarianc
     return reasons
 
 
+def _superfluous(i: int, j: int, fitted: Fitted, losses: scoring.Losses) -> bool:
+    """Whether candidate ``i``, with coefficients for every layer or a matrix, saves too little over the smaller candidate ``j``.
+
+    They imitate many paths, so with noise they come near any. They are dropped if they save nothing that matters over the
+    smaller candidate. If their family contains that one, they are also dropped where so little may be chance: for these, a
+    second name would say no more than the first.
+    """
+    larger, smaller = fitted.fits[i], fitted.fits[j]
+    dim = fitted.dim
+    if larger.family.contained(smaller.family.name, smaller.values, max(smaller.steps), dim) is not None:
+        mean, error = losses.saved(i, j)
+        if mean <= min(error, EQUIVALENT):
+            return True
+    return losses.saving(i, j) <= EQUIVALENT
+
+
 def without_copies(
     question: Question,
     kept: Sequence[int],
@@ -252,14 +150,20 @@ def without_copies(
 ) -> list[int]:
     """The candidates in ``kept`` without those that give the same answer as a simpler candidate in ``kept``.
 
-    A candidate is dropped in two cases: it is a larger family whose further coefficients have no effect at the same steps
-    (heavy ball without momentum); or, for the question of the function, it computes the same function as the simpler one.
-    Two different paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
+    A candidate is dropped in three cases: it is a larger family whose further coefficients have no effect at the same steps
+    (heavy ball without momentum); it has coefficients for every layer, or a matrix, and they save too little (`_superfluous`);
+    or, for the question of the function, it computes the same function as the simpler one.
+    Two other paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
     """
     fits = fitted.fits
     different: list[int] = []
 
+    def size(i: int) -> tuple[bool, int, int]:
+        return fits[i].family.variable is not None, len(fits[i].values), i
+
     def copied(i: int, j: int) -> bool:
+        if fits[i].family.variable is not None:
+            return size(j)[:2] < size(i)[:2] and _superfluous(i, j, fitted, losses)
         if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
             if evidence.projection is None:
                 return losses.saving(i, j) <= EQUIVALENT
@@ -267,7 +171,7 @@ def without_copies(
         limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
         return question == "function" and 1 - float(agreement[i, j]) <= limit
 
-    for i in sorted(kept, key=lambda i: (len(fits[i].family.coefficients), i)):
+    for i in sorted(kept, key=size):
         if not any(copied(i, j) for j in different):
             different.append(i)
     return different

@@ -1,12 +1,9 @@
-"""The candidates: families of algorithms, the coefficients that are fitted, and the questions that they can answer."""
+"""The candidates, the coefficients that are fitted, and the questions that they can answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from math import inf
-from typing import Literal
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,132 +34,10 @@ from mesascope.algorithms import (
     PreconditionedGradientDescent,
     Ridge,
 )
+from mesascope.instruments.identification.family import Coefficient, CoefficientValue, Family
+from mesascope.instruments.identification.variable import VARIABLE
 from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
-
-CoefficientValue = float | Tensor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coefficient:
-    """A number to fit, searched on a grid between bounds and then refined continuously.
-
-    Attributes:
-        name: the algorithm's name for it.
-        low, high: the bounds, for inputs whose mean eigenvalue is 1.
-        scale: the scale on which the grid is evenly spaced.
-        power: the power of the inputs' mean eigenvalue with which the bounds scale (−1 for a step size).
-        noticeable: for a coefficient without which a family is a smaller one: the least value that makes it another algorithm,
-            for inputs whose mean eigenvalue is 1.
-    """
-
-    name: str
-    low: float
-    high: float
-    scale: Literal["log", "linear"] = "log"
-    power: float = 0.0
-    noticeable: float | None = None
-
-    def at(self, size: float) -> "Coefficient":
-        """The coefficient with the bounds for inputs of mean eigenvalue ``size``."""
-        unit = size**self.power
-        least = None if self.noticeable is None else self.noticeable * unit
-        return replace(self, low=self.low * unit, high=self.high * unit, power=0.0, noticeable=least)
-
-    def grid(self, count: int) -> list[float]:
-        """Evenly spaced values on the coefficient's scale."""
-        return [self.decode(u) for u in np.linspace(0, 1, count)]
-
-    def decode(self, unit: float) -> float:
-        """The value at a place in [0, 1] of the coefficient's range; places outside are clipped."""
-        unit = min(max(float(unit), 0.0), 1.0)
-        if self.scale == "linear":
-            return self.low + unit * (self.high - self.low)
-        return self.low * (self.high / self.low) ** unit
-
-    def encode(self, value: float) -> float:
-        """The inverse of `decode`; values beyond a bound are replaced by the bound."""
-        value = min(max(value, self.low), self.high)
-        if self.scale == "linear":
-            return (value - self.low) / (self.high - self.low)
-        return float(np.log(value / self.low) / np.log(self.high / self.low))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """A candidate.
-
-    Attributes:
-        name: the algorithm's name, followed by ``:variant`` if its coefficients' scope or its start is not the default.
-        make: returns the algorithm with the given coefficients.
-        coefficients: the coefficients to fit on the fitting half, one set for all prompts, as a network with fixed weights
-            can hold. Empty for algorithms without coefficients, and for those that compute them from each prompt.
-        iterative: whether it has a path; closed forms have none and answer the question of the function only.
-        filter: the algorithm (with the same coefficients) whose response f(λ) the family applies to all prompts, so that
-            it can be computed channel by channel; ``None`` if the family is no such filter.
-        scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
-        batched: whether its coefficients may differ between prompts, so that many members run at once, each on its own copy of
-            the prompts. Only for a family without a filter, whose members would otherwise run one by one.
-        composes: whether several steps are one step with another coefficient. Then their number says nothing of the function, and
-            no layer takes more than one.
-        contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
-            family's coefficients to this one's (infinity stands for the nearest bound). With noise the fitted coefficient
-            comes out near that value, not at it; the larger family is then not counted as another answer.
-    """
-
-    name: str
-    make: Callable[..., Algorithm]
-    coefficients: tuple[Coefficient, ...] = ()
-    iterative: bool = True
-    filter: Callable[..., Algorithm] | None = None
-    scaled: bool = False
-    batched: bool = False
-    composes: bool = False
-    contains: Mapping[str, Callable[..., tuple[float, ...]]] = field(default_factory=dict)
-
-    @property
-    def algorithm_name(self) -> str:
-        """The name without the variant."""
-        return self.name.split(":")[0]
-
-    def with_least(self, size: float) -> "Family | None":
-        """The members whose coefficients have the least noticeable values; None without such coefficients.
-
-        Args:
-            size: the mean eigenvalue of the inputs.
-        """
-        fixed = {c.name: c.noticeable for c in (c.at(size) for c in self.coefficients) if c.noticeable is not None}
-        if not fixed:
-            return None
-        return replace(
-            self,
-            make=partial(self.make, **fixed),
-            filter=None if self.filter is None else partial(self.filter, **fixed),
-            coefficients=tuple(c for c in self.coefficients if c.name not in fixed),
-        )
-
-    @property
-    def counted(self) -> bool:
-        """Whether the number of steps has to be found for the question of the function."""
-        return self.iterative and not self.composes
-
-    @property
-    def spectral(self) -> bool:
-        """Whether it is one filter on the spectral channels of the inputs, not of scaled inputs."""
-        return self.filter is not None and not self.scaled
-
-    def algorithm(self, values: Sequence[float | Tensor]) -> Algorithm:
-        """The member with these coefficients; tensors give each prompt its own."""
-        return self.make(**self._named(values))
-
-    def filtering(self, values: Sequence[float | Tensor]) -> Algorithm:
-        """The algorithm whose response is the filter, with these coefficients."""
-        assert self.filter is not None, f"{self.name} has no filter"
-        return self.filter(**self._named(values))
-
-    def _named(self, values: Sequence[float | Tensor]) -> dict[str, float | Tensor]:
-        return {c.name: v for c, v in zip(self.coefficients, values, strict=True)}
-
 
 STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 JACOBI_STEP = replace(STEP, power=0.0)
@@ -327,7 +202,7 @@ ITERATIVE: tuple[Family, ...] = (
         filter=_newton_identity,
     ),
 )
-FAMILIES = CLOSED + ITERATIVE
+FAMILIES = CLOSED + ITERATIVE + VARIABLE
 
 BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
 

@@ -76,6 +76,13 @@ class Fit:
     timing: Timing | None
     loss: float
 
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """The coefficients by their names in results."""
+        if self.family.told is not None:
+            return self.family.told(self.values)
+        return {c.words: value for c, value in zip(self.family.numbers(self.steps, 0), self.values, strict=True)}
+
     def answers(self, runner: Runner) -> Float[Tensor, "layer batch query"]:
         """The member's answers after each layer."""
         return runner.path(self.family, self.values, self.steps)
@@ -143,6 +150,11 @@ class Aim:
         return found + middle.square() @ signs / path.shape[-2]
 
     @property
+    def projected(self) -> bool:
+        """Whether the layers but the last are read by readouts that are fitted to each candidate."""
+        return self.projection is not None
+
+    @property
     def sized(self) -> slice:
         """The layers whose answers have a scale: the last only, where readouts are fitted."""
         return slice(0 if self.projection is None else len(self.subject) - 1, None)
@@ -181,6 +193,7 @@ def fit_path(
     projection: Projection | None = None,
     idle: Sequence[int] = (),
     smaller: Sequence[Fit] = (),
+    only: tuple[int, ...] = (),
 ) -> Fit:
     """The member of the family that describes the subject's path best, over coefficients and timings.
 
@@ -192,13 +205,22 @@ def fit_path(
         idle: the layers, counted from 1, that leave the answer unchanged.
         smaller: fits of other families. The search also starts from those that this family contains, so that the result is
             never worse than theirs.
+        only: the steps after each layer, if only one timing is allowed.
     """
     options = {
         tuple(timing.steps(len(subject))): timing
         for timing in timings(len(subject), idle)
         if not (family.composes and timing.stride > 1)
     }
-    fit = _fit(family, Aim.of(runner, subject, projection), list(options), smaller)
+    if only:
+        options = {only: options[only]}
+    aim = Aim.of(runner, subject, projection)
+    if family.variable is None:
+        fit = _fit(family, aim, list(options), smaller)
+    else:
+        from mesascope.instruments.identification.variable_fitting import fit_variable  # noqa: PLC0415  (built on this file)
+
+        fit = fit_variable(family, aim, list(options), idle, smaller)
     return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
 
 
@@ -218,9 +240,9 @@ def fit_function(
         family.coefficients and family.counted
     ):  # from there to its neighbours in the number of steps, as long as that helps
         around = [(k,) for k in range(best.steps[0] - NEAR, best.steps[0] + NEAR + 1) if (k,) in options]
-        rough = _refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
+        rough = refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
         near = min(rough, key=lambda fit: fit.loss)
-        [near] = _refined(family, aim, [(near.steps, near.values)], FINE[0])
+        [near] = refined(family, aim, [(near.steps, near.values)], FINE[0])
         if not near.loss < best.loss * (1 - LITTLE):
             break
         best = near
@@ -229,7 +251,7 @@ def fit_function(
 
 def refine(family: Family, aim: Aim, steps: tuple[int, ...], values: Sequence[float]) -> Fit:
     """The member with these steps that describes the subject best, found from these coefficients."""
-    return _refined(family, aim, [(steps, values)], FINE[0])[0]
+    return refined(family, aim, [(steps, values)], FINE[0])[0]
 
 
 def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
@@ -238,7 +260,7 @@ def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
     The factor is the same for all layers; where readouts are fitted it applies to the last layer only, since these have any
     scale.
     """
-    [found] = _refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
+    [found] = refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
     return found, float(aim.factor(found.answers(aim.runner)))
 
 
@@ -255,13 +277,15 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
     few = aim.few
     begin = _promising(family, few, options)
     begin += [
-        (fit.steps, family.contains[fit.family.name](*fit.values))
+        (fit.steps, values)
         for fit in smaller
-        if fit.family.name in family.contains and fit.steps in options
+        if fit.steps in options
+        and (values := family.contained(fit.family.name, fit.values, max(fit.steps), few.runner.prompts.dim))
+        is not None
     ]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
     for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
-        fits = sorted(_refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
+        fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     return fits[0]
 
@@ -313,7 +337,7 @@ def _most(options: list[tuple[int, ...]]) -> int:
     return max(max(option) for option in options)
 
 
-def _refined(
+def refined(
     family: Family,
     aim: Aim,
     begin: Sequence[Start],
@@ -327,7 +351,7 @@ def _refined(
     together, since one run of a few steps on a few prompts is mostly overhead. With ``multiple``, each path may be multiplied
     by its best factor (see `fit_multiple`).
     """
-    box = aim.runner.coefficients(family)
+    box = aim.runner.coefficients(family, begin[0][0])  # of a variable family, all starts have the same steps
     steps = torch.tensor([timing for timing, _ in begin])
 
     def decode(unit: Sequence[float]) -> tuple[float, ...]:

@@ -9,6 +9,10 @@ NO_PATH = (
     "None of the chosen candidates has a path, since a closed form answers in one step. The answer to the question of the "
     "function says what the last layer computes."
 )
+NO_FUNCTION = (
+    "None of the chosen candidates answers this question: with coefficients for every layer, or a matrix, the last layer could "
+    "be nearly any function. The answer to the question of the path says what the layers do."
+)
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""
@@ -26,6 +30,7 @@ class Grounds:
     Attributes:
         names: the candidates in the confidence set.
         best: the candidate with the highest score.
+        coefficients: its coefficients in words; empty if it has none.
         score, low: its score, and the lower end of the score's interval.
         controls: the negative controls, which ``low`` must exceed.
         outdone: whether a path of ridge solutions describes the subject better.
@@ -44,6 +49,7 @@ class Grounds:
 
     names: tuple[str, ...]
     best: str
+    coefficients: str
     score: float
     low: float
     controls: tuple[Control, ...]
@@ -76,8 +82,9 @@ def judge(g: Grounds) -> tuple[Label, str]:
             f"{named} describe it equally well (best score {g.score:.3f}; simultaneous 95 % confidence set). More prompts, or "
             "prompts on which these candidates disagree more, would decide."
         )
+    named = f"{g.best} ({g.coefficients})" if g.coefficients else g.best
     return "identified", (
-        f"{g.best} describes it with score {g.score:.4f} (1 is exact), significantly better than every other candidate and "
+        f"{named} describes it with score {g.score:.4f} (1 is exact), significantly better than every other candidate and "
         f"the controls; it leaves {max(g.repeated[0], 0):.1%} of the subject's variance that the problem determines."
         + ("" if g.evidence is None else f" {g.evidence[0]} of {g.evidence[1]} layers change the answer.")
     )

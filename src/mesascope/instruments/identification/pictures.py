@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.identification.candidates import Fitted, Halves
+from mesascope.instruments.identification.candidates import Fitted
+from mesascope.instruments.identification.evidence import Halves
 from mesascope.instruments.reading.paths import Paths
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import discrepancy, units

@@ -19,6 +19,7 @@ from mesascope.instruments.identification.families import Family, chosen
 from mesascope.instruments.identification.fitting import fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, discriminating
 from mesascope.instruments.identification.runner import Runner
+from mesascope.instruments.identification.variable import entries
 from mesascope.instruments.statistics.discrepancy import contrasts, discrepancy, noisy
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
@@ -89,7 +90,7 @@ def contrast(runner: Runner, followed: Family, rival: Family, *, noise: float, s
         seed: of that noise.
     """
     variance = runner.prompts.target_variance
-    truth = runner.predictions(followed, usual(followed, runner.size), LAYERS)[1:]
+    truth = runner.predictions(followed, usual(followed, runner.size, runner.prompts.dim), LAYERS)[1:]
     subject = noisy(truth, noise, variance, generator(seed, "power/noise"))
     path = fit_path(rival, runner, truth).answers(runner)
     extra = contrasts(discrepancy(subject, path, variance).sum(0), discrepancy(subject, truth, variance).sum(0))
@@ -228,12 +229,15 @@ def _family(name: str, noise: float) -> Family:
     return family
 
 
-def usual(family: Family, size: float = 1.0) -> tuple[float, ...]:
+def usual(family: Family, size: float = 1.0, dim: int = 2) -> tuple[float, ...]:
     """The coefficients of the member that represents a family: they solve an isotropic prompt well.
+
+    Coefficients of every layer fall as 1, 1/2, 1/3, …; a matrix is diagonal with its entries falling in the same way.
 
     Args:
         family: the candidate.
         size: the mean eigenvalue of XᵀX/n.
+        dim: the number of dimensions.
     """
     found = {
         "step_size": 0.25,
@@ -246,7 +250,12 @@ def usual(family: Family, size: float = 1.0) -> tuple[float, ...]:
         "penalty": 0.1,
         "time": 0.25,
     }
-    return tuple(found[c.name] * size**c.power for c in family.coefficients)
+    if family.root is not None:
+        falling = entries(torch.diag(torch.arange(1, dim + 1, dtype=torch.float64).rsqrt()))
+        units = [0.5 * size**c.power if c.power else 1.0 for c in family.numbers((), dim)]
+        return tuple(value * unit for value, unit in zip(falling[-len(units) :], units, strict=True))
+    layers = range(1, LAYERS + 1)
+    return tuple(found[c.name] * size**c.power / (c.layer or 1) for c in family.numbers(layers, dim))
 
 
 __all__ = ("Contrast", "compared", "contrast", "needed", "prompts_needed", "required", "usual", "varied")

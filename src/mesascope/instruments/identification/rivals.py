@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.identification.candidates import Evidence, Fitted
+from mesascope.instruments.identification.candidates import EQUIVALENT, Fitted
 from mesascope.instruments.identification.decoding import Compared, Projection
+from mesascope.instruments.identification.evidence import Evidence
 from mesascope.instruments.identification.fitting import Aim, fit_multiple
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.statistics import discrepancy as scoring
@@ -37,7 +38,8 @@ def ridges(
 
     Early stopping resembles ridge, and gradient descent at doubling steps (Newton–Schulz) resembles a λ that falls
     geometrically. So a subject that solves a ridge problem at every layer, without iterating, can leave a remainder below
-    the 2 % that are allowed (`remainder.EXPLAINED`).
+    the 2 % that are allowed (`remainder.EXPLAINED`). A candidate with coefficients for every layer follows such a path
+    closely; the ridge path, with one number per layer, is then better unless that candidate saves something that matters.
 
     Args:
         fitted, best: the candidates, and the index of the best.
@@ -55,6 +57,8 @@ def ridges(
         value=float(losses.scores[1]),
         interval=losses.intervals(evidence.halves.draws)[1],
     )
+    if fitted.families[best].variable is not None and losses.saving(0, 1) <= EQUIVALENT:
+        return control, True
     return control, better and 0 not in scoring.confidence_set(losses, [0, 1], evidence.halves.draws)
 
 
@@ -110,7 +114,8 @@ def multiplied(
 
     Args:
         fitted: the candidates.
-        order: their indices, best first; the first few are tried, and the smaller families that these contain.
+        order: their indices, best first; the first few are tried, and the smaller families that these contain. Families
+            with coefficients for every layer are left out: what they would be with a factor, they are nearly without it.
         evidence: the subject's answers.
         units, informative: the units of squared errors, and the layers and prompts that count, on the scoring half.
         repeated: the repeated share of the best candidate's remainder (`remainder.repeated_share`).
@@ -118,12 +123,13 @@ def multiplied(
     names = [family.name for family in fitted.families]
     first = order[:TRIED]
     smaller = [names.index(name) for i in first for name in fitted.families[i].contains if name in names]
+    tried = [i for i in dict.fromkeys((*first, *smaller)) if fitted.families[i].variable is None]
+    if not tried:
+        return None
     aim = Aim.of(evidence.halves.fitting, evidence.paths.fitting, evidence.projection)
-    found = {i: fit_multiple(fitted.fits[i], aim) for i in dict.fromkeys((*first, *smaller))}
+    found = {i: fit_multiple(fitted.fits[i], aim) for i in tried}
     nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(evidence.paths.fitting)
-    best = min(
-        (i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.families[i].coefficients)
-    )
+    best = min((i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.fits[i].values))
     fit, factor = found[best]
     compared = [
         (subject, torch.cat([path[:, : aim.sized.start], factor * path[:, aim.sized]], 1))

@@ -44,9 +44,9 @@ class Runner:
         scale = prompts.xs.square().mean(1, keepdim=True).rsqrt()
         return SpectralChannels.of(replace(prompts, xs=prompts.xs * scale, queries=prompts.queries * scale))
 
-    def coefficients(self, family: Family) -> tuple[Coefficient, ...]:
-        """The family's coefficients, with bounds for inputs of this size."""
-        return tuple(c.at(self.size) for c in family.coefficients)
+    def coefficients(self, family: Family, steps: Sequence[int] = ()) -> tuple[Coefficient, ...]:
+        """The family's coefficients for a path with these steps after each layer, with bounds for inputs of this size."""
+        return tuple(c.at(self.size) for c in family.numbers(steps, self.prompts.dim))
 
     def predictions(self, family: Family, values: Sequence[float], steps: int) -> Float[Tensor, "step batch query"]:
         """The answers of every iterate from 0 to ``steps``."""
@@ -69,6 +69,9 @@ class Runner:
         most = int(steps.max())
         if family.batched:
             return self._batched(family, values, steps)
+        if family.root is not None:
+            found = self._transformed(family, values, most)
+            return found[steps, torch.arange(len(values))[:, None]]
         if family.filter is None:
             paths = [run(family.algorithm(v), self.problem, most).predictions for v in values]
             return torch.stack([path[index] for path, index in zip(paths, steps, strict=True)])
@@ -94,6 +97,22 @@ class Runner:
         columns = torch.tensor(values, dtype=torch.float64).T[..., None].repeat_interleave(batch, 1)
         found = run(family.algorithm(list(columns)), copies, int(steps.max())).predictions
         return found.unflatten(1, (choices, batch))[steps, torch.arange(choices)[:, None]]
+
+    def _transformed(
+        self, family: Family, values: Sequence[Sequence[float]], most: int
+    ) -> Float[Tensor, "step choice batch query"]:
+        """The answers of a family with a preconditioner R Rᵀ, all choices in one run: the inputs are multiplied by R."""
+        assert family.root is not None
+        assert family.inside is not None
+        roots = torch.stack([family.root(v) for v in values])[:, None]  # (choice, 1, dim, dim)
+        problem = self.problem
+        gram = roots.mT @ problem.gram @ roots
+        inner = Problem.from_gram(
+            gram=((gram + gram.mT) / 2).flatten(0, 1),
+            moment=(problem.moment[:, None] @ roots)[..., 0, :].flatten(0, 1),
+            queries=(problem.queries @ roots).flatten(0, 1),
+        )
+        return run(family.inside, inner, most).predictions.unflatten(1, (len(values), -1))
 
     def grid(
         self, family: Family, points: Sequence[Sequence[float]], steps: int

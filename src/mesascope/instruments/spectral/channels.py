@@ -22,7 +22,7 @@ from mesascope.algorithms import (
     run,
 )
 from mesascope.algorithms.algorithm import as_numbers
-from mesascope.algorithms.first_order import Schedule
+from mesascope.algorithms.first_order import Schedule, at_step
 from mesascope.algorithms.gradient_flow import flow_response
 from mesascope.types import Prompts
 
@@ -114,9 +114,9 @@ def _first_order(schedule: Schedule, at: Float[Tensor, "any 1"], steps: int) -> 
 def _gd_plus_plus(algorithm: GDPlusPlus, at: Float[Tensor, "any 1"], steps: int) -> Float[Tensor, "step any 1"]:
     """The iterates of GD++ on the problems λw = λ."""
     w, transform, rows = torch.zeros_like(at), torch.ones_like(at), [torch.zeros_like(at)]
-    for _ in range(steps):
-        w = w + algorithm.step_size * transform.square() * at * (1 - w)
-        transform = transform * (1 - algorithm.curvature * at * transform.square())
+    for k in range(steps):
+        w = w + at_step(algorithm.step_size, k) * transform.square() * at * (1 - w)
+        transform = transform * (1 - at_step(algorithm.curvature, k) * at * transform.square())
         rows.append(w)
     return torch.stack(rows)
 

@@ -78,8 +78,13 @@ class Losses:
 
     def saving(self, larger: int, smaller: int) -> float:
         """Upper bound (97.5 %, one-sided) of how much less ``larger`` loses than ``smaller``, over the zero predictor's loss."""
-        saved = self.candidates[smaller] - self.candidates[larger]
-        return float((saved.mean() + 1.96 * saved.std() / len(saved) ** 0.5) / self.nothing.mean())
+        mean, error = self.saved(larger, smaller)
+        return mean + 1.96 * error
+
+    def saved(self, larger: int, smaller: int) -> tuple[float, float]:
+        """How much less ``larger`` loses than ``smaller``, over the zero predictor's loss, and the standard error of that."""
+        saved = (self.candidates[smaller] - self.candidates[larger]) / self.nothing.mean()
+        return float(saved.mean()), float(saved.std()) / len(saved) ** 0.5
 
     def on(self, prompts: Int[Tensor, " chosen"]) -> "Losses":
         """The losses on some of the prompts."""

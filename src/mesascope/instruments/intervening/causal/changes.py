@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.algorithms import Algorithm, LeastSquares, Problem, State
-from mesascope.instruments.identification.candidates import Evidence, Halves, fit_one
+from mesascope.instruments.identification.candidates import fit_one
+from mesascope.instruments.identification.evidence import Evidence, Halves
 from mesascope.instruments.identification.families import BY_NAME
 from mesascope.instruments.intervening.causal.claims import overwritten, predicted_change, states, variables
 from mesascope.instruments.reading.paths import Splits, nudged, paths

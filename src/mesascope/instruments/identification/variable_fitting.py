@@ -1,0 +1,115 @@
+"""Fit a family whose number of coefficients depends on the path: coefficients for every layer, or a matrix for all prompts."""
+
+from collections.abc import Sequence
+
+import torch
+
+from mesascope.instruments.identification.family import Family
+from mesascope.instruments.identification.fitting import Aim, Fit, Start, option_losses, refined
+from mesascope.instruments.identification.starting import FINDERS
+from mesascope.instruments.identification.variable import moving
+from mesascope.instruments.statistics.discrepancy import PRECISION, discrepancy
+
+ROUGH, FINE = 12, 20
+"""The numbers of iterations for families whose number of coefficients depends on the path, on few prompts and on all. Their
+starts are near already, and each iteration takes one run per coefficient."""
+LIKELY = 2
+"""How many timings are tried for a matrix in the weights."""
+BEHIND = 2.0
+"""If such a family ends, on few prompts, with a loss this many times that of a smaller family, it is not refined on all."""
+SILENT = 1e-3
+"""An answer of this size, in units of the target's variance, is none: the path may start after its layer."""
+PLAIN = ("gradient-descent", (0.25,))
+"""The member of a smaller family at which the search starts if nothing better is known, for inputs of mean eigenvalue 1."""
+
+
+def fit_variable(
+    family: Family, aim: Aim, options: Sequence[tuple[int, ...]], idle: Sequence[int], smaller: Sequence[Fit]
+) -> Fit:
+    """The best member of a family whose number of coefficients depends on the path.
+
+    The search starts where `FINDERS` says, and at the members that equal fits of smaller families. With fitted readouts, it
+    starts at the latter only, since `FINDERS` look at answers of which then only the last has a size.
+
+    Args:
+        family: the candidate.
+        aim: the subject.
+        options: the numbers of steps after each layer to choose from.
+        idle: the layers, counted from 1, that leave the answer unchanged.
+        smaller: fits of other families.
+    """
+    every = family.root is None  # coefficients for every layer: one that does nothing has step size 0
+    rests = ((), idle) if aim.projected else (idle,)
+    options = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)] or options[:1]
+    if not (every or aim.projected):
+        options = _likely(family, aim, options)
+    known: dict[tuple[int, ...], list[tuple[float, tuple[float, ...]]]] = {steps: [] for steps in options}
+    for fit in smaller:
+        values = family.contained(fit.family.name, fit.values, max(fit.steps), aim.runner.prompts.dim)
+        if values is not None and fit.steps in known:
+            known[fit.steps].append((fit.loss, values))
+    if aim.projected:
+        options = [steps for steps in options if known[steps]] or options[:1]
+    least, best = min((fit.loss for fit in smaller), default=torch.inf), None
+    for steps in options:
+        fit = _fit_steps(family, aim, steps, known[steps], least)
+        # A first step that does nothing is a later start, and then a smaller answer to the same question.
+        late = SILENT * len(steps) if every and not aim.projected else 0.0
+        best = fit if best is None or fit.loss <= best.loss + late else best
+        first = fit.answers(aim.runner)[moving(steps)[0]]
+        size = float(discrepancy(first, torch.zeros_like(first), aim.units[0]).mean())
+        if every and not aim.projected and size > SILENT:
+            break
+    assert best is not None, "there is always the option of one step per layer"
+    return best
+
+
+def _admitted(steps: tuple[int, ...], idle: Sequence[int], *, every: bool) -> bool:
+    """Whether no idle layer takes a step and no layer takes several; with ``every``, all others take one from the first on."""
+    moves, resting = set(moving(steps)), {layer - 1 for layer in idle}
+    if moves & resting or len(moves) < max(steps):
+        return False
+    return not every or moves == set(range(min(moves), len(steps))) - resting
+
+
+def _likely(family: Family, aim: Aim, options: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The options whose first answer gives the matrices that describe a few prompts best."""
+    few, ranked = aim.few, []
+    for first in dict.fromkeys(moving(steps)[0] for steps in options):
+        group = [steps for steps in options if moving(steps)[0] == first]
+        values = FINDERS[family.name](few.runner, few.subject, few.units, group[0])
+        losses = option_losses(few.runner.many(family, [values], max(max(steps) for steps in group)), few, group)[0]
+        ranked += zip(losses.tolist(), group, strict=True)
+    return [steps for _, steps in sorted(ranked)[:LIKELY]]
+
+
+def _fit_steps(
+    family: Family, aim: Aim, steps: tuple[int, ...], known: Sequence[tuple[float, tuple[float, ...]]], least: float
+) -> Fit:
+    """The best member with these steps.
+
+    Args:
+        family: the candidate, one with a variable number of coefficients.
+        aim: the subject.
+        steps: the number of steps after each layer.
+        known: members that equal fits of smaller families, with their losses.
+        least: the least loss of a smaller family.
+    """
+    nearest = min(known, default=(torch.inf, ()))
+    if nearest[0] <= PRECISION * len(steps):
+        return Fit(family=family, values=nearest[1], steps=steps, timing=None, loss=nearest[0])
+    begin: list[Start] = [(steps, values) for _, values in known]
+    if not aim.projected:
+        begin.append((steps, FINDERS[family.name](aim.runner, aim.subject, aim.units, steps)))
+    elif not begin:
+        name, values = ("conjugate-gradient", ()) if "conjugate-gradient" in family.contains else PLAIN
+        values = tuple(value / aim.runner.size for value in values)
+        begin.append((steps, family.contained(name, values, max(steps), aim.runner.prompts.dim) or ()))
+    rough = [(steps, fit.values) for fit in refined(family, aim.few, begin, ROUGH)]
+    ends = refined(family, aim, rough, 0)
+    if min(fit.loss for fit in ends) <= BEHIND * least:
+        ends = refined(family, aim, rough, FINE)
+    fit = min(ends, key=lambda fit: fit.loss)
+    if nearest[0] < fit.loss:
+        fit = Fit(family=family, values=nearest[1], steps=steps, timing=None, loss=nearest[0])
+    return fit
