@@ -6,6 +6,7 @@ import pytest
 
 from mesascope.calibration.described import BOUNDS, Described, described, figure, measurements, sentence
 from mesascope.records.codec import from_json, to_json
+from mesascope.types import RungKind
 
 
 def test_the_same_subject_is_drawn_again_and_described_alike():
@@ -29,7 +30,7 @@ def test_every_second_subject_has_noise_and_is_found():
     assert all(found.inside().values())
 
 
-def made(rung, *, truth="filter", noise=0.0, inside=(), case="filter"):
+def made(rung, *, truth: RungKind | None = "filter", noise=0.0, inside=(), case="filter"):
     bounds = {f"c{i}": (0.9, 1.1 + i) if held else (5.0, 6.0) for i, held in enumerate(inside)}
     return Described(
         case=case,

@@ -7,7 +7,8 @@ that is symmetric about the fitted value holds the truth too seldom.
 Answers without noise have no spread over prompts. Their interval is a numerical tolerance: the values that change the answers by
 a mean square of at most `TOLERANCE`.
 
-Source: Chandler & Bate 2007 (a likelihood's profile, scaled by the spread between clusters: here, prompts).
+Source: Chandler & Bate 2007 (a likelihood's profile, scaled by the spread between clusters: here, prompts); Bell & McCaffrey 2002
+(the spread from fits without the cluster).
 """
 
 import torch
@@ -43,10 +44,13 @@ def intervals(
     if not size:
         return []
     slopes, curves = surface.derivatives(at)
-    values, vectors = torch.linalg.eigh(curves)
+    values, vectors = torch.linalg.eigh(curves.mean(0))
     steep = values.abs().clamp(min=1e-10 * float(values.abs().max()) + 1e-300)
     inverse = vectors @ torch.diag(1 / steep) @ vectors.T
-    moves = (draws @ (slopes - slopes.mean(-1, keepdim=True)).T / draws.sum(1, keepdim=True)) @ inverse
+    # Each prompt's slope where the fit is made without it: few prompts can decide a coefficient, and the fit follows their noise.
+    weight = torch.eye(size, dtype=torch.float64) - curves @ inverse / len(curves)
+    slopes = torch.linalg.solve(weight, (slopes - slopes.mean(0))[..., None])[..., 0]
+    moves = (draws @ slopes / draws.sum(1, keepdim=True)) @ inverse
     reach = torch.tensor([(high - low) / 2 for low, high in map(bootstrap.interval, moves.T)], dtype=torch.float64)
     allowed = (reach.square() / inverse.diagonal() / 2).clamp(min=TOLERANCE)
     ends = _ends(surface, at, allowed, (2 * allowed * inverse.diagonal()).sqrt())

@@ -41,11 +41,11 @@ def _polished(surface: Surface, at: Float[Tensor, " coefficient"]) -> tuple[floa
     """
     error = float(surface.means(at[None])[0])
     for _ in range(STEPS):
-        slopes, curves = surface.derivatives(at)
+        slopes, curves = (each.mean(0) for each in surface.derivatives(at))
         scale = curves.diagonal().clamp(min=1e-300).sqrt()
         matrix = curves / scale / scale[:, None]
         damped = torch.stack([matrix + damping * torch.eye(len(scale), dtype=torch.float64) for damping in DAMPING])
-        steps = -torch.linalg.solve(damped, slopes.mean(-1) / scale) / scale
+        steps = -torch.linalg.solve(damped, slopes / scale) / scale
         points = surface.within(at + steps / (steps.abs().amax(-1, keepdim=True) / FARTHEST).clamp(min=1))
         means = surface.means(points)
         best = int(means.argmin())

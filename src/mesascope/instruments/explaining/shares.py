@@ -120,6 +120,8 @@ def narrowest(lefts: Sequence[Left], holds: Sequence[bool], shares: Shares) -> L
         fewer = shares.rung(left).left_interval[0] <= FEWER * shares.rung(chosen).left
         apart = shares.costs(chosen.errors, left.errors + (chosen.noise - left.noise) * shares.noise)[1]
         more = (torch.as_tensor(left.noise - chosen.noise) * shares.noise).abs()
+        if chosen.kind == "diagonal":  # the noisier the answers, the more its gains are drawn to those of all prompts
+            more = shares.noise
         if fewer and apart > DIFFER + BLUR * (1 - shares.share(more)[0]):
             chosen = left
     return chosen

@@ -56,17 +56,17 @@ class Surface:
 
     def derivatives(
         self, at: Float[Tensor, " coefficient"]
-    ) -> tuple[Float[Tensor, "coefficient batch"], Float[Tensor, "coefficient coefficient"]]:
-        """First derivatives of each prompt's error, and the second ones of the mean error as Gauss and Newton have them: without
-        the curvature of the gains, so that they are never negative. Those of the gains are finite differences.
+    ) -> tuple[Float[Tensor, "batch coefficient"], Float[Tensor, "batch coefficient coefficient"]]:
+        """First derivatives of each prompt's error, and the second ones as Gauss and Newton have them: without the curvature of
+        the gains, so that they are never negative. Derivatives of the gains are finite differences.
         """
         moved = STRIDE * torch.eye(len(at), dtype=torch.float64)
         gains = self.gains(torch.cat([at[None], at + moved, at - moved]))
         here, up, down = gains.split([1, len(at), len(at)])
-        change = (up - down) / (2 * STRIDE)
-        curved = torch.einsum("cbi,bij->cbj", change, self.quadratic.gram)
-        slopes = 2 * ((curved * here).sum(-1) - (change * self.quadratic.moment).sum(-1))
-        return slopes, 2 * torch.einsum("cbi,kbi->ck", curved, change) / change.shape[1]
+        change = ((up - down) / (2 * STRIDE)).transpose(0, 1)
+        curved = change @ self.quadratic.gram
+        slopes = 2 * (curved @ here[0][..., None] - change @ self.quadratic.moment[..., None])[..., 0]
+        return slopes, 2 * curved @ change.mT
 
 
 __all__ = ("Surface",)
