@@ -1,4 +1,4 @@
-"""Coefficients for every layer, and one matrix for all prompts: planted ones are found, and near misses are told apart."""
+"""Coefficients for every layer, and one matrix for all prompts: planted values are found, and near misses are told apart."""
 
 import math
 
@@ -73,10 +73,10 @@ def test_planted_coefficients_are_found(name, runner):
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_near_miss_is_not_fitted(name, runner):
-    """The same path with one layer's answers 5 % too large; with one step too many in the last layer for the matrices."""
+    """The same path with one layer's answers 5 % too large."""
     path = path_of(KNOWN[name], runner, 3 if "conjugate" in name else 4).clone()
     path[1] *= 1.05
-    assert fitted(name, runner, path).loss > 1e-4
+    assert fitted(name, runner, path).loss > 1e-5  # a planted path ends below 1e-8
 
 
 def test_the_names_of_coefficients_say_the_layers_that_moved(runner):

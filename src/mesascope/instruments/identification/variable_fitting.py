@@ -40,7 +40,10 @@ def fit_variable(
     """
     every = family.root is None  # coefficients for every layer: one that does nothing has step size 0
     rests = ((), idle) if aim.projected else (idle,)
-    options = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)] or options[:1]
+    options = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)] or [
+        *options[:1]
+    ]
+    options.sort(key=lambda steps: moving(steps)[0])
     if not (every or aim.projected):
         options = _likely(family, aim, options)
     known: dict[tuple[int, ...], list[tuple[float, tuple[float, ...]]]] = {steps: [] for steps in options}
