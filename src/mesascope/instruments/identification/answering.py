@@ -175,6 +175,7 @@ def _judged(found: Answer, table: _Table, evidence: Evidence, untrained: Paths |
     grounds = Grounds(
         names=tuple(fitted.families[i].name for i in table.kept),
         best=fitted.families[best].name,
+        flexible=fitted.families[best].variable is not None,
         coefficients=_row(table, best, kept=True).told,
         score=float(table.losses.scores[best]),
         low=table.intervals[best][0],
@@ -217,7 +218,7 @@ def _controls(question: Question, table: _Table, evidence: Evidence, untrained: 
         pairs.append(("untrained network", idle, again, False, torch.ones_like(counted)))
     controls = []
     for name, asked, fit, paired, counted in pairs:
-        compared = asked.compare([fit], ("scoring", "again"), other_prompts=paired)
+        compared = asked.compare([fit], ("scoring",), other_prompts=paired)  # of nonsense only noise would come back
         units = asked.paths.units(asked.paths.scoring, halves.scoring.prompts.target_variance)
         losses = asked.losses(compared, units, counted)
         controls.append(

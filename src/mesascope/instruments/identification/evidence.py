@@ -108,9 +108,15 @@ class Evidence:
         units: Float[Tensor, "layer batch"],
         informative: Bool[Tensor, "layer batch"],
     ) -> scoring.Losses:
-        """The losses of candidates, compared on the scoring half and where it is asked again."""
-        (subject, candidates), again = compared
-        repeated = None if self.paths.streams is None else again
+        """The losses of candidates.
+
+        Args:
+            compared: the candidates on the scoring half; and where it is asked again, so that noise in what is read for them
+                does not count.
+            units, informative: the units of squared errors, and the layers and prompts that count.
+        """
+        (subject, candidates), *again = compared
+        repeated = None if self.paths.streams is None or not again else again[0]
         return scoring.losses(subject, candidates, units, informative, shown=self.paths.scoring, again=repeated)
 
     def excludes_noticeable(self, larger: Fit, smaller: Fit) -> bool:

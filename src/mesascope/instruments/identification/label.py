@@ -14,6 +14,9 @@ NO_FUNCTION = (
     "be nearly any function. The answer to the question of the path says what the layers do."
 )
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
+FLEXIBLE = 5e-4
+"""As `REPEATED`, for a candidate with coefficients for every layer, or with a matrix: these come near paths that they do not take.
+Chosen on calibration panel T."""
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""
 ELSEWHERE = 0.8
@@ -30,6 +33,7 @@ class Grounds:
     Attributes:
         names: the candidates in the confidence set.
         best: the candidate with the highest score.
+        flexible: whether that has coefficients for every layer, or a matrix.
         coefficients: its coefficients in words; empty if it has none.
         score, low: its score, and the lower end of the score's interval.
         controls: the negative controls, which ``low`` must exceed.
@@ -49,6 +53,7 @@ class Grounds:
 
     names: tuple[str, ...]
     best: str
+    flexible: bool
     coefficients: str
     score: float
     low: float
@@ -122,11 +127,12 @@ def _not_described(g: Grounds) -> str:
             "any candidate without a factor."
         )
     share, (least, _) = g.repeated
-    if least > REPEATED or g.regressed > EXPLAINED:
+    limit = FLEXIBLE if g.flexible else REPEATED
+    if least > limit or g.regressed > EXPLAINED:
         return (
             f"The nearest candidate, {g.best} (score {g.score:.3f}), leaves a remainder that the problem determines: "
             f"{share:.1%} of the subject's variance ({least:.1%} at least) is repeated when the prompts are asked again, where "
-            f"noise would give 0 and more than {REPEATED:.1%} means a different algorithm; {max(g.regressed, 0):.1%} is linear "
+            f"noise would give 0 and more than {limit:.2%} means a different algorithm; {max(g.regressed, 0):.1%} is linear "
             f"in the spectral channels and the candidates' iterates, where more than {EXPLAINED:.0%} is too much."
         )
     if g.outdone:

@@ -45,7 +45,7 @@ def levenberg_marquardt(
             + 1e-300
         )
         damped = gram + torch.diag_embed(damping)
-        steps = torch.linalg.solve(damped, slope.expand(*damped.shape[:-1], 1))[..., 0]
+        steps = torch.linalg.solve(damped, slope.expand(*damped.shape[:-1], 1))[..., 0].nan_to_num(nan=0.0)
         tries = (unit[:, None] - steps).clamp(0, 1)
         sizes, before = (each.square() @ signs for each in (residuals(going, tries)[0], here[:, 0]))
         size, best = sizes.min(1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mesascope.instruments.asking.collect import at_queries
@@ -86,7 +86,7 @@ class Paths:
     The last layer is always the subject's own answer.
 
     Attributes:
-        fitting, scoring, again: the answers to these prompts.
+        fitting, scoring, again: the answers to these prompts; with fitted readouts 0 where a layer says nothing.
         readout: what reads the answers after the other layers: the subject's own readout, or one fitted to the targets.
         idle: the layers, counted from 1, that leave the answer unchanged: no step of an algorithm shows there.
         streams: where readouts are fitted, what they are fitted to; None with the subject's own readout.
@@ -184,10 +184,11 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
             told = _same(_readout(read_stream[-1], said, weights).predict(stream[-1]), answers, splits.fitting)
     path = _fitted(readouts[0], stream, answers)
     idle = _idle(path, splits.fitting, own=False)
+    said = ~_empty(path, splits.fitting)[:, None, None]
     return Paths(
-        fitting=path,
-        scoring=_fitted(readouts[0], scored_stream, scored),
-        again=_fitted(readouts[1], moved_stream, moved),
+        fitting=path * said,
+        scoring=_fitted(readouts[0], scored_stream, scored) * said,
+        again=_fitted(readouts[1], moved_stream, moved) * said,
         readout="fitted",
         idle=(*idle, len(path)) if told and len(path) not in idle else idle,
         streams=Streams(
@@ -208,25 +209,30 @@ def weights_of(answers: Float[Tensor, "batch query"], prompts: Prompts) -> Float
 def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bool) -> tuple[int, ...]:
     """The layers, counted from 1, after which the answer is the previous layer's, up to rounding.
 
-    With fitted readouts, it may also differ by a factor and by the readout's error; and a layer from which hardly any of the
-    target can be read is idle too.
+    With fitted readouts, it may also differ by a factor and by the readout's error; and a layer that says nothing is idle too.
     """
     unit = units(path, prompts.target_variance)
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
-    if not own:
+    if own:
+        still = discrepancy(path, before, unit).mean(-1) <= PRECISION
+    else:
         unit = unit[-1:].expand_as(unit)
         weight = 1 / unit[..., None]
         across, size = ((before * other * weight).sum((-1, -2)) for other in (path, before))
         before = before * torch.where(size > 0, across / size.clamp(min=1e-300), 0.0)[:, None, None]
-        targets = prompts.targets.expand_as(path)
-        nothing = discrepancy(targets, torch.zeros_like(path), unit).mean(-1)
-        shown = nothing - discrepancy(targets, path, unit).mean(-1)
-        empty = shown <= SAME * nothing
-        empty[-1] = False  # the last layer is the subject's own answer, however wrong
-    else:
-        empty = torch.zeros(len(path), dtype=torch.bool)
-    still = discrepancy(path, before, unit).mean(-1) <= (PRECISION if own else BLUR)
-    return tuple((still | empty).nonzero()[:, 0].add(1).tolist())
+        still = (discrepancy(path, before, unit).mean(-1) <= BLUR) | _empty(path, prompts)
+    return tuple(still.nonzero()[:, 0].add(1).tolist())
+
+
+def _empty(path: Float[Tensor, "layer batch query"], prompts: Prompts) -> Bool[Tensor, " layer"]:
+    """The layers of which a fitted readout says hardly anything about the targets; never the last, which has the answer."""
+    unit = units(path, prompts.target_variance)[-1:].expand(len(path), -1)
+    targets = prompts.targets.expand_as(path)
+    nothing = discrepancy(targets, torch.zeros_like(path), unit).mean(-1)
+    shown = nothing - discrepancy(targets, path, unit).mean(-1)
+    found = shown <= SAME * nothing
+    found[-1] = False
+    return found
 
 
 def _same(a: Float[Tensor, "batch query"], b: Float[Tensor, "batch query"], prompts: Prompts) -> bool:
