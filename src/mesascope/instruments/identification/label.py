@@ -15,7 +15,7 @@ NO_FUNCTION = (
 )
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 FLEXIBLE = 5e-4
-"""As `REPEATED`, for a candidate with coefficients for every layer, or with a matrix: these come near paths that they do not take.
+"""As `REPEATED`, for a candidate with coefficients for every layer or a matrix, which comes near paths that it does not take.
 Chosen on calibration panel T."""
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""
