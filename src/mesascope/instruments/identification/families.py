@@ -43,7 +43,7 @@ STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 JACOBI_STEP = replace(STEP, power=0.0)
 MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear", noticeable=0.1)
 CURVATURE = Coefficient(name="curvature", low=0.0, high=0.5, scale="linear", power=-1, noticeable=0.03)
-PENALTY = Coefficient(name="penalty", low=0.0, high=4.0, scale="linear", power=1, noticeable=0.03)
+PENALTY = Coefficient(name="penalty", low=0.0, high=4.0, scale="linear", power=1, noticeable=0.05)
 RIDGE = Coefficient(name="ridge", low=1e-4, high=1e3, power=1)
 
 
