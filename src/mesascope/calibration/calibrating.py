@@ -51,7 +51,7 @@ def calibrate(
     """Judge a panel of planted subjects, with and without their own readouts, and measure coverage and power.
 
     Args:
-        panel_seed: the seed of the panel; 3 is T (thresholds), 4 is S, 5 is H (see `mesascope.calibration.panel`).
+        panel_seed: the seed of the panel; 3 is T (thresholds), 12 is S, 13 is H (see `mesascope.calibration.panel`).
         profile: ``smoke`` (8 subjects), ``laptop`` (200, a quarter of an hour on two cores) or ``full`` (1,000).
         withheld: whether to judge every subject a second time, with its own readout withheld.
         journal: a directory that keeps the result of each finished subject, so that an interrupted calibration resumes.

@@ -130,7 +130,7 @@ def _compare(question: Question, evidence: Evidence, fitted: Fitted, invariances
         informative = everywhere
     losses = evidence.losses((fitted.scoring, fitted.again), units, informative)
     agreement = scoring.agreement(subject, candidates, units)
-    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=paths.floor)
+    kept = scoring.confidence_set(losses, eligible, halves.draws, floor=evidence.floor(losses))
     return _Table(
         fitted=fitted,
         units=units,

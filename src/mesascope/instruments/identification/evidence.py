@@ -18,6 +18,12 @@ from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.instruments.statistics.scores import partners
 
+READ = 1e-9
+"""The least difference between losses where readouts are fitted. What they read has any scale, so that two candidates differ less
+than they would otherwise."""
+FITTED = 2.0
+"""Coefficients that are fitted to noise err by about its share over the number of values; a difference up to this many times that
+does not count."""
 Split = Literal["fitting", "scoring", "again"]
 
 
@@ -119,6 +125,13 @@ class Evidence:
         repeated = None if self.paths.streams is None or not again else again[0]
         return scoring.losses(subject, candidates, units, informative, shown=self.paths.scoring, again=repeated)
 
+    def floor(self, losses: scoring.Losses) -> float:
+        """The difference between two losses, as a share of the subject's variance, that rounding or the fit to noise can make."""
+        if losses.noisy is None:
+            return scoring.PRECISION
+        noise = float(losses.noisy.mean(-1).min() / losses.nothing.mean())
+        return max(READ, FITTED * noise / self.paths.scoring[0].numel())
+
     def excludes_noticeable(self, larger: Fit, smaller: Fit) -> bool:
         """Whether the smaller family describes the subject better than the larger one with a noticeable coefficient.
 
@@ -136,7 +149,7 @@ class Evidence:
         subject = self.paths.scoring
         units = self.paths.units(subject, self.halves.scoring.prompts.target_variance)
         losses = self.losses(compared, units, torch.ones(units.shape, dtype=torch.bool))
-        return scoring.confidence_set(losses, [0, 1], self.halves.draws, floor=self.paths.floor) == [0]
+        return scoring.confidence_set(losses, [0, 1], self.halves.draws, floor=self.floor(losses)) == [0]
 
     @cached_property
     def _readers(self) -> tuple[Readers, Readers]:

@@ -30,6 +30,8 @@ families. A step size and a number of steps can nearly replace each other, so be
 easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
 SKETCH_READ, ROUGH_READ = (3, 12), (8, 3)
 """The same where readouts are fitted: sizes then say nothing, and more timings look alike."""
+ROUNDING = 1e-12
+"""A difference between two losses that is rounding."""
 NEAR, LITTLE = 2, 1e-3
 """How far a neighbouring number of steps may be, and by which share of the loss it must be better."""
 Start = tuple[tuple[int, ...], Sequence[float]]
@@ -271,23 +273,29 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
     round and on all prompts in the last.
     """
     if not family.coefficients:
-        table = option_losses(aim.runner.grid(family, [()], _most(options)), aim, options)[0]
+        path = aim.runner.grid(family, [()], _most(options))
+        table = option_losses(path, aim, options)[0]
+        if aim.projection is not None:  # exactly, since there is only one member
+            steps = torch.tensor(options)
+            table = aim.loss(path[0][steps], steps)
         best = int(table.argmin())
         return Fit(family=family, values=(), steps=options[best], timing=None, loss=float(table[best]))
     few = aim.few
     begin = _promising(family, few, options)
-    begin += [
-        (fit.steps, values)
+    known = [
+        Fit(family=family, values=values, steps=fit.steps, timing=None, loss=fit.loss)
         for fit in smaller
         if fit.steps in options
         and (values := family.contained(fit.family.name, fit.values, max(fit.steps), few.runner.prompts.dim))
         is not None
     ]
+    begin += [(fit.steps, fit.values) for fit in known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
     for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
         fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
-    return fits[0]
+    # Of equal fits the smaller family's: others can have other steps, where the iteration is over.
+    return next((fit for fit in known if fit.loss <= fits[0].loss + ROUNDING), fits[0])
 
 
 def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:

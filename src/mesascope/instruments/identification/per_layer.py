@@ -39,6 +39,9 @@ def regressed(
         scale = gram.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).rsqrt()
         scaled = gram * scale[:, :, None] * scale[:, None] + 1e-12 * torch.eye(gram.shape[-1], dtype=gram.dtype)
         found = torch.linalg.solve(scaled, (scale * right)[..., None])[..., 0] * scale
+        found = found.nan_to_num(
+            nan=0.0, posinf=0.0, neginf=0.0
+        )  # where the iterates so far are beyond the range of numbers
         missed = (answers - torch.einsum("ct,ctbq->cbq", found, terms)).square().mean(-1) * weight
         weights = weight / (1 + missed / CLIP).square()
     return found, (missed / (1 + missed / CLIP)).sum(-1)

@@ -136,7 +136,7 @@ def multiplied(
         for subject, path in evidence.compare([fit], ("scoring", "again"))
     ]
     losses = evidence.losses(_beside(fitted, order[0], compared), units, informative)
-    floor, draws = evidence.paths.floor, evidence.halves.draws
+    floor, draws = evidence.floor(losses), evidence.halves.draws
     better = 0 not in scoring.confidence_set(losses, [0, 1], draws, floor=floor)
     most = float(losses.scores[1] - losses.scores[0]) > MOST * repeated
     return (factor, names[best]) if better and most and abs(factor - 1) > MULTIPLE else None

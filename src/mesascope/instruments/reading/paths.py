@@ -41,9 +41,6 @@ class Splits:
     reading: Callable[[], tuple[Prompts, Prompts]]
 
 
-READ = 1e-9
-"""The same as `PRECISION` where readouts are fitted. What they read has any scale, so that the iterates of two candidates differ
-less than they would otherwise."""
 Stream = tuple[Float[Tensor, "batch query width"], ...]
 """The residual stream at the queries, after every layer but the last."""
 
@@ -108,11 +105,6 @@ class Paths:
         """
         found = units(answers, variance)
         return found if self.streams is None else found[-1:].expand_as(found)
-
-    @property
-    def floor(self) -> float:
-        """The difference between two losses, as a share of the subject's variance, that is rounding or a readout's error."""
-        return PRECISION if self.streams is None else READ
 
     def last(self) -> "Paths":
         """Only the last layer, whose readout is the subject's own."""

@@ -58,11 +58,14 @@ class Losses:
         candidates: one row per candidate: Σ_ℓ min(D_p(ŷ_ℓ, a_ℓ), 4).
         nothing: the same sum for the zero predictor.
         telling: the share of all pairs of a layer and a prompt that tell the candidates apart.
+        noisy: the losses with the noise of readings, where ``candidates`` are without (see `errors`); None if there is no
+            difference.
     """
 
     candidates: Float[Tensor, "candidate batch"]
     nothing: Float[Tensor, " batch"]
     telling: float
+    noisy: Float[Tensor, "candidate batch"] | None = None
 
     @property
     def scores(self) -> Float[Tensor, " candidate"]:
@@ -88,7 +91,9 @@ class Losses:
 
     def on(self, prompts: Int[Tensor, " chosen"]) -> "Losses":
         """The losses on some of the prompts."""
-        return Losses(candidates=self.candidates[:, prompts], nothing=self.nothing[prompts], telling=self.telling)
+        noisy = None if self.noisy is None else self.noisy[:, prompts]
+        kept, nothing = self.candidates[:, prompts], self.nothing[prompts]
+        return Losses(candidates=kept, nothing=nothing, telling=self.telling, noisy=noisy)
 
 
 def noisy(
@@ -100,14 +105,20 @@ def noisy(
 
 
 def contrasts(
-    loss: Float[Tensor, "*candidate batch"], best: Float[Tensor, "*candidate batch"]
+    loss: Float[Tensor, "*candidate batch"],
+    best: Float[Tensor, "*candidate batch"],
+    sizes: Float[Tensor, "*candidate batch"] | None = None,
 ) -> Float[Tensor, "contrast *candidate batch"]:
     """How much more one candidate loses than another: L_c − L_b, and (L_c − L_b)/(L_c + L_b).
 
     A few hard prompts can dominate the mean of the first, but not that of the second.
+
+    Args:
+        loss, best: L_c and L_b.
+        sizes: the divisors of the second; L_c + L_b by default.
     """
     difference = loss - best
-    return torch.stack([difference, difference / (loss.abs() + best.abs()).clamp(min=1e-300)])
+    return torch.stack([difference, difference / (loss + best if sizes is None else sizes).clamp(min=1e-300)])
 
 
 Pair = tuple[Float[Tensor, "candidate layer batch query"], Float[Tensor, "candidate layer batch query"]]
@@ -162,6 +173,7 @@ def losses(
         candidates=(errors(subject, candidates, units, again) * informative).sum(1),
         nothing=(nothing * informative).sum(0),
         telling=float(informative.double().mean()),
+        noisy=None if again is None else (errors(subject, candidates, units) * informative).sum(1),
     )
 
 
@@ -203,7 +215,8 @@ def confidence_set(
     means = table.mean(-1)
     swap = means[better] > means[worse]
     better, worse = torch.where(swap, worse, better), torch.where(swap, better, worse)
-    found = contrasts(table[worse], table[better])  # (contrast, pair, batch)
+    sizes = (table if all_losses.noisy is None else all_losses.noisy[eligible])[torch.stack([worse, better])].sum(0)
+    found = contrasts(table[worse], table[better], sizes)  # (contrast, pair, batch)
     mean = found.mean(-1)
     replicates = torch.einsum("rb,cpb->rcp", draws, found) / draws.sum(1)[:, None, None]
     error = replicates.std(0)
