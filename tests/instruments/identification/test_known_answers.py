@@ -137,8 +137,8 @@ NONE = {
         lambda p: torch.cat([_descent(p)[:3], _conjugate(p)[3:]]),
         "remainder that the problem determines",
     ),
-    "the nearest example": (lambda p: _repeat(run(NearestExample(), p).predictions[1]), "remainder"),
-    "least squares at once": (lambda p: _repeat(run(LeastSquares(), p).predictions[1]), "remainder"),
+    "the nearest example": (lambda p: _repeat(run(NearestExample(), p).predictions[1]), "and no path"),
+    "least squares at once": (lambda p: _repeat(run(LeastSquares(), p).predictions[1]), "and no path"),
     "one algorithm here and another there": (
         lambda p: torch.where(_some(p)[:, None], _descent(p), _conjugate(p)),
         "No single candidate holds for all prompts",

@@ -9,6 +9,7 @@ import torch
 
 from mesascope import algorithms as A
 from mesascope.instruments.asking.applicability import NotApplicable
+from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.intervening import causal
 from mesascope.instruments.intervening.causal import changes, declared, effects, probed
 from mesascope.models.constructions import (
@@ -253,15 +254,16 @@ def test_it_keeps_them_on_a_transformer(tiny, task):
 
 def test_rivals_are_fitted_to_other_prompts_than_the_readouts_that_show_the_path(plant_path, monkeypatch):
     module, given = importlib.import_module("mesascope.instruments.reading.paths"), []
-    fit = module.fit_readouts
-    monkeypatch.setattr(module, "fit_readouts", lambda a, targets, **k: given.append(targets) or fit(a, targets, **k))
+    fit = module._readout
+    monkeypatch.setattr(module, "_readout", lambda a, targets, w: given.append(targets) or fit(a, targets, w))
     monkeypatch.setattr(module, "_sensible", lambda *_: False)  # as of a trained network in the middle
     descent = A.GradientDescent(step_size=0.3)
     subject = plant_path(path_of=lambda p: A.run(descent, p, 3).predictions[1:], layers=3)
     prompts, reading = (TASK.sample(24, seed=0, stream=use) for use in ("fit", "read"))
     found = {claim.name: claim for claim in changes.fitted_claims(subject, prompts, reading, seed=0)}
     assert float(found["gradient-descent"].algorithm.step_size) == pytest.approx(0.3, rel=0.01)
-    assert given and all(torch.equal(targets, reading.targets) for targets in given)
+    said = answers(subject, reading)
+    assert given and all(any(torch.equal(targets, known) for known in (reading.targets, said)) for targets in given)
 
 
 def test_the_size_of_a_batch_changes_nothing_but_the_random_directions(planted, task):

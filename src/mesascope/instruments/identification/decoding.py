@@ -64,6 +64,11 @@ class Sight:
         """The weight of each prompt's errors."""
         return weights_of(self.shown[-1], self.prompts)
 
+    @property
+    def middle(self) -> Float[Tensor, "layers batch query"]:
+        """What is shown after each layer but the last, bounded."""
+        return bounded(self.shown[:-1], self)
+
 
 class Readers:
     """The readers of a subject's stream after every layer but the last, fitted on some prompts.
@@ -98,7 +103,7 @@ class Readers:
             ]
             subject, candidate = here.clone(), bounded(here, sight)
             if seen:
-                still = torch.where(about, _besides(self.home, sight), sight.shown[:-1])
+                still = torch.where(about, _besides(self.home, sight), sight.middle)
                 subject[:, :-1] = torch.where(going, torch.stack(seen, 1) * scales, still)
                 candidate[:, :-1] *= torch.where(going, scales, 0.0)
             subject[:, -1], candidate[:, -1] = sight.shown[-1], here[:, -1]
@@ -120,7 +125,7 @@ def _begun(steps: Int[Tensor, "*any layer"]) -> tuple[Bool[Tensor, "*any layers"
 
 def _scales(iterates: Float[Tensor, "*any layer batch query"], sight: Sight) -> Float[Tensor, "*any layer"]:
     """The factors that give iterates the size of what readouts fitted to the targets read after each layer but the last."""
-    sizes = ((values * sight.root).square().sum((-1, -2)) for values in (sight.shown[:-1], iterates))
+    sizes = ((values * sight.root).square().sum((-1, -2)) for values in (sight.middle, iterates))
     shown, own = sizes
     return (shown / own.clamp(min=TINY)).sqrt()
 
@@ -134,8 +139,8 @@ def _besides(home: Sight, sight: Sight) -> Float[Tensor, "layer batch query"]:
     rows = (gradients(home.runner) * home.root[..., None]).flatten(0, 1)
     gram = rows.T @ rows
     gram = gram + 1e-10 * gram.diagonal().mean() * torch.eye(2, dtype=gram.dtype)
-    shares = torch.linalg.solve(gram, rows.T @ (home.shown[:-1] * home.root).flatten(1).T)  # (gradient, layer)
-    return sight.shown[:-1] - torch.einsum("bqg,gl->lbq", gradients(sight.runner), shares)
+    shares = torch.linalg.solve(gram, rows.T @ (home.middle * home.root).flatten(1).T)  # (gradient, layer)
+    return sight.middle - torch.einsum("bqg,gl->lbq", gradients(sight.runner), shares)
 
 
 class Projection:
@@ -152,8 +157,8 @@ class Projection:
     def __init__(self, sight: Sight, noise: Sequence[Float[Tensor, "width width"]]) -> None:
         self.sight, self._noise = sight, noise
         self._readers = [Reader.of(s, sight.root, n) for s, n in zip(sight.stream, noise, strict=True)]
-        self._rest = _besides(sight, sight)
-        self._sizes = (sight.shown[:-1] * sight.root).square().sum((-1, -2))
+        self._rest, self._middle = _besides(sight, sight), sight.middle
+        self._sizes = (sight.middle * sight.root).square().sum((-1, -2))
 
     @cached_property
     def some(self) -> "Projection":
@@ -180,9 +185,7 @@ class Projection:
         for layer, reader in enumerate(self._readers):
             rows = middle[..., layer, :, :].flatten(-2)
             found = rows @ reader.basis
-            still = torch.where(
-                about[..., layer, :], *(self._weighted(of[layer]) for of in (self._rest, self.sight.shown))
-            )
+            still = torch.where(about[..., layer, :], *(self._weighted(of[layer]) for of in (self._rest, self._middle)))
             left = torch.where(going[..., layer, :], rows - found @ reader.basis.T, still)
             hidden = torch.where(going[..., layer, :], found * (reader.gains - 1).sqrt(), 0.0)
             parts += [left, hidden]

@@ -111,7 +111,8 @@ def _not_described(g: Grounds) -> str:
                 f"The best candidate, {g.best} (score {g.score:.3f}), is not clearly above the control '{control.name}' "
                 f"({control.value:.3f}, up to {high:.3f})."
             )
-    if g.evidence is not None and g.evidence[0] < min(2, g.evidence[1]):
+    alike = g.undecidable and len(g.names) > 1
+    if not alike and g.evidence is not None and g.evidence[0] < min(2, g.evidence[1]):
         return (
             f"Of its {g.evidence[1]} layers only {g.evidence[0]} changes the answer that can be read: a function, and no path. "
             "The answer to the question of the function says what the last layer computes."
