@@ -148,9 +148,15 @@ def _directions(steps: Sequence[int], dim: int) -> tuple[Coefficient, ...]:
     return tuple(Coefficient(name=c.name, low=c.low, high=c.high, scale=c.scale) for c in _matrix(steps, dim)[1:])
 
 
+SINGULAR = 1e-10
+"""The least eigenvalue of a matrix in the weights, as a share of the mean."""
+
+
 def _product(values: Sequence[float]) -> Float[Tensor, "dim dim"]:
+    """P = R Rᵀ, with so much of the identity that it is positive definite in floating point where R is singular."""
     factor = root(values)
-    return factor @ factor.mT
+    found = factor @ factor.mT
+    return found + SINGULAR * found.diagonal().mean() * torch.eye(len(found), dtype=found.dtype)
 
 
 def _told(values: Sequence[float]) -> dict[str, float]:
