@@ -99,7 +99,8 @@ def silent_failures(record: Record) -> list[str]:
         return []
     said = [f"Silent failure. {number(flags[0].coordinates.get('in words'))}"]
     if others := [number(m.coordinates.get("setting")) for m in flags[1:]]:
-        said.append(f"Silent failure in {len(others)} more settings: {'; '.join(others)}.")
+        where = "another setting" if len(others) == 1 else f"{len(others)} other settings"
+        said.append(f"Silent failure in {where}: {'; '.join(others)}.")
     return said
 
 
