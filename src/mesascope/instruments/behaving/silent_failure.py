@@ -19,7 +19,16 @@ from mesascope.algorithms import LeastSquares, MeanLabel, Ridge, run
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.behaving.silent_figure import figure
-from mesascope.instruments.behaving.silent_rule import FLAG, LEVEL, QUANTITIES, Judged, contributions, judge, not_finite
+from mesascope.instruments.behaving.silent_rule import (
+    FLAG,
+    LEVEL,
+    QUANTITIES,
+    Judged,
+    contributions,
+    finds_an_order,
+    judge,
+    not_finite,
+)
 from mesascope.instruments.behaving.silent_settings import Setting, planted_failures, settings
 from mesascope.instruments.behaving.stress import REFERENCE
 from mesascope.instruments.instrument import Expected, Instrument, sizes
@@ -118,7 +127,8 @@ def _measured(
     mean = run(MeanLabel(), prompts).predictions[1].double().cpu()
     alike = bool(constant(cases[PLANTED[-1]][failing]).double().mean() > 0.5)
     sums = {name: contributions(case, mean, prompts) for name, case in cases.items()}
-    judged = {name: judge(case, sums[RIDGE], draws, tail) for name, case in sums.items()}
+    able = finds_an_order(sums[RIDGE], draws, tail)
+    judged = {name: judge(case, sums[RIDGE], draws, tail, able) for name, case in sums.items()}
     if not bool(usable.any()):
         verdict = Judged(flag=False, hidden=False, able=True, words=not_finite(int(lost.sum())))
         return [_flag(verdict, judged, where, len(prompts), alike)]
@@ -136,7 +146,7 @@ def _measured(
         )
         for quantity in QUANTITIES
     ]
-    verdict = judge(mine, sums[RIDGE], draws, tail, int(lost.sum()))
+    verdict = judge(mine, sums[RIDGE], draws, tail, able, int(lost.sum()))
     return [*found, _flag(verdict, judged, where, len(prompts), alike)]
 
 
@@ -185,7 +195,7 @@ INSTRUMENT = Instrument(
     measure=silent_failure,
     quantities=(*(quantity.name for quantity in QUANTITIES), FLAG),
     coordinates=("setting", "left out", "constant answers", "in words"),
-    sizes=sizes(n=(64, 128, 1024)),
+    sizes=sizes(n=(64, 128, 512)),
     figure=figure,
     expected=(
         *(Expected(quantity=FLAG, control=name, words="raised (1)", holds=lambda v: v == 1) for name in PLANTED),

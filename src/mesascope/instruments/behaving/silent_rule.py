@@ -88,6 +88,7 @@ def judge(
     ridge: Mapping[str, Tensor],
     draws: Float[Tensor, "repeat batch"],
     tail: float,
+    able: bool,
     lost_prompts: int = 0,
 ) -> Judged:
     """The flag of one setting.
@@ -101,13 +102,13 @@ def judge(
         ridge: the same of ridge regression.
         draws: from `bootstrap.weights`.
         tail: the level of each bound.
+        able: from `finds_an_order`.
         lost_prompts: number of prompts with answers that are not finite; no such failure is silent.
     """
     few = len(case[RANK.name])
     paired = torch.stack([case[RANK.name], ridge[RANK.name][:few]], -1)
     error = bounds(case[POOLED.name], POOLED.combine, draws, tail)
     lost = bounds(paired, _less, draws, tail)[1] < 0
-    able = bounds(ridge[RANK.name], RANK.combine, draws, tail)[0] > ABLE
     hidden = error[1] < ACCEPTABLE
     flag = hidden and lost and able and not lost_prompts
     if lost_prompts:
@@ -121,6 +122,11 @@ def judge(
     else:
         words = _caught(case, ridge, draws, tail)
     return Judged(flag=flag, hidden=hidden, able=able, words=words)
+
+
+def finds_an_order(ridge: Mapping[str, Tensor], draws: Float[Tensor, "repeat batch"], tail: float) -> bool:
+    """Whether ridge regression's rank correlation is clearly above `ABLE`, so that there is an order to lose."""
+    return bounds(ridge[RANK.name], RANK.combine, draws, tail)[0] > ABLE
 
 
 def not_finite(prompts: int) -> str:
