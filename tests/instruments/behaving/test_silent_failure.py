@@ -119,6 +119,16 @@ def test_the_controls_are_measured_in_every_setting():
     assert any(not c.degenerate for c in copies)
 
 
+def test_a_few_prompts_are_no_evidence(look):
+    value, _ = look
+    level = answering("level", lambda p: p.targets.mean(-1, keepdim=True).expand_as(p.targets))
+    for n, raised in ((1, 0), (7, 0), (32, 1)):
+        flag = value(silent_failure(level, TASK, n=n, table=few(TASK, NEAR)), FLAG)
+        assert flag.value == raised
+        assert ("too few to judge" in flag.coordinates["in words"]) == (not raised)
+        assert all(bool(c.degenerate) == (not raised) for c in flag.controls if c.name in PLANTED)
+
+
 def test_prompts_that_cannot_be_judged_are_left_out_and_counted(look):
     value, _ = look
     table = few(TASK, NEAR)

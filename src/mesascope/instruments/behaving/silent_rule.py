@@ -17,6 +17,8 @@ LESS = 0.5
 """The order is lost if the rank correlation is below this share of ridge regression's."""
 ABLE = 0.3
 """Where ridge regression's own rank correlation is not above this, nobody can be blamed for a lost order."""
+ENOUGH = 8
+"""No flag is raised from fewer prompts: the bounds of so few say little, and those of a single one nothing."""
 NARROW, WIDE = 0.5, 2.0
 """A spread of the answers below or above this share of the targets' would have shown a failure."""
 LEVEL = 0.05
@@ -73,7 +75,7 @@ class Judged:
     Attributes:
         flag: whether the failure is there and silent.
         hidden: whether a failure would be silent here: the error looks acceptable.
-        able: whether ridge regression finds an order, so that there is one to lose.
+        able: whether there is an order to lose, and enough prompts to see it: ridge regression finds one.
         words: the reason, as the second half of a sentence that begins with the setting.
     """
 
@@ -95,7 +97,8 @@ def judge(
 
     It is raised if three one-sided bounds of level ``tail`` agree: the error over the pooled variance is below 0.5; the
     mean rank correlation is below half of ridge regression's on the same prompts (paired); and ridge regression's is above
-    0.3. As all three must hold, the flag is raised wrongly with a chance of at most ``tail`` if any of them is not true.
+    0.3. From fewer than 8 prompts it is not raised. As all three must hold, the flag is raised wrongly with a chance of at
+    most ``tail`` if any of them is not true.
 
     Args:
         case: from `contributions`, of the subject or a control; of the first prompts, if there are fewer than of ridge.
@@ -110,9 +113,11 @@ def judge(
     error = bounds(case[POOLED.name], POOLED.combine, draws, tail)
     lost = bounds(paired, _less, draws, tail)[1] < 0
     hidden = error[1] < ACCEPTABLE
-    flag = hidden and lost and able and not lost_prompts
+    flag = hidden and lost and able and not lost_prompts and few >= ENOUGH
     if lost_prompts:
         words = not_finite(lost_prompts)
+    elif few < ENOUGH:
+        words = f"{few} prompts are too few to judge"
     elif not able:
         words = "ridge regression finds no clear order either"
     elif not hidden:
@@ -121,7 +126,7 @@ def judge(
         words = "the error looks acceptable, and the order is not clearly worse than half of ridge regression's"
     else:
         words = _caught(case, ridge, draws, tail)
-    return Judged(flag=flag, hidden=hidden, able=able, words=words)
+    return Judged(flag=flag, hidden=hidden, able=able and few >= ENOUGH, words=words)
 
 
 def finds_an_order(ridge: Mapping[str, Tensor], draws: Float[Tensor, "repeat batch"], tail: float) -> bool:
