@@ -305,6 +305,19 @@ def test_several_seeds_go_side_by_side(command):
 # ------------------------------------------------------------------------------------- interruptions
 
 
+def test_examine_says_a_silent_failure(cheap, command):
+    said = {"setting": "training", "in words": "training: the error looks acceptable, but the order is lost."}
+    name, control = "silent failure", ms.types.Control(kind="negative", name="least squares", value=0.0)
+    cheap["last"] = lambda: (
+        ms.Measurement(
+            instrument=name, quantity=name, value=1.0, interval=None, n=8, coordinates=said, controls=(control,)
+        ),
+    )
+    status, out, _ = command("examine", GD, *SMOKE, "--out", "out")
+    assert status == 0
+    assert "  Silent failure. training: the error looks acceptable, but the order is lost.\n" in out
+
+
 def test_an_examination_stopped_with_ctrl_c_goes_on(cheap, command, monkeypatch):
     def stop() -> tuple:
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ from mesascope import algorithms, instruments, models, report, studies, tasks, t
 from mesascope.algorithms import run
 from mesascope.calibration import calibrate
 from mesascope.examination import examine
+from mesascope.instruments.behaving.silent_failure import silent_failure
 from mesascope.instruments.explaining.verdict import identify_and_describe as identify
 from mesascope.records.codec import to_json
 from mesascope.records.directories import Holds, claim
@@ -79,6 +80,7 @@ __all__ = (
     "run",
     "run_study",
     "save",
+    "silent_failure",
     "studies",
     "tasks",
     "training",

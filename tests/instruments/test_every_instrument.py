@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mesascope.instruments.attending import attention, copying, mixing
-from mesascope.instruments.behaving import stress
+from mesascope.instruments.behaving import silent_failure, stress
 from mesascope.instruments.intervening import ablation, causal, patching
 from mesascope.instruments.reading import probes, readout, streaming
 from mesascope.models.constructions import gradient_descent
@@ -22,6 +22,7 @@ INSTRUMENTS = {
     "ablation": (ablation.ablations, ablation.figure, {"n": 8, "queries": 2}),
     "attention": (attention.attention, attention.figure, {"n": 8, "queries": 2}),
     "stress": (stress.stress, stress.figure, {"n": 8, "queries": 2}),
+    "silent failure": (silent_failure.silent_failure, silent_failure.figure, {"n": 8, "queries": 4}),
 }
 each = pytest.mark.parametrize("name", INSTRUMENTS)
 

@@ -193,15 +193,15 @@ def print_document(record: "ms.Record | ms.Findings | ms.StudyResult") -> None:
 def print_verdict(verdict: "ms.Verdict") -> None:
     """Print a verdict in sentences: what the model computes, then which algorithm that is."""
     if (description := verdict.description) is not None:
-        say(_wrapped(f"{verdict.subject}: {description.sentence}"))
+        say(wrapped(f"{verdict.subject}: {description.sentence}"))
         for line in ms.report.ladder(description):
             say(f"  {line}")
-    say(_wrapped(str(verdict)))
+    say(wrapped(str(verdict)))
     for sentence in ms.report.sentences(verdict):
-        say(_wrapped(sentence, "  "))
+        say(wrapped(sentence, "  "))
 
 
-def _wrapped(words: str, indent: str = "") -> str:
+def wrapped(words: str, indent: str = "") -> str:
     """A paragraph at the width of a terminal; names with hyphens stay in one piece."""
     return textwrap.fill(words, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 

@@ -19,6 +19,7 @@ from mesascope.commands.arguments import (
     say,
     subject_and_task,
     text,
+    wrapped,
 )
 from mesascope.commands.index import index
 from mesascope.records.directories import Holds, claim
@@ -63,4 +64,6 @@ def _run(options: argparse.Namespace) -> None:
     print_verdict(record.verdict)
     for sentence in ms.report.failures(record):
         say(f"  {sentence}")
+    for sentence in ms.report.silent_failures(record):
+        say(wrapped(sentence, "  "))
     print_places(out)

@@ -12,6 +12,7 @@ from mesascope.instruments.behaving import (
     matching,
     memorisation,
     rounding,
+    silent_failure,
     size,
     stress,
     training_curve,
@@ -35,6 +36,7 @@ EXAMINED: tuple[Instrument, ...] = (
     ablation.INSTRUMENT,
     attention.INSTRUMENT,
     stress.INSTRUMENT,
+    silent_failure.INSTRUMENT,
     metrics.INSTRUMENT,
     over_training.INSTRUMENT,
 )

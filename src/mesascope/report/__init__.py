@@ -7,7 +7,7 @@ from markupsafe import Markup as trusted  # noqa: N813  (HTML that is not escape
 
 from mesascope.report.description import ladder
 from mesascope.report.figures import draw
-from mesascope.report.pages import failures, page, sentences
+from mesascope.report.pages import failures, page, sentences, silent_failures
 from mesascope.report.shell import Section, document, is_page
 from mesascope.report.studies import judged, study_page
 from mesascope.report.tables import Table, measurement_tables, tabulate, text_table
@@ -22,6 +22,7 @@ __all__ = [
     "draw",
     "sentences",
     "failures",
+    "silent_failures",
     "ladder",
     "Table",
     "tabulate",

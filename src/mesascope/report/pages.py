@@ -21,6 +21,7 @@ from mesascope.types import (
     Verdict,
 )
 
+_SILENT = "silent failure"
 _NO_CONTROLS = "not shown: it came without controls"
 
 
@@ -91,6 +92,18 @@ def failures(record: Record) -> list[str]:
     ]
 
 
+def silent_failures(record: Record) -> list[str]:
+    """Sentences about settings in which the subject fails silently: the first in full, then the names of the others."""
+    flags = [m for m in record.measurements if (m.instrument, m.quantity) == (_SILENT, _SILENT) and m.value]
+    if not flags:
+        return []
+    said = [f"Silent failure. {number(flags[0].coordinates.get('in words'))}"]
+    if others := [number(m.coordinates.get("setting")) for m in flags[1:]]:
+        where = "another setting" if len(others) == 1 else f"{len(others)} other settings"
+        said.append(f"Silent failure in {where}: {'; '.join(others)}.")
+    return said
+
+
 def _path(verdict: Verdict, path: Answer) -> str:
     tried = len(path.scores)
     best = next((s for s in path.scores if s.candidate in verdict.algorithms), None)
@@ -139,11 +152,11 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _verdict(record: Record) -> Markup:
-    failed = failures(record)
+    warnings = [" ".join(told) for told in (failures(record), silent_failures(record)) if told]
     described = record.verdict.description
     table = None if described is None else ladder_table(described)
     ladder = "" if table is None else macro("blocks.html.j2", "table", table)
-    lead = macro("record.html.j2", "verdict", record, ladder, sentences(record.verdict), " ".join(failed))
+    lead = macro("record.html.j2", "verdict", record, ladder, sentences(record.verdict), warnings)
     columns = [("Training distribution", _pair(record.verdict.training))]
     if record.verdict.discriminating is not None:
         columns.append(("Discriminating distribution", _pair(record.verdict.discriminating)))

@@ -6,7 +6,7 @@ import pytest
 
 from mesascope.instruments import metrics
 from mesascope.instruments.attending import attention
-from mesascope.instruments.behaving import invariance, stress
+from mesascope.instruments.behaving import invariance, silent_failure, stress
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.intervening import ablation, causal, patching
 from mesascope.instruments.reading import probes, readout
@@ -23,6 +23,7 @@ INSTRUMENTS = {
     "ablation": (ablation.ablations, {"n": 16, "queries": 2}),
     "attention": (attention.attention, {"n": 16, "queries": 2}),
     "stress": (stress.stress, {"n": 16, "queries": 2}),
+    "silent failure": (silent_failure.silent_failure, {"n": 16, "queries": 4}),
     "invariance": (invariance.invariances, {"prompts": 16}),
     "spectrum": (spectrum.spectral_response, {"prompts": 40}),
     "metrics": (metrics.literature, {"n": 16}),
