@@ -31,9 +31,9 @@ def test_a_candidate_follows_it_and_the_one_with_equal_coefficients_does_not(cas
     name = CANDIDATES[case.name]
     assert case.truth == (BY_NAME[name].algorithm_name,)
     runner = Runner(prompts)
-    found = fit_path(BY_NAME[name], runner, path, gains=False)
+    found = fit_path(BY_NAME[name], runner, path)
     assert found.loss < 1e-6
-    assert fit_path(BY_NAME[name.split(":")[0]], runner, path, gains=False).loss > 100 * found.loss
+    assert fit_path(BY_NAME[name.split(":")[0]], runner, path).loss > 100 * found.loss
     sizes = found.values[: len(path)]
     assert max(sizes) / min(sizes) <= SPREAD**2 * 1.001 or "falling" in case.name
     if "falling" in case.name:

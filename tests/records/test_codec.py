@@ -128,7 +128,7 @@ BAD: dict[str, tuple[type, object, str]] = {
     "union": (TrainingSpec, SPEC | {"clip": "no"}, r"clip must be a number or null; got 'no'"),
     "choice": (LinearRegression, {"weights": "Unit"}, r"weights must be one of 'unit', 'standard'; got 'Unit'"),
     "choice of another type": (LinearRegression, {"weights": []}, r"weights must be one of .*got \[\]"),
-    "type of a list": (LinearRegression, {"type": []}, r"LinearRegression\.type must be one of .*LinearRegression; got \[\]"),
+    "type of a list": (LinearRegression, {"type": []}, r"LinearRegression\.type must be one of .*LinearRegression, .*got \[\]"),
     "type of an object": (LinearRegression, {"inputs": {"type": {}}}, r"inputs\.type must be one of .*got \{\}"),
     "missing": (TrainingSpec, {"steps": 3}, r"TrainingSpec needs name: add it"),
     "list for an object": (LinearRegression, [1], r"LinearRegression must be an object describing .*got \[1\]"),

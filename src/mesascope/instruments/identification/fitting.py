@@ -282,8 +282,13 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
         return Fit(family=family, values=(), steps=options[best], timing=None, loss=float(table[best]))
     few = aim.few
     begin = _promising(family, few, options)
+    box = aim.runner.coefficients(family)
+
+    def within(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(c.decode(c.encode(value)) for c, value in zip(box, values, strict=True))
+
     known = [
-        Fit(family=family, values=values, steps=fit.steps, timing=None, loss=fit.loss)
+        Fit(family=family, values=within(values), steps=fit.steps, timing=None, loss=fit.loss)
         for fit in smaller
         if fit.steps in options
         and (values := family.contained(fit.family.name, fit.values, max(fit.steps), few.runner.prompts.dim))
