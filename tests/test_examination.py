@@ -92,7 +92,7 @@ def test_the_known_cases_came_out_as_they_must(record):
     idle = (causal.NAME, causal.KNOWN_NETWORK)
     expected = {(instrument.name, each.control) for instrument in INSTRUMENTS for each in instrument.expected}
     assert expected - rows.keys() == {idle}, "a check that nothing is put to"
-    # With so few prompts copies of the nearest example are seen by their error, and so no silent failure: that control is left out.
+    # With so few prompts copies of the nearest example are seen by their error: no silent failure, and the control is left out.
     seen = ("silent failure", "copies of the nearest example")
     assert rows[seen]["holds"] is not False
     for key, row in rows.items():
