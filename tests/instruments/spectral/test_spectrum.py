@@ -119,8 +119,8 @@ def test_the_band_holds_what_interpolation_is_off_by_where_sampling_has_nothing_
 
 def test_a_fitted_readout_is_fitted_to_prompts_of_its_own(plant_path, monkeypatch):
     module, given = importlib.import_module("mesascope.instruments.reading.paths"), []
-    fit = module.fit_readouts
-    monkeypatch.setattr(module, "fit_readouts", lambda a, targets, **k: given.append(targets) or fit(a, targets, **k))
+    fit = module._readout
+    monkeypatch.setattr(module, "_readout", lambda a, targets, w: given.append(targets) or fit(a, targets, w))
     subject = plant_path(path_of=descent, layers=4)
     spectrum.spectral_response(subject, TASK, prompts=PROMPTS, readout="fitted")
     used = [spectrum.balanced(TASK).sample(PROMPTS, seed=0, stream=f"spectrum/{use}") for use in ("fit", "score")]
