@@ -11,7 +11,8 @@ from mesascope.calibration.distinguishing import power
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.planted import UNDESCRIBED, Case, Planted
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.fitting import Fit, fit_path
+from mesascope.instruments.identification.fitting import Fit
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.models.scripted import followed

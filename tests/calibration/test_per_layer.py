@@ -8,7 +8,7 @@ import torch
 from mesascope.calibration.cases.per_layer import CASES, LEAST, SPREAD
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.instruments.identification.families import BY_NAME
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.runner import Runner
 
 SETTING = Setting(sizes=((4, 16),), steps=(3, 5), label_noise=(0.0,))

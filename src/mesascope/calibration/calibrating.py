@@ -52,7 +52,7 @@ def calibrate(
 
     Args:
         panel_seed: the seed of the panel; 3 is T (thresholds), 12 is S, 13 is H (see `mesascope.calibration.panel`).
-        profile: ``smoke`` (8 subjects), ``laptop`` (200, a quarter of an hour on two cores) or ``full`` (1,000).
+        profile: ``smoke`` (8 subjects), ``laptop`` (200, about half an hour on two cores) or ``full`` (1,000).
         withheld: whether to judge every subject a second time, with its own readout withheld.
         journal: a directory that keeps the result of each finished subject, so that an interrupted calibration resumes.
         engine: an engine of `mesascope.plans`, which judges subjects; by default as many processes as torch has threads.

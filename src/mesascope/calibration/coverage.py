@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mesascope.calibration.counting import share
 from mesascope.instruments.identification.families import BY_NAME
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.statistics import bootstrap

@@ -4,7 +4,7 @@ import torch
 
 from mesascope.calibration.counting import share
 from mesascope.instruments.identification.families import BY_NAME, SHORT
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.statistics import bootstrap

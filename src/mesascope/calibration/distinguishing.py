@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mesascope.calibration.planted import Planted, algorithm_of
 from mesascope.instruments.identification.families import chosen
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.prompts import discriminating, training
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import read

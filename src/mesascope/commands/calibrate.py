@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         "--profile",
         choices=index()["profiles"]["calibrate"],
         default="laptop",
-        help="how many subjects and prompts (default: laptop, a quarter of an hour)",
+        help="how many subjects and prompts (default: laptop, about half an hour)",
     )
     sub.add_argument(
         "--own-readout-only",

@@ -8,7 +8,7 @@ from mesascope.calibration.disguise import Disguised
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.decoding import Projection, Readers, Sight
 from mesascope.instruments.identification.families import BY_NAME
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.runner import Runner
 from mesascope.models.constructions import conjugate_gradient, heavy_ball, nesterov
 from mesascope.models.scripted import followed

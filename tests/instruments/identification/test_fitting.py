@@ -7,7 +7,8 @@ import torch
 
 from mesascope.algorithms import GradientDescent, Problem, run
 from mesascope.instruments.identification.families import BY_NAME, FAMILIES, Coefficient, chosen
-from mesascope.instruments.identification.fitting import Timing, fit_function, fit_path, timings
+from mesascope.instruments.identification.fitting import Timing, fit_function, timings
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.power import usual
 from mesascope.instruments.identification.refining import levenberg_marquardt
 from mesascope.instruments.identification.rivals import ridge_path
@@ -122,6 +123,21 @@ def test_the_rival_is_a_path_of_ridge_solutions(runner):
     path = torch.stack([run(BY_NAME["ridge"].algorithm([r]), runner.prompts).predictions[1] for r in ridges])
     found = ridge_path(runner, path, None) * runner.prompts.examples
     assert found.tolist() == pytest.approx(ridges, rel=0.06)  # the values to choose from lie a tenth apart
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [("mean-label", "nadaraya-watson"), ("mean-label", "nadaraya-watson:rbf"), ("least-squares", "ridge")],
+)
+def test_what_a_family_holds_at_the_end_of_its_range_is_put_within_its_bounds(smaller, larger, runner):
+    """A smaller family is contained at infinity, or at zero on a logarithmic scale: the member found has a bound in its place."""
+    answers = run(BY_NAME[smaller].algorithm([]), runner.prompts).predictions[1:]
+    known = fit_function(BY_NAME[smaller], runner, answers, most_steps=1)
+    found = fit_function(BY_NAME[larger], runner, answers, most_steps=1, smaller=[known])
+    [value], [coefficient] = found.values, runner.coefficients(BY_NAME[larger])
+    assert coefficient.low * (1 - 1e-9) <= value <= coefficient.high * (1 + 1e-9)
+    left = (found.answers(runner) - answers).square().mean(-1) / runner.prompts.target_variance
+    assert found.loss == pytest.approx(float(left.mean()), abs=1e-12)  # its own loss, not the smaller family's
 
 
 def test_candidates_are_chosen_by_name_variant_or_nickname():

@@ -17,7 +17,7 @@ from mesascope.algorithms import (
 from mesascope.calibration.disguise import Disguised
 from mesascope.instruments.identification import identify, identify_path
 from mesascope.instruments.identification.families import BY_NAME, FAMILIES
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.variable import dimension, entries, moving, root
 from mesascope.models.scripted import followed

@@ -7,12 +7,13 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.identification.decoding import Compared
 from mesascope.instruments.identification.evidence import Evidence
 from mesascope.instruments.identification.families import Family
-from mesascope.instruments.identification.fitting import Fit, fit_function, fit_path
+from mesascope.instruments.identification.fitting import Fit, fit_function
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.remainder import EXPLAINED
 from mesascope.instruments.statistics import discrepancy as scoring
+from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.types import Measurement
 
 Question = Literal["function", "path"]
@@ -39,12 +40,10 @@ class Fitted:
     the units of these readings (see `decoding`).
 
     Attributes:
-        dim: the dimension of the prompts.
         fits: the candidates.
         fitting, scoring, again: on each half, and where the latter is asked again, the subject's answers and the candidates'.
     """
 
-    dim: int
     fits: tuple[Fit, ...]
     fitting: Compared
     scoring: Compared
@@ -64,8 +63,7 @@ def fit_all(question: Question, evidence: Evidence, families: Sequence[Family]) 
     if question == "path" and evidence.projection is None:
         fits = [_plain(fit, fits, evidence) for fit in fits]
     fitting, scoring, again = evidence.compare(fits, ("fitting", "scoring", "again"))
-    dim = evidence.halves.fitting.prompts.dim
-    return Fitted(dim=dim, fits=tuple(fits), fitting=fitting, scoring=scoring, again=again)
+    return Fitted(fits=tuple(fits), fitting=fitting, scoring=scoring, again=again)
 
 
 def fit_one(question: Question, family: Family, evidence: Evidence, smaller: Sequence[Fit] = ()) -> Fit:
@@ -124,16 +122,20 @@ def excluded(fitted: Fitted, errors: Float[Tensor, "candidate batch"], invarianc
     return reasons
 
 
-def _superfluous(i: int, j: int, fitted: Fitted, losses: scoring.Losses) -> bool:
-    """Whether candidate ``i``, with coefficients for every layer or a matrix, saves too little over the smaller candidate ``j``.
+def _superfluous(larger: tuple[int, Fit], smaller: tuple[int, Fit], losses: scoring.Losses, dim: int) -> bool:
+    """Whether a candidate with coefficients for every layer or a matrix saves too little over a smaller candidate.
 
     They imitate many paths, so with noise they come near any. They are dropped if they save nothing that matters over the
     smaller candidate. If their family contains that one, they are also dropped where so little may be chance: for these, a
     second name would say no more than the first.
+
+    Args:
+        larger, smaller: both candidates, by their indices and as fitted.
+        losses: the losses of all.
+        dim: the dimension of the prompts.
     """
-    larger, smaller = fitted.fits[i], fitted.fits[j]
-    dim = fitted.dim
-    if larger.family.contained(smaller.family.name, smaller.values, max(smaller.steps), dim) is not None:
+    (i, one), (j, other) = larger, smaller
+    if one.family.contained(other.family.name, other.values, max(other.steps), dim) is not None:
         mean, error = losses.saved(i, j)
         if mean <= min(error, EQUIVALENT):
             return True
@@ -155,7 +157,7 @@ def without_copies(
     or, for the question of the function, it computes the same function as the simpler one.
     Two other paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
     """
-    fits = fitted.fits
+    fits, dim = fitted.fits, evidence.halves.fitting.prompts.dim
     different: list[int] = []
 
     def size(i: int) -> tuple[bool, int, int]:
@@ -163,7 +165,7 @@ def without_copies(
 
     def copied(i: int, j: int) -> bool:
         if fits[i].family.variable is not None:
-            return size(j)[:2] < size(i)[:2] and _superfluous(i, j, fitted, losses)
+            return size(j)[:2] < size(i)[:2] and _superfluous((i, fits[i]), (j, fits[j]), losses, dim)
         if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
             if evidence.projection is None:
                 return losses.saving(i, j) <= EQUIVALENT

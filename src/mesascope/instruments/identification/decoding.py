@@ -24,6 +24,7 @@ from torch import Tensor
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import Stream, weights_of
 from mesascope.instruments.reading.readers import Reader
+from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.types import Prompts
 
 LARGEST = 20.0
@@ -35,8 +36,6 @@ TINY = 1e-300
 
 Iterates = Callable[[Runner], Float[Tensor, "candidate layer batch query"]]
 """The iterates of several candidates after every layer, on any prompts."""
-Compared = tuple[Float[Tensor, "_ layer _ query"], Float[Tensor, "_ layer _ query"]]  # any candidates, any prompts
-"""The subject's answers as read for each candidate, and the candidates' iterates in the same units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,8 +124,7 @@ def _begun(steps: Int[Tensor, "*any layer"]) -> tuple[Bool[Tensor, "*any layers"
 
 def _scales(iterates: Float[Tensor, "*any layer batch query"], sight: Sight) -> Float[Tensor, "*any layer"]:
     """The factors that give iterates the size of what readouts fitted to the targets read after each layer but the last."""
-    sizes = ((values * sight.root).square().sum((-1, -2)) for values in (sight.middle, iterates))
-    shown, own = sizes
+    shown, own = ((values * sight.root).square().sum((-1, -2)) for values in (sight.middle, iterates))
     return (shown / own.clamp(min=TINY)).sqrt()
 
 

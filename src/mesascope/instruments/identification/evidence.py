@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mesascope.instruments.identification.decoding import Compared, Iterates, Projection, Readers, Sight
+from mesascope.instruments.identification.decoding import Iterates, Projection, Readers, Sight
 from mesascope.instruments.identification.fitting import Aim, Fit, refine
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import Paths, Splits
 from mesascope.instruments.reading.readers import noise_of
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics import discrepancy as scoring
+from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.instruments.statistics.scores import partners
 
 READ = 1e-9

@@ -1,4 +1,4 @@
-"""Fit a family to a subject's path: coefficients, steps per layer, and the layer after which the steps start."""
+"""Fit a family with a fixed number of coefficients: the coefficients, and which of some steps after each layer."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mesascope.instruments.identification.decoding import Projection
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.refining import levenberg_marquardt, saturating
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, units
+from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, last_units, units
 
 STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
 OFFSETS = (0, 1, 2)
@@ -112,9 +112,8 @@ class Aim:
         cls, runner: Runner, subject: Float[Tensor, "layer batch query"], projection: Projection | None = None
     ) -> "Aim":
         """The aim with the units of `discrepancy.units`; where readouts are fitted, the last layer's for all."""
-        unit = units(subject, runner.prompts.target_variance)
-        if projection is not None:
-            unit = unit[-1:].expand_as(unit)
+        divisors = units if projection is None else last_units
+        unit = divisors(subject, runner.prompts.target_variance)
         return cls(runner=runner, subject=subject, units=unit, projection=projection)
 
     @property
@@ -152,11 +151,6 @@ class Aim:
         return found + middle.square() @ signs / path.shape[-2]
 
     @property
-    def projected(self) -> bool:
-        """Whether the layers but the last are read by readouts that are fitted to each candidate."""
-        return self.projection is not None
-
-    @property
     def sized(self) -> slice:
         """The layers whose answers have a scale: the last only, where readouts are fitted."""
         return slice(0 if self.projection is None else len(self.subject) - 1, None)
@@ -187,45 +181,6 @@ def timings(layers: int, idle: Sequence[int] = ()) -> list[Timing]:
     return list(found.values())
 
 
-def fit_path(
-    family: Family,
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    *,
-    projection: Projection | None = None,
-    idle: Sequence[int] = (),
-    smaller: Sequence[Fit] = (),
-    only: tuple[int, ...] = (),
-) -> Fit:
-    """The member of the family that describes the subject's path best, over coefficients and timings.
-
-    Args:
-        family: the candidate.
-        runner: the prompts.
-        subject: the subject's path on them.
-        projection: see `Aim`.
-        idle: the layers, counted from 1, that leave the answer unchanged.
-        smaller: fits of other families. The search also starts from those that this family contains, so that the result is
-            never worse than theirs.
-        only: the steps after each layer, if only one timing is allowed.
-    """
-    options = {
-        tuple(timing.steps(len(subject))): timing
-        for timing in timings(len(subject), idle)
-        if not (family.composes and timing.stride > 1)
-    }
-    if only:
-        options = {only: options[only]}
-    aim = Aim.of(runner, subject, projection)
-    if family.variable is None:
-        fit = _fit(family, aim, list(options), smaller)
-    else:
-        from mesascope.instruments.identification.variable_fitting import fit_variable  # noqa: PLC0415  (built on this file)
-
-        fit = fit_variable(family, aim, list(options), idle, smaller)
-    return Fit(family=family, values=fit.values, steps=fit.steps, timing=options[fit.steps], loss=fit.loss)
-
-
 def fit_function(
     family: Family,
     runner: Runner,
@@ -237,7 +192,7 @@ def fit_function(
     """The member that describes the last layer best, over coefficients and the number of steps (up to ``most_steps``)."""
     options = [(k,) for k in range(1, (most_steps if family.counted else 1) + 1)]
     aim = Aim.of(runner, subject)
-    best = _fit(family, aim, options, smaller)
+    best = fit_options(family, aim, options, smaller)
     while (
         family.coefficients and family.counted
     ):  # from there to its neighbours in the number of steps, as long as that helps
@@ -266,7 +221,7 @@ def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
     return found, float(aim.factor(found.answers(aim.runner)))
 
 
-def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequence[Fit]) -> Fit:
+def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequence[Fit]) -> Fit:
     """The best member over coefficients and options of steps.
 
     A grid over the coefficients finds promising points and options. These are refined in several rounds, with fewer in each
@@ -281,26 +236,21 @@ def _fit(family: Family, aim: Aim, options: list[tuple[int, ...]], smaller: Sequ
         best = int(table.argmin())
         return Fit(family=family, values=(), steps=options[best], timing=None, loss=float(table[best]))
     few = aim.few
-    begin = _promising(family, few, options)
-    box = aim.runner.coefficients(family)
-
-    def within(values: Sequence[float]) -> tuple[float, ...]:
-        return tuple(c.decode(c.encode(value)) for c, value in zip(box, values, strict=True))
-
-    known = [
-        Fit(family=family, values=within(values), steps=fit.steps, timing=None, loss=fit.loss)
+    known: list[Start] = [
+        (fit.steps, values)
         for fit in smaller
         if fit.steps in options
         and (values := family.contained(fit.family.name, fit.values, max(fit.steps), few.runner.prompts.dim))
         is not None
     ]
-    begin += [(fit.steps, fit.values) for fit in known]
+    begin = [*_promising(family, few, options), *known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
     for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
         fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     # Of equal fits the smaller family's: others can have other steps, where the iteration is over.
-    return next((fit for fit in known if fit.loss <= fits[0].loss + ROUNDING), fits[0])
+    equal = [fit for fit in refined(family, aim, known, 0) if fit.loss <= fits[0].loss + ROUNDING] if known else []
+    return (*equal, fits[0])[0]
 
 
 def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:

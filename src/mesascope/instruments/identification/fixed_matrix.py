@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.identification.per_layer import regressed
-from mesascope.instruments.identification.runner import Runner
+from mesascope.instruments.identification.fitting import Aim
+from mesascope.instruments.identification.per_layer import answered, regressed
 from mesascope.instruments.identification.variable import entries, moving
 
 LEAST = 1e-3
@@ -20,53 +20,36 @@ ROUNDS = 8
 """How often the lengths of the first step are computed anew from the last estimate."""
 
 
-def descent(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-) -> tuple[float, ...]:
+def descent(aim: Aim, steps: Sequence[int]) -> tuple[float, ...]:
     """The lower triangular root of the P (step size included) whose first step is nearest to the subject's."""
-    lengths = torch.ones_like(runner.problem.moment[:, 0])
-    return entries(torch.linalg.cholesky(_estimate(runner, subject, units, steps, lengths)))
+    lengths = torch.ones_like(aim.runner.problem.moment[:, 0])
+    return entries(torch.linalg.cholesky(_estimate(aim, steps, lengths)))
 
 
-def conjugate(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-) -> tuple[float, ...]:
+def conjugate(aim: Aim, steps: Sequence[int]) -> tuple[float, ...]:
     """The root of the P whose first step of conjugate gradient is nearest to the subject's, without its first entry (1)."""
-    moment = runner.problem.moment
+    problem = aim.runner.problem
+    moment = problem.moment
     found = torch.eye(moment.shape[-1], dtype=moment.dtype)
     for _ in range(ROUNDS):
         direction = moment @ found
         energy = (moment * direction).sum(-1)
-        curvature = (direction * runner.problem.apply(direction)).sum(-1)
+        curvature = (direction * problem.apply(direction)).sum(-1)
         lengths = torch.where(curvature > 0, energy / curvature, torch.zeros_like(energy))
-        found = _estimate(runner, subject, units, steps, lengths)
+        found = _estimate(aim, steps, lengths)
     factor = torch.linalg.cholesky(found)
     return entries(factor / factor[0, 0])[1:]
 
 
-def _estimate(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-    lengths: Float[Tensor, " batch"],
-) -> Float[Tensor, "dim dim"]:
+def _estimate(aim: Aim, steps: Sequence[int], lengths: Float[Tensor, " batch"]) -> Float[Tensor, "dim dim"]:
     """The symmetric positive definite P with which ``lengths`` times xᵀPb is nearest to the first answer."""
-    layer, problem = moving(steps)[0], runner.problem
-    finite = subject[layer].isfinite().all(-1)
-    answers = torch.where(finite[:, None], subject[layer], torch.zeros_like(subject[layer]))
+    problem = aim.runner.problem
     rows, columns = torch.tril_indices(problem.moment.shape[-1], problem.moment.shape[-1])
     left, right = problem.queries, (lengths[:, None] * problem.moment)[:, None]
     both = left[..., rows] * right[..., columns] + torch.where(
         rows == columns, 0, left[..., columns] * right[..., rows]
     )
-    values = regressed(both.movedim(-1, 0)[None], (answers, finite / units[layer]))[0][0]
+    values = regressed(both.movedim(-1, 0)[None], answered(aim, moving(steps)[0]))[0][0]
     found = torch.zeros_like(problem.gram[0])
     found[rows, columns], found[columns, rows] = values, values
     sizes, vectors = torch.linalg.eigh(found)

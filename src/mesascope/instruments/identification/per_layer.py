@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.identification.runner import Runner
+from mesascope.instruments.identification.fitting import Aim
 from mesascope.instruments.identification.variable import CURVATURE, MOMENTUM, STEP, moving
-from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.instruments.statistics.discrepancy import CLIP
 
 ROUNDS = 4
@@ -39,40 +38,35 @@ def regressed(
         scale = gram.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).rsqrt()
         scaled = gram * scale[:, :, None] * scale[:, None] + 1e-12 * torch.eye(gram.shape[-1], dtype=gram.dtype)
         found = torch.linalg.solve(scaled, (scale * right)[..., None])[..., 0] * scale
-        found = found.nan_to_num(
-            nan=0.0, posinf=0.0, neginf=0.0
-        )  # where the iterates so far are beyond the range of numbers
+        # Nothing is found where the iterates so far are beyond the range of numbers.
+        found = found.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         missed = (answers - torch.einsum("ct,ctbq->cbq", found, terms)).square().mean(-1) * weight
         weights = weight / (1 + missed / CLIP).square()
     return found, (missed / (1 + missed / CLIP)).sum(-1)
 
 
-def _rests(
-    subject: Float[Tensor, "layer batch query"], units: Float[Tensor, "layer batch"], steps: Sequence[int]
-) -> list[Rest]:
+def _rests(aim: Aim, steps: Sequence[int]) -> list[Rest]:
     """The answers after each layer that moves, and the weights of the prompts, 0 where an answer is not finite."""
-    finite = subject.isfinite().all(-1)
-    answers = torch.where(finite[..., None], subject, torch.zeros_like(subject))
-    return [(answers[layer], finite[layer] / units[layer]) for layer in moving(steps)]
+    return [answered(aim, layer) for layer in moving(steps)]
+
+
+def answered(aim: Aim, layer: int) -> Rest:
+    """The answers after a layer, and the weights of the prompts, 0 where an answer is not finite."""
+    answers = aim.subject[layer]
+    finite = answers.isfinite().all(-1)
+    return torch.where(finite[:, None], answers, torch.zeros_like(answers)), finite / aim.units[layer]
 
 
 def _within(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-def recurrence(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-    *,
-    momentum: bool,
-) -> tuple[float, ...]:
+def recurrence(aim: Aim, steps: Sequence[int], *, momentum: bool) -> tuple[float, ...]:
     """Step sizes, and momenta if asked for, layer by layer: given the iterates so far, the next is linear in both."""
-    channels, step, further = runner.channels, STEP.at(runner.size), MOMENTUM
+    channels, step, further = aim.runner.channels, STEP.at(aim.runner.size), MOMENTUM
     now = before = torch.zeros_like(channels.eigenvalues)
     sizes, momenta = [], []
-    for answers, weight in _rests(subject, units, steps):
+    for answers, weight in _rests(aim, steps):
         ways = [channels.eigenvalues * (1 - now)] + ([now - before] if momentum and sizes else [])
         terms = channels.predictions(torch.stack(ways))[None]
         found = regressed(terms, (answers - channels.predictions(now), weight))[0][0].tolist()
@@ -83,19 +77,14 @@ def recurrence(
     return (*sizes, *momenta)
 
 
-def transformed(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-) -> tuple[float, ...]:
+def transformed(aim: Aim, steps: Sequence[int]) -> tuple[float, ...]:
     """Step sizes and curvatures of GD++, layer by layer: the step size is linear, and the curvature before it is tried out."""
-    channels: SpectralChannels = runner.channels
-    at, step, curvature = channels.eigenvalues, STEP.at(runner.size), CURVATURE.at(runner.size)
+    channels, size = aim.runner.channels, aim.runner.size
+    at, step, curvature = channels.eigenvalues, STEP.at(size), CURVATURE.at(size)
     tried = torch.linspace(curvature.low, curvature.high, CURVATURES, dtype=torch.float64)
     now, transform = torch.zeros_like(at), torch.ones_like(at)
     sizes, curvatures = [], []
-    for answers, weight in _rests(subject, units, steps):
+    for answers, weight in _rests(aim, steps):
         choices = transform * (1 - tried[:, None, None] * at * transform.square()) if sizes else transform[None]
         ways = choices.square() * at * (1 - now)
         found, losses = regressed(channels.predictions(ways)[:, None], (answers - channels.predictions(now), weight))
@@ -107,25 +96,15 @@ def transformed(
     return (*sizes, *curvatures)
 
 
-def descent(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-) -> tuple[float, ...]:
+def descent(aim: Aim, steps: Sequence[int]) -> tuple[float, ...]:
     """The step sizes of gradient descent, layer by layer."""
-    return recurrence(runner, subject, units, steps, momentum=False)
+    return recurrence(aim, steps, momentum=False)
 
 
-def heavy_ball(
-    runner: Runner,
-    subject: Float[Tensor, "layer batch query"],
-    units: Float[Tensor, "layer batch"],
-    steps: Sequence[int],
-) -> tuple[float, ...]:
+def heavy_ball(aim: Aim, steps: Sequence[int]) -> tuple[float, ...]:
     """The step sizes and momenta of heavy ball, layer by layer."""
-    return recurrence(runner, subject, units, steps, momentum=True)
+    return recurrence(aim, steps, momentum=True)
 
 
-Finder = Callable[[Runner, Tensor, Tensor, Sequence[int]], tuple[float, ...]]
-"""Finds coefficients from prompts, a subject's answers, the units of squared errors and the steps after each layer."""
+Finder = Callable[[Aim, Sequence[int]], tuple[float, ...]]
+"""Finds coefficients from a subject's answers and the steps after each layer."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.applicability import prescribable
 from mesascope.instruments.identification.families import Family, chosen
-from mesascope.instruments.identification.fitting import fit_path
+from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, discriminating
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.variable import entries

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mesascope.instruments.spectral.channels import SpectralChannels, features, knots
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.discrepancy import CLIP, Pair, discrepancy, errors
+from mesascope.instruments.statistics.discrepancy import CLIP, Compared, discrepancy, errors
 
 EXPLAINED = 0.02
 """The share of the subject's variance above which an explained remainder means that the subject does not run the candidate. It
@@ -140,8 +140,8 @@ def _per_prompt(values: Tensor, queries: int) -> Tensor:
 
 
 def switching_gain(
-    compared: Pair,
-    again: Pair | None,
+    compared: Compared,
+    again: Compared | None,
     shown: Float[Tensor, "layer batch query"],
     best: int,
     units: Float[Tensor, "layer batch"],

@@ -7,11 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mesascope.instruments.identification.candidates import EQUIVALENT, Fitted
-from mesascope.instruments.identification.decoding import Compared, Projection
+from mesascope.instruments.identification.decoding import Projection
 from mesascope.instruments.identification.evidence import Evidence
 from mesascope.instruments.identification.fitting import Aim, fit_multiple
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.statistics import discrepancy as scoring
+from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.types import Control
 
 RIDGES = torch.logspace(-6, 4, 240, dtype=torch.float64)

@@ -7,6 +7,7 @@ Source: Ahn et al. 2023 (linear transformers trained on regression learn a preco
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -42,17 +43,7 @@ def moving(steps: Sequence[int]) -> list[int]:
 
 
 def _each(coefficient: Coefficient, layers: Sequence[int]) -> tuple[Coefficient, ...]:
-    return tuple(
-        Coefficient(
-            name=coefficient.name,
-            low=coefficient.low,
-            high=coefficient.high,
-            scale=coefficient.scale,
-            power=coefficient.power,
-            layer=layer + 1,
-        )
-        for layer in layers
-    )
+    return tuple(replace(coefficient, layer=layer + 1) for layer in layers)
 
 
 def _sizes(steps: Sequence[int], dim: int) -> tuple[Coefficient, ...]:
@@ -145,7 +136,7 @@ def _matrix(steps: Sequence[int], dim: int) -> tuple[Coefficient, ...]:
 
 def _directions(steps: Sequence[int], dim: int) -> tuple[Coefficient, ...]:
     """Without the first entry: the scale of P has no effect on conjugate gradient."""
-    return tuple(Coefficient(name=c.name, low=c.low, high=c.high, scale=c.scale) for c in _matrix(steps, dim)[1:])
+    return tuple(replace(c, power=0.0) for c in _matrix(steps, dim)[1:])
 
 
 SINGULAR = 1e-10

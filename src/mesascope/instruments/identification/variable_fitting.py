@@ -38,30 +38,30 @@ def fit_variable(
         idle: the layers, counted from 1, that leave the answer unchanged.
         smaller: fits of other families.
     """
+    projected = aim.projection is not None
     every = family.root is None  # coefficients for every layer: one that does nothing has step size 0
-    rests = ((), idle) if aim.projected else (idle,)
-    options = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)] or [
-        *options[:1]
-    ]
+    rests = ((), idle) if projected else (idle,)
+    admitted = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)]
+    options = admitted or list(options[:1])
     options.sort(key=lambda steps: moving(steps)[0])
-    if not (every or aim.projected):
+    if not (every or projected):
         options = _likely(family, aim, options)
     known: dict[tuple[int, ...], list[tuple[float, tuple[float, ...]]]] = {steps: [] for steps in options}
     for fit in smaller:
         values = family.contained(fit.family.name, fit.values, max(fit.steps), aim.runner.prompts.dim)
         if values is not None and fit.steps in known:
             known[fit.steps].append((fit.loss, values))
-    if aim.projected:
+    if projected:
         options = [steps for steps in options if known[steps]] or options[:1]
     least, best = min((fit.loss for fit in smaller), default=torch.inf), None
     for steps in options:
         fit = _fit_steps(family, aim, steps, known[steps], least)
         # A first step that does nothing is a later start, and then a smaller answer to the same question.
-        late = SILENT * len(steps) if every and not aim.projected else 0.0
+        late = SILENT * len(steps) if every and not projected else 0.0
         best = fit if best is None or fit.loss <= best.loss + late else best
         first = fit.answers(aim.runner)[moving(steps)[0]]
         size = float(discrepancy(first, torch.zeros_like(first), aim.units[0]).mean())
-        if every and not aim.projected and size > SILENT:
+        if every and not projected and size > SILENT:
             break
     assert best is not None, "there is always the option of one step per layer"
     return best
@@ -80,7 +80,7 @@ def _likely(family: Family, aim: Aim, options: Sequence[tuple[int, ...]]) -> lis
     few, ranked = aim.few, []
     for first in dict.fromkeys(moving(steps)[0] for steps in options):
         group = [steps for steps in options if moving(steps)[0] == first]
-        values = FINDERS[family.name](few.runner, few.subject, few.units, group[0])
+        values = FINDERS[family.name](few, group[0])
         losses = option_losses(few.runner.many(family, [values], max(max(steps) for steps in group)), few, group)[0]
         ranked += zip(losses.tolist(), group, strict=True)
     return [steps for _, steps in sorted(ranked)[:LIKELY]]
@@ -102,8 +102,8 @@ def _fit_steps(
     if nearest[0] <= PRECISION * len(steps):
         return Fit(family=family, values=nearest[1], steps=steps, timing=None, loss=nearest[0])
     begin: list[Start] = [(steps, values) for _, values in known]
-    if not aim.projected:
-        begin.append((steps, FINDERS[family.name](aim.runner, aim.subject, aim.units, steps)))
+    if aim.projection is None:
+        begin.append((steps, FINDERS[family.name](aim, steps)))
     elif not begin:
         name, values = ("conjugate-gradient", ()) if "conjugate-gradient" in family.contains else PLAIN
         values = tuple(value / aim.runner.size for value in values)

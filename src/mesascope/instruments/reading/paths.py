@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.reading.readout import LinearReadout
-from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, units
+from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, last_units, units
 from mesascope.instruments.statistics.regression import ridge_fits
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject
@@ -99,12 +99,8 @@ class Paths:
     def units(
         self, answers: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
     ) -> Float[Tensor, "layer batch"]:
-        """The divisors of squared errors (see `discrepancy.units`): where readouts are fitted, the last layer's for all.
-
-        What readouts fitted to the targets read does not show by how much a subject's iterates diverge; its answers do.
-        """
-        found = units(answers, variance)
-        return found if self.streams is None else found[-1:].expand_as(found)
+        """The divisors of squared errors: `discrepancy.units`; where readouts are fitted, `discrepancy.last_units`."""
+        return (units if self.streams is None else last_units)(answers, variance)
 
     def last(self) -> "Paths":
         """Only the last layer, whose readout is the subject's own."""
@@ -203,12 +199,11 @@ def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bo
 
     With fitted readouts, it may also differ by a factor and by the readout's error; and a layer that says nothing is idle too.
     """
-    unit = units(path, prompts.target_variance)
+    unit = (units if own else last_units)(path, prompts.target_variance)
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
     if own:
         still = discrepancy(path, before, unit).mean(-1) <= PRECISION
     else:
-        unit = unit[-1:].expand_as(unit)
         weight = 1 / unit[..., None]
         across, size = ((before * other * weight).sum((-1, -2)) for other in (path, before))
         before = before * torch.where(size > 0, across / size.clamp(min=1e-300), 0.0)[:, None, None]
@@ -218,7 +213,7 @@ def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bo
 
 def _empty(path: Float[Tensor, "layer batch query"], prompts: Prompts) -> Bool[Tensor, " layer"]:
     """The layers of which a fitted readout says hardly anything about the targets; never the last, which has the answer."""
-    unit = units(path, prompts.target_variance)[-1:].expand(len(path), -1)
+    unit = last_units(path, prompts.target_variance)
     targets = prompts.targets.expand_as(path)
     nothing = discrepancy(targets, torch.zeros_like(path), unit).mean(-1)
     shown = nothing - discrepancy(targets, path, unit).mean(-1)

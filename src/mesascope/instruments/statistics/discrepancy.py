@@ -35,6 +35,13 @@ def units(
     return torch.where(size.isfinite() & (size > variance), size, variance.expand_as(size))
 
 
+def last_units(
+    subject: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
+) -> Float[Tensor, "layer batch"]:
+    """The last layer's units for all layers: where readouts are fitted, only the answers show how much a subject diverges."""
+    return units(subject[-1:], variance).expand(len(subject), -1)
+
+
 def discrepancy(
     a: Float[Tensor, "*#layer batch query"],
     b: Float[Tensor, "*#layer batch query"],
@@ -121,15 +128,15 @@ def contrasts(
     return torch.stack([difference, difference / (loss + best if sizes is None else sizes).clamp(min=1e-300)])
 
 
-Pair = tuple[Float[Tensor, "candidate layer batch query"], Float[Tensor, "candidate layer batch query"]]
-"""A subject's answers, and those of candidates."""
+Compared = tuple[Float[Tensor, "_ layer _ query"], Float[Tensor, "_ layer _ query"]]  # any candidates, any prompts
+"""A subject's answers, as read for each candidate, and the candidates' answers in the same units."""
 
 
 def errors(
     subject: Float[Tensor, "*#candidate layer batch query"],
     candidates: Float[Tensor, "candidate layer batch query"],
     units: Float[Tensor, "... batch"],
-    again: Pair | None = None,
+    again: Compared | None = None,
 ) -> Float[Tensor, "candidate layer batch"]:
     """The error of each candidate after each layer.
 
@@ -158,7 +165,7 @@ def losses(
     informative: Bool[Tensor, "layer batch"],
     *,
     shown: Float[Tensor, "layer batch query"] | None = None,
-    again: Pair | None = None,
+    again: Compared | None = None,
 ) -> Losses:
     """Losses over the informative layers and prompts.
 
