@@ -2,7 +2,8 @@
 
 import pytest
 
-from mesascope.instruments.explaining.following import path_sentence, spelt
+from mesascope.instruments.explaining.following import VARIANTS, path_sentence, spelt
+from mesascope.instruments.identification.families import FAMILIES
 from mesascope.types import Answer, CandidateScore, DistributionVerdict, Verdict
 
 SCORE = CandidateScore(candidate="gradient-descent", score=0.9, interval=(0.8, 1.0), coefficients={}, timing={})
@@ -62,3 +63,10 @@ def test_one_layer_is_no_path():
 
 def test_names_are_spelt():
     assert spelt("gradient-descent:per-prompt") == "gradient descent with each prompt's own coefficients"
+
+
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES if ":" in family.name])
+def test_every_variant_is_said_in_words(name):
+    variant = name.partition(":")[2]
+    assert variant in VARIANTS
+    assert spelt(name).endswith(VARIANTS[variant])

@@ -10,8 +10,16 @@ SPELT = {
 }
 VARIANTS = {
     "per-prompt": "with each prompt's own coefficients",
+    "per-layer": "with coefficients of its own in every layer",
+    "fixed-matrix": "with a matrix in the weights",
+    "damped": "on the ridge objective",
     "fixed": "with one start for all prompts",
     "identity": "from the identity",
+    "identity-norm": "from the identity over the largest eigenvalue",
+    "trace": "from the identity over the trace",
+    "frobenius": "from XᵀX over its squared norm",
+    "rbf": "with an RBF kernel",
+    "exponential": "with an exponential kernel",
 }
 LISTED = 3
 """So many candidates are named, at most."""

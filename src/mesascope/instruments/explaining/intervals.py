@@ -26,6 +26,8 @@ FARTHEST = 10.0
 """How far the logarithm of a coefficient is followed."""
 GROWTH = 1.3
 """Ratio of the distances from the fitted value that are tried one after the other."""
+VALUES, NEWTON = 10, 5
+"""How many values of the other coefficient are tried, and how many Newton steps follow from the best."""
 FIRST, LARGEST = 0.4, 0.2
 """The first of them, as a share of the distance at which a parabola would end, and at most."""
 
@@ -107,7 +109,5 @@ def _refitted(
         points = surface.within(points + free * step[:, None])
     return points
 
-
-VALUES, NEWTON = 10, 5
 
 __all__ = ("TOLERANCE", "intervals")

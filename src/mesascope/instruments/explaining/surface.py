@@ -13,6 +13,7 @@ from mesascope.instruments.explaining.functions import FunctionFamily
 STRIDE = 1e-3
 """Of finite differences."""
 MARGIN = 2.5
+"""How far beyond what is tried first the logarithm of a coefficient may go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
