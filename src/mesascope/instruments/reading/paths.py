@@ -41,8 +41,8 @@ class Splits:
     reading: Callable[[], tuple[Prompts, Prompts]]
 
 
-Stream = tuple[Float[Tensor, "batch query width"], ...]
-"""The residual stream at the queries, after every layer but the last."""
+Stream = tuple[Float[Tensor, "_ query width"], ...]
+"""The residual stream at the queries, after every layer but the last, of as many prompts as were asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
