@@ -9,8 +9,8 @@ from mesascope.calibration.planted import Case
 from mesascope.models.scripted import followed
 from mesascope.types import Subject
 
-LEAST, MOST = 2, 10
-"""Fewest and most layers: one layer has no other coefficients than a family with the same for all."""
+LEAST, MOST = 3, 10
+"""Fewest and most layers. In one layer there are no other coefficients, and two are also two of Nesterov's or Chebyshev's steps."""
 SPREAD = 2.0
 """Each layer's step size is that for all layers times a factor between 1/SPREAD and SPREAD."""
 MOMENTA = (0.1, 0.6)

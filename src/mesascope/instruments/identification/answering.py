@@ -41,14 +41,20 @@ def answer(
         untrained: those of the subject with random weights, a control that the best candidate must beat.
         halves: the prompts.
         families: the candidates. Those without steps have no path, and those with coefficients per layer answer no other
-            question; if none is left, nothing is fitted.
+            question, nor this one where they could be any path; if none is left, nothing is fitted.
         invariances: how far the subject breaks each invariance on this distribution; a broken invariance excludes the
             candidates that imply it.
     """
     changing = len(paths.scoring) - len(paths.idle) if question == "path" else None
     if question == "function":
         paths = paths.last()
-    families = [f for f in families if (f.iterative if question == "path" else f.variable is None)]
+    sized = paths.streams is None  # with fitted readouts, what looks idle may only not be read
+    moves = len(paths.scoring) - len(paths.idle) * sized
+    families = [
+        f
+        for f in families
+        if (f.iterative and f.says(moves, sized=sized) if question == "path" else f.variable is None)
+    ]
     found = Answer(
         question=question,
         distribution=halves.words,

@@ -91,6 +91,8 @@ class Family:
         variable: for a family whose number of coefficients depends on the path: the coefficients, by the number of steps after
             each layer and the dimension. It answers the question of the path only: at the last layer it could be nearly any
             polynomial. ``make`` then takes one sequence of values.
+        general: of a ``variable`` family, whether it is any path of polynomials in XᵀX, of degree k after step k, if there are few
+            enough steps. It says something only of paths with more steps (`says`).
         root: for a family with one preconditioner P for all prompts: the matrix R with P = R Rᵀ, by the values. The family is
             then ``inside`` on inputs that are multiplied by R.
         told: the coefficients as results tell them, by the values; by default the values themselves.
@@ -106,6 +108,7 @@ class Family:
     composes: bool = False
     contains: Mapping[str, Callable[..., tuple[float, ...] | None]] = field(default_factory=dict)
     variable: Callable[[Sequence[int], int], tuple[Coefficient, ...]] | None = None
+    general: bool = False
     root: Callable[[Sequence[float]], Float[Tensor, "dim dim"]] | None = None
     inside: Algorithm | None = None
     told: Callable[[Sequence[float]], dict[str, float]] | None = None
@@ -149,6 +152,20 @@ class Family:
             dim: the number of dimensions.
         """
         return self.coefficients if self.variable is None else self.variable(steps, dim)
+
+    def says(self, moves: int, *, sized: bool) -> bool:
+        """Whether a path of so many steps shows more numbers than the family has coefficients to fit.
+
+        The iterate of step k is a polynomial with k coefficients, of which a fitted readout shows only the ratios.
+
+        Args:
+            moves: the number of layers that take a step.
+            sized: whether the sizes of all iterates are seen; else only that of the last.
+        """
+        if not self.general:
+            return True
+        shown = moves * (moves + 1) // 2 - (0 if sized else moves - 1)
+        return len(self.numbers(range(1, moves + 1), 0)) < shown
 
     def contained(self, name: str, values: Sequence[float], steps: int, dim: int) -> tuple[float, ...] | None:
         """The coefficients with which this family equals a member of a smaller one.

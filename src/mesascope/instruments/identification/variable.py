@@ -170,6 +170,7 @@ VARIABLE: tuple[Family, ...] = (
         make=_descent,
         filter=_descent,
         variable=_sizes,
+        general=True,
         contains={"gradient-descent": _equal, "nesterov": _nesterov},
     ),
     Family(
@@ -177,6 +178,7 @@ VARIABLE: tuple[Family, ...] = (
         make=_heavy_ball,
         filter=_heavy_ball,
         variable=_with_momentum,
+        general=True,
         contains={**_PLAIN, "heavy-ball": _equal, "chebyshev-iteration": _chebyshev},
     ),
     Family(

@@ -6,6 +6,7 @@ import torch
 
 from mesascope.instruments.identification.family import Family
 from mesascope.instruments.identification.fitting import Aim, Fit, Start, option_losses, refined
+from mesascope.instruments.identification.scattering import scattered
 from mesascope.instruments.identification.starting import FINDERS
 from mesascope.instruments.identification.variable import moving
 from mesascope.instruments.statistics.discrepancy import PRECISION, discrepancy
@@ -23,13 +24,19 @@ PLAIN = ("gradient-descent", (0.25,))
 """The member of a smaller family at which the search starts if nothing better is known, for inputs of mean eigenvalue 1."""
 
 
+BASES, BEST = 2, 4
+"""Where readouts are fitted: around how many of the best members so far a search is scattered, and how many are kept."""
+TURNS, GAIN = 3, 0.1
+"""How often that is done, and the share by which the best loss must fall to do it once more."""
+
+
 def fit_variable(
     family: Family, aim: Aim, options: Sequence[tuple[int, ...]], idle: Sequence[int], smaller: Sequence[Fit]
 ) -> Fit:
     """The best member of a family whose number of coefficients depends on the path.
 
-    The search starts where `FINDERS` says, and at the members that equal fits of smaller families. With fitted readouts, it
-    starts at the latter only, since `FINDERS` look at answers of which then only the last has a size.
+    The search starts at the members that equal fits of smaller families, and where `FINDERS` says. These look at answers of
+    which with fitted readouts only the last has a size; there it starts around the former instead (`scattering`).
 
     Args:
         family: the candidate.
@@ -43,6 +50,7 @@ def fit_variable(
     rests = ((), idle) if projected else (idle,)
     admitted = [steps for steps in options if any(_admitted(steps, rest, every=every) for rest in rests)]
     options = admitted or list(options[:1])
+    options = [o for o in options if family.says(len(moving(o)), sized=not projected)] or options
     options.sort(key=lambda steps: moving(steps)[0])
     if not (every or projected):
         options = _likely(family, aim, options)
@@ -108,7 +116,11 @@ def _fit_steps(
         name, values = ("conjugate-gradient", ()) if "conjugate-gradient" in family.contains else PLAIN
         values = tuple(value / aim.runner.size for value in values)
         begin.append((steps, family.contained(name, values, max(steps), aim.runner.prompts.dim) or ()))
-    rough = [(steps, fit.values) for fit in refined(family, aim.few, begin, ROUGH)]
+    if aim.projection is not None and family.root is None:
+        found = _around(family, aim.few, sorted(known)[:BASES] or [(torch.inf, values) for _, values in begin], steps)
+    else:
+        found = refined(family, aim.few, begin, ROUGH)
+    rough = [(steps, fit.values) for fit in found]
     ends = refined(family, aim, rough, 0)
     if min(fit.loss for fit in ends) <= BEHIND * least:
         ends = refined(family, aim, rough, FINE)
@@ -116,3 +128,26 @@ def _fit_steps(
     if nearest[0] < fit.loss:
         fit = Fit(family=family, values=nearest[1], steps=steps, timing=None, loss=nearest[0])
     return fit
+
+
+def _around(
+    family: Family, aim: Aim, bases: Sequence[tuple[float, tuple[float, ...]]], steps: tuple[int, ...]
+) -> list[Fit]:
+    """The best members that a search finds which is scattered around some, then around the best found, while that helps.
+
+    Args:
+        family: the candidate, one with coefficients for every layer.
+        aim: the subject, on few prompts.
+        bases: the members to begin with, and their losses.
+        steps: the number of steps after each layer.
+    """
+    best: list[Fit] = []
+    around = [values for _, values in bases]
+    for turn in range(TURNS):
+        begin = [(steps, v) for base in around for v in ([base] * (not best) + scattered(base, len(moving(steps)), turn))]
+        least = best[0].loss if best else torch.inf
+        best = sorted([*best, *refined(family, aim, begin, ROUGH)], key=lambda fit: fit.loss)[:BEST]
+        if best[0].loss <= PRECISION * len(steps) or best[0].loss > (1 - GAIN) * least:
+            break
+        around = [fit.values for fit in best[:BASES]]
+    return best
