@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import mesascope as ms
+from mesascope import examination
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.behaving import memorisation, stress
 from mesascope.instruments.behaving.invariance import invariances
@@ -111,6 +112,14 @@ def test_the_verdict_rests_on_training_and_says_so(task, build):
     assert answer.algorithms == verdict.algorithms
 
 
+@pytest.fixture
+def briefly(monkeypatch):
+    """An examination without the instruments that take longest, which need no more than the verdict does."""
+    kept = tuple(i for i in examination.EXAMINED if i.name not in ("explanation", "path identification"))
+    monkeypatch.setattr(examination, "EXAMINED", kept)
+
+
+@pytest.mark.usefixtures("briefly")
 def test_what_needs_a_linear_task_is_skipped_with_its_reason():
     record = ms.examine(gradient_descent(layers=2), Quadratic(), profile="smoke")
     assert set(record.skipped) == {"spectrum", "patching", "attention", "stress", "metrics", "over training"}
@@ -123,6 +132,7 @@ def test_what_needs_a_linear_task_is_skipped_with_its_reason():
     assert {m.coordinates["target"] for m in record.measurements if m.instrument == "probes"} == {"Xᵀy/n", "XᵀX/n"}
 
 
+@pytest.mark.usefixtures("briefly")
 def test_a_linear_task_without_a_spectrum_keeps_the_rest():
     record = ms.examine(gradient_descent(layers=2), Sparse(), profile="smoke")
     assert set(record.skipped) == {"spectrum", "attention", "stress", "over training"}

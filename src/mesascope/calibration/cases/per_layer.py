@@ -10,7 +10,7 @@ from mesascope.models.scripted import followed
 from mesascope.types import Subject
 
 LEAST, MOST = 3, 10
-"""Fewest and most layers. In one layer there are no other coefficients, and two are also two of Nesterov's or Chebyshev's steps."""
+"""Fewest and most layers. One layer has no coefficients of its own, and two are also two steps of Nesterov's or Chebyshev's."""
 SPREAD = 2.0
 """Each layer's step size is that for all layers times a factor between 1/SPREAD and SPREAD."""
 MOMENTA = (0.1, 0.6)

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from mesascope.instruments.explaining.asked import Asked, ask
-from mesascope.instruments.explaining.explanation import explain, share_of
-from mesascope.instruments.explaining.planted import pairs
+from mesascope.instruments.explaining.controls import shares
+from mesascope.instruments.explaining.explanation import explain
 from mesascope.instruments.explaining.shares import HOLDS
 from mesascope.instruments.identification import IDENTIFIED, PROMPTS
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Expected, Instrument, sizes
-from mesascope.models.scripted import Scripted
-from mesascope.types import Control, Explanation, Figure, Measurement, RungKind, Scalar, Subject, Task
+from mesascope.types import Control, Explanation, Figure, Measurement, Scalar, Subject, Task
 
 NAME = "explanation"
 SHARE = "share explained"
@@ -44,17 +43,10 @@ def explanations(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 
 
 def _measured(explanation: Explanation, where: Distribution, asked: Asked, seed: int) -> list[Measurement]:
     """One measurement for each class."""
-    planted = pairs(float(asked.scoring.xs.square().mean()), seed)
     count = min(CONTROLLED, len(asked.scoring))
     found = []
     for rung in explanation.rungs:
-
-        def control(subject: Scripted, kind: RungKind = rung.kind) -> tuple[float, tuple[float, float]]:
-            known = ask(subject, where.task, seed=seed, prompts=count)
-            return share_of(known, kind)
-
-        pair = planted[rung.kind]
-        (within, its), (above, others) = control(pair.within), control(pair.above)
+        (within, its), (above, others) = shares(where.task, rung.kind, seed=seed, prompts=count)
         found.append(
             Measurement(
                 instrument=NAME,

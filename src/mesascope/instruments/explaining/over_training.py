@@ -6,10 +6,9 @@ from dataclasses import replace
 from mesascope.algorithms import LeastSquares, run
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.asking.collect import answers
-from mesascope.instruments.explaining import planted
 from mesascope.instruments.explaining.asked import ask
+from mesascope.instruments.explaining.controls import Known, flow_and_filter, time_of
 from mesascope.instruments.explaining.explanation import explain
-from mesascope.instruments.explaining.functions import GRADIENT_FLOW
 from mesascope.instruments.identification.following import SCORE, UNTRAINED, follow
 from mesascope.instruments.identification.prompts import discriminating, training
 from mesascope.instruments.instrument import Instrument, sizes
@@ -22,8 +21,6 @@ TIME, FILTER, NEAREST = "time of gradient flow", "share explained by one filter"
 ERROR = Quantity(name="normalised error")
 MOST = 8
 """Checkpoints that are looked at, at most: evenly many of them, the first and the last included."""
-KNOWN_TIME = 4.0
-"""Time of the planted gradient flow, in units of the inverse mean square of a coordinate."""
 FLOOR = -0.5  # of shares that are drawn
 
 
@@ -56,9 +53,7 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
     def explained(each: Subject) -> Explanation:
         return explain(ask(each, where.task, seed=seed, prompts=n), where.words)
 
-    unit = float(where.task.sample(n, seed=seed).xs.square().mean())
-    flow = explained(planted.planted("flow", planted.gradient_flow(KNOWN_TIME / unit)))
-    bump = explained(planted.planted("filter", planted.random_filter(seed, unit)))
+    flow, bump = flow_and_filter(where.task, seed=seed, prompts=n)
     idle = None if twin is None else explained(twin)
     worst = None if twin is None else normalised_error(answers(twin, prompts), prompts)
     best = normalised_error(run(LeastSquares(), prompts).predictions[-1], prompts)
@@ -71,8 +66,8 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
         at: dict[str, Scalar] = {name: score.coordinates[name] for name in ("label", "nearest")}
         at = {"step": step, **at, "class": described.rung or "none"}
         found += [
-            _measurement(TIME, _time(described), at, n, flow=_time(flow), idle=idle and _time(idle)),
-            _measurement(FILTER, _filter(described), at, n, filter=_filter(bump), idle=idle and _filter(idle)),
+            _measurement(TIME, time_of(described), at, n, flow=flow, idle=idle and time_of(idle)),
+            _measurement(FILTER, _filter(described), at, n, filter=bump, idle=idle and _filter(idle)),
             replace(score, instrument=NAME, quantity=NEAREST, coordinates=at),
             measure(
                 NAME,
@@ -90,14 +85,6 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
 def spread(steps: Sequence[int]) -> list[int]:
     """At most `MOST` of the steps, evenly many apart, the first and the last among them."""
     return sorted({steps[round(i * (len(steps) - 1) / (MOST - 1))] for i in range(MOST)})
-
-
-Known = tuple[float, tuple[float, float]]
-
-
-def _time(explanation: Explanation) -> Known:
-    flow = next((f for f in explanation.functions if f.name == GRADIENT_FLOW.name), None)
-    return (0.0, (0.0, 0.0)) if flow is None else (flow.coefficients["time"], flow.intervals["time"])
 
 
 def _filter(explanation: Explanation) -> Known:

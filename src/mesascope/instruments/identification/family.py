@@ -91,8 +91,8 @@ class Family:
         variable: for a family whose number of coefficients depends on the path: the coefficients, by the number of steps after
             each layer and the dimension. It answers the question of the path only: at the last layer it could be nearly any
             polynomial. ``make`` then takes one sequence of values.
-        general: of a ``variable`` family, whether it is any path of polynomials in XᵀX, of degree k after step k, if there are few
-            enough steps. It says something only of paths with more steps (`says`).
+        general: of a ``variable`` family, whether it is any path of polynomials in XᵀX, of degree k after step k, where there
+            are few steps. It says something only of paths with more steps (`says`).
         root: for a family with one preconditioner P for all prompts: the matrix R with P = R Rᵀ, by the values. The family is
             then ``inside`` on inputs that are multiplied by R.
         told: the coefficients as results tell them, by the values; by default the values themselves.

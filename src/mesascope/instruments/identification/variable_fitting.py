@@ -144,7 +144,9 @@ def _around(
     best: list[Fit] = []
     around = [values for _, values in bases]
     for turn in range(TURNS):
-        begin = [(steps, v) for base in around for v in ([base] * (not best) + scattered(base, len(moving(steps)), turn))]
+        begin = [
+            (steps, v) for base in around for v in ([base] * (not best) + scattered(base, len(moving(steps)), turn))
+        ]
         least = best[0].loss if best else torch.inf
         best = sorted([*best, *refined(family, aim, begin, ROUGH)], key=lambda fit: fit.loss)[:BEST]
         if best[0].loss <= PRECISION * len(steps) or best[0].loss > (1 - GAIN) * least:
