@@ -171,12 +171,23 @@ def check_keeps_task(task: object) -> None:
         fault = "whose sample is not a method"
     elif not dataclasses.is_dataclass(task):
         fault = "that is not a dataclass"
+    elif not _hashable(task):
+        fault = "that has no hash, since it is not frozen or a field holds a list"
     else:
         return
     raise ValueError(
         f"task must satisfy the protocol mesascope.types.Task; got {what} {fault}. Pass a frozen dataclass with the fields dim, "
         "examples and queries and the method sample(n, *, seed, stream, start, dtype), or one of mesascope.tasks."
     )
+
+
+def _hashable(task: object) -> bool:
+    """Whether a task can be a key: what is found of known subjects on it is kept by the task."""
+    try:
+        hash(task)
+    except TypeError:
+        return False
+    return True
 
 
 def lacking(task: object, names: Sequence[str]) -> list[str]:

@@ -34,7 +34,17 @@ class Plain:
         return LinearRegression().sample(n, **options)
 
 
+@dataclass(kw_only=True)
+class Thawed(Plain):
+    """Not frozen."""
+
+    dim: int = 5
+    examples: int = 20
+    queries: int = 1
+
+
 OTHERS = {
+    "not frozen": (Thawed(), "got a Thawed that has no hash, since it is not frozen or a field holds a list"),
     "a part of one": (Mute(), "got a Mute without queries, sample"),
     "no dataclass": (Plain(), "got a Plain that is not a dataclass"),
     "a class": (LinearRegression, "got the class LinearRegression instead of an instance of it"),
