@@ -25,7 +25,7 @@ def values(found, quantity, **at):
 
 def test_a_network_that_stores_its_weights_holds_them_from_their_layer_on() -> None:
     network = primal_conjugate_gradient(iterations=3)  # its first layer starts, so step k is there after layer k + 1
-    found = pp.plain_probes(network, TASK, problems=300, solvers=(FEATURE,), form="weights")
+    found = pp.plain_probes(network, TASK, problems=300, solvers=(FEATURE,), form="weights", everywhere=(1, 2, 3))
     for step in (1, 2, 3):
         for layer in (1, 2, 3, 4):
             (m,) = values(found, pp.COSINE, layer=layer, step=step)

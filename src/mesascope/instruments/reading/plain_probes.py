@@ -1,7 +1,7 @@
 """Probes as source A defines them: ridge 1e-3, no intercept, one cosine for the whole test set, layer ℓ against step ℓ.
 
-Here a target's number says little by itself. A probe of the raw prompt, which sees no network, and the network without its
-training stand beside it, and every step is probed at every layer, so that what depth does can be told from what the target does.
+Such a number says little by itself. A probe of the raw prompt, which sees no network, and the network without its training stand
+beside it, and some steps are probed at every layer, so that what depth does can be told from what the target does.
 
 Source: source A, the probes of α. See the study `iterate-probes` for what is wrong with the definition.
 """
@@ -52,8 +52,9 @@ def plain_probes(
     problems: int = 500,
     solvers: Sequence[Solver] = SOLVERS,
     form: Form = "dual",
+    everywhere: Sequence[int] = (1,),
 ) -> tuple[Measurement, ...]:
-    """The cosine of probes for every step's iterate after every layer, and its mean over layer ℓ against step ℓ.
+    """The cosine of probes for step ℓ's iterate after layer ℓ, its mean over all layers, and some steps' cosine at every layer.
 
     The probe is W = (FᵀF + 0.001 I)⁻¹FᵀT, with one row of F per problem (the residual stream at its only query) and one row of
     T (the iterate), both as they are. The cosine is ⟨G, T⟩/(‖G‖‖T‖) of all predictions and targets of the test set as one
@@ -69,6 +70,7 @@ def plain_probes(
         problems: number of problems; four fifths of them are fitted on.
         solvers: whose iterates are probed for.
         form: which form of the iterates; see `Iterate`.
+        everywhere: the steps that are probed for at every layer.
 
     Raises:
         NotApplicable: the subject has no residual stream.
@@ -103,7 +105,7 @@ def plain_probes(
             cases[WRITTEN] = torch.stack(written)
             for name, sums in cases.items():
                 paired.setdefault(name, []).append(sums[layer])
-            for step in range(len(sites)):
+            for step in (s for s in range(len(sites)) if s == layer or s + 1 in everywhere):
                 at = {"target": solver.name, "layer": layer + 1, "step": step + 1}
                 found.append(_measured(COSINE, {name: sums[step] for name, sums in cases.items()}, draws, at))
         whole = {name: torch.cat(parts, -1) for name, parts in paired.items()}
