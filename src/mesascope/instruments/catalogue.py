@@ -14,6 +14,7 @@ from mesascope.instruments.behaving import (
     rounding,
     silent_failure,
     size,
+    solver_errors,
     stress,
     training_curve,
     training_loss,
@@ -63,6 +64,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
 NARROWER: tuple[Instrument, ...] = (
     matching.TRACKING,
     plain_probes.INSTRUMENT,
+    solver_errors.INSTRUMENT,
     size.INSTRUMENT,
     training_curve.INSTRUMENT,
     gaussian_inputs.INSTRUMENT,
