@@ -223,9 +223,7 @@ STUDY = Study(
         own(
             f"A warning is right when it is given: wherever agreement is below {LOW:g}, the error is more than {WRONG:g} times "
             "ridge's.",
-            Derived(
-                words="error over ridge's, the least of the settings warned of", of=_least_warned, uses=_USES
-            ).between(low=WRONG),
+            _WARNED.between(low=WRONG),
         ),
         own(
             "It misses a rotated basis: at κ = 500, rotated, the mixed networks err more than 20 times as much as ridge, and "
