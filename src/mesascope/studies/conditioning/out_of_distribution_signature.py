@@ -48,25 +48,18 @@ def settings(trained_on: LinearRegression) -> tuple[StressTest, ...]:
     )
 
 
-def _task(network: Conditioned) -> LinearRegression:
-    task = network.laptop.task
-    assert isinstance(task, LinearRegression), "the networks are trained on it"
-    return task
-
-
-def _measures() -> tuple[Measure, ...]:
-    return tuple(
-        Measure(
-            instrument=signature.NAME,
-            network=network,
-            label={"network": network.name},
-            prompts={"n": 128},
-            options={"table": settings(_task(network)), "sites": SITES},
-            task=_task(network),
-            at_smoke=network == MIXED,
-            smoke_options={"table": settings(_task(network))[:4], "sites": SITES[-1:]},
-        )
-        for network in NETWORKS
+def _measure(network: Conditioned) -> Measure:
+    task = adjusted(network.task, queries=8)
+    table = settings(task)
+    return Measure(
+        instrument=signature.NAME,
+        network=network,
+        label={"network": network.name},
+        prompts={"n": 128},
+        options={"table": table, "sites": SITES},
+        task=task,
+        at_smoke=network == MIXED,
+        smoke_options={"table": table[:4], "sites": SITES[-1:]},
     )
 
 
@@ -208,7 +201,7 @@ STUDY = Study(
     name="out-of-distribution-signature",
     title="Do the two strongest directions of the residual stream warn of prompts on which a network fails?",
     source="own",
-    measures=_measures(),
+    measures=tuple(map(_measure, NETWORKS)),
     claims=(
         own(
             "The measure works: other prompts of training agree (at least 0.9), streams turned at random do not (at most 0.3).",
