@@ -122,5 +122,17 @@ def test_a_warning_must_be_right_when_it_is_given(error: float, holds: bool, ben
     assert ("without need: noise 3" in note) is not holds
 
 
+@pytest.mark.parametrize(("agreement", "holds"), [(0.5, True), (0.95, False)])
+def test_no_failure_goes_without_a_warning(agreement: float, holds: bool) -> None:
+    found = []
+    for setting, agreed, over in (("κ = 1", 0.99, 1.5), ("κ = 2000", 0.5, 300.0), ("labels times 2", agreement, 90.0)):
+        at: dict[str, Any] = {"network": MIXED.name, "setting": setting}
+        found.append(number(signature.NAME, signature.AGREEMENT, agreed, site=warning.LAST, **at))
+        found.append(number(signature.NAME, RATIO.name, over, **at))
+    rule = derived(warning.STUDY, "agreement, the largest")
+    (m,) = rule.evidence.among(found)
+    assert m.value == max(agreement, 0.5) and rule.bound.holds(m) is holds
+
+
 def test_names_of_readouts_say_how_many_prompts_they_saw() -> None:
     assert solver_errors.plain(errors.FEW) == "plain readout, fitted on 100 prompts"
