@@ -27,6 +27,7 @@ MSE = Quantity(name="MSE", unit="y²")
 OVER = Quantity(name="MSE over another's", combine=ratio)
 OWN, CHOSEN = "own readout", "fitted readout"
 BAYES = "ridge at the Bayes-optimal λ"
+QUERIES = 8  # of a prompt: errors at single queries are heavy-tailed
 RIDGE = 1e-3
 """The penalty of plain readouts, as in source A's probes."""
 SOLVERS = tuple(
@@ -53,14 +54,12 @@ def solver_errors(
     seed: int = 0,
     n: int = 512,
     fit: int = 1024,
-    queries: int = 8,
-    steps: int = 12,
     solvers: Sequence[Solver] = SOLVERS,
     fits: Sequence[int] = (),
 ) -> tuple[Measurement, ...]:
     """Mean squared error at the queries of every readout and solver, and the ratio of every readout's to all others'.
 
-    Ratios are paired: resampling draws the same prompts for both.
+    Every solver takes as many steps as the subject has layers. Ratios are paired: resampling draws the same prompts for both.
 
     Controls. Positive: ridge at λ = σ²/(variance of a weight), the best that is linear in the labels, and for a ratio the other
     over itself, which is 1. Negative: answering zero, and the untrained network.
@@ -71,27 +70,25 @@ def solver_errors(
         seed: of the prompts, the untrained weights and the resampling.
         n: number of prompts.
         fit: number of prompts that the readout with a chosen penalty is fitted on.
-        queries: queries per prompt.
-        steps: steps of every solver.
         solvers: what to compare with; conjugate gradient in data space also in single precision, which it suffers from.
         fits: the numbers of prompts that plain readouts are fitted on (one query each, penalty 0.001, no intercept).
 
     Raises:
         NotApplicable: the task is not linear, or the subject has no stream that could be read.
-        ValueError: ``steps`` or a number in ``fits`` below 1.
+        ValueError: a number in ``fits`` below 1.
     """
-    for name, number in (("steps", steps), *(("fits", each) for each in fits)):
-        check_count(name, number)
+    for number in fits:
+        check_count("fits", number)
     if not isinstance(task, LinearTask):
         raise NotApplicable(
             f"the errors of solvers need a linear task with a prior of its weights; got {type(task).__name__}."
         )
-    prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
+    prompts = adjusted(task, queries=QUERIES).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     readouts = {
         name: squared_error(a, prompts) for name, a in _readouts(subject, task, prompts, seed, fit, fits).items()
     }
-    others = {name: squared_error(a, prompts) for name, a in _solved(prompts, solvers, steps).items()}
+    others = {name: squared_error(a, prompts) for name, a in _solved(prompts, solvers, len(subject.path)).items()}
     best = squared_error(run(Ridge(ridge=task.noise**2 / task.weight_variance), prompts).predictions[1], prompts)
     negative = {"answering zero": squared_error(torch.zeros_like(prompts.targets), prompts)}
     if (fresh := untrained(subject, seed)) is not None:
@@ -123,7 +120,7 @@ def _readouts(
     """The answers by the subject's own readout and by all fitted ones, from the stream after the last layer."""
     last = subject.path[-1]
     own, held = at_queries(subject, prompts, [last])
-    fitting = adjusted(task, queries=prompts.queries.shape[1]).sample(fit, seed=seed, stream=f"{NAME}/fit")
+    fitting = adjusted(task, queries=QUERIES).sample(fit, seed=seed, stream=f"{NAME}/fit")
     _, before = at_queries(subject, fitting, [last])
     chosen = fit_readouts(before, fitting.targets, scale=fitting.target_variance)[last]
     found = {OWN: own, CHOSEN: chosen.fit.guess(held[last])[..., 0]}
