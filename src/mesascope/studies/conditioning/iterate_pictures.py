@@ -1,13 +1,14 @@
 """Pictures and notes of the study `iterate-probes`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesascope.instruments.reading import plain_probes, probes
-from mesascope.instruments.reading.iterates import Form, Method
+from mesascope.instruments.reading.iterates import Form, Method, Solver
 from mesascope.studies.bench import Bench
 from mesascope.studies.conditioning.iterate_targets import (
     CG,
     DUAL,
+    FEATURE,
     GD,
     ISOTROPIC_ONES,
     METHODS,
@@ -122,29 +123,30 @@ def _built(found: Sequence[Measurement]) -> Figure:
 
 
 def notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
-    """The mean cosines, and why they mislead."""
-
-    def mean(method: Method, network: str, κ: float, control: str = "") -> float:
-        wanted = where(plain_probes.MEAN, target=DUAL[method].name, network=network, κ=κ, control=control)
-        return wanted.among(found)[0].value
-
-    there = list(
-        dict.fromkeys(
-            (str(m.coordinates["network"]), m.coordinates["κ"]) for m in only(found, quantity=plain_probes.MEAN.name)
-        )
-    )
-    told = [
-        f"{name} at κ = {κ:g}: {mean(CG, name, float(κ or 0)):.3f} and {mean(GD, name, float(κ or 0)):.3f}"
-        for name, κ in there
-    ]
-    first, κ = there[0]
-    raw = [mean(method, first, float(κ or 0), plain_probes.RAW) for method in METHODS]
+    """The mean cosines, and why those of α mislead."""
+    told = {form: _means(found, solvers) for form, solvers in (("α", DUAL), ("w", FEATURE))}
+    raw = [where(plain_probes.MEAN, target=DUAL[m].name, κ=1.0, control=plain_probes.RAW).among(found) for m in METHODS]
+    without = " and ".join(f"{held[0].value:.3f}" for held in raw if held)
     return (
-        f"Mean cosine of the source's probes, for conjugate gradient and gradient descent: {'; '.join(told)}. A probe of the raw "
-        f"prompt, without any network: {raw[0]:.3f} and {raw[1]:.3f} at κ = {κ:g}.",
-        "Why α misleads: at the limit α = (y − Xw)/λ is the label noise that the fit leaves, over λ. No sensible network holds "
-        "it at the query. Conjugate gradient gets there in eleven steps; gradient descent stays near a multiple of y for long, "
+        *(
+            f"Mean cosine of the source's probes for {form}, conjugate gradient and gradient descent: {'; '.join(means)}."
+            for form, means in told.items()
+            if means
+        ),
+        f"A probe of the raw prompt for α at κ = 1, without any network: {without}.",
+        "Why α misleads: at the limit α = (y − Xw)/λ is the label noise that the fit leaves, over λ. Nothing that answers the "
+        "query needs it. Conjugate gradient gets there in eleven steps; gradient descent stays near a multiple of y for long, "
         "and y is in the prompt, one label per position.",
         "Why gradient descent's curve has teeth: with step 2/(λmax + λmin) and λmin = λ = 0.1 the largest eigen-direction "
         "overshoots by almost its whole length and comes back, so that odd steps look like y, and even ones do not.",
     )
+
+
+def _means(found: Sequence[Measurement], solvers: Mapping[Method, Solver]) -> list[str]:
+    """Both methods' mean cosine for every network and κ, in words."""
+    words: list[str] = []
+    for m in only(found, quantity=plain_probes.MEAN.name, target=solvers[CG].name):
+        network, κ = m.coordinates["network"], m.coordinates["κ"]
+        (other,) = only(found, quantity=plain_probes.MEAN.name, target=solvers[GD].name, network=network, κ=κ)
+        words.append(f"{network} at κ = {κ:g}: {m.value:.3f} and {other.value:.3f}")
+    return words

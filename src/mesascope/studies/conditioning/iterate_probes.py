@@ -10,6 +10,7 @@ from mesascope.studies.conditioning.iterate_targets import (
     APART,
     CG,
     DUAL,
+    FEATURE,
     GD,
     ISOTROPIC_ONES,
     METHODS,
@@ -124,6 +125,8 @@ STUDY = Study(
         *(plain(MIXED, condition) for condition in CONDITIONS),
         plain(MIXED_100, APART),
         plain(RUNS, 1.0),
+        *(plain(network, 1.0, form="weights") for network in ISOTROPIC_ONES),
+        *(plain(network, APART, form="weights") for network in MIXED_ONES),
         *(probed(network, 1.0, READ_AFTER, STEPS) for network in ISOTROPIC_ONES),
         *(probed(network, APART, READ_AFTER, STEPS) for network in MIXED_ONES),
         probed(STORES, 10.0, (2, 3, 5, 9), (1, 2, 4, 8)),
@@ -192,6 +195,16 @@ STUDY = Study(
             "gradient descent's w_k does not (at most 0.95).",
             *(_read(probes.R2.name, CG, "weights", k, STORES, k + 1).between(low=0.99) for k in (2, 4, 8)),
             *(_read(probes.R2.name, GD, "weights", k, STORES, k + 1).between(high=0.95) for k in (2, 4, 8)),
+        ),
+        own(
+            "With w_k in place of α_k the source's own definition does not prefer gradient descent: the mean cosine of conjugate "
+            "gradient is at most 0.05 lower.",
+            _less(
+                "mean cosine of w_k, conjugate gradient less gradient descent",
+                where(plain_probes.MEAN, target=FEATURE[CG].name, network=TRAINED),
+                where(plain_probes.MEAN, target=FEATURE[GD].name, network=TRAINED),
+                "network",
+            ).between(low=-0.05),
         ),
         own(
             "Neither method's weights are at the query: no stream of a trained network gives w_k better than Xᵀy alone does, "

@@ -1,6 +1,6 @@
 """What the study `iterate-probes` measures: its targets, its hand-built networks, and its measures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesascope.instruments.reading import plain_probes, probes
 from mesascope.instruments.reading.iterates import Form, Iterate, Method, Solver
@@ -11,8 +11,8 @@ from mesascope.types import Site
 CG: Method = "conjugate gradient"
 GD: Method = "gradient descent"
 METHODS: tuple[Method, Method] = (CG, GD)
-DUAL = {method: Solver(method=method, space="data", ridge=RIDGE) for method in METHODS}
-FEATURE = {method: Solver(method=method, ridge=RIDGE) for method in METHODS}
+DUAL: Mapping[Method, Solver] = {method: Solver(method=method, space="data", ridge=RIDGE) for method in METHODS}
+FEATURE: Mapping[Method, Solver] = {method: Solver(method=method, ridge=RIDGE) for method in METHODS}
 STEPS = (1, 2, 4, 8, 12)
 READ_AFTER = (1, 3, 6, 9, 12)
 """The layers after which streams are read."""
@@ -59,17 +59,17 @@ def _targets(steps: Sequence[int], network: Conditioned | str) -> dict[str, Iter
     }
 
 
-def plain(network: Conditioned | str, condition: float) -> Measure:
-    """The source's probes of α, at one κ."""
+def plain(network: Conditioned | str, condition: float, *, form: Form = "dual") -> Measure:
+    """The source's probes at one κ: of α, as it has them, or of w, which does not depend on the order of the examples."""
     name = network if isinstance(network, str) else network.name
     return Measure(
         instrument=plain_probes.NAME,
         network=network,
         label={"network": name, "κ": condition},
         prompts={"problems": 500},
-        options={"solvers": tuple(DUAL.values())},
+        options={"solvers": tuple((DUAL if form == "dual" else FEATURE).values()), "form": form},
         task=at(condition),
-        at_smoke=network in (ISOTROPIC, RUNS) or (network == MIXED and condition == APART),
+        at_smoke=form == "dual" and (network in (ISOTROPIC, RUNS) or (network == MIXED and condition == APART)),
     )
 
 
