@@ -15,6 +15,7 @@ from mesascope.studies.conditioning import iterate_probes as iterates
 from mesascope.studies.conditioning import out_of_distribution_signature as warning
 from mesascope.studies.conditioning.iterate_targets import CG, GD, STEPS, TRAINED, after, site, target
 from mesascope.studies.conditioning.networks import ISOTROPIC, LAYERS, MIXED, NETWORKS
+from mesascope.studies.measure import works
 from mesascope.studies.study import Study
 from mesascope.studies.trained_regressors.probed import ALONE
 from mesascope.types import Control, Measurement, adjusted
@@ -44,6 +45,12 @@ def derived(study: Study, words: str):
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(profile="laptop", seed=0, directory=tmp_path, networks=tmp_path)
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_no_two_measures_have_one_name(study: Study, bench: Bench) -> None:
+    names = [work.name for measure in study.measures for work in works(measure, bench)]
+    assert len(set(names)) == len(names) > 1
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

@@ -65,7 +65,7 @@ def plain(network: Conditioned | str, condition: float, *, form: Form = "dual") 
     return Measure(
         instrument=plain_probes.NAME,
         network=network,
-        label={"network": name, "κ": condition},
+        label={"network": name, "κ": condition, "probed for": "α" if form == "dual" else "w"},
         prompts={"problems": 500},
         options={"solvers": tuple((DUAL if form == "dual" else FEATURE).values()), "form": form},
         task=at(condition),
