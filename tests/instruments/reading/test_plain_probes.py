@@ -62,6 +62,16 @@ def test_the_cosine_is_that_of_the_whole_test_set() -> None:
     assert mean.value == pytest.approx((values(found, pp.COSINE, layer=1, step=1)[0].value + m.value) / 2, abs=1e-9)
 
 
+def test_solvers_are_compared_on_the_same_problems() -> None:
+    network = primal_conjugate_gradient(iterations=2)
+    descent = Solver(method="gradient descent")
+    found = pp.plain_probes(network, TASK, problems=200, solvers=(FEATURE, descent, FEATURE), form="weights")
+    means = [m.value for m in values(found, pp.MEAN)]
+    differences = values(found, pp.LESS_FIRST)
+    assert [m.value for m in differences] == pytest.approx([mean - means[0] for mean in means[1:]], abs=1e-9)
+    assert differences[1].interval == pytest.approx((0, 0), abs=1e-9)  # a solver less itself does not vary
+
+
 def test_it_keeps_its_promises(tiny, task) -> None:
     check_instrument(functools.partial(pp.plain_probes, problems=20), tiny, task)
     assert pp.figure(pp.plain_probes(tiny, task, problems=20)).rows

@@ -9,7 +9,7 @@ Source: source A, the probes of α. See the study `iterate-probes` for what is w
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import residual_sites, untrained
@@ -40,8 +40,14 @@ def _mean_cosine(means: Tensor) -> Tensor:
     return torch.stack([_cosine(part) for part in means.split(3, -1)]).mean(0)
 
 
+def _difference(means: Tensor) -> Tensor:
+    first, other = means.chunk(2, -1)
+    return _mean_cosine(other) - _mean_cosine(first)
+
+
 COSINE = Quantity(name="flattened cosine", combine=_cosine)
 MEAN = Quantity(name="mean flattened cosine, layer against step", combine=_mean_cosine)
+LESS_FIRST = Quantity(name="mean flattened cosine, less that of the first solver", combine=_difference)
 
 
 def plain_probes(
@@ -56,6 +62,8 @@ def plain_probes(
 ) -> tuple[Measurement, ...]:
     """The cosine of probes for step ℓ's iterate after layer ℓ, its mean over all layers, and some steps' cosine at every layer.
 
+    The mean of every solver but the first is also compared with the first's, on the same problems.
+
     The probe is W = (FᵀF + 0.001 I)⁻¹FᵀT, with one row of F per problem (the residual stream at its only query) and one row of
     T (the iterate), both as they are. The cosine is ⟨G, T⟩/(‖G‖‖T‖) of all predictions and targets of the test set as one
     vector each.
@@ -68,7 +76,7 @@ def plain_probes(
         task: where the problems come from.
         seed: of the problems, the noise, the untrained weights and the resampling.
         problems: number of problems; four fifths of them are fitted on.
-        solvers: whose iterates are probed for.
+        solvers: whose iterates are probed for; the others are compared with the first.
         form: which form of the iterates; see `Iterate`.
         everywhere: the steps that are probed for at every layer.
 
@@ -87,30 +95,45 @@ def plain_probes(
     blank = None if fresh is None else _streams(fresh, prompts, sites)
     raw = torch.cat([prompts.xs.flatten(1), prompts.ys, prompts.queries[:, 0]], -1)
     found: list[Measurement] = []
+    wholes: list[dict[str, Tensor]] = []
     for solver in solvers:
         targets = _targets(solver, prompts, len(sites), form)
         noise = torch.randn(targets.shape, generator=generator(seed, f"{NAME}/noise"), dtype=torch.float64)
-        alone = _sums(raw, targets, cut)
         paired: dict[str, list[Tensor]] = {}
         for layer, site in enumerate(sites):
-            stream = streams[site]
-            cases = {
-                "": _sums(stream, targets, cut),
-                NOISE: _sums(stream, noise, cut),
-                OTHERS: _sums(stream, targets[:, partners(prompts)], cut),
-                RAW: alone,
-                **({} if blank is None else {UNTRAINED: _sums(blank[site], targets, cut)}),
-            }
-            written = [_sums(_written(stream, t, cut, seed), t[None], cut)[0] for t in targets]
-            cases[WRITTEN] = torch.stack(written)
+            steps = [s for s in range(len(sites)) if s == layer or s + 1 in everywhere]
+            features = {"": streams[site], RAW: raw, **({} if blank is None else {UNTRAINED: blank[site]})}
+            cases = _cases(features, targets[steps], noise[steps], partners(prompts), cut, seed)
             for name, sums in cases.items():
-                paired.setdefault(name, []).append(sums[layer])
-            for step in (s for s in range(len(sites)) if s == layer or s + 1 in everywhere):
+                paired.setdefault(name, []).append(sums[steps.index(layer)])
+            for i, step in enumerate(steps):
                 at = {"target": solver.name, "layer": layer + 1, "step": step + 1}
-                found.append(_measured(COSINE, {name: sums[step] for name, sums in cases.items()}, draws, at))
-        whole = {name: torch.cat(parts, -1) for name, parts in paired.items()}
-        found.append(_measured(MEAN, whole, draws, {"target": solver.name}))
+                found.append(_measured(COSINE, {name: sums[i] for name, sums in cases.items()}, draws, at))
+        wholes.append({name: torch.cat(parts, -1) for name, parts in paired.items()})
+        found.append(_measured(MEAN, wholes[-1], draws, {"target": solver.name}))
+        if len(wholes) > 1:
+            both = {name: torch.cat([wholes[0][name], whole], -1) for name, whole in wholes[-1].items()}
+            found.append(_measured(LESS_FIRST, both, draws, {"target": solver.name}))
     return tuple(found)
+
+
+def _cases(
+    features: Mapping[str, Float[Tensor, "batch _"]],
+    targets: Float[Tensor, "step batch output"],
+    noise: Float[Tensor, "step batch output"],
+    others: Int[Tensor, " batch"],
+    cut: int,
+    seed: int,
+) -> dict[str, Float[Tensor, "step tested 3"]]:
+    """The sums of the subject's stream, which has no name among the features, and of every control."""
+    stream = features[""]
+    written = [_sums(_written(stream, target, cut, seed), target[None], cut)[0] for target in targets]
+    return {
+        **{name: _sums(rows, targets, cut) for name, rows in features.items()},
+        NOISE: _sums(stream, noise, cut),
+        OTHERS: _sums(stream, targets[:, others], cut),
+        WRITTEN: torch.stack(written),
+    }
 
 
 def _measured(
@@ -192,7 +215,7 @@ INSTRUMENT = Instrument(
     question="Does a layer's stream at the query hold the iterate of the same number, by plain ridge probes?",
     measure=plain_probes,
     needs="a residual stream",
-    quantities=(COSINE.name, MEAN.name),
+    quantities=(COSINE.name, MEAN.name, LESS_FIRST.name),
     coordinates=("layer", "step", "target"),
     sizes=sizes(problems=(50, 500, 2000)),
     figure=figure,
