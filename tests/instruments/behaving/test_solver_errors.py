@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def found():
     return se.solver_errors(network, TASK, n=64, fit=128, solvers=SOLVERS[:3], fits=(24,))
 
 
-def value(found, quantity, answers, over=None):
+def value(found, quantity, answers, over=None) -> Any:
     return next(
         m
         for m in found

@@ -1,5 +1,8 @@
 """The iterates of both solvers on both systems, against textbook loops in NumPy, and what they say of each other."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -61,9 +64,7 @@ def test_gradient_descent_takes_one_path_in_both_spaces_at_one_step_size() -> No
 
 def test_weights_do_not_depend_on_the_order_of_the_examples_and_dual_iterates_do() -> None:
     order = torch.tensor([3, 1, 0, 2, 7, 6, 5, 4])
-    other = type(PROMPTS)(**{f: getattr(PROMPTS, f) for f in PROMPTS.__dataclass_fields__} | {
-        "xs": PROMPTS.xs[:, order], "ys": PROMPTS.ys[:, order]
-    })  # fmt: skip
+    other = dataclasses.replace(PROMPTS, xs=PROMPTS.xs[:, order], ys=PROMPTS.ys[:, order])
     dual = Solver(method=CG, space="data", ridge=LAMBDA)
     for form in ("weights", "answer"):
         target = Iterate(solver=dual, step=2, form=form)
@@ -72,12 +73,15 @@ def test_weights_do_not_depend_on_the_order_of_the_examples_and_dual_iterates_do
     assert torch.allclose(alpha(PROMPTS)[:, order], alpha(other))
 
 
-def test_matched_targets_have_length_one() -> None:
-    for form, space in (("weights", "feature"), ("dual", "data"), ("answer", "feature")):
-        solver = Solver(method=GD, space=space, ridge=LAMBDA)
-        plain, matched = (Iterate(solver=solver, step=2, form=form, matched=m)(PROMPTS) for m in (False, True))
-        assert torch.allclose(matched.flatten(1).norm(dim=-1), torch.ones(6, dtype=torch.float64))
-        assert torch.allclose(torch.cosine_similarity(plain.flatten(1), matched.flatten(1)), torch.ones(()).double())
+@pytest.mark.parametrize(("form", "space"), [("weights", "feature"), ("dual", "data"), ("answer", "feature")])
+def test_matched_targets_have_length_one(form: Any, space: Any) -> None:
+    solver = Solver(method=GD, space=space, ridge=LAMBDA)
+    plain, matched = (Iterate(solver=solver, step=2, form=form, matched=m)(PROMPTS) for m in (False, True))
+    assert torch.allclose(matched.flatten(1).norm(dim=-1), torch.ones(6, dtype=torch.float64))
+    assert torch.allclose(torch.cosine_similarity(plain.flatten(1), matched.flatten(1)), torch.ones(()).double())
+
+
+def test_a_target_of_nothing_stays_nothing() -> None:
     nothing = PROMPTS[:1]
     nothing.ys.zero_()
     assert torch.equal(

@@ -248,8 +248,8 @@ STUDY = Study(
             _over(plain(MANY), OWN, (1.0,), *MIXED_ONES).between(high=1.2),
         ),
         own(
-            "In data space conjugate gradient fails by rounding: up to κ = 100 it errs at most 1.3 times the best ridge in "
-            "double precision, and from κ = 50 more than ten times in single precision.",
+            "In data space conjugate gradient fails by rounding: in double precision, up to κ = 100, it errs at most 1.3 "
+            "times as much as least squares is expected to, and in single precision, from κ = 50 on, more than ten times.",
             *(_mse(DATA_CG.name, κ).between(high=1.3 * BEST) for κ in CONDITIONS if κ < LAST),
             *(_mse(single(DATA_CG), κ).between(low=10 * BEST) for κ in CONDITIONS if κ >= 50),
         ),
