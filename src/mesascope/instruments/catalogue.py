@@ -12,8 +12,10 @@ from mesascope.instruments.behaving import (
     matching,
     memorisation,
     rounding,
+    signature,
     silent_failure,
     size,
+    solver_errors,
     stress,
     training_curve,
     training_loss,
@@ -23,7 +25,7 @@ from mesascope.instruments.explaining import over_training
 from mesascope.instruments.identification import following
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
-from mesascope.instruments.reading import probes, readout, streaming
+from mesascope.instruments.reading import plain_probes, probes, readout, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -62,6 +64,9 @@ INSTRUMENTS: tuple[Instrument, ...] = (
 
 NARROWER: tuple[Instrument, ...] = (
     matching.TRACKING,
+    plain_probes.INSTRUMENT,
+    solver_errors.INSTRUMENT,
+    signature.INSTRUMENT,
     size.INSTRUMENT,
     training_curve.INSTRUMENT,
     gaussian_inputs.INSTRUMENT,

@@ -14,6 +14,7 @@ from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
+from mesascope.studies.conditioning import error_by_conditioning, iterate_probes, out_of_distribution_signature
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.measure import works
 from mesascope.studies.rules import Between, labelled, pick
@@ -61,6 +62,9 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             synthetic_panel.STUDY,
             causal_mask.STUDY,
             rounding.STUDY,
+            iterate_probes.STUDY,
+            error_by_conditioning.STUDY,
+            out_of_distribution_signature.STUDY,
         )
     }
 )
