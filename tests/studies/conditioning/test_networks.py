@@ -3,9 +3,11 @@
 import pytest
 
 from mesascope.models.transformer import count_parameters
+from mesascope.records.codec import to_json
 from mesascope.studies.conditioning.networks import CONDITIONS, ISOTROPIC, MIXED, MIXED_100, NETWORKS, ROTATED, at
 from mesascope.tasks import Gaussian
-from mesascope.types import adjusted
+from mesascope.types import adjusted, spec_of
+from mesascope.zoo import load, names
 
 
 def test_the_published_recipe_is_source_as() -> None:
@@ -27,6 +29,14 @@ def test_the_names_by_which_they_are_found() -> None:
         "conditioning-rotated-laptop",
     ]
     assert MIXED_100.name == "conditioning-mixed-seed-100"
+
+
+@pytest.mark.parametrize("name", [n.ships_as for n in NETWORKS if n.ships_as in names()])
+def test_what_ships_was_trained_by_these_recipes(name: str) -> None:
+    [network] = [n for n in NETWORKS if n.ships_as == name]
+    recipe = to_json(network.laptop)
+    assert isinstance(recipe, dict)
+    assert {key: (spec_of(load(name)) or {})[key] for key in recipe} == recipe
 
 
 def test_the_designs() -> None:

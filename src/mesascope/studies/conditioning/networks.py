@@ -75,12 +75,15 @@ class Conditioned(Trained):
 
     @property
     def laptop(self) -> TrainingSpec:
-        """As many layers, a quarter of the width, Muon, 16,000 steps, eight queries per prompt that do not see one another."""
+        """As many layers, a quarter of the width, Muon, eight queries per prompt that do not see one another.
+
+        Isotropic inputs are learnt in half as many steps.
+        """
         return TrainingSpec(
             name=self._name("laptop"),
             task=self._trained_on(queries=8),
             model=_model(width=64, final_norm=False, mask="prefix"),
-            steps=16_000,
+            steps=8_000 if self.design == "isotropic" else 16_000,
             batch=64,
             optimiser="muon",
             learning_rate=3e-3,
