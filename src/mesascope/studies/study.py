@@ -112,8 +112,8 @@ def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Ben
 
 
 def _short(claim: Claim, bench: Bench) -> list[str]:
-    """The networks that are not trained as far as the claim needs, in words."""
-    errors = {network: bench.error(network) for network in claim.needs}
+    """The networks that are not trained as far as the claim needs, in words; those that are not there say nothing of it."""
+    errors = {network: bench.error(network) for network in bench.shipped(tuple(claim.needs))}
     return [
         f"{network.name} has error {error:.2g}, and the rule asks for {claim.needs[network]:g}"
         for network, error in errors.items()
