@@ -1,6 +1,7 @@
 """The loop: that it learns, what it writes, what it computes."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from mesascope.records.store import read_sealed
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, train, train_many
 from mesascope.training.batches import Batch, batches, mean_squared_error
+from mesascope.training.optimisers import Optimisers
 from mesascope.training.size import check_fits
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
@@ -104,10 +106,22 @@ def test_resume_of_nothing_starts(tiny: TrainingSpec, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9])  # with 9, torch's OneCycle divides by zero
-@pytest.mark.parametrize("schedule", ["onecycle", "constant"])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
 def test_short_runs(tiny: TrainingSpec, tmp_path: Path, steps: int, schedule: str, metrics: Metrics) -> None:
     out = train(replace(tiny, steps=steps, schedule=schedule), tmp_path / "run", progress=False)  # type: ignore[arg-type]
     assert metrics(out)[-1]["step"] == steps
+
+
+def test_a_cosine_schedule_rises_linearly_and_falls_to_nothing(tiny: TrainingSpec) -> None:
+    spec = replace(tiny, steps=100, warmup=0.1, schedule="cosine", learning_rate=0.5, optimiser="adamw")
+    optimisers, rates = Optimisers(Transformer(spec.model), spec), []
+    for _ in range(100):
+        rates.append(optimisers.learning_rate)
+        optimisers.step()
+    assert rates[:10] == pytest.approx([0.05 * i for i in range(1, 11)])
+    assert rates[10:] == pytest.approx([0.25 * (1 + math.cos(math.pi * i / 90)) for i in range(90)])
+    assert optimisers.learning_rate == pytest.approx(0, abs=1e-9)
+    assert optimisers.settings()["param_groups"][0]["betas"] == spec.betas
 
 
 def test_batches_do_not_depend_on_where_one_starts(tiny: TrainingSpec) -> None:
@@ -229,7 +243,7 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"name": "\ud800"}, r"name must be a text of at most 200 characters that can be written; got '\\ud800'"),
     ({"name": "x" * 201}, r"name must be a text of at most 200 characters .*got 'xxx"),
     ({"optimiser": "sgd"}, r"optimiser must be one of 'adam', 'adamw', 'muon'; got 'sgd'"),
-    ({"schedule": "cosine"}, r"schedule must be one of .*got 'cosine'"),
+    ({"schedule": "linear"}, r"schedule must be one of .*got 'linear'"),
     ({"supervision": "everywhere"}, r"supervision='everywhere' needs a model with answers='everywhere'; got 'query'"),
     ({"task": LinearRegression(dim=6)}, r"task\.dim must equal model\.dim; got 6 and 5\. Give both the same"),
     ({"task": LinearRegression(examples=21)}, r"task\.examples must be at most model\.examples.*got 21 and 20"),

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from mesascope.instruments.instrument import Profile
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import Trained
 from mesascope.tasks import LinearRegression
 from mesascope.training import train
 from mesascope.types import Subject, history, spec_of
 from mesascope.zoo import curve, default_task, load, names
 
-T = TypeVar("T", bound="Network | str")
+T = TypeVar("T", bound="Trained | str")
 
 SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
 LEAST = 24  # prompts: fewer cannot be fitted and scored
@@ -51,7 +51,7 @@ class Bench:
         """How many prompts to take where a laptop's run takes ``laptop``."""
         return max(min(laptop, LEAST), round(laptop * SHARE[self.profile]))
 
-    def network(self, network: Network | str, *, step: int | None = None) -> Subject:
+    def network(self, network: Trained | str, *, step: int | None = None) -> Subject:
         """A trained network, or what a model reference names; with ``step``, as it was at this step of its training.
 
         Raises:
@@ -64,32 +64,32 @@ class Bench:
         """Any other subject, by model reference."""
         return _loaded(reference, self.device)
 
-    def task(self, network: Network | str) -> LinearRegression:
+    def task(self, network: Trained | str) -> LinearRegression:
         """The task that it was trained on."""
         return default_task(self.reference(network)) if isinstance(network, str) else network.task
 
     def shipped(self, networks: Sequence[T]) -> tuple[T, ...]:
         """The networks that are available, fully trained: all at profile ``full``, which trains them, else those in the zoo."""
         return tuple(
-            n for n in networks if not isinstance(n, Network) or self.profile == "full" or n.ships_as in names()
+            n for n in networks if not isinstance(n, Trained) or self.profile == "full" or n.ships_as in names()
         )
 
-    def trajectory(self, network: Network | str) -> tuple[int, ...]:
+    def trajectory(self, network: Trained | str) -> tuple[int, ...]:
         """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's."""
         return tuple(history(self.network(network)))
 
-    def curve(self, network: Network | str) -> tuple[dict[str, float], ...]:
+    def curve(self, network: Trained | str) -> tuple[dict[str, float], ...]:
         """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""
         return curve(network if isinstance(network, str) else self._place(network))
 
-    def error(self, network: Network) -> float:
+    def error(self, network: Trained) -> float:
         """A network's mean squared error at the query on its training distribution, held out; infinite if it does not ship."""
         if not self.shipped((network,)):
             return float("inf")
         extra = (spec_of(self.network(network)) or {}).get("extra", {})
         return float(extra.get("query_mse", float("inf")))
 
-    def _place(self, network: Network) -> str:
+    def _place(self, network: Trained) -> str:
         """Its name in the zoo, or the directory of its run."""
         if self.profile == "full":
             folder = self.networks / network.name

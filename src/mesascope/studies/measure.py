@@ -4,24 +4,26 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from mesascope.instruments.catalogue import BY_NAME
 from mesascope.plans import Work
 from mesascope.plans.work import Say
 from mesascope.records.checks import nearest
 from mesascope.studies.bench import Bench
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Where, labelled
 from mesascope.tasks import LinearRegression
 from mesascope.types import Measured, Scalar
+
+N = TypeVar("N", bound=Trained)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """An option of a measure that becomes what the training of this network logged, see `Bench.curve`."""
 
-    of: Network
+    of: Trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Measure:
     """
 
     instrument: str
-    network: Network | str
+    network: Trained | str
     label: Mapping[str, Scalar]
     prompts: Mapping[str, int]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -65,11 +67,11 @@ class Measure:
 
 
 def each(
-    networks: Sequence[Network],
+    networks: Sequence[N],
     instrument: str,
-    label: Callable[[Network], Mapping[str, Scalar]],
+    label: Callable[[N], Mapping[str, Scalar]],
     *,
-    smoke: Sequence[Network] | None = None,
+    smoke: Sequence[N] | None = None,
     **alike: Any,
 ) -> tuple[Measure, ...]:
     """The same measure on several networks.
@@ -135,7 +137,7 @@ def _had(option: Any, bench: Bench) -> Any:
     """An option with what the bench has in place of its name: subjects for networks, lines for a curve."""
     if isinstance(option, Curve):
         return bench.curve(option.of)
-    if not isinstance(option, Mapping) or not any(isinstance(value, Network) for value in option.values()):
+    if not isinstance(option, Mapping) or not any(isinstance(value, Trained) for value in option.values()):
         return option
     able = bench.shipped(list(option.values()))
     return {name: bench.network(network) for name, network in option.items() if network in able}

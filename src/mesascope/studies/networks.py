@@ -1,8 +1,9 @@
-"""The networks that the studies examine: source B's architecture and task, with what a network changes of them."""
+"""The networks that the studies examine: what every one says of itself, and those of source B."""
 
+import abc
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 from mesascope.models import TransformerConfig
 from mesascope.tasks import Gaussian, Inputs, Laplace, LinearRegression, Rademacher, Uniform
@@ -21,9 +22,43 @@ SEEN = (0.3, 2.0)
 """Where nine in ten eigenvalues of XᵀX/n lie for isotropic prompts of 20 examples in five dimensions."""
 
 
+class Trained(abc.ABC):
+    """A network that a study examines: its two recipes, and the names under which they are found."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """What its published recipe is called, where that has a name."""
+        return self.published.name
+
+    @property
+    def ships_as(self) -> str:
+        """Its name in the zoo, if it ships: trained by the laptop's recipe."""
+        return self.laptop.name
+
+    @property
+    def task(self) -> LinearRegression:
+        """What it is trained on, one query per prompt."""
+        task = self.published.task
+        assert isinstance(task, LinearRegression), "the published recipes train on it"
+        return task
+
+    @property
+    @abc.abstractmethod
+    def published(self) -> TrainingSpec:
+        """The source's recipe."""
+
+    @property
+    @abc.abstractmethod
+    def laptop(self) -> TrainingSpec:
+        """The recipe for a laptop."""
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A network trained with the loss at the query.
+class Network(Trained):
+    """A network of source B: its architecture and task, trained with the loss at the query.
 
     Attributes:
         layers, width: of the transformer; the width of the MLP is twice that.
@@ -41,32 +76,16 @@ class Network:
     steps: int = STEPS
 
     @property
-    def name(self) -> str:
-        """What its published recipe is called, where that has a name."""
-        return self._name("", "")
-
-    @property
-    def ships_as(self) -> str:
-        """Its name in the zoo, if it ships: trained by the laptop's recipe."""
-        return self._name(f"{self.steps}-steps" if self.steps != STEPS else "", "laptop")
-
-    @property
     def published(self) -> TrainingSpec:
         """Source B's recipe."""
-        return self._of(query_only(self.layers, seed=self.seed), self.name)
+        return self._of(query_only(self.layers, seed=self.seed), self._name("", ""))
 
     @property
     def laptop(self) -> TrainingSpec:
         """The recipe for a laptop."""
         spec = query_only_laptop(self.layers, seed=self.seed)
-        return self._of(dataclasses.replace(spec, steps=self.steps), self.ships_as)
-
-    @property
-    def task(self) -> LinearRegression:
-        """What it is trained on, one query per prompt."""
-        task = self.published.task
-        assert isinstance(task, LinearRegression), "the published recipes train on it"
-        return task
+        name = self._name(f"{self.steps}-steps" if self.steps != STEPS else "", "laptop")
+        return self._of(dataclasses.replace(spec, steps=self.steps), name)
 
     def _name(self, training: str, last: str) -> str:
         parts = (

@@ -5,13 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from mesascope.studies.bench import Bench
 from mesascope.studies.checking import check
 from mesascope.studies.measure import Measure
-from mesascope.studies.networks import Network
+from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Derived, Rule
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
+
+N = TypeVar("N", bound=Trained)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class Claim:
     published: tuple[str, ...] = ()
     own: bool = False
     rules: tuple[Rule, ...] = ()
-    needs: Mapping[Network, float] = field(default_factory=dict)
+    needs: Mapping[Trained, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +137,13 @@ def _leaves(value: object, path: str) -> list[tuple[str, float]]:
     return [(path, float(value))]
 
 
-def sourced(
-    text: str, *rules: Rule, published: tuple[str, ...] = (), needs: Mapping[Network, float] | None = None
-) -> Claim:
+def sourced(text: str, *rules: Rule, published: tuple[str, ...] = (), needs: Mapping[N, float] | None = None) -> Claim:
     """A claim of the study's source. Arguments are `Claim`'s."""
-    return Claim(text=text, rules=rules, published=published, needs=needs or {})
+    return Claim(
+        text=text, rules=rules, published=published, needs=dict[Trained, float](needs.items() if needs else ())
+    )
 
 
-def own(text: str, *rules: Rule, needs: Mapping[Network, float] | None = None) -> Claim:
+def own(text: str, *rules: Rule, needs: Mapping[N, float] | None = None) -> Claim:
     """A claim of our own. Arguments are `Claim`'s."""
-    return Claim(text=text, rules=rules, own=True, needs=needs or {})
+    return Claim(text=text, rules=rules, own=True, needs=dict[Trained, float](needs.items() if needs else ()))

@@ -1,6 +1,7 @@
 """The optimisers of a run, their learning-rate schedules, and their state as named tensors."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
@@ -16,7 +17,7 @@ class Optimisers:
 
     def __init__(self, model: Transformer, spec: TrainingSpec) -> None:
         self._each = _make(model, spec)
-        self._schedules = [_one_cycle(each, spec) for each in self._each] if spec.schedule == "onecycle" else []
+        self._schedules = [SCHEDULES[spec.schedule](e, spec) for e in self._each] if spec.schedule in SCHEDULES else []
 
     @property
     def learning_rate(self) -> float:
@@ -87,6 +88,23 @@ def _one_cycle(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.op
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser, spec.learning_rate, total_steps=total, pct_start=warmup, cycle_momentum=spec.optimiser != "muon"
     )
+
+
+def _cosine(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim.lr_scheduler.LambdaLR:
+    rising = max(1, round(spec.warmup * spec.steps))
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, spec.steps - rising)))) / 2
+
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+
+
+SCHEDULES: Mapping[str, Callable[[torch.optim.Optimizer, TrainingSpec], torch.optim.lr_scheduler.LRScheduler]] = {
+    "onecycle": _one_cycle,
+    "cosine": _cosine,
+}
 
 
 def _count(optimiser: torch.optim.Optimizer) -> int:

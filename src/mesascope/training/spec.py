@@ -72,7 +72,8 @@ class TrainingSpec:
             parameters. (Jordan et al. 2024, with the scale of Liu et al. 2025.)
         learning_rate: its maximum.
         weight_decay, betas, clip: of the optimiser; ``clip`` bounds the gradient's norm, with None there is no bound.
-        schedule: ``onecycle`` (torch's, cosine, with its cycling of the first beta) or ``constant``.
+        schedule: ``onecycle`` (torch's, cosine, with its cycling of the first beta), ``cosine`` (a linear warm-up, then
+            half a cosine down to 0; betas stay) or ``constant``.
         warmup: share of the steps during which the rate rises (OneCycle's ``pct_start``).
         curriculum: whether dimensions are added one at a time; None trains on the whole task from the start.
         checkpoint_every: steps between regular checkpoints; there is also one at every power of two.
@@ -94,7 +95,7 @@ class TrainingSpec:
     weight_decay: float = 0.0
     betas: tuple[float, ...] = (0.9, 0.999)
     clip: float | None = None
-    schedule: Literal["onecycle", "constant"] = "onecycle"
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     warmup: float = 0.1
     curriculum: Curriculum | None = None
     checkpoint_every: int = 1000
