@@ -20,7 +20,7 @@ from mesascope.instruments.behaving import (
 )
 from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.explaining import over_training
-from mesascope.instruments.identification import following
+from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
 from mesascope.instruments.metrics import layer_by_step
@@ -72,6 +72,7 @@ NARROWER: tuple[Instrument, ...] = (
     rounding.INSTRUMENT,
     following.INSTRUMENT,
     layer_by_step.INSTRUMENT,
+    power.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
 

@@ -15,7 +15,7 @@ from mesascope.algorithms import (
 )
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.metrics import layer_by_step, named_solvers
-from mesascope.instruments.metrics.layer_by_step import HALF, ITSELF, OTHERS, PROGRESS, R2, R2_LAYER
+from mesascope.instruments.metrics.layer_by_step import AHEAD, HALF, ITSELF, OTHERS, PROGRESS, R2, R2_LAYER
 from mesascope.instruments.metrics.named_solvers import (
     CG,
     CHEBYSHEV,
@@ -68,7 +68,9 @@ def test_every_solver_has_both_scores_for_each_condition_number_and_layer(found)
     layers = [m.coordinates["layer"] for m in found if m.quantity == R2_LAYER and m.coordinates["solver"] == CG]
     assert layers == [1, 2, 3, 4, 5]
     assert set(scores(found, HALF)) == set(SOLVERS)
-    assert all({ITSELF, OTHERS, "untrained network"} == {c.name for c in m.controls} for m in found)
+    assert all(
+        {ITSELF, OTHERS, "untrained network"} == {c.name for c in m.controls} for m in found if m.quantity != AHEAD
+    )
     assert {m.quantity for m in found} == set(layer_by_step.INSTRUMENT.quantities)
 
 
@@ -83,6 +85,17 @@ def test_a_planted_solver_is_the_one_that_scores_best_and_the_published_score_ha
         assert m.interval is not None and m.interval[0] <= m.value <= m.interval[1]
         known = {c.name: c.value for c in m.controls}
         assert known[ITSELF] > 0.99 and known[OTHERS] < 0.3
+
+
+def test_the_paired_difference_decides_between_a_solver_and_conjugate_gradient(found):
+    ahead, progress = scores(found, AHEAD), scores(found, PROGRESS)
+    assert set(ahead) == set(SOLVERS) - {CG}
+    for name, m in ahead.items():
+        assert m.value == pytest.approx(progress[name].value - progress[CG].value, abs=1e-12)
+    jacobi = ahead[PCG]
+    assert jacobi.interval is not None and jacobi.interval[0] > 0.02
+    known = {c.name: c.value for c in jacobi.controls}
+    assert known["conjugate gradient itself"] < 0 < jacobi.value == pytest.approx(known["the solver itself"], abs=0.02)
 
 
 def test_the_weights_are_the_logarithms_of_the_condition_numbers(found):

@@ -25,11 +25,11 @@ from torch import Tensor
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.instrument import Expected, Instrument, sizes
-from mesascope.instruments.metrics.named_solvers import SOLVERS, solutions
+from mesascope.instruments.metrics.named_solvers import CG, SOLVERS, solutions
 from mesascope.instruments.reading.readout import fit_readouts
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import discrepancy, telling_apart
-from mesascope.instruments.statistics.scores import Quantity, explained, measure, partners
+from mesascope.instruments.statistics.scores import Quantity, explained, measure, partners, ratio
 from mesascope.tasks import Diagonal
 from mesascope.types import (
     Control,
@@ -47,7 +47,9 @@ from mesascope.types import (
 NAME = "layer by step"
 R2, R2_LAYER, HALF = "R², as published", "R² of a layer, as published", "half-width, as published"
 PROGRESS = "progress to the step"
+AHEAD = "progress beyond conjugate gradient's"
 SCORE = Quantity(name=PROGRESS, combine=explained)
+LEAD = Quantity(name=AHEAD, combine=ratio)
 ITSELF, OTHERS, UNTRAINED = "the solver itself, read as layers are", "another prompt's steps", "untrained network"
 ALL = "all"
 RIDGE, QUERIES, REPEATS = 0.1, 8, 200
@@ -126,6 +128,8 @@ def layer_by_step(
             cases[UNTRAINED], shares[UNTRAINED] = (idle.plain, held[name]), (idle.fair, fair[name])
         found += _published(name, (read.plain, held[name]), cases, bench)
         found += _progress(name, (read.fair, fair[name]), shares, apart, bench)
+        if name != CG:
+            found.append(_ahead(name, fair, read.fair, apart, bench))
     return tuple(found)
 
 
@@ -262,6 +266,33 @@ def _progress(
     return found
 
 
+def _ahead(
+    name: str, steps: Mapping[str, Answers], layers: Answers, apart: Float[Tensor, "layer batch"], bench: _Bench
+) -> Measurement:
+    """By how much a solver's progress exceeds that of conjugate gradient, prompt by prompt, so that the interval is narrow.
+
+    Controls: the same of subjects that are exactly this solver (positive) or conjugate gradient (negative).
+    """
+    variance = bench.scoring.target_variance
+
+    def sums(said: Answers) -> Float[Tensor, "batch statistic"]:
+        right, other, nothing = (
+            (discrepancy(said, step, variance) * apart).sum(0)
+            for step in (steps[name], steps[CG], torch.zeros_like(said))
+        )
+        return torch.stack([other - right, nothing], -1)
+
+    return measure(
+        NAME,
+        LEAD,
+        sums(layers),
+        bench.draws,
+        coordinates={"solver": name, "condition": ALL},
+        positive={"the solver itself": sums(steps[name])},
+        negative={"conjugate gradient itself": sums(steps[CG])},
+    )
+
+
 def figure(measurements: Sequence[Measurement]) -> Figure:
     """Both scores of every solver, with the controls of the published one."""
     rows: list[dict[str, Scalar]] = []
@@ -295,7 +326,7 @@ INSTRUMENT = Instrument(
     question="How well does layer ℓ match step ℓ of named solvers, by a published score and by progress?",
     measure=layer_by_step,
     needs="linear regression whose inputs have one of several condition numbers",
-    quantities=(R2, R2_LAYER, HALF, PROGRESS),
+    quantities=(R2, R2_LAYER, HALF, PROGRESS, AHEAD),
     coordinates=("solver", "condition", "layer"),
     values={"solver": SOLVERS},
     sizes=sizes(fit=(128, 1024, 4096), score=(120, 1000, 4000)),
@@ -306,4 +337,4 @@ INSTRUMENT = Instrument(
     ),
 )
 
-__all__ = ("HALF", "INSTRUMENT", "NAME", "PROGRESS", "R2", "R2_LAYER", "layer_by_step")
+__all__ = ("AHEAD", "HALF", "INSTRUMENT", "NAME", "PROGRESS", "R2", "R2_LAYER", "layer_by_step")
