@@ -13,7 +13,7 @@ from mesascope.instruments.identification.following import LEFT, REMAINDER, UNTR
 from mesascope.instruments.identification.remainder import REPEATED
 from mesascope.instruments.metrics import layer_by_step, named_solvers
 from mesascope.instruments.metrics.layer_by_step import AHEAD, ALL, HALF, PROGRESS, R2
-from mesascope.instruments.metrics.named_solvers import CG, CHEBYSHEV, GD, HEAVY, PCG, PGD, SOLVED, SOLVERS
+from mesascope.instruments.metrics.named_solvers import CG, CHEBYSHEV, GD, HEAVY, PCG, PGD, SOLVED
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.models.scripted import Scripted, followed
 from mesascope.studies.bench import Bench
@@ -22,7 +22,7 @@ from mesascope.studies.conditioning.networks import CONDITIONS, ISOTROPIC, LAYER
 from mesascope.studies.conditioning.networks import at as prompts_at
 from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Trained
-from mesascope.studies.rules import Derived, Where, where
+from mesascope.studies.rules import Derived, Where, largest, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Control, Figure, Measurement
 
@@ -277,14 +277,14 @@ STUDY = Study(
         ),
         own(
             "An untrained network scores nothing.",
-            where(
-                R2, control=layer_by_step.UNTRAINED, network=BOTH, solver=named_solvers.PUBLISHED, condition=ALL
-            ).between(high=0.05),
+            largest(where(R2, control=layer_by_step.UNTRAINED, network=BOTH, condition=ALL), "network").between(
+                high=0.05
+            ),
         ),
         own(
             "By progress, no solver's steps are the network's layers: the best explains at most 0.9, where a planted solver "
             "explains 0.99 of itself.",
-            where(PROGRESS, network=(*BOTH, ROTATED.name), solver=SOLVERS, condition=ALL).between(high=0.9),
+            largest(where(PROGRESS, network=(*BOTH, ROTATED.name), condition=ALL), "network").between(high=0.9),
             *(
                 where(PROGRESS, network=name, solver=solver, condition=ALL).between(low=0.99)
                 for solver, name in STEPWISE.items()
