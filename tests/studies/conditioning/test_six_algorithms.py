@@ -6,7 +6,7 @@ import pytest
 
 from mesascope.instruments.identification.following import LEFT
 from mesascope.instruments.metrics.layer_by_step import AHEAD, ALL, HALF, PROGRESS, R2
-from mesascope.instruments.metrics.named_solvers import CG, GD, PCG, PUBLISHED, SOLVED
+from mesascope.instruments.metrics.named_solvers import CG, GD, PCG, PUBLISHED, SOLVED, SOLVERS
 from mesascope.studies.bench import Bench
 from mesascope.studies.conditioning import six_algorithms as study
 from mesascope.studies.conditioning import six_algorithms_pictures as pictures
@@ -98,9 +98,12 @@ def test_progress_tells_a_planted_solver_from_its_nearest_rival(planted) -> None
 
 
 def test_the_pictures_show_the_printed_scores_beside_ours(planted) -> None:
-    figure = pictures.scores(planted, {CG: (0.826, 0.035)})
+    figure = pictures.scores(planted, {CG: (0.826, 0.035)}, (study.STEPWISE[PCG],))
     of_cg = {row["of"]: row for row in figure.rows if row["solver"] == CG}
     printed = of_cg["source A"]
     assert [printed[k] for k in ("score", "low", "high")] == pytest.approx([0.826, 0.791, 0.861])
     assert set(of_cg) == {"source A", study.STEPWISE[PCG]}
-    assert all(row["progress"] >= pictures.FLOOR for row in pictures.progress(planted).rows)  # type: ignore[operator]
+    rows = pictures.progress(planted, (study.STEPWISE[PCG],)).rows
+    assert len(rows) == len(SOLVERS) and all(float(row["progress"] or 0) >= pictures.FLOOR for row in rows)
+    table = {row["solver"]: row for row in pictures.score_table(planted, {CG: (0.826, 0.035)}).rows}
+    assert list(table) == list(SOLVERS) and table[CG]["source A"] == 0.826 and table[SOLVED]["source A"] is None

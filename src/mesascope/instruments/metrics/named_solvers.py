@@ -35,7 +35,7 @@ GD, CG, PGD, PCG = "gradient descent", "conjugate gradient", "Jacobi gradient de
 HEAVY, CHEBYSHEV = "heavy ball as published", "Chebyshev as published"
 HEAVY_TUNED, CHEBYSHEV_RIGHT = "heavy ball, tuned", "Chebyshev"
 SOLVED, NEWTON, RICHARDSON = "ridge regression from the first layer on", "Newton–Schulz", "preconditioned Richardson"
-RICHARDSON_RBF = "preconditioned Richardson, RBF kernel"
+RICHARDSON_RBF = "preconditioned Richardson (RBF)"
 PUBLISHED = (GD, CG, PGD, HEAVY, CHEBYSHEV, PCG)
 """The six solvers that the source compares with, in its order."""
 SOLVERS = (*PUBLISHED, HEAVY_TUNED, CHEBYSHEV_RIGHT, SOLVED, NEWTON, RICHARDSON, RICHARDSON_RBF)

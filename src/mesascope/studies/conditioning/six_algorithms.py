@@ -22,7 +22,7 @@ from mesascope.studies.conditioning.networks import CONDITIONS, ISOTROPIC, LAYER
 from mesascope.studies.conditioning.networks import at as prompts_at
 from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Trained
-from mesascope.studies.rules import Derived, Where, largest, where
+from mesascope.studies.rules import Derived, Where, apart, largest, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Control, Figure, Measurement
 
@@ -176,6 +176,8 @@ def _not_run(found: Sequence[Measurement]) -> list[Measurement]:
 
 
 GAP = "gap over half-widths"
+TOTALS = (where("", condition=ALL),)
+"""What is kept of planted subjects."""
 SIX = where(R2, network=BOTH, solver=named_solvers.PUBLISHED, condition=ALL)
 _NEEDS = dict.fromkeys((MIXED, MIXED_100), 0.08)
 
@@ -191,8 +193,9 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         for solver, name in PRINTED.items()
     }
     return (
-        pictures.scores(found, printed),
-        pictures.progress(found),
+        pictures.scores(found, printed, (*BOTH, STEPWISE[PCG])),
+        pictures.score_table(found, printed),
+        pictures.progress(found, (*BOTH, ROTATED.name, OUT, STEPWISE[PCG])),
         pictures.by_layer(found, MIXED.name),
         pictures.verdicts(found),
     )
@@ -210,7 +213,9 @@ STUDY = Study(
         *(_COMPARED(network=n, label={"network": n.name}, at_smoke=n == MIXED) for n in COMPARED),
         _COMPARED(network=MIXED, label={"network": OUT}, task=ROTATED_PROMPTS, at_smoke=False),
         *(
-            _COMPARED(network=f"python:{__name__}:{FACTORIES[solver]}", label={"network": name}, task=MIXED.task)
+            _COMPARED(
+                network=f"python:{__name__}:{FACTORIES[solver]}", label={"network": name}, task=MIXED.task, kept=TOTALS
+            )
             for solver, name in STEPWISE.items()
         ),
         *(
@@ -299,7 +304,7 @@ STUDY = Study(
         own(
             "The network has not learnt the diagonal by heart: on rotated prompts, which it never saw, conjugate gradient's "
             "progress to it is within 0.1 of what it is on its own.",
-            _difference(
+            apart(
                 "change by rotation",
                 where(PROGRESS, network=OUT, solver=CG, condition=ALL),
                 where(PROGRESS, network=MIXED.name, solver=CG, condition=ALL),

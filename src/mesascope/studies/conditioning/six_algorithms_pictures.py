@@ -6,7 +6,7 @@ from mesascope.instruments.explaining.instrument import SHARE
 from mesascope.instruments.identification.following import LEFT, REMAINDER, SCORE, nearest
 from mesascope.instruments.identification.remainder import REPEATED
 from mesascope.instruments.metrics.layer_by_step import AHEAD, ALL, HALF, PROGRESS, R2, R2_LAYER
-from mesascope.instruments.metrics.named_solvers import CG, GD, HEAVY, PCG, PUBLISHED, SOLVED, SOLVERS
+from mesascope.instruments.metrics.named_solvers import CG, GD, HEAVY, PCG, SOLVED, SOLVERS
 from mesascope.studies.pictures import bars, lines, only, table
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
@@ -16,14 +16,16 @@ Printed = dict[str, tuple[float, float]]
 """The source's scores and half-widths, by solver."""
 
 
-def scores(found: Sequence[Measurement], printed: Printed) -> Figure:
-    """The published score of every solver: the source's, and ours by the same definition."""
+def scores(found: Sequence[Measurement], printed: Printed, drawn: Sequence[str]) -> Figure:
+    """The published score of every solver: the source's, and that of some subjects by the same definition."""
     rows: list[dict[str, Scalar]] = [
         {"solver": solver, "of": "source A", "score": value, "low": value - half, "high": value + half}
         for solver, (value, half) in printed.items()
     ]
     halves = {(m.coordinates["network"], m.coordinates["solver"]): m.value for m in only(found, quantity=HALF)}
     for m in only(found, quantity=R2, condition=ALL):
+        if m.coordinates["network"] not in drawn:
+            continue
         half = halves[m.coordinates["network"], m.coordinates["solver"]]
         place = {"solver": m.coordinates["solver"], "of": m.coordinates["network"], "score": m.value}
         rows.append({**place, "low": m.value - half, "high": m.value + half})
@@ -40,6 +42,30 @@ def scores(found: Sequence[Measurement], printed: Printed) -> Figure:
         x="solver",
         y="score",
         series="of",
+    )
+
+
+def score_table(found: Sequence[Measurement], printed: Printed) -> Figure:
+    """The published score as a table: the source's, and those of all subjects."""
+    held = {
+        (m.coordinates["solver"], m.coordinates["network"]): m.value for m in only(found, quantity=R2, condition=ALL)
+    }
+    networks = dict.fromkeys(str(network) for _, network in held)
+    rows: list[dict[str, Scalar]] = [
+        {
+            "solver": solver,
+            "source A": printed[solver][0] if solver in printed else None,
+            "half-width": printed[solver][1] if solver in printed else None,
+            **{network: held.get((solver, network)) for network in networks},
+        }
+        for solver in SOLVERS
+    ]
+    return table(
+        name="published-score-table",
+        section="As published",
+        title="The published score of every solver, on every subject",
+        caption="By the source's definition. The first six solvers are the source's, with its printed half-width.",
+        rows=tuple(rows),
     )
 
 
@@ -64,8 +90,8 @@ def by_layer(found: Sequence[Measurement], network: str) -> Figure:
     )
 
 
-def progress(found: Sequence[Measurement]) -> Figure:
-    """Progress to the steps of every solver."""
+def progress(found: Sequence[Measurement], drawn: Sequence[str]) -> Figure:
+    """Progress to the steps of every solver, of some subjects."""
     rows = tuple(
         {
             "solver": m.coordinates["solver"],
@@ -73,7 +99,7 @@ def progress(found: Sequence[Measurement]) -> Figure:
             **{k: max(v, FLOOR) for k, v in zip(("progress", "low", "high"), (m.value, *m.interval), strict=True)},
         }
         for m in only(found, quantity=PROGRESS, condition=ALL)
-        if m.interval is not None
+        if m.interval is not None and m.coordinates["network"] in drawn
     )
     return bars(
         name="progress",
@@ -133,13 +159,11 @@ def said(found: Sequence[Measurement], networks: Sequence[str]) -> tuple[str, ..
         f"{m.value:g} at κ = {m.coordinates['condition']:g} and noise {m.coordinates['noise']:.0%}"
         for m in only(found, quantity="prompts needed")
     )
-    listed = [f"{solver}: {each(R2, solver)}" for solver in (*PUBLISHED, SOLVED)]
     return (
-        f"Published scores. {'; '.join(listed)}.",
         f"Jacobi conjugate gradient's progress beyond conjugate gradient's: {each(AHEAD, PCG)}.",
         *((f"Named functions, with their share of the answers. {named}.",) if named else ()),
         f"Prompts needed to tell the two conjugate gradients apart: {needed}.",
     )
 
 
-__all__ = ("by_layer", "progress", "said", "scores", "verdicts")
+__all__ = ("by_layer", "progress", "said", "score_table", "scores", "verdicts")
