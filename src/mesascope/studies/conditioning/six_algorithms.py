@@ -230,7 +230,7 @@ STUDY = Study(
             Measure(
                 instrument=EXPLANATION, network=n, label={"network": n.name}, prompts={"prompts": N}, at_smoke=False
             )
-            for n in (MIXED, ISOTROPIC, ROTATED)
+            for n in NETWORKS
         ),
         Measure(
             instrument=power.INSTRUMENT.name,

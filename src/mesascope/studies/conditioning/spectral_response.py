@@ -359,7 +359,8 @@ STUDY = Study(
     notes=_notes,
     departures=(
         "Nobody published this: source A has no such measurement. The filter is measured on the networks' own kind of prompts, "
-        "between the first and the last hundredth of their eigenvalues, with readouts that are fitted after every layer.",
+        "between the first and the last hundredth of their eigenvalues, with readouts that are fitted after every layer. "
+        "Distances to curves have no intervals; the seeds and condition numbers show how much they vary.",
         "The rules were written with the filters of checkpoints at 6,000 and 10,000 of 16,000 steps of one network in sight.",
     ),
 )
