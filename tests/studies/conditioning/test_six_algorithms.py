@@ -60,7 +60,8 @@ def test_what_a_solver_without_steps_scores() -> None:
 
 
 def test_a_verdict_is_right_only_with_the_right_name() -> None:
-    subjects = {name: subject for name, (subject, _) in study.BUILT.items()}
+    subjects = study.BUILT
+    assert set(subjects.values()) == set(study.REFERENCES)
     found = [
         measured(LEFT, 1.0, network=subject, label="identified", nearest=name) for name, subject in subjects.items()
     ]
@@ -83,7 +84,8 @@ def planted(tmp_path_factory) -> list[Measurement]:
     """What is measured of planted Jacobi conjugate gradient, with few prompts."""
     nowhere = tmp_path_factory.mktemp("study")
     bench = Bench(profile="smoke", seed=0, directory=nowhere, networks=nowhere)
-    (measure,) = (m for m in study.STUDY.measures if m.label["network"] == study.STEPWISE[PCG])
+    (measure, _) = (m for m in study.STUDY.measures if m.label["network"] == study.STEPWISE[PCG])
+    assert measure.instrument == "layer by step"
     (work,) = works(measure, bench)
     return list(work.run(lambda words: None).measurements)
 

@@ -41,11 +41,17 @@ STEPWISE = {
 """Subjects that take one step of a solver per layer, by the solver."""
 FACTORIES = {CG: "planted_cg", PCG: "planted_pcg", GD: "planted_gd"}
 BUILT = {
-    "conjugate-gradient": ("construction:conjugate-gradient", MIXED),
-    "preconditioned-conjugate-gradient": (f"python:{__name__}:{FACTORIES[PCG]}", MIXED),
-    "gradient-descent": ("construction:gradient-descent?layers=4", ISOTROPIC),
+    "conjugate-gradient": "hand-built conjugate gradient",
+    "preconditioned-conjugate-gradient": STEPWISE[PCG],
+    "gradient-descent": "hand-built gradient descent",
 }
-"""Subjects whose path is known, by the candidate that they follow, each with the network whose task it is asked on."""
+"""Subjects whose path is known, by the candidate that they follow."""
+REFERENCES = {
+    "hand-built conjugate gradient": ("construction:conjugate-gradient", MIXED),
+    STEPWISE[PCG]: (f"python:{__name__}:{FACTORIES[PCG]}", MIXED),
+    "hand-built gradient descent": ("construction:gradient-descent?layers=4", ISOTROPIC),
+}
+"""Where they come from, and the network whose task they are asked on."""
 KNOWN = ("gradient-descent", "conjugate-gradient", "preconditioned-conjugate-gradient")
 PAIR = ("conjugate-gradient", "preconditioned-conjugate-gradient")
 N = 60
@@ -148,7 +154,7 @@ def _without_steps(found: Sequence[Measurement]) -> list[Measurement]:
 
 def _rightly(found: Sequence[Measurement]) -> list[Measurement]:
     """For each subject whose path is known, 1 if the verdict names its candidate and no other, else 0."""
-    left = {name: m for name, (subject, _) in BUILT.items() for m in where(LEFT, network=subject).among(found)}
+    left = {name: m for name, subject in BUILT.items() for m in where(LEFT, network=subject).among(found)}
 
     def named(of: str, name: str) -> float:
         return float(left[of].coordinates["label"] == "identified" and nearest(left[of]) == name)
@@ -225,7 +231,7 @@ STUDY = Study(
             for n in NETWORKS
         ),
         *(_verdict(n, n.name, "training", at_smoke=False) for n in COMPARED),
-        *(_verdict(subject, subject, "discriminating", task=n.task) for subject, n in BUILT.values()),
+        *(_verdict(reference, name, "discriminating", task=n.task) for name, (reference, n) in REFERENCES.items()),
         *(
             Measure(
                 instrument=EXPLANATION, network=n, label={"network": n.name}, prompts={"prompts": N}, at_smoke=False
@@ -234,7 +240,7 @@ STUDY = Study(
         ),
         Measure(
             instrument=power.INSTRUMENT.name,
-            network=BUILT["conjugate-gradient"][0],
+            network="construction:conjugate-gradient",
             label={"network": "any"},
             prompts={},
             task=MIXED.task,
@@ -315,7 +321,7 @@ STUDY = Study(
             Derived(
                 words="known paths named rightly",
                 of=_rightly,
-                uses=(where(LEFT, network=tuple(subject for subject, _ in BUILT.values())),),
+                uses=(where(LEFT, network=tuple(BUILT.values())),),
             ).between(1, 1),
             where(LEFT, control=UNTRAINED, network=MIXED.name, on="discriminating").between(0, 0),
         ),
