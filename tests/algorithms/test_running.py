@@ -28,6 +28,7 @@ from mesascope.algorithms import (
     NewtonSchulz,
     PreconditionedConjugateGradient,
     PreconditionedGradientDescent,
+    PreconditionedRichardson,
     Problem,
     Ridge,
     run,
@@ -232,6 +233,7 @@ def in_units(member, inputs: float, examples: int):
         Ridge: lambda: {"ridge": inputs**2},
         BayesOptimal: lambda: {"noise": 0.5 * inputs},
         KernelRidge: lambda: {"kernel": RBF(bandwidth=inputs)},
+        PreconditionedRichardson: lambda: {"kernel": RBF(bandwidth=inputs)},
         NadarayaWatson: lambda: {"kernel": RBF(bandwidth=inputs)},
     }
     return member(**changes.get(member, dict)())

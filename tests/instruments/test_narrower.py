@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mesascope.algorithms import GradientDescent, LeastSquares, Ridge
+from mesascope.algorithms import GradientDescent, LeastSquares, PreconditionedConjugateGradient, Ridge
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.attending import causal_mask
 from mesascope.instruments.behaving import gaussian_inputs, matching, memorisation, rounding, size
@@ -13,7 +13,7 @@ from mesascope.instruments.identification import following
 from mesascope.instruments.spectral import contraction
 from mesascope.models.constructions import gradient_descent
 from mesascope.models.scripted import followed
-from mesascope.tasks import Eigenvalues, Gaussian, LinearRegression, Rademacher
+from mesascope.tasks import Diagonal, Eigenvalues, Gaussian, LinearRegression, Rademacher
 
 TASK = LinearRegression()
 
@@ -85,6 +85,16 @@ def test_a_path_is_identified_beside_networks_whose_path_is_known(tiny, task) ->
     assert {c.name: c.value for c in left.controls}["hand-built conjugate-gradient"] == 1.0
     other, *_ = following.follow(gradient_descent(layers=3), task, **few)
     assert [c.name for c in other.controls] == [f"hand-built {name}" for name in following.BUILT]
+
+
+def test_on_larger_inputs_the_control_is_the_network_without_step_sizes() -> None:
+    inputs = Gaussian(covariance=Diagonal(condition=(10.0, 100.0), scale="smallest"))
+    large = LinearRegression(dim=4, examples=16, noise=0.1, inputs=inputs)
+    few = {"n": 24, "candidates": ("gradient-descent", "conjugate-gradient")}
+    jacobi = followed("planted", PreconditionedConjugateGradient(), range(1, 5))
+    left, score, *_ = following.follow(jacobi, large, where="training", **few)
+    assert [c.name for c in left.controls] == ["hand-built conjugate-gradient"]
+    assert score.value < 0.999
 
 
 def test_names_are_unique_and_quantities_are_said() -> None:

@@ -38,6 +38,7 @@ from mesascope.algorithms.kernels import (
 )
 from mesascope.algorithms.newton import NewtonSchulz
 from mesascope.algorithms.pool import PoolPosterior
+from mesascope.algorithms.preconditioned_richardson import PreconditionedRichardson
 from mesascope.algorithms.problem import Problem
 from mesascope.algorithms.running import run
 from mesascope.algorithms.tuning import normalised_error, tuned
@@ -61,6 +62,7 @@ ALL: tuple[type[Algorithm], ...] = (
     Ridge,
     BayesOptimal,
     KernelRidge,
+    PreconditionedRichardson,
     NadarayaWatson,
     NearestExample,
     MeanLabel,
@@ -103,6 +105,7 @@ __all__ = [
     "PoolPosterior",
     "PreconditionedConjugateGradient",
     "PreconditionedGradientDescent",
+    "PreconditionedRichardson",
     "Problem",
     "Ridge",
     "State",

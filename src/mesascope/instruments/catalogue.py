@@ -22,9 +22,10 @@ from mesascope.instruments.behaving import (
 )
 from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.explaining import over_training
-from mesascope.instruments.identification import following
+from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
+from mesascope.instruments.metrics import layer_by_step
 from mesascope.instruments.reading import plain_probes, probes, readout, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
@@ -75,6 +76,8 @@ NARROWER: tuple[Instrument, ...] = (
     causal_mask.INSTRUMENT,
     rounding.INSTRUMENT,
     following.INSTRUMENT,
+    layer_by_step.INSTRUMENT,
+    power.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
 

@@ -14,9 +14,16 @@ from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
-from mesascope.studies.conditioning import error_by_conditioning, iterate_probes, out_of_distribution_signature
+from mesascope.studies.conditioning import (
+    error_by_conditioning,
+    iterate_probes,
+    out_of_distribution_signature,
+    six_algorithms,
+    spectral_response,
+)
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.measure import works
+from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
 from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
@@ -65,6 +72,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             iterate_probes.STUDY,
             error_by_conditioning.STUDY,
             out_of_distribution_signature.STUDY,
+            six_algorithms.STUDY,
+            spectral_response.STUDY,
         )
     }
 )
@@ -154,7 +163,9 @@ def _run(
 ) -> tuple[tuple[Measurement, ...], dict[str, object]]:
     """What a study measures and derives, and the networks that it measures."""
     wanted = [m for m in study.measures if m.at_smoke or bench.profile != "smoke"]
-    able = bench.shipped([m.network for m in wanted]) or [m.network for m in wanted]  # none: `Bench.network` says so
+    asked = [m.network for m in wanted]
+    trained = [network for network in asked if isinstance(network, Trained)]
+    able = asked if trained and not bench.shipped(trained) else bench.shipped(asked)  # none: `Bench.network` says so
     chosen = [m for m in wanted if m.network in able]
     named = {m.network if isinstance(m.network, str) else m.network.ships_as: m.network for m in chosen}
     used = {name: spec_of(bench.network(network)) for name, network in named.items()}  # trained here, and so only once

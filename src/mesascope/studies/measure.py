@@ -139,5 +139,6 @@ def _had(option: Any, bench: Bench) -> Any:
         return bench.curve(option.of)
     if not isinstance(option, Mapping) or not any(isinstance(value, Trained) for value in option.values()):
         return option
-    able = bench.shipped(list(option.values()))
+    networks = list(option.values())
+    able = bench.shipped(networks) or (networks if bench.profile == "smoke" else ())  # stand-ins, where none ships
     return {name: bench.network(network) for name, network in option.items() if network in able}

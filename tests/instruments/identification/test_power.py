@@ -4,8 +4,11 @@ import math
 
 import pytest
 
+from mesascope.instruments.identification import power
 from mesascope.instruments.identification.families import ITERATIVE
 from mesascope.instruments.identification.power import POWER, prompts_needed, usual
+from mesascope.instruments.identification.prompts import CONDITIONS
+from mesascope.models.constructions import gradient_descent
 from mesascope.tasks import LinearRegression
 
 TASK = LinearRegression(dim=4, examples=12)
@@ -55,3 +58,15 @@ def test_any_iteration_can_be_compared():
 def test_what_cannot_be_compared(pair, options, words):
     with pytest.raises(ValueError, match=words):
         needed(*pair, **options)
+
+
+def test_a_pair_at_several_levels_of_noise():
+    found = power.INSTRUMENT.measure(gradient_descent(), TASK, noises=(0.05, 0.5))
+    conditions = (1.0, *CONDITIONS)
+    assert [(m.coordinates["noise"], m.coordinates["condition"]) for m in found] == [
+        (noise, condition) for noise in (0.05, 0.5) for condition in conditions
+    ]
+    quiet, loud = found[: len(conditions)], found[len(conditions) :]
+    assert all(a.value <= b.value for a, b in zip(quiet, loud, strict=True))
+    assert {m.quantity for m in found} == set(power.INSTRUMENT.quantities)
+    assert set(found[0].coordinates) == set(power.INSTRUMENT.coordinates)

@@ -18,7 +18,7 @@ from mesascope.algorithms import (
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.spectral import spectrum
 from mesascope.instruments.spectral.channels import response
-from mesascope.tasks import LinearRegression
+from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 
 TASK = LinearRegression(dim=5, examples=20)
 PROMPTS = 150
@@ -161,3 +161,27 @@ def test_where_nothing_is_answered_there_is_nothing_to_describe(plant_path, look
     caption = spectrum.figure(found, {}).caption
     assert "no answer yet after layer 1" in caption
     assert "nan" not in caption
+
+
+def test_on_a_tasks_own_prompts_the_response_is_taken_where_their_eigenvalues_lie(plant_path):
+    inputs = Gaussian(covariance=Diagonal(condition=(10.0, 100.0), scale="smallest"))
+    task = LinearRegression(dim=5, examples=20, inputs=inputs)
+    step_size = 0.005
+
+    def path_of(prompts):
+        return run(GradientDescent(step_size=step_size), prompts, 3).predictions[1:]
+
+    found = spectrum.spectral_response(plant_path(path_of=path_of, layers=3), task, prompts=PROMPTS, own=True)
+    seen = torch.cat([torch.linalg.eigvalsh(p.xs.mT @ p.xs / 20).flatten() for p in (task.sample(300, seed=7),)])
+    for layer in (1, 2, 3):
+        at = [m for m in found if m.quantity == "response" and m.coordinates["layer"] == layer]
+        eigenvalues = torch.tensor([m.coordinates["eigenvalue"] for m in at], dtype=torch.float64)
+        assert len(at) == spectrum.KNOTS
+        assert float((seen < eigenvalues[0]).double().mean()) == pytest.approx(0.01, abs=0.01)
+        assert float((seen > eigenvalues[-1]).double().mean()) == pytest.approx(0.01, abs=0.01)
+        expected = 1 - (1 - step_size * eigenvalues) ** layer
+        assert float((torch.tensor([m.value for m in at]) - expected).abs().max()) < 0.05
+        assert at[0].controls[0].value < 0.05
+    r2 = [m for m in found if m.quantity == "R² of a spectral form"]
+    assert all(m.value > 0.99 for m in r2)
+    assert all({c.name: c.value for c in m.controls}["another prompt's channels"] < 0.3 for m in r2)

@@ -3,15 +3,21 @@
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.identification import IDENTIFIED, identify_path
+from mesascope.instruments.identification.prompts import training
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, newton_schulz
-from mesascope.types import Control, Measurement, Scalar, Subject, Task
+from mesascope.types import Control, Measurement, Scalar, Subject, Task, is_prescribable
 
 NAME = "path identification"
 LEFT, SCORE, REMAINDER = "candidates left", "score", "remainder"
+COEFFICIENT_FREE = ("conjugate-gradient",)
+"""Those of the hand-built networks that solve inputs of any size; the step sizes of the others suit a mean eigenvalue near 1."""
+SUITED = (0.5, 2.0)
+"""The mean eigenvalues of the inputs for which all hand-built networks are controls."""
 BUILT: Mapping[str, Construction] = {
     "gradient-descent": gradient_descent(layers=4),
     "conjugate-gradient": conjugate_gradient(),
@@ -29,6 +35,7 @@ class _Question:
     seed: int
     n: int
     candidates: tuple[str, ...] | None
+    where: Literal["training", "discriminating"]
 
 
 def follow(
@@ -39,8 +46,9 @@ def follow(
     n: int = IDENTIFIED["laptop"],
     candidates: Sequence[str] | None = None,
     idle: Mapping[str, Subject] | None = None,
+    where: Literal["training", "discriminating"] = "discriminating",
 ) -> tuple[Measurement, ...]:
-    """Identify the path of a subject's layers on discriminating prompts, as `identify_path` does.
+    """Identify the path of a subject's layers, as `identify_path` does.
 
     The coordinates ``label`` and ``nearest`` hold the verdict's label and the candidate that comes nearest. The first
     quantity is how many candidates the verdict leaves: 1 if the algorithm is identified, 0 if it is none of the candidates.
@@ -48,8 +56,9 @@ def follow(
     breaks has none. The remainder is the share of the subject's variance that the nearest candidate leaves and the problem
     determines.
 
-    Controls. Positive: the hand-built networks in `BUILT`, identified in the same way. Negative: an untrained network,
-    identified in the same way; for scores, those that `identify_path` demands besides. Each is identified once per process.
+    Controls. Positive: the hand-built networks in `BUILT` that suit the size of the inputs, identified in the same way.
+    Negative: an untrained network, identified in the same way; for scores, those that `identify_path` demands besides. Each
+    is identified once per process.
 
     Args:
         subject: what to examine.
@@ -58,10 +67,12 @@ def follow(
         n: number of prompts in each half.
         candidates: names of candidate algorithms; by default all.
         idle: networks whose untrained twins are negative controls, by the controls' names; none by default.
+        where: on discriminating prompts, or on the training distribution.
     """
-    asked = _Question(task=task, seed=seed, n=n, candidates=None if candidates is None else tuple(candidates))
+    names = None if candidates is None else tuple(candidates)
+    asked = _Question(task=task, seed=seed, n=n, candidates=names, where=where)
     found = _identified(subject, asked)
-    built = {f"hand-built {name}": _built(name, asked) for name in BUILT if not _is(subject, BUILT[name])}
+    built = {f"hand-built {name}": _built(name, asked) for name in _suiting(task) if not _is(subject, BUILT[name])}
     idlers = {name: _untrained(network, asked) for name, network in (idle or {}).items()}
 
     def beside(m: Measurement) -> tuple[Control, ...]:
@@ -77,6 +88,12 @@ def follow(
     return tuple(replace(m, controls=beside(m)) for m in found)
 
 
+def _suiting(task: Task) -> tuple[str, ...]:
+    """The hand-built networks that solve prompts of this size."""
+    size = task.inputs.covariance.mean_eigenvalue(task.dim) if is_prescribable(task) else 1.0
+    return tuple(BUILT) if SUITED[0] <= size <= SUITED[1] else COEFFICIENT_FREE
+
+
 def nearest(measurement: Measurement) -> str:
     """The candidate that comes nearest to the subject that was measured."""
     return str(measurement.coordinates["nearest"])
@@ -84,7 +101,14 @@ def nearest(measurement: Measurement) -> str:
 
 def _identified(subject: Subject, asked: _Question) -> tuple[Measurement, ...]:
     """The answer about a subject's path as measurements, without the networks whose answer is known."""
-    (answer,) = identify_path(subject, asked.task, seed=asked.seed, algorithms=asked.candidates, prompts=asked.n)
+    (answer,) = identify_path(
+        subject,
+        asked.task,
+        seed=asked.seed,
+        algorithms=asked.candidates,
+        prompts=asked.n,
+        distribution=training(asked.task) if asked.where == "training" else None,
+    )
     eligible = [row for row in answer.scores if not row.excluded] or list(answer.scores)
     # The identified candidate need not score highest: larger families that add nothing are set aside.
     closest = (*answer.algorithms, eligible[0].candidate)[0]

@@ -20,11 +20,22 @@ from mesascope.instruments.identification.path_fitting import fit_path
 from mesascope.instruments.identification.prompts import CONDITIONS, discriminating
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.identification.variable import entries
+from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics.discrepancy import contrasts, discrepancy, noisy
 from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks import Diagonal, Gaussian
-from mesascope.types import Control, Domain, Measurement, PrescribableTask, SizedTask, Task, adjusted, label_noise
+from mesascope.types import (
+    Control,
+    Domain,
+    Measurement,
+    PrescribableTask,
+    SizedTask,
+    Subject,
+    Task,
+    adjusted,
+    label_noise,
+)
 
 LAYERS, POOL = 6, 512
 POWER, LEVEL = 0.9, 0.95
@@ -258,4 +269,37 @@ def usual(family: Family, size: float = 1.0, dim: int = 2) -> tuple[float, ...]:
     return tuple(found[c.name] * size**c.power / (c.layer or 1) for c in family.numbers(layers, dim))
 
 
-__all__ = ("Contrast", "compared", "contrast", "needed", "prompts_needed", "required", "usual", "varied")
+def pair_power(
+    subject: Subject,
+    task: Task,
+    *,
+    seed: int = 0,
+    pair: tuple[str, str] = ("conjugate-gradient", "preconditioned-conjugate-gradient"),
+    noises: Sequence[float] = (0.05,),
+) -> tuple[Measurement, ...]:
+    """`prompts_needed` for a pair of candidates on the prompts that a subject accepts, at several levels of noise."""
+    return tuple(m for noise in noises for m in prompts_needed(*pair, task, subject.domain, noise=noise, seed=seed))
+
+
+INSTRUMENT = Instrument(
+    name="power",
+    question="How many prompts does it take to tell two candidates apart?",
+    measure=pair_power,
+    needs="inputs whose spectrum can be prescribed",
+    quantities=("prompts needed",),
+    coordinates=("condition", "subject", "against", "noise", "separation"),
+    sizes=sizes(),
+)
+
+__all__ = (
+    "INSTRUMENT",
+    "Contrast",
+    "compared",
+    "contrast",
+    "needed",
+    "pair_power",
+    "prompts_needed",
+    "required",
+    "usual",
+    "varied",
+)

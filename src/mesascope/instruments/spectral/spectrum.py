@@ -40,6 +40,8 @@ from mesascope.types import (
 LOW, HIGH, KNOTS = 0.02, 3.0, 14
 PLANTED = GradientDescent(step_size=0.3)
 PLANTED_STEPS = 4
+COVERED = (0.01, 0.99)
+"""The quantiles of a task's own eigenvalues between which the response is estimated."""
 NOTHING = 1e-6
 """Answers whose root mean square is below this share of the target's standard deviation count as zero and have no R²."""
 
@@ -61,16 +63,41 @@ class _Half:
     basis: Float[Tensor, "batch query knot"]
 
     @classmethod
-    def of(cls, prompts: Prompts) -> "_Half":
+    def of(cls, prompts: Prompts, at: Float[Tensor, " knot"]) -> "_Half":
         scale = prompts.target_variance.rsqrt()[:, None, None]
-        return cls(prompts=prompts, basis=features(SpectralChannels.of(prompts), grid()) * scale)
+        return cls(prompts=prompts, basis=features(SpectralChannels.of(prompts), at) * scale)
 
     def scaled(self, answers: Float[Tensor, "*layer batch query"]) -> Float[Tensor, "*layer batch query"]:
         return answers * self.prompts.target_variance.rsqrt()[:, None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Design:
+    """On which prompts the response is estimated, and where.
+
+    Attributes:
+        task: where the prompts come from.
+        at: the eigenvalues.
+        planted: gradient descent whose steps suit these eigenvalues.
+    """
+
+    task: PrescribableTask
+    at: Float[Tensor, " knot"]
+    planted: GradientDescent
+
+    @classmethod
+    def of(cls, task: PrescribableTask, prompts: int, *, seed: int, own: bool) -> "_Design":
+        """Balanced prompts; or the task's ``own``, whose eigenvalues are taken from a sample."""
+        if not own:
+            return cls(task=balanced(task), at=grid(), planted=PLANTED)
+        task = adjusted(task, queries=8)
+        seen = SpectralChannels.of(task.sample(prompts, seed=seed, stream="spectrum/fit")).eigenvalues.flatten()
+        low, high = torch.quantile(seen, torch.tensor(COVERED, dtype=torch.float64)).tolist()
+        return cls(task=task, at=knots(low, high, KNOTS), planted=GradientDescent(step_size=0.9 / high))
+
+
 def grid() -> Float[Tensor, " knot"]:
-    """The eigenvalues at which the response is estimated."""
+    """The eigenvalues at which the response is estimated on balanced prompts."""
     return knots(LOW, HIGH, KNOTS)
 
 
@@ -81,6 +108,7 @@ def spectral_response(
     seed: int = 0,
     prompts: int = 400,
     readout: Literal["auto", "own", "fitted"] = "auto",
+    own: bool = False,
 ) -> tuple[Measurement, ...]:
     """f at fourteen eigenvalues after each layer, and the held-out R² of the form itself.
 
@@ -97,14 +125,20 @@ def spectral_response(
         seed: of the prompts.
         prompts: number of prompts in each half (one half to estimate f, one to score R²).
         readout: see `mesascope.instruments.reading.paths`.
+        own: estimate f on the task's own prompts, between the first and the last hundredth of their eigenvalues, in place of
+            prompts with log-uniform eigenvalues from 0.02 to 3 and isotropic queries.
 
     Raises:
         NotApplicable: there are fewer examples than dimensions, or the task's inputs cannot be given another spectrum.
     """
-    task = balanced(prescribable(task, "the spectral response needs"))
+    task = prescribable(task, "the spectral response needs")
     if task.examples < task.dim:
         raise NotApplicable(f"exact spectra need examples >= dim; the task has {task.examples} and {task.dim}.")
-    fit, score = (_Half.of(task.sample(prompts, seed=seed, stream=f"spectrum/{name}")) for name in ("fit", "score"))
+    design = _Design.of(task, prompts, seed=seed, own=own)
+    task = design.task
+    fit, score = (
+        _Half.of(task.sample(prompts, seed=seed, stream=f"spectrum/{name}"), design.at) for name in ("fit", "score")
+    )
     draws = bootstrap.weights(prompts, seed=seed)
 
     def reading() -> tuple[Prompts, Prompts]:
@@ -115,7 +149,7 @@ def spectral_response(
     path = paths(subject, splits, seed=seed, readout=readout)
     fresh = untrained(subject, seed + 1)
     idle = None if fresh is None else paths(fresh, splits, seed=seed, readout=path.readout)
-    known = _planted(fit, score, draws)
+    known = _planted(fit, score, draws, design)
     found: list[Measurement] = []
     for layer, site in enumerate(subject.path):
         f, replicates = _estimate(fit, path.fitting[layer], draws)
@@ -148,19 +182,20 @@ def spectral_response(
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Planted:
-    """What the same regression finds for gradient descent: its R², and the largest error of its filter over the knots."""
+    """What the same regression finds for gradient descent: its R², and the largest error of its filter over the knots ``at``."""
 
     r2: float
     error: float
+    at: Float[Tensor, " knot"]
 
 
-def _planted(fit: _Half, score: _Half, draws: Tensor) -> _Planted:
-    answers = [run(PLANTED, Problem.of(half.prompts), PLANTED_STEPS).predictions[-1] for half in (fit, score)]
+def _planted(fit: _Half, score: _Half, draws: Tensor, design: _Design) -> _Planted:
+    answers = [run(design.planted, Problem.of(half.prompts), PLANTED_STEPS).predictions[-1] for half in (fit, score)]
     f, _ = _estimate(fit, answers[0], draws)
-    error = float((f - response(PLANTED, grid(), PLANTED_STEPS)[-1]).abs().max())
-    return _Planted(r2=_r_squared(score, answers[1], f, draws)[0], error=error)
+    error = float((f - response(design.planted, design.at, PLANTED_STEPS)[-1]).abs().max())
+    return _Planted(r2=_r_squared(score, answers[1], f, draws)[0], error=error, at=design.at)
 
 
 def _at_knots(
@@ -168,7 +203,7 @@ def _at_knots(
 ) -> list[Measurement]:
     """The filter at each knot, with its interval."""
     found, off = [], _off(f)
-    for index, eigenvalue in enumerate(grid().tolist()):
+    for index, eigenvalue in enumerate(known.at.tolist()):
         low, high = bootstrap.interval(replicates[:, index])
         found.append(
             Measurement(
@@ -253,9 +288,9 @@ def _estimate(
     """f at the knots and its bootstrap replicates, from normal equations, which are sums over prompts."""
     gram = half.basis.mT @ half.basis
     slope = (half.basis.mT @ half.scaled(answers)[..., None])[..., 0]
-    damping = 1e-9 * torch.eye(KNOTS, dtype=torch.float64) * gram.mean(0).diagonal().mean()
+    damping = 1e-9 * torch.eye(gram.shape[-1], dtype=torch.float64) * gram.mean(0).diagonal().mean()
     value = torch.linalg.solve(gram.mean(0) + damping, slope.mean(0))
-    many = (draws @ gram.flatten(1)).unflatten(1, (KNOTS, KNOTS)) / len(gram)
+    many = (draws @ gram.flatten(1)).unflatten(1, gram.shape[1:]) / len(gram)
     return value, torch.linalg.solve(many + damping, draws @ slope / len(gram))
 
 
