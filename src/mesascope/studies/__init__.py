@@ -14,6 +14,7 @@ from mesascope.records.journal import Journal, discard
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.studies.bench import Bench, NotShipped
+from mesascope.studies.conditioning import silent_failure
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.measure import works
 from mesascope.studies.rules import Between, labelled, pick
@@ -61,6 +62,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             synthetic_panel.STUDY,
             causal_mask.STUDY,
             rounding.STUDY,
+            silent_failure.STUDY,
         )
     }
 )
