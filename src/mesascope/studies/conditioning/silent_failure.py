@@ -44,6 +44,8 @@ CELL: dict[str, Any] = {"τ": 1.0, "over √d": False, "ridge": 0.01}
 """The kernel of the source's sweep over dimensions."""
 TRAINED = (Network(layers=1), TWO_LAYERS[0], Network(layers=4))
 SHARE = "share of cells"
+_CHIEF = (where(RANK), where(learner=SOFTMAX), where(learner=KERNEL_RIDGE))
+"""What is kept of most settings: every learner's order, and all of the softmax head and of its oracle."""
 
 
 def _swept(
@@ -61,6 +63,7 @@ def _swept(
         options={"grid": grid, "asked": asked, **({"n": 1} if replayed else {})},
         smoke_options={} if replayed else {"asked": Asked(streams=streams, seeds=2, network_seeds=1)},
         task=LinearRegression(dim=dim, examples=examples, queries=queries, weights="standard"),
+        kept=() if sweep == "dimension" and streams == INDEPENDENT else _CHIEF,
         at_smoke=smoke,
     )
 

@@ -230,8 +230,10 @@ def _measurement(
     draws: Tensor,
     n: int,
 ) -> Measurement:
-    """One number of one learner with its controls."""
+    """One number of one learner with its controls, which are taken from the same prompts."""
     rows = held[name][quantity.name]
+    held = {other: {q: each[: len(rows)] for q, each in by.items()} for other, by in held.items()}
+    draws = draws[:, : len(rows)]
     positive: Mapping[str, Tensor | float]
     negative: Mapping[str, Tensor | float]
     if quantity is NEIGHBOURS:
