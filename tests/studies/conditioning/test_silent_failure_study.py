@@ -27,7 +27,7 @@ def test_the_map_has_more_than_two_thousand_cells() -> None:
     mapped = [m for m in study.STUDY.measures if m.label["sweep"] == MAP]
     count = 0
     for m in mapped:
-        assert m.task and (m.prompts["n"], m.options["asked"].seeds) == (256, 20)
+        assert m.task and (m.prompts["n"], m.options["asked"].seeds) == (64, 20)
         count += 2 * len(m.options["grid"].conditions) * len(list(cells(m.options["grid"], m.task.dim)))
     assert count == 2304
     assert {m.task.dim for m in mapped if m.task} == {2, 4, 8, 16, 32, 64, 128, 256}

@@ -1,6 +1,7 @@
 """When does softmax attention fail without showing it? Source A's sweeps as published, without their leak, and a map."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mesascope.instruments.behaving.kernel_sweep import DRAWN, NAME, NEAR, NETWORK, WRONG, Asked, Grid
@@ -31,6 +32,8 @@ PUBLISHED = (2, 8, 16, 32, 64)
 """The dimensions for which the source prints a figure."""
 ROUGHLY = 0.04
 """The figures of the dimension sweep seem to be read off a curve: they lie up to 0.03 from the means of the source's draws."""
+PROMPTS = 64
+"""Per seed on a laptop, for each of 20 seeds; profile full takes 256."""
 MAP_EXAMPLES = (8, 24, 64)
 MAP = Grid(
     temperatures=(0.5, 1.0, 4.0),
@@ -59,7 +62,7 @@ def _swept(
         instrument=NAME,
         network=LINEAR.format(iterations=32),
         label={"sweep": sweep, "streams": streams, "dim": dim, "examples": examples},
-        prompts={} if replayed else {"n": 256},
+        prompts={} if replayed else {"n": PROMPTS},
         options={"grid": grid, "asked": asked, **({"n": 1} if replayed else {})},
         smoke_options={} if replayed else {"asked": Asked(streams=streams, seeds=2, network_seeds=1)},
         task=LinearRegression(dim=dim, examples=examples, queries=queries, weights="standard"),
@@ -92,14 +95,14 @@ def _sweeps(streams: str) -> tuple[Measure, ...]:
 
 def _mapped(dim: int, examples: int) -> Measure:
     """The cells of the map at one size: 96 of 2,304. Only the order is kept, with the class."""
-    asked = Asked(learners=(SOFTMAX, RICHARDSON), network_seeds=1)
+    asked = Asked(learners=(SOFTMAX, RICHARDSON), quantities=(RANK.name,), network_seeds=1)
     return Measure(
         instrument=NAME,
         network=LINEAR.format(iterations=16),
         label={"sweep": pictures.MAP, "dim": dim, "examples": examples},
-        prompts={"n": 256},
+        prompts={"n": PROMPTS},
         options={"grid": MAP, "asked": asked},
-        smoke_options={"asked": Asked(learners=asked.learners, seeds=2, network_seeds=1)},
+        smoke_options={"asked": replace(asked, seeds=2)},
         task=LinearRegression(dim=dim, examples=examples, queries=16),
         kept=(where(RANK, learner=(SOFTMAX, RICHARDSON)), where(RANK, learner=NETWORK, **CELL)),
         at_smoke=(dim, examples) == (8, 8),
@@ -117,7 +120,7 @@ def _trained() -> tuple[Measure, ...]:
         NAME,
         lambda network: {"sweep": pictures.TRAINED, "layers": network.layers},
         smoke=TRAINED[:1],
-        prompts={"n": 256},
+        prompts={"n": 4 * PROMPTS},
         options=options,
         smoke_options={"asked": Asked(learners=(SOFTMAX,), seeds=2)},
         task=LinearRegression(dim=5, examples=20, queries=16),
@@ -291,7 +294,7 @@ STUDY = Study(
     departures=(
         "The source draws inputs, weights and noise from one state of the generator, so that w is the first support "
         "point. Replayed: its own draws, by NumPy with its seeds (0.2419 and 0.9029 come out to all digits of its JSON "
-        "file). Leaking: the same definition, 5,120 draws. Independent: three streams, and a covariance of mean "
+        "file). Leaking: the same definition, many draws. Independent: three streams, and a covariance of mean "
         "eigenvalue 1, so that the size of the logits does not change with the condition number, as it does in the "
         "source.",
         "The source computes Spearman's correlation over the 16 (or 32) queries of one prompt, as we do, and means over "

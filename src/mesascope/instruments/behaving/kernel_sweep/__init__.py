@@ -204,11 +204,12 @@ def _measured(
         oracle = _ORACLES.get(name, KERNEL_RIDGE)
         verdict = classify(known[name], known[LINEAR_RIDGE], known[oracle])
         place = {**where, "learner": name, "class": verdict}
-        for quantity in (
-            *OF_ANSWERS,
-            *((NEIGHBOURS,) if name == SOFTMAX else OF_ORACLES if name == KERNEL_RIDGE else ()),
-        ):
-            found.append(_measurement(quantity, held, name, place, draws, n))
+        special = (NEIGHBOURS,) if name == SOFTMAX else OF_ORACLES if name == KERNEL_RIDGE else ()
+        found += [
+            _measurement(quantity, held, name, place, draws, n)
+            for quantity in (*OF_ANSWERS, *special)
+            if not asked.quantities or quantity.name in asked.quantities
+        ]
     return [replace(m, interval=None) for m in found] if asked.streams == "replayed" else found
 
 

@@ -86,6 +86,7 @@ class Asked:
 
     Attributes:
         learners: those with measurements of their own, of `LEARNERS`; the network always has them.
+        quantities: the names of those that are measured; empty for all.
         steps: of the iterations, one per layer.
         ridge: λ of the network's own oracle, linear ridge regression.
         streams: where prompts come from, see `drawing.Streams`.
@@ -97,6 +98,7 @@ class Asked:
     """
 
     learners: tuple[str, ...] = LEARNERS
+    quantities: tuple[str, ...] = ()
     steps: int = 8
     ridge: float = 0.01
     streams: Streams = "independent"
