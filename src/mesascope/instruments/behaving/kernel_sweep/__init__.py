@@ -6,37 +6,41 @@ learners, by a network, by the oracles, and by the best answer there is (linear 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.asking.collect import answers as answers_of
-from mesascope.instruments.behaving.kernel_sweep.answering import Replies, best_ridge, key, replies
+from mesascope.instruments.behaving.kernel_sweep.answering import replies
 from mesascope.instruments.behaving.kernel_sweep.asking import (
-    CROSS_VALIDATED,
     KERNEL_RIDGE,
     LEARNERS,
     LINEAR_RIDGE,
     SOFTMAX,
     Asked,
-    Cell,
     Grid,
-    cells,
 )
-from mesascope.instruments.behaving.kernel_sweep.drawing import Drawn, draw
+from mesascope.instruments.behaving.kernel_sweep.drawing import draw
+from mesascope.instruments.behaving.kernel_sweep.gathering import (
+    CONTROLS,
+    DRAWN,
+    NEAR,
+    NETWORK,
+    WRONG,
+    Batch,
+    Cell,
+    Rows,
+    gather,
+    oracle_of,
+)
 from mesascope.instruments.behaving.kernel_sweep.judging import (
-    CONDITION,
     LOST,
     MOVED,
     NEIGHBOURS,
     OF_ANSWERS,
     OF_ORACLES,
-    SINGULAR,
     classify,
-    moved,
-    sums,
 )
 from mesascope.instruments.behaving.silent_rule import OWN, POOLED, RANK
 from mesascope.instruments.instrument import Instrument, sizes
@@ -48,15 +52,6 @@ from mesascope.tasks import LinearRegression
 from mesascope.types import Measurement, Scalar, Subject
 
 NAME = "kernel sweep"
-DRAWN, NEAR = "as drawn", "near one example"
-NETWORK, WRONG = "the network", "the right spread in the wrong order"
-_OWN_ORACLE = "the network's oracle"
-_ALWAYS = (KERNEL_RIDGE, CROSS_VALIDATED, LINEAR_RIDGE, WRONG)
-_ORACLES = {NETWORK: _OWN_ORACLE, CROSS_VALIDATED: LINEAR_RIDGE, LINEAR_RIDGE: LINEAR_RIDGE, _OWN_ORACLE: _OWN_ORACLE}
-"""Whose oracle is not kernel ridge regression with the cell's kernel."""
-
-_Rows = dict[str, dict[str, list[Tensor]]]
-"""By learner and quantity, one row of means per seed."""
 
 
 def kernel_sweep(
@@ -106,103 +101,28 @@ def kernel_sweep(
     found: list[Measurement] = []
     draws = bootstrap.weights(asked.seeds, seed=seed)
     for condition in grid.conditions:
-        rows: dict[tuple[Cell, str], _Rows] = {}
+        rows: dict[tuple[Cell, str], Rows] = {}
         for step in range(asked.seeds):
             drawn = draw(task, n, condition=condition, streams=asked.streams, seed=seed, step=step, near=grid.near)
-            _add(
-                rows, _Batch(drawn, replies(drawn, grid, asked, task.weight_variance), subject, step), grid, asked, task
-            )
+            present = asked.network_seeds is None or step < asked.network_seeds
+            answered = replies(drawn, grid, asked, task.weight_variance)
+            gather(rows, Batch(drawn=drawn, replies=answered, subject=subject if present else None), grid, asked, task)
         where = {"dim": task.dim, "examples": task.examples, "condition": condition, "streams": asked.streams}
         for (cell, queries), by_learner in rows.items():
-            place = {**where, "queries": queries, **_coordinates(cell)}
-            found += _measured(by_learner, place, asked, draws, n)
+            axes = {"τ": cell.t, "over √d": cell.scaled, "ridge": cell.ridge, "noise": cell.noise}
+            found += _measured(by_learner, {**where, "queries": queries, **axes}, asked, draws, n)
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The prompts of one seed, and who answers them."""
-
-    drawn: Drawn
-    replies: Replies
-    subject: Subject
-    step: int
-    asked: dict[float, Tensor] = field(default_factory=dict)
-
-    def network(self, noise: float) -> Float[Tensor, "batch query"]:
-        """The network's answers, asked once for each noise."""
-        if noise not in self.asked:
-            self.asked[noise] = answers_of(self.subject, self.drawn.prompts(noise))
-        return self.asked[noise]
-
-
-def _coordinates(cell: Cell) -> dict[str, Scalar]:
-    return {"τ": cell.t, "over √d": cell.scaled, "ridge": cell.ridge, "noise": cell.noise}
-
-
-def _add(rows: dict[tuple[Cell, str], _Rows], batch: _Batch, grid: Grid, asked: Asked, task: LinearRegression) -> None:
-    """One row more for each cell, learner and quantity."""
-    parts = {DRAWN: slice(0, task.queries), **({NEAR: slice(task.queries, None)} if grid.near else {})}
-    for cell in cells(grid, task.dim):
-        best = best_ridge(cell.noise, task.weight_variance)
-        everything = _answers(batch, cell, asked, best)
-        names = list(everything)
-        answers = torch.stack(list(everything.values()))
-        oracles = torch.tensor([names.index(_ORACLES.get(name, KERNEL_RIDGE)) for name in names])
-        for queries, part in parts.items():
-            targets = batch.drawn.targets[:, part]
-            mine = answers[..., part].clone()
-            mine[names.index(WRONG)] = targets.roll(1, -1)
-            by_learner = rows.setdefault((cell, queries), {})
-            for quantity, means in sums(mine, oracles, targets).items():
-                for name, row in zip(names, means, strict=True):
-                    by_learner.setdefault(name, {}).setdefault(quantity, []).append(row)
-            for name, quantities in _stability(batch, cell, part, asked, best).items():
-                for quantity, value in quantities.items():
-                    by_learner[name].setdefault(quantity, []).append(value.mean()[None])
-
-
-def _answers(batch: _Batch, cell: Cell, asked: Asked, best: float) -> dict[str, Float[Tensor, "batch query"]]:
-    """The answers of all learners and controls."""
-    names = [name for name in dict.fromkeys((*asked.learners, *_ALWAYS)) if name != WRONG]
-    found = {name: batch.replies.answers(name, cell, best) for name in names}
-    found[WRONG] = torch.zeros_like(batch.drawn.targets)  # its order depends on which queries are looked at
-    if asked.network_seeds is None or batch.step < asked.network_seeds:
-        found[NETWORK] = batch.network(cell.noise)
-        found[_OWN_ORACLE] = batch.replies.answers(LINEAR_RIDGE, cell, asked.ridge)
-    return found
-
-
-def _stability(
-    batch: _Batch, cell: Cell, part: slice, asked: Asked, best: float
-) -> dict[str, dict[str, Float[Tensor, " batch"]]]:
-    """`OF_ORACLES` of every oracle, and the number of neighbours of softmax attention, prompt by prompt."""
-    found: dict[str, dict[str, Tensor]] = {}
-    ridges = {KERNEL_RIDGE: best, LINEAR_RIDGE: best, _OWN_ORACLE: asked.ridge}
-    if asked.network_seeds is not None and batch.step >= asked.network_seeds:
-        del ridges[_OWN_ORACLE]
-    for name, ridge in ridges.items():
-        solved = batch.replies.solved[key(KERNEL_RIDGE if name == KERNEL_RIDGE else LINEAR_RIDGE, cell, ridge)]
-        found[name] = {
-            MOVED.name: moved(solved.answers[:, part, 1], batch.drawn.clean, batch.drawn.targets[:, part]),
-            CONDITION.name: solved.condition.log10().nan_to_num(nan=99.0, posinf=99.0),
-            LOST.name: (solved.broken | ~(solved.condition <= SINGULAR)).double(),
-        }
-    if SOFTMAX in asked.learners:
-        found[SOFTMAX] = {NEIGHBOURS.name: batch.replies.neighbours[cell.temperature][:, part].mean(-1)}
-    return found
-
-
 def _measured(
-    rows: _Rows, where: Mapping[str, Scalar], asked: Asked, draws: Float[Tensor, "repeat seed"], n: int
+    rows: Rows, where: Mapping[str, Scalar], asked: Asked, draws: Float[Tensor, "repeat seed"], n: int
 ) -> list[Measurement]:
     """All measurements of one cell."""
     held = {name: {q: torch.stack(each) for q, each in by.items()} for name, by in rows.items()}
     known = {name: _values(by) for name, by in held.items()}
     found: list[Measurement] = []
     for name in (NETWORK, *asked.learners):
-        oracle = _ORACLES.get(name, KERNEL_RIDGE)
-        verdict = classify(known[name], known[LINEAR_RIDGE], known[oracle])
+        verdict = classify(known[name], known[LINEAR_RIDGE], known[oracle_of(name)])
         place = {**where, "learner": name, "class": verdict}
         special = (NEIGHBOURS,) if name == SOFTMAX else OF_ORACLES if name == KERNEL_RIDGE else ()
         found += [
@@ -242,7 +162,7 @@ def _measurement(
     elif quantity in OF_ORACLES:
         positive, negative = {LINEAR_RIDGE: held[LINEAR_RIDGE][quantity.name]}, {}
     else:
-        positive = {control: held[control][quantity.name] for control in _ALWAYS if control not in (WRONG, name)}
+        positive = {control: held[control][quantity.name] for control in CONTROLS if control not in (WRONG, name)}
         negative = {WRONG: held[WRONG][quantity.name]}
     found = measure(NAME, quantity, rows, draws, coordinates=where, positive=positive, negative=negative)
     return replace(found, n=n * len(rows))
