@@ -27,7 +27,9 @@ from mesascope.instruments.behaving.kernel_sweep.asking import (
     KERNEL_RIDGE,
     LEARNERS,
     LINEAR_RIDGE,
+    PLAIN,
     RICHARDSON,
+    SCALED,
     SOFTMAX,
     Cell,
 )
@@ -82,6 +84,8 @@ def test_learners_are_the_reference_algorithms(drawn, products, temperature):
     expected = answered(drawn, KernelRidge(kernel=kernel, ridge=LAMBDA))
     torch.testing.assert_close(mixed(regressed.answers, NOISE), expected, rtol=1e-6, atol=1e-8)
     assert not bool(regressed.broken.any())
+    matrix = (products.examples / temperature).exp() + LAMBDA * torch.eye(TASK.examples)
+    torch.testing.assert_close(regressed.condition, torch.linalg.cond(matrix, 1), rtol=1e-6, atol=0)
     linear = solving.linear_ridge(products, LAMBDA, drawn.parts)
     torch.testing.assert_close(mixed(linear.answers, NOISE), answered(drawn, Ridge(ridge=LAMBDA)))
 
@@ -137,7 +141,7 @@ def test_a_matrix_that_is_not_positive_definite_is_that_prompts_status(drawn):
     xs = drawn.xs.clone()
     xs[2, 1] = xs[2, 0]
     found = solving.kernel_ridge(solving.products(xs, drawn.queries), 0.5, 0.0, drawn.parts)
-    assert bool(found.broken[2]) or float(found.condition[2]) > 1e12  # up to rounding, which may leave a tiny pivot
+    assert bool(found.broken[2]) or float(found.factorised[2]) > 1e12  # up to rounding, which may leave a tiny pivot
     xs[2] = xs[2, :1]
     found = solving.kernel_ridge(solving.products(xs, drawn.queries), 0.5, 0.0, drawn.parts)
     assert found.broken.tolist() == [False, False, True, False, False]
@@ -252,12 +256,12 @@ def test_classes(rank, error, best, best_error, moves, singular, expected):
     assert classify(learner, {RANK.name: best, OWN.name: best_error}, oracle) == expected
 
 
-def of(found, quantity, learner, queries=DRAWN, scaled=False):
+def of(found, quantity, learner, queries=DRAWN, logits=PLAIN):
     (one,) = [
         m
         for m in found
         if (m.quantity, m.coordinates["learner"]) == (quantity.name, learner)
-        and (m.coordinates["queries"], m.coordinates["over √d"]) == (queries, scaled)
+        and (m.coordinates["queries"], m.coordinates["logits"]) == (queries, logits)
     ]
     return one
 
@@ -271,12 +275,12 @@ def found():
     return kernel_sweep(network, task, seed=5, n=48, grid=grid, asked=Asked(seeds=4, network_seeds=2))
 
 
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("logits", [PLAIN, SCALED])
 @pytest.mark.parametrize("queries", [DRAWN, NEAR])
-def test_every_learner_is_measured_in_every_cell(found, scaled, queries):
+def test_every_learner_is_measured_in_every_cell(found, logits, queries):
     for learner in (NETWORK, *LEARNERS):
         for quantity in (RANK, TO_ORACLE, RMSE, POOLED, OWN, SPREAD):
-            m = of(found, quantity, learner, queries, scaled)
+            m = of(found, quantity, learner, queries, logits)
             assert m.instrument == NAME
             assert m.n == 48 * (2 if learner == NETWORK else 4)
             assert m.interval and m.interval[0] <= m.value <= m.interval[1]
@@ -285,12 +289,12 @@ def test_every_learner_is_measured_in_every_cell(found, scaled, queries):
 
 def test_the_network_follows_its_oracle_and_attention_does_not(found):
     assert of(found, TO_ORACLE, NETWORK).value == pytest.approx(1)
-    for scaled in (False, True):
-        best = of(found, RANK, LINEAR_RIDGE, scaled=scaled)
-        mine = of(found, RANK, SOFTMAX, scaled=scaled)
+    for logits in (PLAIN, SCALED):
+        best = of(found, RANK, LINEAR_RIDGE, logits=logits)
+        mine = of(found, RANK, SOFTMAX, logits=logits)
         wrong = next(c for c in mine.controls if c.name == WRONG)
         assert -0.15 < wrong.value < 0.02 < mine.value < best.value
-    one, many = (of(found, NEIGHBOURS, SOFTMAX, scaled=scaled) for scaled in (False, True))
+    one, many = (of(found, NEIGHBOURS, SOFTMAX, logits=logits) for logits in (PLAIN, SCALED))
     assert 1 < one.value < 3 < 10 < many.value < 30
     assert [c.value for c in one.controls] == [30, 1]
 

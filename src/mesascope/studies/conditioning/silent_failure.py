@@ -9,7 +9,9 @@ from mesascope.instruments.behaving.kernel_sweep.asking import (
     CROSS_VALIDATED,
     KERNEL_RIDGE,
     LINEAR_RIDGE,
+    PLAIN,
     RICHARDSON,
+    SCALED,
     SOFTMAX,
 )
 from mesascope.instruments.behaving.kernel_sweep.judging import CLASSES, NEIGHBOURS, SILENT
@@ -43,7 +45,7 @@ MAP = Grid(
     noises=(0.1, 0.5),
     near=True,
 )
-CELL: dict[str, Any] = {"τ": 1.0, "over √d": False, "ridge": 0.01}
+CELL: dict[str, Any] = {"τ": 1.0, "logits": PLAIN, "ridge": 0.01}
 """The kernel of the source's sweep over dimensions."""
 TRAINED = (Network(layers=1), TWO_LAYERS[0], Network(layers=4))
 SHARE = "share of cells"
@@ -75,7 +77,7 @@ def _sweeps(streams: str) -> tuple[Measure, ...]:
     """The source's four sweeps, from prompts of its own definition or of ours, and two of ours."""
     scaled = (False, True) if streams == INDEPENDENT else (False,)
     dims = DIMENSIONS if streams == INDEPENDENT else tuple(d for d in DIMENSIONS if d <= 64)
-    smoke = (2, 64)
+    smoke = PUBLISHED if streams == REPLAYED else (2, 64)
     found = [_swept("dimension", d, 48, Grid(scaled=scaled), streams, smoke=d in smoke) for d in dims]
     if streams == REPLAYED:
         hard = Grid(temperatures=(0.5,), conditions=(500.0,))
@@ -137,7 +139,7 @@ def _at(
     scaled: bool = False,
 ) -> Where:
     """A number of the sweep over dimensions."""
-    place: dict[str, Any] = {**CELL, "over √d": scaled}
+    place: dict[str, Any] = {**CELL, "logits": SCALED if scaled else PLAIN}
     return where(quantity, control=control, sweep="dimension", streams=streams, dim=dim, learner=learner, **place)
 
 

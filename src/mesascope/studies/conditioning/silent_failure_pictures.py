@@ -8,7 +8,9 @@ from mesascope.instruments.behaving.kernel_sweep.asking import (
     KERNEL_RIDGE,
     LEARNERS,
     LINEAR_RIDGE,
+    PLAIN,
     RICHARDSON,
+    SCALED,
     SOFTMAX,
 )
 from mesascope.instruments.behaving.kernel_sweep.judging import CLASSES, CONDITION, LOST, MOVED, NEIGHBOURS, SILENT
@@ -22,6 +24,7 @@ STREAMS = ("replayed", "leaking", "independent")
 LOGARITHMIC = {"dimension": "dim", "examples": "examples", "temperature": "τ", "condition": "condition"}
 """The sweeps over what is drawn on a logarithmic axis, and the coordinate of each."""
 SWEPT = LOGARITHMIC | {"ridge": "ridge", "noise": "noise"}
+WORDS = {"condition": "condition number", "temperature": "temperature", "examples": "number of examples"}
 NAMES = {NETWORK: "linear attention (CG)"}
 SECTION = "Softmax attention and kernel regression"
 
@@ -42,7 +45,7 @@ def figures(found: Sequence[Measurement]) -> tuple[Figure, ...]:
 
 def _said(m: Measurement) -> str:
     """Where the prompts of a line come from."""
-    scaled = ", τ = √d" if m.coordinates["over √d"] else ""
+    scaled = ", τ = √d" if m.coordinates["logits"] == SCALED else ""
     return f"{m.coordinates['streams']}{scaled}"
 
 
@@ -58,8 +61,10 @@ def _lines(found: Sequence[Measurement], sweep: str) -> tuple[dict[str, Scalar],
             "class": m.coordinates["class"],
             "n": m.n,
         }
+        for streams in STREAMS
+        for logits in (PLAIN, SCALED)
         for name in order
-        for m in only(found, quantity=RANK.name, sweep=sweep, learner=name)
+        for m in only(found, quantity=RANK.name, sweep=sweep, learner=name, streams=streams, logits=logits)
     )
 
 
@@ -88,7 +93,7 @@ def _sweep(found: Sequence[Measurement], sweep: str) -> Figure:
     return lines(
         name=f"silent-{sweep}",
         section=SECTION,
-        title=f"The order of the answers against the {sweep}",
+        title=f"The order of the answers against the {WORDS[sweep]}",
         caption=f"Rank correlation with the truth within a prompt, 8 dimensions, {fixed}."
         + (" With independent streams the mean eigenvalue is 1 at every κ." if sweep == "condition" else ""),
         rows=_lines(chosen, sweep),
@@ -111,18 +116,18 @@ def _oracles(found: Sequence[Measurement]) -> Figure:
             for other in only(found, learner=KERNEL_RIDGE)
             if all(other.coordinates[name] == value for name, value in place.items())
         }
+        at = [] if sweep == "temperature" else [f"{sweep} {place[SWEPT[sweep]]:g}"]
+        at.append(f"τ = {place['τ']:g}{'·√d' if place['logits'] == SCALED else ''}")
         rows.append(
             {
-                "sweep": sweep,
-                "at": f"{SWEPT[sweep]} {place[SWEPT[sweep]]:g}, τ {place['τ']:g}{' · √d' if place['over √d'] else ''}",
+                "at": ", ".join(at),
                 "kernel ridge": m.value,
-                "width by cross-validation": known(m, CROSS_VALIDATED).value,
+                "cross-validated": known(m, CROSS_VALIDATED).value,
                 "linear ridge": known(m, LINEAR_RIDGE).value,
-                "error of kernel ridge": held[OWN.name].value,
+                "error": held[OWN.name].value,
                 "error, cross-validated": known(held[OWN.name], CROSS_VALIDATED).value,
-                "error of linear ridge": known(held[OWN.name], LINEAR_RIDGE).value,
                 "moved": held[MOVED.name].value,
-                "log10 condition": held[CONDITION.name].value,
+                "log10 κ(K + λI)": held[CONDITION.name].value,
                 "singular": held[LOST.name].value,
             }
         )
@@ -130,10 +135,11 @@ def _oracles(found: Sequence[Measurement]) -> Figure:
         name="silent-oracles",
         section=SECTION,
         title="The oracles' own quality",
-        caption="Rank correlation with the truth, then the error over each prompt's own variance (at most 4 per prompt), "
-        "then the share of the variance by which perturbed labels move kernel ridge's answers, the condition "
-        "number of its matrix, and the share of prompts in which it is singular. A learner is not blamed where "
-        "its oracle is unstable.",
+        caption="Rank correlation with the truth: kernel ridge regression with the cell's kernel, with a cross-validated "
+        "width, and linear ridge regression with the Bayes-optimal λ. Then the error of the first two over each "
+        "prompt's own variance (at most 4 per prompt), the share of the variance by which perturbed labels move "
+        "kernel ridge's answers, the condition number of its matrix, and the share of prompts in which it is "
+        "singular. A learner is not blamed where its oracle is unstable.",
         rows=tuple(rows),
     )
 
@@ -144,7 +150,7 @@ def _kinds(found: Sequence[Measurement]) -> Figure:
         {
             "quantity": m.quantity,
             "dim": m.coordinates["dim"],
-            "logits": "over √d" if m.coordinates["over √d"] else "as they are",
+            "logits": m.coordinates["logits"],
             "value": m.value,
             **bounds(m.interval),
         }
@@ -169,7 +175,7 @@ def _kinds(found: Sequence[Measurement]) -> Figure:
 def _mapped(found: Sequence[Measurement]) -> Figure:
     rows = tuple(
         {
-            "panel": f"queries {queries}, τ = {'√d' if scaled else '1'}",
+            "panel": f"{'near, ' if queries == NEAR else ''}τ = {'1' if logits == PLAIN else '√d'}",
             "dimension": m.coordinates["dim"],
             "examples": m.coordinates["examples"],
             RANK.name: m.value,
@@ -177,15 +183,16 @@ def _mapped(found: Sequence[Measurement]) -> Figure:
             "silent": m.coordinates["class"] == SILENT,
         }
         for queries in (DRAWN, NEAR)
-        for scaled in (False, True)
+        for logits in (PLAIN, SCALED)
         for m in _plain(only(found, quantity=RANK.name, sweep=MAP, learner=SOFTMAX, queries=queries))
-        if m.coordinates["over √d"] is scaled and m.coordinates["condition"] == 1.0
+        if m.coordinates["logits"] == logits and m.coordinates["condition"] == 1.0
     )
     return heatmap(
         name="silent-map",
         section=SECTION,
         title="Where softmax attention keeps the order; cells that fail silently are framed",
-        caption="Rank correlation with the truth within a prompt at κ = 1, λ = 0.01, noise 0.1.",
+        caption="Rank correlation with the truth within a prompt at κ = 1, λ = 0.01, noise 0.1, for queries as drawn and "
+        "near one example.",
         rows=rows,
         x="dimension",
         y="examples",
@@ -236,7 +243,7 @@ def _classes(found: Sequence[Measurement]) -> Figure:
 
 def _trained(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
-    for m in only(found, quantity=RANK.name, sweep=TRAINED):
+    for m in only(found, quantity=RANK.name, sweep=TRAINED, noise=0.0):
         place = m.coordinates
         (error,) = [
             other
@@ -244,17 +251,17 @@ def _trained(found: Sequence[Measurement]) -> Figure:
             if all(other.coordinates[name] == value for name, value in place.items())
         ]
         if place["learner"] == NETWORK or place["layers"] == 1:
-            who = f"{place['layers']} trained layers" if place["learner"] == NETWORK else f"{SOFTMAX}, τ = √d"
+            trained = f"{place['layers']} trained layer{'' if place['layers'] == 1 else 's'}"
+            who = trained if place["learner"] == NETWORK else f"{SOFTMAX}, τ = √d"
             rows.append(
                 {
                     "learner": who,
                     "κ": place["condition"],
-                    "noise": place["noise"],
                     "queries": place["queries"],
                     RANK.name: m.value,
                     **bounds(m.interval),
                     "best possible": known(m, LINEAR_RIDGE).value,
-                    "error over the pooled variance": error.value,
+                    "pooled error": error.value,
                     "class": place["class"],
                 }
             )

@@ -17,6 +17,8 @@ from mesascope.instruments.behaving.kernel_sweep.asking import (
     KERNEL_RIDGE,
     LEARNERS,
     LINEAR_RIDGE,
+    PLAIN,
+    SCALED,
     SOFTMAX,
     Asked,
     Grid,
@@ -109,7 +111,7 @@ def kernel_sweep(
             gather(rows, Batch(drawn=drawn, replies=answered, subject=subject if present else None), grid, asked, task)
         where = {"dim": task.dim, "examples": task.examples, "condition": condition, "streams": asked.streams}
         for (cell, queries), by_learner in rows.items():
-            axes = {"τ": cell.t, "over √d": cell.scaled, "ridge": cell.ridge, "noise": cell.noise}
+            axes = {"τ": cell.t, "logits": SCALED if cell.scaled else PLAIN, "ridge": cell.ridge, "noise": cell.noise}
             found += _measured(by_learner, {**where, "queries": queries, **axes}, asked, draws, n)
     return tuple(found)
 
@@ -181,13 +183,13 @@ INSTRUMENT = Instrument(
         "streams",
         "queries",
         "τ",
-        "over √d",
+        "logits",
         "ridge",
         "noise",
         "learner",
         "class",
     ),
-    values={"learner": (NETWORK, *LEARNERS), "queries": (DRAWN, NEAR)},
+    values={"learner": (NETWORK, *LEARNERS), "queries": (DRAWN, NEAR), "logits": (PLAIN, SCALED)},
     sizes=sizes(n=(24, 256, 1024)),
 )
 

@@ -19,6 +19,7 @@ SOFTMAX, DESCENT, NORMALISED, RICHARDSON = (
 )
 KERNEL_RIDGE, CROSS_VALIDATED = "kernel ridge", "kernel ridge, width by cross-validation"
 LINEAR_RIDGE = "linear ridge"
+PLAIN, SCALED = "as they are", "over √d"
 LEARNERS = (SOFTMAX, DESCENT, NORMALISED, RICHARDSON, KERNEL_RIDGE, CROSS_VALIDATED, LINEAR_RIDGE)
 
 

@@ -35,6 +35,8 @@ DRAWN, NEAR = "as drawn", "near one example"
 NETWORK, WRONG = "the network", "the right spread in the wrong order"
 CONTROLS = (KERNEL_RIDGE, CROSS_VALIDATED, LINEAR_RIDGE, WRONG)
 _NETWORKS = "linear ridge regression with the network's λ"
+LARGEST = 308.0
+"""log10 of a condition number that is not finite in float64."""
 
 Rows = dict[str, dict[str, list[Tensor]]]
 """By learner and quantity, one row of means per seed."""
@@ -119,8 +121,8 @@ def _stability(
         solved = batch.replies.solved[place]
         found[name] = {
             MOVED.name: moved(solved.answers[:, part, 1], batch.drawn.clean, batch.drawn.targets[:, part]),
-            CONDITION.name: solved.condition.log10().nan_to_num(nan=99.0, posinf=99.0),
-            LOST.name: (solved.broken | ~(solved.condition <= SINGULAR)).double(),
+            CONDITION.name: solved.condition.log10().nan_to_num(nan=LARGEST, posinf=LARGEST),
+            LOST.name: (solved.broken | ~(solved.factorised <= SINGULAR)).double(),
         }
     if SOFTMAX in asked.learners:
         found[SOFTMAX] = {NEIGHBOURS.name: batch.replies.neighbours[cell.temperature][:, part].mean(-1)}

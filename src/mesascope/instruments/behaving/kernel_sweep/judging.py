@@ -15,7 +15,8 @@ WORST = 4.0
 PERTURBED = 0.1
 """Labels are perturbed by this share of their standard deviation."""
 SINGULAR = 1e12
-"""A prompt's matrix counts as singular above this condition number: less than four digits of float64 are left."""
+"""A prompt's matrix counts as singular if the one that is factorised has a larger condition number, so that less than four digits
+of float64 are left."""
 FEW = 0.05
 """An oracle is unstable if more than this share of its prompts have singular matrices."""
 
@@ -35,7 +36,7 @@ TO_ORACLE = Quantity(name="rank correlation with the oracle's answers")
 RMSE = Quantity(name="root mean squared error", combine=_root, unit="y")
 NEIGHBOURS = Quantity(name="effective number of neighbours")
 MOVED = Quantity(name="share of the variance by which perturbed labels move the answers")
-CONDITION = Quantity(name="condition number of the matrix, log10")
+CONDITION = Quantity(name="condition number of K + λI, log10")
 LOST = Quantity(name="share of prompts with a singular matrix")
 OF_ANSWERS = (RANK, TO_ORACLE, RMSE, POOLED, OWN, SPREAD)
 OF_ORACLES = (MOVED, CONDITION, LOST)

@@ -49,13 +49,15 @@ class Regressed:
     Attributes:
         answers: 0 where the matrix is not positive definite after its ridge.
         left_out: each label less its prediction from the other examples, in closed form.
-        condition: condition number, in the 1-norm, of the matrix that is factorised.
+        condition: condition number of K + λI, in the 1-norm.
+        factorised: condition number, in the 1-norm, of the matrix that is factorised in its place.
         broken: whether the matrix is not positive definite up to rounding.
     """
 
     answers: Answers
     left_out: Labels
     condition: Float[Tensor, " batch"]
+    factorised: Float[Tensor, " batch"]
     broken: Bool[Tensor, " batch"]
 
 
@@ -141,5 +143,15 @@ def _solved(inner: Tensor, outer: Tensor, scale: Tensor, labels: Labels) -> Regr
     solution = torch.cholesky_solve(labels / scale[..., None], factor)
     answers = torch.bmm(outer, solution).masked_fill(broken[:, None, None], 0.0)
     left_out = scale[..., None] * solution / inverse.diagonal(dim1=1, dim2=2)[..., None]
-    condition = inner.abs().sum(-1).amax(-1) * inverse.abs().sum(-1).amax(-1)
-    return Regressed(answers=answers, left_out=left_out, condition=condition, broken=broken)
+    both = scale[:, :, None] * scale[:, None]
+    return Regressed(
+        answers=answers,
+        left_out=left_out,
+        condition=_norm(inner * both) * _norm(inverse / both),
+        factorised=_norm(inner) * _norm(inverse),
+        broken=broken,
+    )
+
+
+def _norm(matrix: Float[Tensor, "batch example example"]) -> Float[Tensor, " batch"]:
+    return matrix.abs().sum(-1).amax(-1)
