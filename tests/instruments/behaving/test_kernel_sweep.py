@@ -345,6 +345,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others():
         kernel_sweep(network, task, seed=seed, n=8, asked=Asked(learners=(SOFTMAX,), seeds=2)) for seed in (1, 1, 2)
     )
     assert one == two != three
+    assert one[0].interval is not None
+    alone = kernel_sweep(network, task, n=8, asked=Asked(learners=(SOFTMAX,), seeds=2, network_seeds=1))
+    assert alone[0].interval is None and alone[-1].interval is not None  # one seed has no spread
 
 
 def test_the_best_ridge_is_bayes_rule_above_a_floor():

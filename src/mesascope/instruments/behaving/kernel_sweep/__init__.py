@@ -72,7 +72,7 @@ def kernel_sweep(
     (1: answering the prompt's mean), and the spread. Of softmax attention also the effective number of neighbours; of kernel
     ridge regression how far labels that are perturbed by a tenth of their standard deviation move the answers, the condition
     number of its matrix, and the share of prompts in which it is singular. The coordinate ``class`` says who fails, see
-    `judging.classify`. Intervals are over seeds.
+    `judging.classify`. Intervals are over seeds; one seed has none.
 
     The oracle of a learner is kernel ridge regression with its kernel; that of the network, linear ridge regression.
 
@@ -167,7 +167,7 @@ def _measurement(
         positive = {control: held[control][quantity.name] for control in CONTROLS if control not in (WRONG, name)}
         negative = {WRONG: held[WRONG][quantity.name]}
     found = measure(NAME, quantity, rows, draws, coordinates=where, positive=positive, negative=negative)
-    return replace(found, n=n * len(rows))
+    return replace(found, n=n * len(rows), **({"interval": None} if len(rows) == 1 else {}))
 
 
 INSTRUMENT = Instrument(
