@@ -25,6 +25,7 @@ LOGARITHMIC = {"dimension": "dim", "examples": "examples", "temperature": "τ", 
 """The sweeps over what is drawn on a logarithmic axis, and the coordinate of each."""
 SWEPT = LOGARITHMIC | {"ridge": "ridge", "noise": "noise"}
 WORDS = {"condition": "condition number", "temperature": "temperature", "examples": "number of examples"}
+SHORT = {"dimension": "d", "examples": "n", "condition": "κ", "ridge": "λ", "noise": "σ"}
 NAMES = {NETWORK: "linear attention (CG)"}
 SECTION = "Softmax attention and kernel regression"
 
@@ -116,8 +117,8 @@ def _oracles(found: Sequence[Measurement]) -> Figure:
             for other in only(found, learner=KERNEL_RIDGE)
             if all(other.coordinates[name] == value for name, value in place.items())
         }
-        at = [] if sweep == "temperature" else [f"{sweep} {place[SWEPT[sweep]]:g}"]
-        at.append(f"τ = {place['τ']:g}{'·√d' if place['logits'] == SCALED else ''}")
+        swept = [] if sweep == "temperature" else [f"{SHORT[sweep]} = {place[SWEPT[sweep]]:g}"]
+        at = [*swept, f"τ = {place['τ']:g}{'·√d' if place['logits'] == SCALED else ''}"]
         rows.append(
             {
                 "at": ", ".join(at),
@@ -269,8 +270,8 @@ def _trained(found: Sequence[Measurement]) -> Figure:
         name="silent-trained",
         section=SECTION,
         title="Trained softmax networks on the same prompts",
-        caption="Five dimensions, 20 examples, as they were trained; the first layer's network was not trained to do "
-        "better.",
+        caption="Five dimensions, 20 examples, no noise, as they were trained. One layer cannot do better: see the study "
+        "depth-loss.",
         rows=tuple(rows),
         value=RANK.name,
         low="low",
