@@ -118,7 +118,7 @@ def _oracles(found: Sequence[Measurement]) -> Figure:
             if all(other.coordinates[name] == value for name, value in place.items())
         }
         swept = [] if sweep == "temperature" else [f"{SHORT[sweep]} = {place[SWEPT[sweep]]:g}"]
-        at = [*swept, f"τ = {place['τ']:g}{'·√d' if place['logits'] == SCALED else ''}"]
+        at = [*swept, f"τ = {place['τ']:g}{' √d' if place['logits'] == SCALED else ''}".replace("1 √d", "√d")]
         rows.append(
             {
                 "at": ", ".join(at),
