@@ -33,7 +33,7 @@ QUERIES = 16
 HOME = LinearRegression(dim=5, examples=20)
 HIGH = LinearRegression(dim=64, examples=48, noise=0.1)
 TRAINED = ("query-only-4-layers-laptop", "query-only-2-layers-20000-steps-laptop", "query-only-1-layers-laptop")
-"""Trained networks that fail silently nowhere. One layer finds little of the order, and its error shows it in every setting."""
+"""Trained networks that fail silently nowhere. One layer finds half of the order or less, and its error shows it."""
 UNFINISHED = "query-only-2-layers-laptop-step-256"
 """A network early in its training: near one example it has 0.58 of ridge's order, where the limit of the rule is half."""
 FALSE_ALARM, POWER = "share of runs with a false alarm", "share of runs that find the silent failure"
