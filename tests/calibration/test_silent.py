@@ -10,7 +10,7 @@ from mesascope.instruments.behaving.silent_settings import near_one_example
 from mesascope.instruments.statistics.ordering import rank_correlation
 from mesascope.tasks import LinearRegression
 
-FINE = tuple(known for known in SUBJECTS if known.name.startswith(("ridge", "query-only")))
+FINE = tuple(known for known in SUBJECTS if known.name.startswith(("ridge", "query-only-4")))
 SOFTMAX = tuple(known for known in SUBJECTS if known.fails)
 
 

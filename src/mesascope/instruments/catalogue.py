@@ -9,6 +9,7 @@ from mesascope.instruments.behaving import (
     examples,
     gaussian_inputs,
     invariance,
+    kernel_sweep,
     matching,
     memorisation,
     rounding,
@@ -78,6 +79,7 @@ NARROWER: tuple[Instrument, ...] = (
     following.INSTRUMENT,
     layer_by_step.INSTRUMENT,
     power.INSTRUMENT,
+    kernel_sweep.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
 

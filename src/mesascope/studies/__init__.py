@@ -18,6 +18,7 @@ from mesascope.studies.conditioning import (
     error_by_conditioning,
     iterate_probes,
     out_of_distribution_signature,
+    silent_failure,
     six_algorithms,
     spectral_response,
 )
@@ -74,6 +75,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             out_of_distribution_signature.STUDY,
             six_algorithms.STUDY,
             spectral_response.STUDY,
+            silent_failure.STUDY,
         )
     }
 )

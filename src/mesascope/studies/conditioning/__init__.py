@@ -1,1 +1,1 @@
-"""What networks do that were trained on badly conditioned regressions: source A's claims, and ours."""
+"""What conditioning, dimension and scale do to learners in context, trained and hand-built: source A's claims, and ours."""
