@@ -11,14 +11,17 @@ from mesascope.algorithms import (
     GradientDescent,
     HeavyBall,
     LeastSquares,
+    Nesterov,
     run,
 )
 from mesascope.instruments.identification import identify, identify_path
 from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.evidence import Halves
 from mesascope.instruments.identification.families import chosen
+from mesascope.instruments.identification.prompts import discriminating
 from mesascope.instruments.reading.paths import Splits, nudged, paths
 from mesascope.tasks import Diagonal, Eigenvalues, Gaussian, LinearRegression
+from mesascope.types import Domain
 
 FAMILIES = ("gradient-descent", "heavy-ball", "nesterov", "chebyshev-iteration", "gd-plus-plus", "conjugate-gradient")
 TASK = LinearRegression()
@@ -107,6 +110,19 @@ def test_another_output_scale_is_no_candidate_and_is_said(algorithm, name, facto
     found = path_of(plant_path(path_of=lambda p: factor * run(algorithm, p, 5).predictions[1:], layers=5))
     assert found.label == "none"
     assert f"{factor:.3f} times those of {name}" in found.reason
+
+
+def test_a_factor_is_found_though_another_timing_is_better_without_it(plant_path):
+    """Without the factor two steps per layer without momentum are better, and heavy ball per layer nearly makes up for it."""
+    nesterov, size = Nesterov(step_size=0.278, momentum=0.15), 0.782
+    subject = plant_path(path_of=lambda p: 0.95 * run(nesterov, p, 11).predictions[1:], layers=11)
+    inputs = Gaussian(covariance=Diagonal(condition=1.0, size=size))
+    task = LinearRegression(dim=4, examples=9, weights="standard", noise=size**0.5, inputs=inputs)
+    names = ["gd", "nesterov", "heavy-ball", "gradient-descent:per-layer", "heavy-ball:per-layer"]
+    where = discriminating(task, Domain(dims=(4,), examples=(9,)))
+    [found] = identify_path(subject, task, algorithms=names, prompts=100, readouts=("own",), distribution=where)
+    assert found.label == "none"
+    assert "0.950 times those of nesterov" in found.reason
 
 
 def _lost(where):

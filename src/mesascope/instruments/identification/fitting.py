@@ -211,13 +211,21 @@ def refine(family: Family, aim: Aim, steps: tuple[int, ...], values: Sequence[fl
     return refined(family, aim, [(steps, values)], FINE[0])[0]
 
 
-def fit_multiple(fit: Fit, aim: Aim) -> tuple[Fit, float]:
+def fit_multiple(fit: Fit, aim: Aim, steps: tuple[int, ...]) -> tuple[Fit, float]:
     """The member that describes the subject best if its answers may be multiplied by one factor, and that factor.
 
     The factor is the same for all layers; where readouts are fitted it applies to the last layer only, since these have any
     scale.
+
+    Args:
+        fit: the member that describes it best without a factor.
+        aim: the subject.
+        steps: other steps after each layer that are tried too: without the factor another timing can seem better.
     """
-    [found] = refined(fit.family, aim, [(fit.steps, fit.values)], FINE[0], multiple=True)
+    begin = [
+        (timing, fit.values) for timing in dict.fromkeys((fit.steps, steps if fit.family.iterative else fit.steps))
+    ]
+    found = min(refined(fit.family, aim, begin, FINE[0], multiple=True), key=lambda each: each.loss)
     return found, float(aim.factor(found.answers(aim.runner)))
 
 

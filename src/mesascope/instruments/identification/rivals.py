@@ -128,7 +128,7 @@ def multiplied(
     if not tried:
         return None
     aim = Aim.of(evidence.halves.fitting, evidence.paths.fitting, evidence.projection)
-    found = {i: fit_multiple(fitted.fits[i], aim) for i in tried}
+    found = {i: fit_multiple(fitted.fits[i], aim, fitted.fits[order[0]].steps) for i in tried}
     nearly = min(fit.loss for fit, _ in found.values()) + scoring.PRECISION * len(evidence.paths.fitting)
     best = min((i for i, (fit, _) in found.items() if fit.loss <= nearly), key=lambda i: len(fitted.fits[i].values))
     fit, factor = found[best]
