@@ -117,7 +117,8 @@ def _fit_steps(
         values = tuple(value / aim.runner.size for value in values)
         begin.append((steps, family.contained(name, values, max(steps), aim.runner.prompts.dim) or ()))
     if aim.projection is not None and family.root is None:
-        found = _around(family, aim.few, sorted(known)[:BASES] or [(torch.inf, values) for _, values in begin], steps)
+        bases = [values for _, values in sorted(known)[:BASES]] or [values for _, values in begin]
+        found = _around(family, aim.few, bases, steps)
     else:
         found = refined(family, aim.few, begin, ROUGH)
     rough = [(steps, fit.values) for fit in found]
@@ -130,23 +131,20 @@ def _fit_steps(
     return fit
 
 
-def _around(
-    family: Family, aim: Aim, bases: Sequence[tuple[float, tuple[float, ...]]], steps: tuple[int, ...]
-) -> list[Fit]:
+def _around(family: Family, aim: Aim, bases: Sequence[Sequence[float]], steps: tuple[int, ...]) -> list[Fit]:
     """The best members that a search finds which is scattered around some, then around the best found, while that helps.
 
     Args:
         family: the candidate, one with coefficients for every layer.
         aim: the subject, on few prompts.
-        bases: the members to begin with, and their losses.
+        bases: the members to begin with.
         steps: the number of steps after each layer.
     """
     best: list[Fit] = []
-    around = [values for _, values in bases]
+    around = bases
     for turn in range(TURNS):
-        begin = [
-            (steps, v) for base in around for v in ([base] * (not best) + scattered(base, len(moving(steps)), turn))
-        ]
+        begin = [(steps, values) for base in around for values in scattered(base, len(moving(steps)), turn)]
+        begin += [] if best else [(steps, base) for base in bases]
         least = best[0].loss if best else torch.inf
         best = sorted([*best, *refined(family, aim, begin, ROUGH)], key=lambda fit: fit.loss)[:BEST]
         if best[0].loss <= PRECISION * len(steps) or best[0].loss > (1 - GAIN) * least:
