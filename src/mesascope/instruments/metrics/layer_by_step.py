@@ -94,8 +94,9 @@ def layer_by_step(
 ) -> tuple[Measurement, ...]:
     """Both scores of every solver in `named_solvers.SOLVERS`, for each condition number and for all together.
 
-    Controls. Positive: the solver itself, scaled at each step as a fitted readout would; the published R² of it is below 1
-    at its first steps. Negative: the solver's steps on another prompt with the same κ, and the untrained network.
+    Controls. Positive: the solver itself, scaled at each step as a fitted readout would, for progress by a readout that is
+    fitted on the other prompts; the published R² of it is below 1 at its first steps. Negative: the solver's steps on another
+    prompt with the same κ, and the untrained network.
 
     Args:
         subject: what to examine.
@@ -123,7 +124,8 @@ def layer_by_step(
     found: list[Measurement] = []
     for name in SOLVERS:
         cases = {ITSELF: (plain[name], held[name]), OTHERS: (read.plain, held[name][:, other])}
-        shares = {ITSELF: (fair[name], fair[name].float().double()), OTHERS: (read.fair, fair[name][:, other])}
+        again = held[name] * _factors(held[name], bench.scoring, fair=True)
+        shares = {ITSELF: (again, fair[name]), OTHERS: (read.fair, fair[name][:, other])}
         if idle is not None:
             cases[UNTRAINED], shares[UNTRAINED] = (idle.plain, held[name]), (idle.fair, fair[name])
         found += _published(name, (read.plain, held[name]), cases, bench)

@@ -135,8 +135,8 @@ def notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
         ),
         f"A probe of the raw prompt for α at κ = 1, without any network: {without}.",
         "Why α misleads: at the limit α = (y − Xw)/λ is the label noise that the fit leaves, over λ. Nothing that answers the "
-        "query needs it. Conjugate gradient gets there in eleven steps; gradient descent stays near a multiple of y for long, "
-        "and y is in the prompt, one label per position.",
+        "query needs it. Conjugate gradient gets there in eleven steps, because XXᵀ + λI has eleven eigenvalues that differ; "
+        "gradient descent stays near a multiple of y for long, and y is in the prompt, one label per position.",
         "Why gradient descent's curve has teeth: with step 2/(λmax + λmin) and λmin = λ = 0.1 the largest eigen-direction "
         "overshoots by almost its whole length and comes back, so that odd steps look like y, and even ones do not.",
     )

@@ -1,6 +1,7 @@
 """The filter that a network trained on conditioning applies to the eigenvalues of XᵀX/n: by layer and by condition number."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -233,7 +234,7 @@ def _form(found: Sequence[Measurement]) -> Figure:
             "condition": f"κ = {m.coordinates['condition']:g}",
         }
         for m in only(found, quantity=FORM)
-        if m.value == m.value
+        if math.isfinite(m.value)
     ]
     return lines(
         name="filter-form",
