@@ -18,6 +18,7 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.reading.iterates import Solver
 from mesascope.instruments.reading.readout import fit_readouts
 from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.regression import plain_weights
 from mesascope.instruments.statistics.scores import Quantity, measure, ratio, squared_error
 from mesascope.records.checks import check_count
 from mesascope.types import LinearTask, Measurement, Prompts, Subject, Task, adjusted
@@ -28,8 +29,6 @@ OVER = Quantity(name="MSE over another's", combine=ratio)
 OWN, CHOSEN = "own readout", "fitted readout"
 BAYES = "ridge at the Bayes-optimal λ"
 QUERIES = 8  # of a prompt: errors at single queries are heavy-tailed
-RIDGE = 1e-3
-"""The penalty of plain readouts, as in source A's probes."""
 SOLVERS = tuple(
     Solver(method=method, space=space, ridge=0.1)
     for method in ("conjugate gradient", "gradient descent")
@@ -127,9 +126,8 @@ def _readouts(
     for number in fits:
         few = adjusted(task, queries=1).sample(number, seed=seed, stream=f"{NAME}/plain")
         rows = at_queries(subject, few, [last])[1][last][:, 0].double()
-        penalty = RIDGE * torch.eye(rows.shape[1], dtype=torch.float64)
-        weights = torch.linalg.solve(rows.T @ rows + penalty, rows.T @ few.targets[:, 0].double().cpu())
-        found[plain(number)] = held[last].double() @ weights
+        weights = plain_weights(rows, few.targets.double().cpu())
+        found[plain(number)] = (held[last].double() @ weights)[..., 0]
     return found
 
 

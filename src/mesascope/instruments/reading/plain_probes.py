@@ -18,13 +18,13 @@ from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.reading.iterates import Form, Iterate, Solver
 from mesascope.instruments.reading.probes import plant
 from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.regression import plain_weights
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.records.checks import check_count
 from mesascope.seeds import generator
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Site, Subject, Task, adjusted, bounds
 
 NAME = "plain probes"
-RIDGE = 1e-3
 FITTED = 0.8
 """The share of the problems that probes are fitted on. The others are the test set."""
 NOISE, OTHERS, UNTRAINED, RAW = "Gaussian noise", "another prompt's iterate", "untrained network", "raw prompt alone"
@@ -177,8 +177,7 @@ def _sums(
     steps, _, outputs = targets.shape
     rows = features.double().nan_to_num(posinf=0.0, neginf=0.0)
     fitted, wanted = rows[:cut], targets[:, :cut].permute(1, 0, 2).flatten(1)
-    penalty = RIDGE * torch.eye(rows.shape[1], dtype=torch.float64)
-    guess = rows[cut:] @ torch.linalg.solve(fitted.T @ fitted + penalty, fitted.T @ wanted)
+    guess = rows[cut:] @ plain_weights(fitted, wanted)
     guess, truth = guess.unflatten(1, (steps, outputs)).transpose(0, 1), targets[:, cut:]
     return torch.stack([(guess * truth).sum(-1), guess.square().sum(-1), truth.square().sum(-1)], -1)
 

@@ -43,6 +43,18 @@ class LinearFit:
         return torch.where(predictions.isfinite(), predictions, self.mean)
 
 
+PLAIN = 1e-3
+"""The penalty of `plain_weights` in source A's probes."""
+
+
+def plain_weights(
+    features: Float[Tensor, "row feature"], targets: Float[Tensor, "row output"]
+) -> Float[Tensor, "feature output"]:
+    """W = (FᵀF + 0.001 I)⁻¹FᵀT: ridge regression as source A has it, of features as they are and without an intercept."""
+    penalty = PLAIN * torch.eye(features.shape[1], dtype=features.dtype)
+    return torch.linalg.solve(features.T @ features + penalty, features.T @ targets)
+
+
 def ridge_fits(
     features: Float[Tensor, "batch query feature"],
     targets: Mapping[str, Float[Tensor, "batch query _"]],
