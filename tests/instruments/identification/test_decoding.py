@@ -130,6 +130,15 @@ def test_named_with_the_own_readout_withheld_and_the_stream_turned(subject, name
     assert (found.readout, found.label, found.algorithms) == ("fitted", "identified", (name,))
 
 
+def test_steps_that_fall_from_layer_to_layer_are_named_with_the_own_readout_withheld():
+    """From equal steps the search ends beside them, and heavy ball per layer is named in their place."""
+    falling = GradientDescent(step_size=tuple(0.7 / k for k in range(1, 7)))
+    hidden = Disguised(subject=followed("falling", falling, range(1, 7)), seed=3)
+    names = ["gd", "heavy-ball", "gradient-descent:per-layer", "heavy-ball:per-layer"]
+    [found] = identify_path(hidden, LinearRegression(), algorithms=names, prompts=100, readouts=("fitted",))
+    assert (found.readout, found.algorithms) == ("fitted", ("gradient-descent:per-layer",))
+
+
 def test_a_stream_that_holds_no_iterates_is_none_of_the_candidates():
     """Every other layer says something about the targets, but of another kind: labels of the nearest examples, for instance."""
 

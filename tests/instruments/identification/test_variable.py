@@ -55,6 +55,30 @@ def fitted(name, runner, path, **given):
     return fit_path(BY_NAME[name], runner, path, **given)
 
 
+@pytest.mark.parametrize(
+    ("name", "sized", "least"),
+    [
+        ("gradient-descent:per-layer", True, 2),
+        ("gradient-descent:per-layer", False, 3),
+        ("heavy-ball:per-layer", True, 3),
+        ("heavy-ball:per-layer", False, 5),
+        ("gd-plus-plus:per-layer", False, 1),
+        ("gradient-descent", False, 1),
+    ],
+)
+def test_a_family_that_could_be_any_path_says_nothing_of_it(name, sized, least):
+    """Step k shows k numbers, or with a fitted readout k − 1; the family has one or two per step."""
+    assert [moves for moves in range(1, 9) if BY_NAME[name].says(moves, sized=sized)] == list(range(least, 9))
+
+
+def test_it_is_not_offered_there():
+    subject = followed("two steps", KNOWN["gradient-descent:per-layer"], (1, 2))
+    names = ["gd", "gradient-descent:per-layer", "heavy-ball:per-layer"]
+    for readout, offered in (("own", {"gradient-descent:per-layer"}), ("fitted", set())):
+        [found] = identify_path(subject, TASK, algorithms=names, prompts=20, readouts=(readout,))
+        assert {row.candidate for row in found.scores} & set(NAMES) == offered
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_planted_coefficients_are_found(name, runner):
     path = path_of(KNOWN[name], runner, 3 if "conjugate" in name else 4)

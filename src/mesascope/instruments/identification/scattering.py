@@ -2,7 +2,7 @@
 
 A middle layer is read at any scale, and may hold the step before beside the iterate. So the coefficients of one layer cannot be
 found without those of all others, and the error has many local minima: equal coefficients, at which smaller families end, are
-often at the wrong one. Its search is short, though, and many starts run at once.
+often at the wrong one. A search from one start is short, though, and many starts run at once.
 """
 
 from collections.abc import Sequence
