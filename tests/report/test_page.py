@@ -266,6 +266,27 @@ def test_evidence_of_a_claim_says_what_its_coordinates_are():
     assert "MSE (layers 2, noise 0.0100, covariance diagonal)" in study_page([result])
 
 
+def test_pictures_have_room_beside_many_measurements():
+    """Without a limit these measurements fill the page, and the picture is left out."""
+    control = Control(kind="negative", name="another prompt", value=0.0, interval=(-0.1, 0.1))
+    one = Measurement(
+        instrument="sweep", quantity="order", value=0.5, interval=(0.4, 0.6), n=9, coordinates={}, controls=(control,)
+    )
+    many = tuple(dataclasses.replace(one, coordinates={"cell": str(i).rjust(400, "x")}) for i in range(10_000))
+    picture = Figure(
+        name="order", section="Order", title="Order", caption="Order.", kind="lines", x="d", y="order",
+        rows=({"d": 1, "order": 0.5}, {"d": 2, "order": 0.4}),
+    )  # fmt: skip
+    result = StudyResult(
+        study="one", title="?", source="own", profile="laptop", outcomes=(), notes=(), measurements=many, figures=(picture,),
+        provenance={},
+    )  # fmt: skip
+    page = study_page([result])
+    assert "Not drawn" not in page
+    assert "The first 2,000 of 10,000 measurements, with controls" in page
+    assert "All measurements, with controls" in study_page([dataclasses.replace(result, measurements=many[:9])])
+
+
 @pytest.mark.parametrize(("steps", "words"), [(1, "1 step of "), (16, "16 steps of "), (None, "")])
 def test_a_function_is_said_with_its_number_of_steps(make_record: Make, steps, words):
     """Newton–Schulz after k steps is gradient descent after 2ᵏ: the name alone misleads."""

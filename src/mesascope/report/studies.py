@@ -7,12 +7,14 @@ from markupsafe import Markup
 from mesascope.report.formatting import measured, number
 from mesascope.report.shell import PageBlock, Section, document, flat, macro
 from mesascope.report.tables import Table, measurement_tables, tabulate
-from mesascope.types import Evidence, Outcome, StudyResult
+from mesascope.types import Evidence, Measurement, Outcome, StudyResult
 
 JUDGEMENTS = ("not reproduced", "not decidable", "reproduced")
 """All judgements, in the order in which the page shows them."""
 
 
+MOST = 2000
+"""Measurements in the table of all, at most: more would leave no room on the page for the pictures. The record has all."""
 _HEADS = ("measured", "ours [95 % interval]", "n", "rule")
 
 
@@ -88,7 +90,11 @@ def _study(result: StudyResult, alone: bool) -> Section:
     evidence = [e.measurement for outcome in result.outcomes for e in outcome.evidence]
     blocks: list[PageBlock] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
     blocks += [*result.notes, *result.figures]
-    told = {"What the claims rest on": evidence, **({"All measurements": result.measurements} if alone else {})}
+    told: dict[str, Sequence[Measurement]] = {"What the claims rest on": evidence}
+    if alone:
+        count = len(result.measurements)
+        some = "All" if count <= MOST else f"The first {MOST:,} of {count:,}"
+        told[f"{some} measurements"] = result.measurements[:MOST]
     for title, measurements in told.items():
         tables = Markup("").join(macro("blocks.html.j2", "table", table) for table in measurement_tables(measurements))
         blocks.append(macro("record.html.j2", "fold", f"{title}, with controls", tables))
