@@ -64,9 +64,16 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(work):
+def started(work):
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as made:
         yield made
+
+
+@pytest.fixture
+def cluster(started):
+    """The cluster with both workers: those that a test before has killed start anew, which takes a while on a busy machine."""
+    started.wait_for_workers(2, timeout=300)
+    return started
 
 
 def plan_of(*runs) -> Plan:
