@@ -154,7 +154,7 @@ def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:
 
 def _check_alike(client: Any) -> None:
     try:
-        found: dict[str, dict[str, str]] = client.run(versions)
+        found = _versions_there(client)
     except Exception as error:  # a worker without this package may raise anything
         raise ValueError(
             f"every worker must have mesascope {versions()['mesascope']}; {said(error)}. Start the workers from this environment."
@@ -167,6 +167,14 @@ def _check_alike(client: Any) -> None:
                 f"every worker must run the same versions as this process, or the numbers differ; worker {worker} has {name} "
                 f"{there.get(name)}, and this process has {here[name]}. Start the workers from this environment."
             )
+
+
+def _versions_there(client: Any) -> dict[str, dict[str, str]]:
+    """The versions of every worker. Where one ends while it is asked, those that are left are asked again."""
+    for _ in range(TRIES):
+        with contextlib.suppress(OSError):
+            return client.run(versions)
+    return client.run(versions)
 
 
 def versions() -> dict[str, Any]:
