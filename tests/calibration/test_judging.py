@@ -1,12 +1,17 @@
 """Verdicts against the truth: what may be said of a planted subject, and what four of them get."""
 
+from dataclasses import replace
+
 import pytest
 
+from mesascope.calibration import judging
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.disguise import Disguised
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.judging import Judged, judge, outcome
 from mesascope.calibration.planted import UNDESCRIBED, Planted
+from mesascope.instruments.identification import identify_path
+from mesascope.types import Answer, CandidateScore
 
 GD, CG, NEWTON = "gradient-descent", "conjugate-gradient", "newton-schulz"
 
@@ -68,6 +73,34 @@ def judged(kind: str, steps: int = 4) -> tuple[Judged, Judged]:
         assert found.outcome == outcome(subject.case.truth, found.algorithms)
         assert (found.label == "none") == (not found.algorithms)
     return own, withheld
+
+
+@pytest.mark.parametrize(
+    ("kind", "graded"), [("least mean squares, online", "wrong"), ("gradient descent", "undecided")]
+)
+def test_a_name_for_a_subject_that_runs_none_is_wrong_unless_the_two_agree(kind, graded, monkeypatch):
+    """Gradient descent stands for a subject so near to it that noise hides the difference."""
+    subject = replace(made(kind), case=made("least mean squares, online").case)
+    named = CandidateScore(candidate=GD, score=0.9, interval=(0.8, 1.0), coefficients={}, timing={}, kept=True)
+    answer = Answer(
+        question="path",
+        distribution="discriminating prompts",
+        label="identified",
+        algorithms=(GD,),
+        reason="",
+        readout="own",
+        scores=(named,),
+        controls=(),
+        remainder=None,
+        n=40,
+    )
+
+    def identify(*args, **options):
+        return (answer,) if "readouts" in options else identify_path(*args, **options)
+
+    monkeypatch.setattr(judging, "identify_path", identify)
+    (found,) = judge(subject, seed=1, prompts=40, withheld=False)
+    assert found.outcome == graded
 
 
 def test_gradient_descent_is_identified_by_its_own_readout():

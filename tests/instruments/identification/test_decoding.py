@@ -48,8 +48,8 @@ def test_an_iterate_in_the_stream_is_found_beside_the_velocity_and_at_any_scale(
     sample, home, there = sight(BALL), sight(BALL, seed=1), sight(BALL, seed=2)
     [(subject, candidate)] = Readers(sample, home, still(sample)).decode(iterates(BALL), torch.tensor([STEPS]), [there])
     assert torch.allclose(subject, candidate)
-    size = (there.shown[:-1] * there.root).square().mean((-1, -2))
-    found = (candidate[0, :-1] * there.root).square().mean((-1, -2))
+    size = (there.shown[:-1] * there.roots).square().mean((-1, -2))
+    found = (candidate[0, :-1] * there.roots).square().mean((-1, -2))
     assert torch.allclose(found, size, rtol=0.3)  # the scale of what can be read, as measured on other prompts
     assert torch.equal(subject[0, -1], there.shown[-1])
 
@@ -59,7 +59,7 @@ def test_another_algorithms_iterate_is_not_found():
     [(subject, candidate)] = Readers(sample, home, still(sample)).decode(
         iterates(ConjugateGradient()), torch.tensor([STEPS]), [there]
     )
-    error = ((subject - candidate) * there.root).square().mean((-1, -2))[0]
+    error = ((subject - candidate) * there.roots[0]).square().mean((-1, -2))[0]
     assert float(error[1]) > 0.01
     assert float(error[2]) > 0.01
 
@@ -99,7 +99,7 @@ def test_noise_in_the_stream_does_not_move_what_is_fitted():
         added = deviation * torch.randn(layer.shape[:2], generator=rng, dtype=torch.float64)
         streams.append(torch.cat([layer[..., :1] + 3 * added[..., None], layer[..., 1:]], -1))
         covariance = torch.zeros(layer.shape[-1], layer.shape[-1], dtype=torch.float64)
-        covariance[0, 0] = float((3 * deviation * clean.root).square().mean())
+        covariance[0, 0] = float((3 * deviation * clean.roots[0]).square().mean())
         noise.append(covariance)
     seen = Sight(runner=clean.runner, stream=tuple(streams), shown=clean.shown)
     found, misled = (

@@ -123,7 +123,7 @@ class _Table:
 def _compare(question: Question, evidence: Evidence, fitted: Fitted, invariances: Sequence[Measurement]) -> _Table:
     paths, halves = evidence.paths, evidence.halves
     subject = paths.scoring
-    units = paths.units(subject, halves.scoring.prompts.target_variance)
+    units = paths.units("scoring", halves.scoring.prompts.target_variance)
     candidates = fitted.scoring[1]
     ends = candidates[:, -1]
     variance = halves.scoring.prompts.target_variance  # in which invariances are measured
@@ -146,7 +146,7 @@ def _compare(question: Question, evidence: Evidence, fitted: Fitted, invariances
         losses=losses,
         intervals=losses.intervals(halves.draws),
         agreement=agreement,
-        kept=without_copies(question, kept, fitted, agreement, losses, evidence),
+        kept=without_copies(question, kept, eligible, fitted, agreement, losses, evidence),
     )
 
 
@@ -225,7 +225,7 @@ def _controls(question: Question, table: _Table, evidence: Evidence, untrained: 
     controls = []
     for name, asked, fit, paired, counted in pairs:
         compared = asked.compare([fit], ("scoring",), other_prompts=paired)  # of nonsense only noise would come back
-        units = asked.paths.units(asked.paths.scoring, halves.scoring.prompts.target_variance)
+        units = asked.paths.units("scoring", halves.scoring.prompts.target_variance)
         losses = asked.losses(compared, units, counted)
         controls.append(
             Control(
@@ -237,7 +237,7 @@ def _controls(question: Question, table: _Table, evidence: Evidence, untrained: 
 
 def _regressed(table: _Table, evidence: Evidence) -> float:
     fitted, best, halves = table.fitted, table.best, evidence.halves
-    units = evidence.paths.units(evidence.paths.fitting, halves.fitting.prompts.target_variance)
+    units = evidence.paths.units("fitting", halves.fitting.prompts.target_variance)
     everywhere = torch.ones(units.shape, dtype=torch.bool)
     (subject, candidates), (other, others) = fitted.fitting, fitted.scoring
     return remainder.explained_share(
@@ -269,4 +269,5 @@ def _timing(fit: Fit) -> dict[str, Scalar]:
     if fit.timing is None:
         return {"steps": fit.steps[0]} if fit.family.iterative else {}
     idle = {"idle layers": ", ".join(map(str, fit.timing.idle))} if fit.timing.idle else {}
-    return {"steps per layer": str(fit.timing.stride), "starts after layer": fit.timing.offset, **idle}
+    before = next(layer for layer, taken in enumerate(fit.steps) if taken)
+    return {"steps per layer": str(fit.timing.stride), "starts after layer": before, **idle}

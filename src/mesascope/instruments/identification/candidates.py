@@ -142,9 +142,25 @@ def _superfluous(larger: tuple[int, Fit], smaller: tuple[int, Fit], losses: scor
     return losses.saving(i, j) <= EQUIVALENT
 
 
+def _plainer(i: int, eligible: Sequence[int], fits: Sequence[Fit], losses: scoring.Losses, dim: int) -> int:
+    """The candidate itself, or a smaller one that its family contains and over which it saves nothing that matters.
+
+    Without noise every saving is significant, so the smaller one may be outside the confidence set.
+    """
+
+    def plain(j: int) -> bool:
+        inside = fits[i].family.contained(fits[j].family.name, fits[j].values, max(fits[j].steps), dim)
+        return inside is not None and losses.saving(i, j) <= EQUIVALENT
+
+    if fits[i].family.variable is None:
+        return i
+    return min((j for j in eligible if plain(j)), default=i, key=lambda j: (len(fits[j].values), j))
+
+
 def without_copies(
     question: Question,
     kept: Sequence[int],
+    eligible: Sequence[int],
     fitted: Fitted,
     agreement: Float[Tensor, "candidate candidate"],
     losses: scoring.Losses,
@@ -154,7 +170,8 @@ def without_copies(
 
     A candidate is dropped in three cases: it is a larger family whose further coefficients have no effect at the same steps
     (heavy ball without momentum); it has coefficients for every layer, or a matrix, and they save too little (`_superfluous`);
-    or, for the question of the function, it computes the same function as the simpler one.
+    or, for the question of the function, it computes the same function as the simpler one. One with coefficients for every
+    layer also gives way to a simpler one of ``eligible`` that its family contains, where they save too little.
     Two other paths that agree on these prompts are both kept, since the prompts cannot tell which one the subject takes.
     """
     fits, dim = fitted.fits, evidence.halves.fitting.prompts.dim
@@ -176,4 +193,4 @@ def without_copies(
     for i in sorted(kept, key=size):
         if not any(copied(i, j) for j in different):
             different.append(i)
-    return different
+    return list(dict.fromkeys(_plainer(i, eligible, fits, losses, dim) for i in different))

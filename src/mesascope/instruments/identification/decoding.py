@@ -22,14 +22,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.reading.paths import Stream, weights_of
+from mesascope.instruments.reading.paths import Stream, read_units
 from mesascope.instruments.reading.readers import Reader
 from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.types import Prompts
 
 LARGEST = 20.0
-"""Iterates count as at most this many times the root of the unit of squared errors, so that prompts on which a candidate
-diverges, and the subject does not, do not decide what the readout reads."""
+"""Iterates count as at most this many times their median over the prompts, or the root of the unit of squared errors if that is
+larger, so that prompts on which a candidate diverges, and the subject does not, do not decide what the readout reads."""
 SOME = 100
 """The number of prompts of a coarse search: more than `Runner.few` has, since readouts are fitted there."""
 TINY = 1e-300
@@ -38,7 +38,7 @@ Iterates = Callable[[Runner], Float[Tensor, "candidate layer batch query"]]
 """The iterates of several candidates after every layer, on any prompts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sight:
     """Some prompts with what was seen of the subject there.
 
@@ -58,10 +58,10 @@ class Sight:
         """The prompts."""
         return self.runner.prompts
 
-    @property
-    def root(self) -> Float[Tensor, "batch 1"]:
-        """The weight of each prompt's errors."""
-        return weights_of(self.shown[-1], self.prompts)
+    @cached_property
+    def roots(self) -> Float[Tensor, "layers batch 1"]:
+        """The weight of each prompt's errors after each layer but the last."""
+        return read_units(self.shown[-1], self.stream, self.prompts.target_variance)[:-1].rsqrt()[..., None]
 
     @property
     def middle(self) -> Float[Tensor, "layers batch query"]:
@@ -80,7 +80,7 @@ class Readers:
 
     def __init__(self, sample: Sight, home: Sight, noise: Sequence[Float[Tensor, "width width"]]) -> None:
         self.sample, self.home = sample, home
-        self.readers = [Reader.of(s, sample.root, n) for s, n in zip(sample.stream, noise, strict=True)]
+        self.readers = [Reader.of(*each) for each in zip(sample.stream, sample.roots, noise, strict=True)]
 
     def decode(self, iterates: Iterates, steps: Int[Tensor, "candidate layer"], on: Sequence[Sight]) -> list[Compared]:
         """What readouts fitted to candidates' iterates read from the stream on other prompts, beside these iterates.
@@ -90,8 +90,8 @@ class Readers:
             steps: the number of steps that each candidate has taken after each layer.
             on: the prompts to read.
         """
-        known, there = (bounded(iterates(sight.runner), sight) for sight in (self.sample, self.home))
-        scales = _scales(there[:, :-1], self.home)[..., None, None]  # (candidate, layer, 1, 1)
+        known, there = (bounded(iterates(sight.runner)[:, :-1], sight) for sight in (self.sample, self.home))
+        scales = _scales(there, self.home)[..., None, None]  # (candidate, layer, 1, 1)
         going, about = (each[..., None, None] for each in _begun(steps))
         results: list[Compared] = []
         for sight in on:
@@ -100,20 +100,24 @@ class Readers:
                 reader.read(reader.found(known[:, layer]), sight.stream[layer])
                 for layer, reader in enumerate(self.readers)
             ]
-            subject, candidate = here.clone(), bounded(here, sight)
+            subject, candidate = here.clone(), here.clone()
+            subject[:, -1] = sight.shown[-1]
             if seen:
                 still = torch.where(about, _besides(self.home, sight), sight.middle)
                 subject[:, :-1] = torch.where(going, torch.stack(seen, 1) * scales, still)
-                candidate[:, :-1] *= torch.where(going, scales, 0.0)
-            subject[:, -1], candidate[:, -1] = sight.shown[-1], here[:, -1]
+                candidate[:, :-1] = bounded(here[:, :-1], sight) * torch.where(going, scales, 0.0)
             results.append((subject, candidate))
         return results
 
 
-def bounded(iterates: Float[Tensor, "*any batch query"], sight: Sight) -> Float[Tensor, "*any batch query"]:
-    """The iterates, cut at `LARGEST`; 0 where one is not a number."""
-    limit = LARGEST / sight.root
-    return torch.minimum(torch.maximum(iterates.nan_to_num(nan=0.0), -limit), limit)
+def bounded(
+    iterates: Float[Tensor, "*any layers batch query"], sight: Sight
+) -> Float[Tensor, "*any layers batch query"]:
+    """Iterates for each layer but the last, cut at `LARGEST`; 0 where one is not a number."""
+    known = iterates.nan_to_num(nan=0.0)
+    usual = (known * sight.roots).square().mean(-1, keepdim=True).median(-2, keepdim=True).values.sqrt().clamp(min=1)
+    limit = LARGEST * usual / sight.roots
+    return torch.minimum(torch.maximum(known, -limit), limit)
 
 
 def _begun(steps: Int[Tensor, "*any layer"]) -> tuple[Bool[Tensor, "*any layers"], Bool[Tensor, "*any layers"]]:
@@ -124,7 +128,7 @@ def _begun(steps: Int[Tensor, "*any layer"]) -> tuple[Bool[Tensor, "*any layers"
 
 def _scales(iterates: Float[Tensor, "*any layer batch query"], sight: Sight) -> Float[Tensor, "*any layer"]:
     """The factors that give iterates the size of what readouts fitted to the targets read after each layer but the last."""
-    shown, own = ((values * sight.root).square().sum((-1, -2)) for values in (sight.middle, iterates))
+    shown, own = ((values * sight.roots).square().sum((-1, -2)) for values in (sight.middle, iterates))
     return (shown / own.clamp(min=TINY)).sqrt()
 
 
@@ -134,11 +138,11 @@ def _besides(home: Sight, sight: Sight) -> Float[Tensor, "layer batch query"]:
     def gradients(runner: Runner) -> Float[Tensor, "batch query 2"]:
         return torch.stack([c.predictions(c.eigenvalues) for c in (runner.channels, runner.scaled_channels)], -1)
 
-    rows = (gradients(home.runner) * home.root[..., None]).flatten(0, 1)
-    gram = rows.T @ rows
-    gram = gram + 1e-10 * gram.diagonal().mean() * torch.eye(2, dtype=gram.dtype)
-    shares = torch.linalg.solve(gram, rows.T @ (home.middle * home.root).flatten(1).T)  # (gradient, layer)
-    return sight.middle - torch.einsum("bqg,gl->lbq", gradients(sight.runner), shares)
+    rows = (gradients(home.runner) * home.roots[..., None]).flatten(1, 2)  # (layer, row, gradient)
+    gram = rows.mT @ rows
+    gram.diagonal(dim1=-2, dim2=-1).mul_(1 + 1e-10)
+    shares = torch.linalg.solve(gram, rows.mT @ (home.middle * home.roots).flatten(1)[..., None])[..., 0]
+    return sight.middle - torch.einsum("bqg,lg->lbq", gradients(sight.runner), shares)
 
 
 class Projection:
@@ -154,9 +158,9 @@ class Projection:
 
     def __init__(self, sight: Sight, noise: Sequence[Float[Tensor, "width width"]]) -> None:
         self.sight, self._noise = sight, noise
-        self._readers = [Reader.of(s, sight.root, n) for s, n in zip(sight.stream, noise, strict=True)]
+        self._readers = [Reader.of(*each) for each in zip(sight.stream, sight.roots, noise, strict=True)]
         self._rest, self._middle = _besides(sight, sight), sight.middle
-        self._sizes = (sight.middle * sight.root).square().sum((-1, -2))
+        self._sizes = (sight.middle * sight.roots).square().sum((-1, -2))
 
     @cached_property
     def some(self) -> "Projection":
@@ -176,14 +180,15 @@ class Projection:
 
         An error is what the iterate's projection leaves of it, less what noise in the stream hides of the iterate.
         """
-        middle = bounded(path[..., :-1, :, :], self.sight) * self.sight.root
-        middle = middle * _scales(middle / self.sight.root, self.sight)[..., None, None]
+        middle = bounded(path[..., :-1, :, :], self.sight)
+        middle = middle * self.sight.roots * _scales(middle, self.sight)[..., None, None]
         going, about = (each[..., None] for each in _begun(steps))
         parts, signs = [], []
         for layer, reader in enumerate(self._readers):
             rows = middle[..., layer, :, :].flatten(-2)
             found = rows @ reader.basis
-            still = torch.where(about[..., layer, :], *(self._weighted(of[layer]) for of in (self._rest, self._middle)))
+            silent = ((of[layer] * self.sight.roots[layer]).flatten() for of in (self._rest, self._middle))
+            still = torch.where(about[..., layer, :], *silent)
             left = torch.where(going[..., layer, :], rows - found @ reader.basis.T, still)
             hidden = torch.where(going[..., layer, :], found * (reader.gains - 1).sqrt(), 0.0)
             parts += [left, hidden]
@@ -192,18 +197,16 @@ class Projection:
             return path.new_zeros((*path.shape[:-3], 0)), path.new_zeros(0)
         return torch.cat(parts, -1) / self.sight.shown.shape[-1] ** 0.5, torch.cat(signs)
 
-    def _weighted(self, values: Float[Tensor, "batch query"]) -> Float[Tensor, " row"]:
-        return (values * self.sight.root).flatten()
-
     def losses(self, iterates: Float[Tensor, "point step batch query"]) -> Float[Tensor, "point step layer"]:
         """The mean error over prompts at every layer but the last, for each iterate as what that layer holds.
 
         The first of the iterates is the one before any step.
         """
-        rows = bounded(iterates, self.sight)
-        size = (rows * self.sight.root).square().sum((-1, -2)).clamp(min=TINY)
-        shares = [(reader.found(rows).square() * reader.gains).sum(-1) / size for reader in self._readers]
+        each = iterates[..., None, :, :].expand(*iterates.shape[:2], len(self._readers), *iterates.shape[2:])
+        rows = bounded(each, self.sight)  # (point, step, layer, batch, query)
+        size = (rows * self.sight.roots).square().sum((-1, -2)).clamp(min=TINY)
+        held = [(reader.found(rows[:, :, i]).square() * reader.gains).sum(-1) for i, reader in enumerate(self._readers)]
         count = len(self.sight.prompts) * self.sight.shown.shape[-1]
-        found = (1 - torch.stack(shares, -1)) * self._sizes / count
-        found[:, 0] = (self._rest * self.sight.root).square().sum((-1, -2)) / count
+        found = (1 - torch.stack(held, -1) / size) * self._sizes / count
+        found[:, 0] = (self._rest * self.sight.roots).square().sum((-1, -2)) / count
         return found

@@ -147,8 +147,7 @@ class Evidence:
         free = [v for c, v in zip(larger.family.coefficients, values, strict=True) if c.noticeable is None]
         aim = Aim.of(self.halves.fitting, self.paths.fitting, self.projection)
         compared = self.compare([smaller, refine(least, aim, smaller.steps, free)], ("scoring", "again"))
-        subject = self.paths.scoring
-        units = self.paths.units(subject, self.halves.scoring.prompts.target_variance)
+        units = self.paths.units("scoring", self.halves.scoring.prompts.target_variance)
         losses = self.losses(compared, units, torch.ones(units.shape, dtype=torch.bool))
         return scoring.confidence_set(losses, [0, 1], self.halves.draws, floor=self.floor(losses)) == [0]
 
@@ -171,7 +170,7 @@ class Evidence:
     def _noise(self) -> list[Float[Tensor, "width width"]]:
         """The covariance of the noise in the stream after each layer but the last."""
         scored, again = self._sight("scoring"), self._sight("again")
-        return [noise_of(*pair, scored.root) for pair in zip(scored.stream, again.stream, strict=True)]
+        return [noise_of(*each) for each in zip(scored.stream, again.stream, scored.roots, strict=True)]
 
     def _sight(self, split: Split) -> Sight:
         streams = self.paths.streams

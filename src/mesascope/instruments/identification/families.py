@@ -192,13 +192,13 @@ ITERATIVE: tuple[Family, ...] = (
     Family(
         name="newton-schulz:fixed",
         make=_newton,
-        coefficients=(Coefficient(name="scale", low=1e-3, high=1.0, power=-2),),
+        coefficients=(Coefficient(name="scale", low=1e-3, high=1.0, power=-2, density=4),),
         filter=_newton,
     ),
     Family(
         name="newton-schulz:identity",
         make=_newton_identity,
-        coefficients=(Coefficient(name="scale", low=1e-2, high=3.0, power=-1),),
+        coefficients=(Coefficient(name="scale", low=1e-2, high=3.0, power=-1, density=4),),
         filter=_newton_identity,
     ),
 )

@@ -26,6 +26,7 @@ class Coefficient:
         noticeable: for a coefficient without which a family is a smaller one: the least value that makes it another algorithm,
             for inputs whose mean eigenvalue is 1.
         layer: the layer whose coefficient it is, counted from 1; ``None`` if it is the same for all layers.
+        density: how many times more grid points than usual: where iterations amplify a small change of it, minima are narrow.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Coefficient:
     power: float = 0.0
     layer: int | None = None
     noticeable: float | None = None
+    density: int = 1
 
     @property
     def words(self) -> str:

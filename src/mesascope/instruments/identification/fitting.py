@@ -13,10 +13,12 @@ from mesascope.instruments.identification.decoding import Projection
 from mesascope.instruments.identification.families import Family
 from mesascope.instruments.identification.refining import levenberg_marquardt, saturating
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, last_units, units
+from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy, units
 
 STRIDES = (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3))
 OFFSETS = (0, 1, 2)
+EARLY = tuple((stride, 1 - 1 / stride) for stride in STRIDES if stride < 1)
+"""Strides below 1 with the offsets that let the first of the layers of each step take it, not the last."""
 GRID = {1: 48, 2: 16}
 """Grid points per coefficient, by the number of coefficients, for families whose members all run at once."""
 STARTS = 8
@@ -46,12 +48,12 @@ class Timing:
 
     Attributes:
         stride: steps per layer.
-        offset: the number of layers before the first step.
+        offset: the number of layers before the first step; below 0 if the first of several layers takes each step.
         idle: the layers, counted from 1, that take no step.
     """
 
     stride: Fraction
-    offset: int
+    offset: int | Fraction
     idle: tuple[int, ...] = ()
 
     def steps(self, layers: int) -> list[int]:
@@ -111,9 +113,9 @@ class Aim:
     def of(
         cls, runner: Runner, subject: Float[Tensor, "layer batch query"], projection: Projection | None = None
     ) -> "Aim":
-        """The aim with the units of `discrepancy.units`; where readouts are fitted, the last layer's for all."""
-        divisors = units if projection is None else last_units
-        unit = divisors(subject, runner.prompts.target_variance)
+        """The aim with the units of `discrepancy.units`; where readouts are fitted, the last layer's."""
+        shown = subject if projection is None else subject[-1:]
+        unit = units(shown, runner.prompts.target_variance).expand(len(subject), -1)
         return cls(runner=runner, subject=subject, units=unit, projection=projection)
 
     @property
@@ -174,7 +176,7 @@ def timings(layers: int, idle: Sequence[int] = ()) -> list[Timing]:
     """
     found: dict[tuple[int, ...], Timing] = {}
     for rests in dict.fromkeys(((), tuple(idle), tuple(layer for layer in idle if layer != layers))):
-        for stride, offset in itertools.product((Fraction(1), *STRIDES), OFFSETS):
+        for stride, offset in (*itertools.product((Fraction(1), *STRIDES), OFFSETS), *EARLY):
             timing = Timing(stride=stride, offset=offset, idle=rests)
             if any(steps := timing.steps(layers)):
                 found.setdefault(tuple(steps), timing)
@@ -265,13 +267,13 @@ def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list
     """The best point of every option on a grid over the coefficients, and the lowest of the other local minima."""
     slow = family.filter is None
     per_side = (SLOW_GRID if slow else GRID)[len(family.coefficients)]
-    sides = [c.grid(per_side) for c in aim.runner.coefficients(family)]
+    sides = [c.grid(per_side * c.density) for c in aim.runner.coefficients(family)]
     points = list(itertools.product(*sides))
     table = torch.cat(
         [option_losses(part, aim, options) for part in aim.runner.grid(family, points, _most(options)).split(CHUNK)]
     )  # (point, option)
     lowest = table.argmin(0)
-    further = _is_lowest(table.reshape(*(per_side for _ in sides), -1), len(sides)).reshape(table.shape)
+    further = _is_lowest(table.reshape(*(len(side) for side in sides), -1), len(sides)).reshape(table.shape)
     further[lowest, torch.arange(len(options))] = False
     ranked = torch.where(further, table, torch.inf).flatten()
     chosen = [

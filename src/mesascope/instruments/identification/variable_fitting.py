@@ -84,11 +84,11 @@ def _admitted(steps: tuple[int, ...], idle: Sequence[int], *, every: bool) -> bo
 
 
 def _likely(family: Family, aim: Aim, options: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """The options whose first answer gives the matrices that describe a few prompts best."""
+    """The options whose first answer gives, on all prompts, the matrices that describe a few of them best."""
     few, ranked = aim.few, []
     for first in dict.fromkeys(moving(steps)[0] for steps in options):
         group = [steps for steps in options if moving(steps)[0] == first]
-        values = FINDERS[family.name](few, group[0])
+        values = FINDERS[family.name](aim, group[0])
         losses = option_losses(few.runner.many(family, [values], max(max(steps) for steps in group)), few, group)[0]
         ranked += zip(losses.tolist(), group, strict=True)
     return [steps for _, steps in sorted(ranked)[:LIKELY]]

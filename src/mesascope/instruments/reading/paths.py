@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.reading.readout import LinearReadout
-from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, last_units, units
+from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, units
 from mesascope.instruments.statistics.regression import ridge_fits
 from mesascope.seeds import generator
 from mesascope.types import Prompts, Subject
@@ -20,6 +20,9 @@ SENSIBLE = 1.5
 """The subject's own readout is used at the earlier layers if its error is at no layer more than this many times that of
 answering zero (or that of the final answer, if it is larger because the subject diverges). A readout that was trained for the
 last layer only usually errs far more."""
+FAR = 7.0
+"""A number in the stream that is larger than this many times the median prompt's is far (see `read_units`)."""
+TINY = 1e-300
 NUDGE = 0.02
 """How far queries are moved when a prompt is asked again, in units of the root mean square coordinate of all queries."""
 
@@ -97,10 +100,13 @@ class Paths:
     streams: Streams | None = None
 
     def units(
-        self, answers: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
+        self, split: Literal["fitting", "scoring"], variance: Float[Tensor, " batch"]
     ) -> Float[Tensor, "layer batch"]:
-        """The divisors of squared errors: `discrepancy.units`; where readouts are fitted, `discrepancy.last_units`."""
-        return (units if self.streams is None else last_units)(answers, variance)
+        """The divisors of squared errors on a split: `discrepancy.units`; where readouts are fitted, `read_units`."""
+        answers: Float[Tensor, "layer batch query"] = getattr(self, split)
+        if self.streams is None:
+            return units(answers, variance)
+        return read_units(answers[-1], getattr(self.streams, split), variance)
 
     def last(self) -> "Paths":
         """Only the last layer, whose readout is the subject's own."""
@@ -160,19 +166,21 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
             scoring=_own(subject, scored_stream, scored),
             again=_own(subject, moved_stream, moved),
             readout="own",
-            idle=_idle(own, splits.fitting, own=True),
+            idle=_idle(own, units(own, splits.fitting.target_variance)),
         )
     samples, readouts, told = [], [], False
     for prompts in splits.reading():
         said, read_stream = _asked(subject, prompts)
-        weights = weights_of(said, prompts)
+        *weights, last = read_units(said, read_stream, prompts.target_variance).reciprocal()
         samples.append(Sample(prompts=prompts, answers=said, stream=read_stream))
-        readouts.append([_readout(layer, prompts.targets, weights) for layer in read_stream])
+        readouts.append([_readout(layer, prompts.targets, w) for layer, w in zip(read_stream, weights, strict=True)])
         if stream and not told:
-            told = _same(_readout(read_stream[-1], said, weights).predict(stream[-1]), answers, splits.fitting)
+            told = _same(_readout(read_stream[-1], said, last).predict(stream[-1]), answers, splits.fitting)
     path = _fitted(readouts[0], stream, answers)
-    idle = _idle(path, splits.fitting, own=False)
-    said = ~_empty(path, splits.fitting)[:, None, None]
+    unit = read_units(answers, stream, splits.fitting.target_variance)
+    empty = _empty(path, splits.fitting, unit)
+    idle = _idle(path, unit, empty)
+    said = ~empty[:, None, None]
     return Paths(
         fitting=path * said,
         scoring=_fitted(readouts[0], scored_stream, scored) * said,
@@ -189,31 +197,55 @@ def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto
     )
 
 
-def weights_of(answers: Float[Tensor, "batch query"], prompts: Prompts) -> Float[Tensor, "batch 1"]:
-    """The weight of each prompt's errors where readouts are fitted: prompts on which the subject diverges count less."""
-    return units(answers[None], prompts.target_variance)[0].rsqrt()[:, None]
+def read_units(
+    answers: Float[Tensor, "batch query"], stream: Stream, variance: Float[Tensor, " batch"]
+) -> Float[Tensor, "layer batch"]:
+    """The divisors of squared errors where readouts are fitted: `discrepancy.units` of the answers, and larger in the middle.
+
+    A prompt on which a number in the stream is far larger than on others, because the subject diverges for a while, would
+    decide alone what is read there. It counts less at that layer, so that it is as large as `FAR` others.
+
+    Args:
+        answers: the subject's answers.
+        stream: its residual stream after every layer but the last.
+        variance: that of each prompt's target.
+    """
+    unit = units(answers[None], variance)
+    return torch.cat([*(unit * _excess(layer).square() for layer in stream), unit])
 
 
-def _idle(path: Float[Tensor, "layer batch query"], prompts: Prompts, *, own: bool) -> tuple[int, ...]:
+def _excess(layer: Float[Tensor, "batch query width"]) -> Float[Tensor, " batch"]:
+    """How many times larger than `FAR` times the median prompt's the largest number of a prompt's stream is; at least 1."""
+    sizes = layer.double().cpu().nan_to_num(posinf=0.0, neginf=0.0).square().mean(1).sqrt()
+    usual = sizes.median(0).values
+    return torch.where(usual > 0, sizes / usual.clamp(min=TINY), 0.0).amax(-1).div(FAR).clamp(min=1)
+
+
+def _idle(
+    path: Float[Tensor, "layer batch query"],
+    unit: Float[Tensor, "layer batch"],
+    empty: Bool[Tensor, " layer"] | None = None,
+) -> tuple[int, ...]:
     """The layers, counted from 1, after which the answer is the previous layer's, up to rounding.
 
-    With fitted readouts, it may also differ by a factor and by the readout's error; and a layer that says nothing is idle too.
+    With fitted readouts, where ``empty`` says which layers say nothing, it may also differ by a factor and by the readout's
+    error; and a layer that says nothing is idle too.
     """
-    unit = (units if own else last_units)(path, prompts.target_variance)
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
-    if own:
+    if empty is None:
         still = discrepancy(path, before, unit).mean(-1) <= PRECISION
     else:
         weight = 1 / unit[..., None]
         across, size = ((before * other * weight).sum((-1, -2)) for other in (path, before))
-        before = before * torch.where(size > 0, across / size.clamp(min=1e-300), 0.0)[:, None, None]
-        still = (discrepancy(path, before, unit).mean(-1) <= BLUR) | _empty(path, prompts)
+        before = before * torch.where(size > 0, across / size.clamp(min=TINY), 0.0)[:, None, None]
+        still = (discrepancy(path, before, unit).mean(-1) <= BLUR) | empty
     return tuple(still.nonzero()[:, 0].add(1).tolist())
 
 
-def _empty(path: Float[Tensor, "layer batch query"], prompts: Prompts) -> Bool[Tensor, " layer"]:
+def _empty(
+    path: Float[Tensor, "layer batch query"], prompts: Prompts, unit: Float[Tensor, "layer batch"]
+) -> Bool[Tensor, " layer"]:
     """The layers of which a fitted readout says hardly anything about the targets; never the last, which has the answer."""
-    unit = last_units(path, prompts.target_variance)
     targets = prompts.targets.expand_as(path)
     nothing = discrepancy(targets, torch.zeros_like(path), unit).mean(-1)
     shown = nothing - discrepancy(targets, path, unit).mean(-1)
@@ -246,9 +278,9 @@ def _own(subject: Subject, stream: Stream, answers: Float[Tensor, "batch query"]
 
 
 def _readout(
-    layer: Float[Tensor, "batch query width"], targets: Float[Tensor, "batch query"], weights: Float[Tensor, "batch 1"]
+    layer: Float[Tensor, "batch query width"], targets: Float[Tensor, "batch query"], weights: Float[Tensor, " batch"]
 ) -> LinearReadout:
-    return LinearReadout(fit=ridge_fits(layer, {"answer": targets[..., None]}, weights[:, 0].square())["answer"])
+    return LinearReadout(fit=ridge_fits(layer, {"answer": targets[..., None]}, weights)["answer"])
 
 
 def _fitted(

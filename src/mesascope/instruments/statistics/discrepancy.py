@@ -35,13 +35,6 @@ def units(
     return torch.where(size.isfinite() & (size > variance), size, variance.expand_as(size))
 
 
-def last_units(
-    subject: Float[Tensor, "layer batch query"], variance: Float[Tensor, " batch"]
-) -> Float[Tensor, "layer batch"]:
-    """The last layer's units for all layers: where readouts are fitted, only the answers show how much a subject diverges."""
-    return units(subject[-1:], variance).expand(len(subject), -1)
-
-
 def discrepancy(
     a: Float[Tensor, "*#layer batch query"],
     b: Float[Tensor, "*#layer batch query"],
