@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mesascope.algorithms import ConjugateGradient, GradientDescent, HeavyBall, run
+from mesascope.algorithms import ConjugateGradient, GDPlusPlus, GradientDescent, HeavyBall, run
 from mesascope.calibration.disguise import Disguised
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.decoding import Projection, Readers, Sight
@@ -88,6 +88,15 @@ def test_a_search_finds_coefficients_that_only_the_stream_shows():
     assert found.loss == pytest.approx(0, abs=1e-8)
     other = fit_path(BY_NAME["conjugate-gradient"], seen.runner, seen.shown, projection=Projection(seen, still(seen)))
     assert other.loss > 0.01
+
+
+def test_a_candidate_that_diverges_for_a_while_is_read_with_its_coefficients():
+    """The first iterates of some prompts are hundreds of times the others': cut off, they were another path's."""
+    seen = sight(GDPlusPlus(step_size=5.0, curvature=0.23), count=150)
+    assert float(seen.stream[1][..., 0].abs().amax()) > 20 * float(seen.stream[1][..., 0].abs().median())
+    found = fit_path(BY_NAME["gd-plus-plus"], seen.runner, seen.shown, projection=Projection(seen, still(seen)))
+    assert found.steps == STEPS
+    assert found.values == pytest.approx((5.0, 0.23), rel=1e-3)
 
 
 def test_noise_in_the_stream_does_not_move_what_is_fitted():

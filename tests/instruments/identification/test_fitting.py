@@ -37,6 +37,11 @@ def test_steps_after_each_layer():
     assert steps(Fraction(1, 2), 1) == [0, 0, 1, 1, 2]
 
 
+def test_the_first_or_the_last_of_several_layers_may_take_a_step():
+    found = {tuple(timing.steps(6)) for timing in timings(6)}
+    assert {(0, 1, 1, 2, 2, 3), (1, 1, 2, 2, 3, 3), (0, 0, 1, 1, 1, 2), (1, 1, 1, 2, 2, 2)} <= found
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3, 6])
 def test_timings_differ_from_each_other_and_each_does_something(layers):
     found = [tuple(timing.steps(layers)) for timing in timings(layers)]
