@@ -116,11 +116,11 @@ class Aim:
         unit = divisors(subject, runner.prompts.target_variance)
         return cls(runner=runner, subject=subject, units=unit, projection=projection)
 
-    @property
-    def few(self) -> "Aim":
-        """The same on the first prompts only, for a coarse search."""
+    def few(self, family: Family) -> "Aim":
+        """The same on the first prompts only, for a coarse search in a family."""
         few = None if self.projection is None else self.projection.some
-        runner = self.runner.few if few is None else few.sight.runner
+        own = self.runner.fewer if family.examples else self.runner.few
+        runner = own if few is None else few.sight.runner
         return Aim(
             runner=runner,
             subject=self.subject[:, : len(runner.prompts)],
@@ -197,7 +197,7 @@ def fit_function(
         family.coefficients and family.counted
     ):  # from there to its neighbours in the number of steps, as long as that helps
         around = [(k,) for k in range(best.steps[0] - NEAR, best.steps[0] + NEAR + 1) if (k,) in options]
-        rough = refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
+        rough = refined(family, aim.few(family), [(k, best.values) for k in around if k != best.steps], ROUGH[0])
         near = min(rough, key=lambda fit: fit.loss)
         [near] = refined(family, aim, [(near.steps, near.values)], FINE[0])
         if not near.loss < best.loss * (1 - LITTLE):
@@ -243,7 +243,7 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
             table = aim.loss(path[0][steps], steps)
         best = int(table.argmin())
         return Fit(family=family, values=(), steps=options[best], timing=None, loss=float(table[best]))
-    few = aim.few
+    few = aim.few(family)
     known: list[Start] = [
         (fit.steps, values)
         for fit in smaller
