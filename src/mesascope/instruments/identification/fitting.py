@@ -25,9 +25,9 @@ method has many."""
 SLOW_GRID, SLOW_STARTS = {1: 24, 2: 8}, 0
 """The same for families whose members run one at a time: closed forms, whose loss has one minimum."""
 SKETCH, ROUGH, FINE, SLOW_FINE = (2, 8), (8, 2), (40, 1), (10, 1)
-"""For each refinement, the number of iterations and of the results that go on to the next; `SLOW_FINE` replaces `FINE` for slow
-families. A step size and a number of steps can nearly replace each other, so between two grid points the right number of steps
-easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
+"""For each refinement, the number of iterations and of the results that go on to the next; `SLOW_FINE` replaces `FINE` for
+closed forms. A step size and a number of steps can nearly replace each other, so between two grid points the right number of
+steps easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
 SKETCH_READ, ROUGH_READ = (3, 12), (8, 3)
 """The same where readouts are fitted: sizes then say nothing, and more timings look alike."""
 ROUNDING = 1e-12
@@ -253,7 +253,8 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
     ]
     begin = [*_promising(family, few, options), *known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
-    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
+    fine = FINE if family.filter or family.examples else SLOW_FINE
+    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *fine)):
         fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     # Of equal fits the smaller family's: others can have other steps, where the iteration is over.
