@@ -47,7 +47,11 @@ def _richardson(draw: Draw, kernel: Kernel, ridge: float, stride: int = 1) -> Su
 
 
 def _unpreconditioned(draw: Draw) -> Subject:
-    """Gradient descent in the space of functions of a Gaussian kernel: f ← f + (η/n) Σᵢ k(·, xᵢ) (yᵢ − f(xᵢ))."""
+    """Gradient descent in the space of functions of a Gaussian kernel: f ← f + (η/n) Σᵢ k(·, xᵢ) (yᵢ − f(xᵢ)).
+
+    Under a wide kernel all row sums are alike. Preconditioning by them is then one number for all examples, and Richardson's
+    iteration is this one, for some step sizes.
+    """
     layers, rate, kernel = draw.steps(), draw.number("rate", 0.3, 1.5), RBF(bandwidth=_bandwidth(draw))
 
     def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
@@ -97,7 +101,7 @@ CASES = (
         share=2,
     ),
     Case(name="preconditioned Richardson, exponential kernel", truth=(), make=_exponential, share=2),
-    Case(name="kernel gradient descent, Gaussian kernel", truth=(), make=_unpreconditioned, share=2),
+    Case(name="kernel gradient descent, Gaussian kernel", truth=(NAME, UNDESCRIBED), make=_unpreconditioned, share=2),
     Case(name="kernel gradient descent, softmax", truth=(), make=kernel_descent, share=2),
     Case(name="kernel smoother", truth=(), make=_smoother, share=2),
     Case(name="gradient descent, beside kernels", truth=("gradient-descent",), make=_gradient_descent, share=2),
