@@ -380,7 +380,7 @@ STUDY = Study(
         "and trained by Muon for 8,000 steps, not by AdamW for 30,000. The source prints no training loss of its network there.",
         "The rules about sizes of scores were written with the scores of a checkpoint at 6,000 of 16,000 steps of one network in "
         "sight; those about verdicts, rotation and power were not, but for that checkpoint's verdict. The rule about errors on "
-        "rotated prompts was written after those of the finished network had been seen, and that about training losses after held-out "
-        "errors had been.",
+        "rotated prompts was written after those of the finished network had been seen, and that about training losses "
+        "after held-out errors had been.",
     ),
 )
