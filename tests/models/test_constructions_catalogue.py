@@ -22,6 +22,7 @@ from mesascope.models.constructions.newton_schulz import newton_schulz
 from mesascope.models.constructions.pipelined_conjugate_gradient import pipelined_conjugate_gradient
 from mesascope.models.constructions.preconditioned_conjugate_gradient import preconditioned_conjugate_gradient
 from mesascope.models.constructions.preconditioned_gradient_descent import diagonal, preconditioned_gradient_descent
+from mesascope.models.constructions.preconditioned_richardson import preconditioned_richardson
 from mesascope.models.constructions.primal_conjugate_gradient import primal_conjugate_gradient
 from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 from mesascope.models.constructions.ridge_gradient_descent import ridge_gradient_descent
@@ -83,6 +84,21 @@ def functional(step_size: float, temperature: float, normalised: bool) -> Refere
         for _ in range(steps):  # f = Σᵢ a(·, xᵢ) cᵢ
             coefficients = coefficients + step_size * (p.ys - (among @ coefficients[..., None])[..., 0])
             rows.append((asked @ coefficients[..., None])[..., 0])
+        return torch.stack(rows)
+
+    return answers
+
+
+def gaussian_kernel(bandwidth: float, ridge: float, step_size: float) -> Reference:
+    """α ← α + η (D + λ)⁻¹ (y − (K + λ) α), from distances, with D the row sums of K."""
+
+    def answers(p: Prompts, steps: int) -> Tensor:
+        among, asked = (torch.exp(-torch.cdist(x, p.xs).square() / (2 * bandwidth**2)) for x in (p.xs, p.queries))
+        system = among + ridge * torch.eye(p.examples).double()
+        alpha, rows = torch.zeros_like(p.ys), [torch.zeros_like(p.targets)]
+        for _ in range(steps):
+            alpha = alpha + step_size * (p.ys - (system @ alpha[..., None])[..., 0]) / system.sum(-1)
+            rows.append((asked @ alpha[..., None])[..., 0])
         return torch.stack(rows)
 
     return answers
@@ -181,6 +197,11 @@ CASES: dict[str, Case] = {
     "kernel gradient descent, exponentials": Case(
         make=lambda k: kernel_gradient_descent(layers=k, step_size=0.1, temperature=6.0, normalised=0),
         reference=functional(step_size=0.1, temperature=6.0, normalised=False),
+        figure=8e-15,
+    ),
+    "preconditioned Richardson": Case(
+        make=lambda k: preconditioned_richardson(steps=k, bandwidth=1.5, ridge=0.3, step_size=1.2),
+        reference=gaussian_kernel(bandwidth=1.5, ridge=0.3, step_size=1.2),
         figure=8e-15,
     ),
 }

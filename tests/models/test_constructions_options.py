@@ -44,6 +44,11 @@ BAD: list[tuple[Callable[[], Construction], str]] = [
     ),
     (lambda: c.kernel_gradient_descent(temperature=0.0), r"temperature must be a finite number above 0; got 0\.0"),
     (lambda: c.kernel_gradient_descent(normalised=2), r"normalised must be 0 or 1; got 2"),
+    (lambda: c.preconditioned_richardson(steps=0), r"steps must be "),
+    (lambda: c.preconditioned_richardson(steps=999), r"steps plus 2 must be at most 1000; got 1001"),
+    (lambda: c.preconditioned_richardson(ridge=0.0), r"ridge must be a finite number above 0; got 0\.0"),
+    (lambda: c.preconditioned_richardson(bandwidth=INF), r"bandwidth must be a finite number above 0; got inf"),
+    (lambda: c.preconditioned_richardson(step_size=0.0), r"step_size must be a finite number above 0; got 0\.0"),
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ of subjects without noise that all run a candidate.
 import functools
 from dataclasses import dataclass
 
-from mesascope.calibration.cases import CASES
+from mesascope.calibration.cases import CASES, kernel
 from mesascope.calibration.disguise import Disguised
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.planted import Case, Planted
@@ -56,6 +56,11 @@ def exact(seed: int) -> Panel:
     """A panel of subjects without noise, each of which runs a candidate, on discriminating prompts."""
     cases = tuple(case for case in CASES if case.described and case.on is None)
     return Panel(name=f"exact, seed {seed}", seed=seed, setting=EXACT, cases=cases)
+
+
+def kernels(seed: int) -> Panel:
+    """A panel of learners with a kernel, on discriminating prompts."""
+    return Panel(name=f"kernels, seed {seed}", seed=seed, setting=Setting(), cases=kernel.CASES)
 
 
 def panel_name(seed: int) -> str:

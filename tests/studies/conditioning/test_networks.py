@@ -4,7 +4,16 @@ import pytest
 
 from mesascope.models.transformer import count_parameters
 from mesascope.records.codec import to_json
-from mesascope.studies.conditioning.networks import CONDITIONS, ISOTROPIC, MIXED, MIXED_100, NETWORKS, ROTATED, at
+from mesascope.studies.conditioning.networks import (
+    CONDITIONS,
+    ISOTROPIC,
+    MIXED,
+    MIXED_100,
+    NETWORKS,
+    ROTATED,
+    SCALED,
+    at,
+)
 from mesascope.tasks import Gaussian
 from mesascope.types import adjusted, spec_of
 from mesascope.zoo import load, names
@@ -20,6 +29,14 @@ def test_the_published_recipe_is_source_as() -> None:
     assert adjusted(MIXED.laptop.task, queries=1) == MIXED.task
 
 
+def test_the_scaled_setting_is_twice_of_everything() -> None:
+    spec, small = SCALED.published, MIXED.published
+    assert (spec.model.layers, spec.model.dim, spec.model.examples, spec.model.width) == (24, 20, 40, small.model.width)
+    assert (spec.steps, spec.batch, spec.warmup * spec.steps) == (30_000, 32, pytest.approx(1000))
+    assert (SCALED.task.dim, SCALED.task.examples, SCALED.task.noise) == (20, 40, 0.1)
+    assert (SCALED.laptop.model.layers, SCALED.laptop.model.width, SCALED.laptop.steps) == (24, 64, 8_000)
+
+
 def test_the_names_by_which_they_are_found() -> None:
     assert [n.ships_as for n in NETWORKS] == [
         "conditioning-mixed-laptop",
@@ -29,11 +46,12 @@ def test_the_names_by_which_they_are_found() -> None:
         "conditioning-rotated-laptop",
     ]
     assert MIXED_100.name == "conditioning-mixed-seed-100"
+    assert (SCALED.name, SCALED.ships_as) == ("conditioning-scaled", "conditioning-scaled-laptop")
 
 
-@pytest.mark.parametrize("name", [n.ships_as for n in NETWORKS if n.ships_as in names()])
+@pytest.mark.parametrize("name", [n.ships_as for n in (*NETWORKS, SCALED) if n.ships_as in names()])
 def test_what_ships_was_trained_by_these_recipes(name: str) -> None:
-    [network] = [n for n in NETWORKS if n.ships_as == name]
+    [network] = [n for n in (*NETWORKS, SCALED) if n.ships_as == name]
     recipe = to_json(network.laptop)
     assert isinstance(recipe, dict)
     assert {key: (spec_of(load(name)) or {})[key] for key in recipe} == recipe

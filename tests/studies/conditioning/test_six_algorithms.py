@@ -10,6 +10,7 @@ from mesascope.instruments.metrics.named_solvers import CG, GD, PCG, PUBLISHED, 
 from mesascope.studies.bench import Bench
 from mesascope.studies.conditioning import six_algorithms as study
 from mesascope.studies.conditioning import six_algorithms_pictures as pictures
+from mesascope.studies.conditioning import six_algorithms_printed as printed
 from mesascope.studies.measure import works
 from mesascope.studies.rules import pick
 from mesascope.studies.study import judge, published
@@ -27,17 +28,22 @@ def measured(quantity: str, value: float, **coordinates: Scalar) -> Measurement:
     )
 
 
-def test_every_printed_score_is_compared_with_its_own() -> None:
-    printed = published("A")
+@pytest.mark.parametrize(("size", "six"), [(printed.SMALL, study.SIX), (printed.LARGE, study.SIX_SCALED)])
+def test_every_printed_score_is_compared_with_its_own(size, six) -> None:
+    held, network = published("A"), (NETWORK if size == printed.SMALL else study.SCALED.name)
     found = [
-        measured(R2, printed[f"identification_weighted_r2/small/{study.PRINTED[solver]}/0"] + 0.03, solver=solver)
+        measured(
+            R2,
+            held[f"identification_weighted_r2/{size}/{printed.PRINTED[solver]}/0"] + 0.03,
+            solver=solver,
+            network=network,
+        )
         for solver in PUBLISHED
     ]
-    off = study._beyond_printed(found)
+    off = printed.beyond(six, size).of(found)
     assert [m.coordinates["solver"] for m in off] == list(PUBLISHED)
     assert all(m.value == pytest.approx(0.03) and m.interval == pytest.approx((0.02, 0.04)) for m in off)
-    assert printed["identification_weighted_r2/small/pcg/0"] == 0.853
-    assert printed["identification_weighted_r2/large/gd/1"] == 0.059
+    assert (printed.scores("small")[PCG], printed.scores("large")[GD]) == ((0.853, 0.036), (0.721, 0.059))
 
 
 def test_the_gap_is_in_units_of_the_half_widths() -> None:
@@ -71,12 +77,21 @@ def test_a_verdict_is_right_only_with_the_right_name() -> None:
     assert [m.value for m in study._rightly([*found[:2], wrong])] == [1.0, 1.0, 0.0]
 
 
-def test_the_scaled_setting_is_said_not_to_be_run(tmp_path) -> None:
+def test_the_scaled_setting_is_said_not_to_be_here_until_it_is(tmp_path, monkeypatch) -> None:
     bench = Bench(profile="laptop", seed=0, directory=tmp_path, networks=tmp_path)
     (claim,) = (c for c in study.STUDY.claims if "40 examples" in c.text)
     outcome = judge(claim, "A", [], bench)
-    assert outcome.judgement == "not decidable" and "was not run" in outcome.reason
+    assert outcome.judgement == "not decidable" and "not measured here: score less the printed one" in outcome.reason
     assert len(outcome.published) == 12
+    monkeypatch.setattr("mesascope.studies.bench.names", lambda: (study.MIXED.ships_as,))
+    assert study._notes([], bench)[-1] == "The scaled setting is not here: no network conditioning-scaled ships."
+
+
+def test_how_far_the_scaled_network_was_trained_is_said_beside_the_sources() -> None:
+    curve = [{"step": 50 * i, "loss": 1.0 if i < 5 else 0.02} for i in range(15)]
+    said = pictures.trained_to("conditioning-scaled", curve, 0.0251, published("A"))
+    assert "training loss 0.02 (mean of the last 10 that were logged), held-out error 0.0251" in said
+    assert "prints 0.0142" in said
 
 
 @pytest.fixture(scope="module")
@@ -107,5 +122,8 @@ def test_the_pictures_show_the_printed_scores_beside_ours(planted) -> None:
     assert set(of_cg) == {"source A", study.STEPWISE[PCG]}
     rows = pictures.progress(planted, (study.STEPWISE[PCG],)).rows
     assert len(rows) == len(SOLVERS) and all(float(row["progress"] or 0) >= pictures.FLOOR for row in rows)
-    table = {row["solver"]: row for row in pictures.score_table(planted, {CG: (0.826, 0.035)}).rows}
+    table = {
+        row["solver"]: row for row in pictures.score_table(planted, {CG: (0.826, 0.035)}, {CG: (0.918, 0.009)}).rows
+    }
+    assert table[CG]["source A, scaled"] == 0.918
     assert list(table) == list(SOLVERS) and table[CG]["source A"] == 0.826 and table[SOLVED]["source A"] is None

@@ -17,7 +17,8 @@ from mesascope.types import Prompts, Subject
 Step = Callable[[Problem, Tensor, int], Tensor]
 
 
-def _kernel(draw: Draw) -> Subject:
+def kernel_descent(draw: Draw) -> Subject:
+    """Gradient descent in the space of functions of an exponential kernel, by softmax attention or by plain exponentials."""
     return kernel_gradient_descent(
         layers=draw.steps(),
         step_size=draw.number("step size", 0.3, 1.0),
@@ -99,7 +100,7 @@ def _exact_lines(draw: Draw) -> Subject:
 
 
 CASES = (
-    Case(name="kernel gradient descent", truth=(), make=_kernel, share=3),
+    Case(name="kernel gradient descent", truth=(), make=kernel_descent, share=3),
     Case(name="steepest descent", truth=(), make=_exact_lines, share=3),
     Case(
         name="coordinate descent",

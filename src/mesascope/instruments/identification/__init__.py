@@ -9,6 +9,7 @@ from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.evidence import Halves
 from mesascope.instruments.identification.families import FAMILIES, POOL, Family, chosen
+from mesascope.instruments.identification.offering import offered
 from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Profile
@@ -61,7 +62,8 @@ def identify(
         task: its training distribution. If the task is not linear, or its inputs cannot be replaced, no prompts can be made
             to tell candidates apart; the verdict then rests on the training distribution, and says so.
         seed: of the prompts, the resampling and the untrained control.
-        algorithms: names of candidates; all by default.
+        algorithms: names of candidates. By default all, but those with a curved kernel only where the answers are not linear in
+            the query.
         prompts: number of prompts in each half.
         readout: ``own``, ``fitted``, or ``auto``: the subject's own if its error is acceptable at every layer.
         distribution: the prompts to decide on in place of the standard discriminating ones, such as a design's.
@@ -80,6 +82,8 @@ def identify(
     for where in filter(None, (training(task), deciding)):
         progress(f"identifying on the {where.name} distribution")
         families = _families(algorithms, task, where.task)
+        if algorithms is None:
+            families = offered(families, subject, where.task, seed)
         found = _invariances(subject, where, seed)
         broken += found
         verdict, drawn = _on(subject, where, families, found, seed, prompts, readout)
@@ -137,6 +141,8 @@ def identify_path(
     splits = _splits(distribution, seed, prompts)
     halves = Halves.of(distribution.words, splits, seed)
     broken = _invariances(subject, distribution, seed)
+    if algorithms is None:
+        families = offered(families, subject, distribution.task, seed)
     found = []
     for readout in readouts:
         path = paths(subject, splits, seed=seed, readout=readout)

@@ -24,6 +24,7 @@ from mesascope.algorithms import (
     KernelRidge,
     LastLabel,
     LeastSquares,
+    Linear,
     MeanLabel,
     NadarayaWatson,
     NearestExample,
@@ -32,6 +33,7 @@ from mesascope.algorithms import (
     PoolPosterior,
     PreconditionedConjugateGradient,
     PreconditionedGradientDescent,
+    PreconditionedRichardson,
     Ridge,
 )
 from mesascope.instruments.identification.family import Coefficient, CoefficientValue, Family
@@ -87,9 +89,19 @@ def _smoother_exponential(*, temperature: float) -> Algorithm:
     return NadarayaWatson(kernel=Exponential(temperature=temperature))
 
 
+def _richardson_linear(*, ridge: CoefficientValue) -> Algorithm:
+    return PreconditionedRichardson(kernel=Linear(), ridge=ridge)
+
+
+def _richardson_rbf(*, bandwidth: float, ridge: CoefficientValue) -> Algorithm:
+    return PreconditionedRichardson(kernel=RBF(bandwidth=bandwidth), ridge=ridge)
+
+
 _BANDWIDTH = Coefficient(name="bandwidth", low=0.2, high=30.0, power=0.5)
 _TEMPERATURE = Coefficient(name="temperature", low=0.1, high=50.0, power=1)
 _KERNEL_LAMBDA = Coefficient(name="ridge", low=1e-6, high=10.0)
+_RICHARDSON_LAMBDA = Coefficient(name="ridge", low=1e-3, high=30.0)
+"""λ beside row sums of the kernel, of which its diagonal makes up 1: a smaller λ has no effect before very many steps."""
 
 # Simplest first: of two candidates that turn out to be the same function at the last layer, the first one gives the name.
 CLOSED: tuple[Family, ...] = (
@@ -185,6 +197,22 @@ ITERATIVE: tuple[Family, ...] = (
     Family(name="preconditioned-conjugate-gradient", make=PreconditionedConjugateGradient),
     Family(name="data-space-conjugate-gradient", make=DataSpaceConjugateGradient),
     Family(name="conjugate-residual", make=ConjugateResidual),
+    Family(
+        name="preconditioned-richardson:linear",
+        make=_richardson_linear,
+        coefficients=(RIDGE,),
+        batched=True,
+        examples=True,
+    ),
+    Family(
+        name="preconditioned-richardson:rbf",
+        make=_richardson_rbf,
+        coefficients=(_BANDWIDTH, _RICHARDSON_LAMBDA),
+        batched=True,
+        examples=True,
+        unit="bandwidth",
+        curved=True,
+    ),
     Family(name="newton-schulz", make=NewtonSchulz),
     Family(name="newton-schulz:frobenius", make=_newton_frobenius),
     Family(name="newton-schulz:identity-norm", make=_newton_identity_norm),

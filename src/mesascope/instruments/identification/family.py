@@ -107,6 +107,9 @@ class Family:
     filter: Callable[..., Algorithm] | None = None
     scaled: bool = False
     batched: bool = False
+    examples: bool = False
+    unit: str = ""
+    curved: bool = False
     composes: bool = False
     contains: Mapping[str, Callable[..., tuple[float, ...] | None]] = field(default_factory=dict)
     variable: Callable[[Sequence[int], int], tuple[Coefficient, ...]] | None = None

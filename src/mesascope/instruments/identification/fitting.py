@@ -27,9 +27,9 @@ method has many."""
 SLOW_GRID, SLOW_STARTS = {1: 24, 2: 8}, 0
 """The same for families whose members run one at a time: closed forms, whose loss has one minimum."""
 SKETCH, ROUGH, FINE, SLOW_FINE = (2, 8), (8, 2), (40, 1), (10, 1)
-"""For each refinement, the number of iterations and of the results that go on to the next; `SLOW_FINE` replaces `FINE` for slow
-families. A step size and a number of steps can nearly replace each other, so between two grid points the right number of steps
-easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
+"""For each refinement, the number of iterations and of the results that go on to the next; `SLOW_FINE` replaces `FINE` for
+closed forms. A step size and a number of steps can nearly replace each other, so between two grid points the right number of
+steps easily looks worse than a wrong one; two iterations (`SKETCH`) already rank them better."""
 SKETCH_READ, ROUGH_READ = (3, 12), (8, 3)
 """The same where readouts are fitted: sizes then say nothing, and more timings look alike."""
 ROUNDING = 1e-12
@@ -118,11 +118,11 @@ class Aim:
         unit = units(shown, runner.prompts.target_variance).expand(len(subject), -1)
         return cls(runner=runner, subject=subject, units=unit, projection=projection)
 
-    @property
-    def few(self) -> "Aim":
-        """The same on the first prompts only, for a coarse search."""
+    def few(self, family: Family) -> "Aim":
+        """The same on the first prompts only, for a coarse search in a family."""
         few = None if self.projection is None else self.projection.some
-        runner = self.runner.few if few is None else few.sight.runner
+        own = self.runner.fewer if family.examples else self.runner.few
+        runner = own if few is None else few.sight.runner
         return Aim(
             runner=runner,
             subject=self.subject[:, : len(runner.prompts)],
@@ -199,7 +199,7 @@ def fit_function(
         family.coefficients and family.counted
     ):  # from there to its neighbours in the number of steps, as long as that helps
         around = [(k,) for k in range(best.steps[0] - NEAR, best.steps[0] + NEAR + 1) if (k,) in options]
-        rough = refined(family, aim.few, [(k, best.values) for k in around if k != best.steps], ROUGH[0])
+        rough = refined(family, aim.few(family), [(k, best.values) for k in around if k != best.steps], ROUGH[0])
         near = min(rough, key=lambda fit: fit.loss)
         [near] = refined(family, aim, [(near.steps, near.values)], FINE[0])
         if not near.loss < best.loss * (1 - LITTLE):
@@ -245,7 +245,7 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
             table = aim.loss(path[0][steps], steps)
         best = int(table.argmin())
         return Fit(family=family, values=(), steps=options[best], timing=None, loss=float(table[best]))
-    few = aim.few
+    few = aim.few(family)
     known: list[Start] = [
         (fit.steps, values)
         for fit in smaller
@@ -255,7 +255,8 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
     ]
     begin = [*_promising(family, few, options), *known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
-    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
+    fine = FINE if family.filter or family.examples else SLOW_FINE
+    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *fine)):
         fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     # Of equal fits the smaller family's: others can have other steps, where the iteration is over.

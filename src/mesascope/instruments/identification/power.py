@@ -260,6 +260,7 @@ def usual(family: Family, size: float = 1.0, dim: int = 2) -> tuple[float, ...]:
         "ridge": 0.1,
         "penalty": 0.1,
         "time": 0.25,
+        "bandwidth": 2.0,
     }
     if family.root is not None:
         falling = entries(torch.diag(torch.arange(1, dim + 1, dtype=torch.float64).rsqrt()))

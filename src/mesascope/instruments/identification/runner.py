@@ -33,6 +33,11 @@ class Runner:
         return Runner(self.prompts[: max(LEAST, min(FEW, CHANNELS // self.prompts.dim))])
 
     @cached_property
+    def fewer(self) -> "Runner":
+        """The same for families that need the examples themselves, and solve a system with one unknown for each of them."""
+        return Runner(self.prompts[: max(LEAST, min(FEW, CHANNELS // self.prompts.examples))])
+
+    @cached_property
     def size(self) -> float:
         """The mean eigenvalue of XᵀX/n over all prompts, in units of which coefficients are searched."""
         return float(self.prompts.xs.square().mean())
@@ -85,17 +90,22 @@ class Runner:
         self, family: Family, values: Sequence[Sequence[float]], steps: Int[Tensor, "choice layer"]
     ) -> Float[Tensor, "choice layer batch query"]:
         """As `at`, in one run: every choice of the coefficients has its own copy of the prompts."""
-        choices, batch = len(values), len(self.problem)
+        choices, batch, problem = len(values), len(self.problem), self.problem
+        named = {
+            c.name: column[:, None].repeat_interleave(batch, 0)
+            for c, column in zip(family.coefficients, torch.tensor(values, dtype=torch.float64).T, strict=True)
+        }
+        unit = named[family.unit] if family.unit else problem.moment.new_ones(1, 1)
         copies = replace(
-            self.problem,
-            xs=None,
-            ys=None,
-            queries=self.problem.queries.repeat(choices, 1, 1),
-            gram=self.problem.gram.repeat(choices, 1, 1),
-            moment=self.problem.moment.repeat(choices, 1),
+            problem,
+            xs=problem.data[0].repeat(choices, 1, 1) / unit[..., None] if family.examples else None,
+            ys=problem.data[1].repeat(choices, 1) if family.examples else None,
+            queries=problem.queries.repeat(choices, 1, 1) / unit[..., None],
+            gram=problem.gram.repeat(choices, 1, 1) / unit[..., None].square(),
+            moment=problem.moment.repeat(choices, 1) / unit,
         )
-        columns = torch.tensor(values, dtype=torch.float64).T[..., None].repeat_interleave(batch, 1)
-        found = run(family.algorithm(list(columns)), copies, int(steps.max())).predictions
+        algorithm = family.algorithm([1.0 if name == family.unit else column for name, column in named.items()])
+        found = run(algorithm, copies, int(steps.max())).predictions
         return found.unflatten(1, (choices, batch))[steps, torch.arange(choices)[:, None]]
 
     def _transformed(

@@ -85,7 +85,7 @@ def _admitted(steps: tuple[int, ...], idle: Sequence[int], *, every: bool) -> bo
 
 def _likely(family: Family, aim: Aim, options: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """The options whose first answer gives, on all prompts, the matrices that describe a few of them best."""
-    few, ranked = aim.few, []
+    few, ranked = aim.few(family), []
     for first in dict.fromkeys(moving(steps)[0] for steps in options):
         group = [steps for steps in options if moving(steps)[0] == first]
         values = FINDERS[family.name](aim, group[0])
@@ -118,9 +118,9 @@ def _fit_steps(
         begin.append((steps, family.contained(name, values, max(steps), aim.runner.prompts.dim) or ()))
     if aim.projection is not None and family.root is None:
         bases = [values for _, values in sorted(known)[:BASES]] or [values for _, values in begin]
-        found = _around(family, aim.few, bases, steps)
+        found = _around(family, aim.few(family), bases, steps)
     else:
-        found = refined(family, aim.few, begin, ROUGH)
+        found = refined(family, aim.few(family), begin, ROUGH)
     rough = [(steps, fit.values) for fit in found]
     ends = refined(family, aim, rough, 0)
     if min(fit.loss for fit in ends) <= BEHIND * least:

@@ -15,6 +15,7 @@ from mesascope.models.constructions.newton_schulz import newton_schulz
 from mesascope.models.constructions.pipelined_conjugate_gradient import pipelined_conjugate_gradient
 from mesascope.models.constructions.preconditioned_conjugate_gradient import preconditioned_conjugate_gradient
 from mesascope.models.constructions.preconditioned_gradient_descent import preconditioned_gradient_descent
+from mesascope.models.constructions.preconditioned_richardson import preconditioned_richardson
 from mesascope.models.constructions.primal_conjugate_gradient import primal_conjugate_gradient
 from mesascope.models.constructions.primal_gradient_descent import primal_gradient_descent
 from mesascope.models.constructions.ridge_gradient_descent import ridge_gradient_descent
@@ -40,6 +41,7 @@ CONSTRUCTIONS: dict[str, Callable[..., Construction]] = {
     "ridge-gradient-descent": ridge_gradient_descent,
     "spaced-gradient-descent": spaced_gradient_descent,
     "kernel-gradient-descent": kernel_gradient_descent,
+    "preconditioned-richardson": preconditioned_richardson,
     "pipelined-conjugate-gradient": pipelined_conjugate_gradient,
     "primal-conjugate-gradient": primal_conjugate_gradient,
     "primal-gradient-descent": primal_gradient_descent,
@@ -72,6 +74,7 @@ __all__ = (
     "pipelined_conjugate_gradient",
     "preconditioned_conjugate_gradient",
     "preconditioned_gradient_descent",
+    "preconditioned_richardson",
     "primal_conjugate_gradient",
     "primal_gradient_descent",
     "ridge_gradient_descent",

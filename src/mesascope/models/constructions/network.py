@@ -87,6 +87,8 @@ class Weights:
         causal: whether an example sees only itself and the examples before it, with means over these; a query sees all.
         scores: ``linear``: ⟨W_Q h_j, W_K h_i⟩/n; ``exponential``: exp⟨W_Q h_j, W_K h_i⟩/n; ``softmax``: the exponentials
             divided by their sum.
+        start: the stream of a start token, which all tokens attend to as to one more example, and which attends to none, so
+            that it stays as it is; only with softmax scores. ``None`` if there is no such token.
         others: the weights that generate the further outputs' labels (`several_outputs`), which the prompt does not hold.
     """
 
@@ -96,10 +98,11 @@ class Weights:
     readout: Float[Tensor, " width"]
     causal: bool = False
     scores: Literal["linear", "exponential", "softmax"] = "linear"
+    start: Float[Tensor, " width"] | None = None
     others: Float[Tensor, "output dim"] | None = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights: ``embed`` (width × features), every head's four matrices, ``readout``.
+        """The weights: ``embed`` (width × features), every head's four matrices, ``readout``; and ``start`` if there is one.
 
         The columns of ``embed`` are `FEATURES`, with one column per dimension of ``x``, and the labels of further outputs.
         """
@@ -115,10 +118,11 @@ class Weights:
             for j, head in enumerate(layer.heads)
             for name in ("query", "key", "value", "out")
         }
-        return {"embed": embed, **heads, "readout": self.readout.clone()}
+        start = {} if self.start is None else {"start": self.start.clone()}
+        return {"embed": embed, **heads, **start, "readout": self.readout.clone()}
 
     def with_weights(self, state: Mapping[str, Tensor]) -> "Weights":
-        """This network with the heads and the readout from a state dict; channels, embedding and gates stay the same."""
+        """This network with heads, readout and start token from a state dict; channels, embedding and gates stay the same."""
         layers = tuple(
             dataclasses.replace(
                 layer,
@@ -129,7 +133,7 @@ class Weights:
             )
             for i, layer in enumerate(self.layers)
         )
-        return dataclasses.replace(self, layers=layers, readout=state["readout"])
+        return dataclasses.replace(self, layers=layers, readout=state["readout"], start=state.get("start"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -320,6 +324,8 @@ def _attend(
     Under a causal mask, or with scores that are not linear, a score is computed for every pair of tokens instead.
     """
     shown = stream[:, :examples]
+    if network.start is not None:
+        shown = torch.cat([shown, network.start.to(stream).expand(len(stream), 1, -1)], 1)
     total = torch.zeros_like(stream)
     for head in heads:
         queries, keys, values = (
@@ -342,6 +348,9 @@ def _pattern(
     positions, examples = scores.shape[1:]
     index = torch.arange(positions, device=scores.device)[:, None]
     visible = (index >= index[:examples].T) | (not network.causal)
+    if network.start is not None:
+        assert network.scores == "softmax", "a start token takes part in the normalisation only"
+        visible[:, -1] = True
     if network.scores == "softmax":
         return scores.masked_fill(~visible, -torch.inf).softmax(-1)
     raw = scores.exp() if network.scores == "exponential" else scores

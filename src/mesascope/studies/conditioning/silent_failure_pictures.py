@@ -19,7 +19,7 @@ from mesascope.studies.pictures import heatmap, lines, only, table
 from mesascope.studies.rules import known
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
-SINGLE, MAP, TRAINED = "single draws", "map", "trained networks"
+SINGLE, MAP, TRAINED, HAND_BUILT = "single draws", "map", "trained networks", "hand-built"
 STREAMS = ("replayed", "leaking", "independent")
 LOGARITHMIC = {"dimension": "dim", "examples": "examples", "temperature": "τ", "condition": "condition"}
 """The sweeps over what is drawn on a logarithmic axis, and the coordinate of each."""
@@ -279,4 +279,4 @@ def _trained(found: Sequence[Measurement]) -> Figure:
     )
 
 
-__all__ = ("MAP", "SINGLE", "TRAINED", "figures")
+__all__ = ("HAND_BUILT", "MAP", "SINGLE", "TRAINED", "figures")

@@ -1,6 +1,6 @@
 """The pictures and notes of the study of six solvers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesascope.instruments.explaining.instrument import SHARE
 from mesascope.instruments.identification.following import LEFT, REMAINDER, SCORE, nearest
@@ -18,6 +18,37 @@ Printed = dict[str, tuple[float, float]]
 
 def scores(found: Sequence[Measurement], printed: Printed, drawn: Sequence[str]) -> Figure:
     """The published score of every solver: the source's, and that of some subjects by the same definition."""
+    return bars(
+        name="published-score",
+        section="As published",
+        title="The published score of every solver",
+        caption="R² about the identity between layer ℓ and step ℓ, clipped at 0, averaged over layers, then over condition "
+        "numbers by their logarithm. The bars are the source's half-widths: 1.96 standard deviations over 200 bootstrap "
+        "repetitions, averaged over layers and condition numbers. The first six solvers are the source's. Planted subjects take "
+        "exactly one step of a solver per layer.",
+        rows=_scored(found, printed, drawn),
+        x="solver",
+        y="score",
+        series="of",
+    )
+
+
+def scaled_scores(found: Sequence[Measurement], printed: Printed, network: str) -> Figure:
+    """The same in the scaled setting."""
+    return bars(
+        name="published-score-scaled",
+        section="As published",
+        title="The published score of every solver: 24 layers, 20 dimensions, 40 examples",
+        caption="As for twelve layers, with the source's scores for its own network of this size.",
+        rows=_scored(found, printed, (network,)),
+        x="solver",
+        y="score",
+        series="of",
+    )
+
+
+def _scored(found: Sequence[Measurement], printed: Printed, drawn: Sequence[str]) -> tuple[dict[str, Scalar], ...]:
+    """The source's scores and those of some subjects, with the source's half-widths, in the order of the solvers."""
     rows: list[dict[str, Scalar]] = [
         {"solver": solver, "of": "source A", "score": value, "low": value - half, "high": value + half}
         for solver, (value, half) in printed.items()
@@ -30,23 +61,11 @@ def scores(found: Sequence[Measurement], printed: Printed, drawn: Sequence[str])
         place = {"solver": m.coordinates["solver"], "of": m.coordinates["network"], "score": m.value}
         rows.append({**place, "low": m.value - half, "high": m.value + half})
     rows.sort(key=lambda row: SOLVERS.index(str(row["solver"])))
-    return bars(
-        name="published-score",
-        section="As published",
-        title="The published score of every solver",
-        caption="R² about the identity between layer ℓ and step ℓ, clipped at 0, averaged over layers, then over condition "
-        "numbers by their logarithm. The bars are the source's half-widths: 1.96 standard deviations over 200 bootstrap "
-        "repetitions, averaged over layers and condition numbers. The first six solvers are the source's. Planted subjects take "
-        "exactly one step of a solver per layer.",
-        rows=tuple(rows),
-        x="solver",
-        y="score",
-        series="of",
-    )
+    return tuple(rows)
 
 
-def score_table(found: Sequence[Measurement], printed: Printed) -> Figure:
-    """The published score as a table: the source's, and those of all subjects."""
+def score_table(found: Sequence[Measurement], printed: Printed, scaled: Printed) -> Figure:
+    """The published score as a table: the source's at both of its sizes, and those of all subjects."""
     held = {
         (m.coordinates["solver"], m.coordinates["network"]): m.value for m in only(found, quantity=R2, condition=ALL)
     }
@@ -56,6 +75,7 @@ def score_table(found: Sequence[Measurement], printed: Printed) -> Figure:
             "solver": solver,
             "source A": printed[solver][0] if solver in printed else None,
             "half-width": printed[solver][1] if solver in printed else None,
+            "source A, scaled": scaled[solver][0] if solver in scaled else None,
             **{network: held.get((solver, network)) for network in networks},
         }
         for solver in SOLVERS
@@ -64,7 +84,8 @@ def score_table(found: Sequence[Measurement], printed: Printed) -> Figure:
         name="published-score-table",
         section="As published",
         title="The published score of every solver, on every subject",
-        caption="By the source's definition. The first six solvers are the source's, with its printed half-width.",
+        caption="By the source's definition. The first six solvers are the source's, with its printed half-width, and with its "
+        "scores for 24 layers.",
         rows=tuple(rows),
     )
 
@@ -166,4 +187,14 @@ def said(found: Sequence[Measurement], networks: Sequence[str]) -> tuple[str, ..
     )
 
 
-__all__ = ("by_layer", "progress", "said", "score_table", "scores", "verdicts")
+def trained_to(network: str, curve: Sequence[Mapping[str, float]], error: float, printed: Mapping[str, float]) -> str:
+    """How far a network was trained, beside the source's networks."""
+    last = [line["loss"] for line in curve if "loss" in line][-10:]
+    return (
+        f"{network}: training loss {sum(last) / len(last):.3g} (mean of the last {len(last)} that were logged), held-out error "
+        f"{error:.3g}. The source prints {printed['training_loss/mixed']:g} for its mixed network of twelve layers, and no "
+        "training loss for the scaled one."
+    )
+
+
+__all__ = ("by_layer", "progress", "said", "scaled_scores", "score_table", "scores", "trained_to", "verdicts")
