@@ -182,7 +182,7 @@ def test_larger_families_do_not_take_the_names_of_smaller_ones(name, algorithm, 
 
 
 def test_a_larger_family_that_comes_nearer_by_a_hair_does_not_take_the_name():
-    """Single precision leaves room for a search to end a ten-thousandth nearer than the truth, and without noise that is certain."""
+    """A search may end a ten-thousandth nearer than the truth, and without noise that is certain."""
     sizes = tuple(1.4 / (k + 1) for k in range(6))
     found = asked(planted(GradientDescent(step_size=sizes), 6), prompts=100)
     assert found.algorithms == ("gradient-descent:per-layer",)
