@@ -18,6 +18,7 @@ VARIANTS = {
     "identity-norm": "from the identity over the largest eigenvalue",
     "trace": "from the identity over the trace",
     "frobenius": "from XᵀX over its squared norm",
+    "linear": "with a linear kernel",
     "rbf": "with an RBF kernel",
     "exponential": "with an exponential kernel",
 }
