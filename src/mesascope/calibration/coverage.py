@@ -31,7 +31,7 @@ class Noisy:
     noise: float
 
 
-OTHER = "newton-schulz:identity"
+OTHER = "newton-schulz"
 """A second candidate; layers and prompts on which both candidates agree are left out, as in `identify`."""
 SUBJECTS = (
     Noisy(name="gradient descent, 10 % noise", follows="gradient-descent", candidate="gradient-descent", noise=0.1),

@@ -70,7 +70,8 @@ def test_a_construction_changes_its_answer_exactly_as_its_algorithm_does(name, e
 
 def test_every_construction_declares_or_has_no_reference_algorithm():
     known = {algorithm.name for algorithm in A.ALL}
-    for name in set(CONSTRUCTIONS) - set(HELD):
+    no_weights = {"preconditioned-richardson"}  # its state is one number for each example
+    for name in set(CONSTRUCTIONS) - set(HELD) - no_weights:
         assert built(name).algorithm not in known, name
     for name in HELD:
         assert built(name).holds.algorithm(3).name == built(name).algorithm

@@ -145,12 +145,14 @@ def _superfluous(larger: tuple[int, Fit], smaller: tuple[int, Fit], losses: scor
 def _plainer(i: int, eligible: Sequence[int], fits: Sequence[Fit], losses: scoring.Losses, dim: int) -> int:
     """The candidate itself, or a smaller one that its family contains and over which it saves nothing that matters.
 
-    Without noise every saving is significant, so the smaller one may be outside the confidence set.
+    Without noise every saving is significant, so the smaller one may be outside the confidence set. What saves no more than it
+    leaves itself does not matter; one that leaves nothing is exact, and keeps its name.
     """
+    least = min(EQUIVALENT, 1 - float(losses.scores[i]))
 
     def plain(j: int) -> bool:
         inside = fits[i].family.contained(fits[j].family.name, fits[j].values, max(fits[j].steps), dim)
-        return inside is not None and losses.saving(i, j) <= EQUIVALENT
+        return inside is not None and losses.saving(i, j) <= least
 
     if fits[i].family.variable is None:
         return i
