@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.identification.runner import Runner
-from mesascope.instruments.reading.paths import Stream, read_units
+from mesascope.instruments.reading.paths import TINY, Stream, read_units
 from mesascope.instruments.reading.readers import Reader
 from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.types import Prompts
@@ -32,7 +32,6 @@ LARGEST = 20.0
 larger, so that prompts on which a candidate diverges, and the subject does not, do not decide what the readout reads."""
 SOME = 100
 """The number of prompts of a coarse search: more than `Runner.few` has, since readouts are fitted there."""
-TINY = 1e-300
 
 Iterates = Callable[[Runner], Float[Tensor, "candidate layer batch query"]]
 """The iterates of several candidates after every layer, on any prompts."""

@@ -83,6 +83,9 @@ class Family:
         scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
         batched: whether its coefficients may differ between prompts, so that many members run at once, each on its own copy of
             the prompts. Only for a family without a filter, whose members would otherwise run one by one.
+        examples: whether it needs the examples themselves, not only XᵀX and Xᵀy; its coarse search then has fewer prompts.
+        unit: the coefficient in whose units the inputs are measured, so that it is applied by dividing them; empty if none is.
+        curved: whether its answers are not linear in the query. It is offered only to subjects of which the same is true.
         composes: whether several steps are one step with another coefficient. Then their number says nothing of the function, and
             no layer takes more than one.
         contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller

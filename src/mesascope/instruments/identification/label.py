@@ -89,8 +89,9 @@ def judge(g: Grounds) -> tuple[Label, str]:
         )
     named = f"{g.best} ({g.coefficients})" if g.coefficients else g.best
     return "identified", (
-        f"{named} describes it with score {g.score:.4f} (1 is exact), significantly better than every other candidate and "
-        f"the controls; it leaves {max(g.repeated[0], 0):.1%} of the subject's variance that the problem determines."
+        f"{named} describes it with score {g.score:.4f} (1 is exact), significantly better than the controls and every "
+        f"other candidate, larger families that contain it apart; it leaves {max(g.repeated[0], 0):.1%} of the subject's "
+        "variance that the problem determines."
         + ("" if g.evidence is None else f" {g.evidence[0]} of {g.evidence[1]} layers change the answer.")
     )
 

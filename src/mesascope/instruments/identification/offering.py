@@ -13,8 +13,6 @@ from mesascope.types import Prompts, Subject, Task
 CURVED = 0.02
 """Candidates that are not linear in the query are offered where more than this share of the answers is even in it. Else a
 candidate that is linear in the query describes the subject as well as a verdict asks for, if any does."""
-
-
 ASKED = 48
 """The number of prompts that this is asked on."""
 
@@ -28,12 +26,11 @@ def offered(families: Sequence[Family], subject: Subject, task: Task, seed: int)
         task: the distribution of prompts.
         seed: of the prompts.
     """
-    if (
-        any(f.curved for f in families)
-        and even_share(subject, task.sample(ASKED, seed=seed, stream="offered")) > CURVED
-    ):
-        return tuple(families)
-    return tuple(f for f in families if not f.curved)
+    straight = tuple(f for f in families if not f.curved)
+    if len(straight) == len(families):
+        return straight
+    prompts = task.sample(ASKED, seed=seed, stream="offered")
+    return tuple(families) if even_share(subject, prompts) > CURVED else straight
 
 
 def even_share(subject: Subject, prompts: Prompts) -> float:

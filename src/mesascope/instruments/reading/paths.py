@@ -23,6 +23,7 @@ last layer only usually errs far more."""
 FAR = 7.0
 """A number in the stream that is larger than this many times the median prompt's is far (see `read_units`)."""
 TINY = 1e-300
+"""What replaces a size of zero where something is divided by it."""
 NUDGE = 0.02
 """How far queries are moved when a prompt is asked again, in units of the root mean square coordinate of all queries."""
 
@@ -203,7 +204,7 @@ def read_units(
     """The divisors of squared errors where readouts are fitted: `discrepancy.units` of the answers, and larger in the middle.
 
     A prompt on which a number in the stream is far larger than on others, because the subject diverges for a while, would
-    decide alone what is read there. It counts less at that layer, so that it is as large as `FAR` others.
+    decide alone what is read there. At that layer its errors are divided by more, as if that number were `FAR` times the median.
 
     Args:
         answers: the subject's answers.
