@@ -1,5 +1,6 @@
 """What is derived from the scores of solvers, and the subjects whose solver is known."""
 
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -127,3 +128,9 @@ def test_the_pictures_show_the_printed_scores_beside_ours(planted) -> None:
     }
     assert table[CG]["source A, scaled"] == 0.918
     assert list(table) == list(SOLVERS) and table[CG]["source A"] == 0.826 and table[SOLVED]["source A"] is None
+
+
+@pytest.mark.parametrize(("prompts", "words"), [(21.0, "21"), (math.inf, "no number suffices")])
+def test_where_no_number_of_prompts_tells_apart_it_is_said(prompts, words):
+    needed = measured("prompts needed", prompts, condition=1.0, noise=0.05)
+    assert f"apart: {words} at κ = 1 and noise 5%." in pictures.said([needed], ())[-1]

@@ -1,5 +1,6 @@
 """The pictures and notes of the study of six solvers."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from mesascope.instruments.explaining.instrument import SHARE
@@ -177,7 +178,7 @@ def said(found: Sequence[Measurement], networks: Sequence[str]) -> tuple[str, ..
         for m in functions
     )
     needed = "; ".join(
-        f"{m.value:g} at κ = {m.coordinates['condition']:g} and noise {m.coordinates['noise']:.0%}"
+        f"{_count(m.value)} at κ = {m.coordinates['condition']:g} and noise {m.coordinates['noise']:.0%}"
         for m in only(found, quantity="prompts needed")
     )
     return (
@@ -185,6 +186,11 @@ def said(found: Sequence[Measurement], networks: Sequence[str]) -> tuple[str, ..
         *((f"Named functions, with their share of the answers. {named}.",) if named else ()),
         f"Prompts needed to tell the two conjugate gradients apart: {needed}.",
     )
+
+
+def _count(prompts: float) -> str:
+    """A number of prompts; there is none where the two candidates are one."""
+    return f"{prompts:g}" if math.isfinite(prompts) else "no number suffices"
 
 
 def trained_to(network: str, curve: Sequence[Mapping[str, float]], error: float, printed: Mapping[str, float]) -> str:
