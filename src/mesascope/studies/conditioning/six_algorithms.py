@@ -377,8 +377,8 @@ STUDY = Study(
         "draws w from N(0, I/d), where our networks have N(0, I). Its readouts were trained by Adam for 3,000 steps; ours "
         "are least squares with a penalty chosen on held-out prompts.",
         "The scaled setting (40 examples, 20 dimensions, 24 layers) is asked of a network of its own, where one ships: a "
-        "quarter as wide as the source's, trained by Muon for 8,000 steps, not by AdamW for 30,000. The source prints no training "
-        "loss there.",
+        "quarter as wide as the source's, trained by Muon for 8,000 steps, not by AdamW for 30,000. The source prints no "
+        "training loss there.",
         "The rules about sizes of scores were written with the scores of a checkpoint at 6,000 of 16,000 steps of one network in "
         "sight; those about verdicts, rotation and power were not, but for that checkpoint's verdict. The rule about errors on "
         "rotated prompts was written after those of the finished network had been seen, and that about training losses "
