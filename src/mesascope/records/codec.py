@@ -93,7 +93,7 @@ def _build(expected: Any, data: Any, where: str, ours: bool) -> Any:
     if expected is object:
         return data
     if dataclasses.is_dataclass(expected):
-        return _build_dataclass(typing.cast(type, expected), data, where, ours)
+        return _build_dataclass((typing.cast(type, expected),), data, where, ours)
     if expected is float and isinstance(data, int) and not isinstance(data, bool) and abs(data) < _WHOLE:
         return float(data)
     if expected is float and data is None and ours:
@@ -119,20 +119,23 @@ def _build_tuple(items: tuple[Any, ...], data: Any, where: str, ours: bool) -> t
 def _build_union(expected: Any, data: Any, where: str, ours: bool) -> Any:
     if data is None and type(None) in get_args(expected):
         return None
+    classes = tuple(option for option in get_args(expected) if dataclasses.is_dataclass(option))
+    if classes and isinstance(data, Mapping):
+        return _build_dataclass(classes, data, where, ours)  # an object can only be meant as one of the dataclasses
     for option in get_args(expected):
         try:
             return _build(option, data, where, ours)
         except ValueError:
-            if isinstance(data, Mapping) and dataclasses.is_dataclass(option):
-                raise  # an object can only be meant as the dataclass, so its error is the useful one
+            continue
     raise ValueError(f"{where} must be {_describe(expected)}; got {shown(data)}.")
 
 
-def _build_dataclass(expected: type, data: Any, where: str, ours: bool) -> Any:
+def _build_dataclass(expected: tuple[type, ...], data: Any, where: str, ours: bool) -> Any:
+    """One of several dataclasses, or of their subclasses; ``type`` says which, and the first is meant if it is missing."""
     if not isinstance(data, Mapping):
-        raise ValueError(f"{where} must be an object describing a {expected.__name__}; got {shown(data)}.")
-    choices = {cls.__name__: cls for cls in _family(expected)}
-    name = data.get("type", expected.__name__)
+        raise ValueError(f"{where} must be an object describing a {expected[0].__name__}; got {shown(data)}.")
+    choices = {cls.__name__: cls for base in expected for cls in _family(base)}
+    name = data.get("type", expected[0].__name__)
     if not isinstance(name, str) or name not in choices:
         known = ", ".join(sorted(choices))
         raise ValueError(f"{where}.type must be one of {known}; got {shown(name)}.{nearest(str(name), choices)}")
