@@ -23,7 +23,8 @@ from mesascope.algorithms.first_order import (
     PreconditionedGradientDescent,
 )
 from mesascope.algorithms.gd_plus_plus import GDPlusPlus
-from mesascope.algorithms.glm import GLMNewton
+from mesascope.algorithms.glm import GLMGradientDescent, GLMNewton, GLMNewtonCG
+from mesascope.algorithms.glm_penalised import GLMPenalisedLikelihood
 from mesascope.algorithms.gradient_flow import GradientFlow
 from mesascope.algorithms.kernels import (
     RBF,
@@ -87,7 +88,10 @@ __all__ = [
     "Exponential",
     "FirstOrder",
     "GDPlusPlus",
+    "GLMGradientDescent",
     "GLMNewton",
+    "GLMNewtonCG",
+    "GLMPenalisedLikelihood",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",

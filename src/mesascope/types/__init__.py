@@ -73,6 +73,8 @@ from mesascope.types.subjects import (
     check_description,
 )
 from mesascope.types.tasks import (
+    GeneralisedTask,
+    GlmFamily,
     LinearTask,
     NoisyTask,
     PooledTask,
@@ -81,6 +83,7 @@ from mesascope.types.tasks import (
     Task,
     adjusted,
     check_keeps_task,
+    glm_family,
     is_prescribable,
     label_noise,
     lacking,
@@ -106,6 +109,9 @@ __all__ = (
     "Evidence",
     "Figure",
     "Findings",
+    "GeneralisedTask",
+    "GlmFamily",
+    "glm_family",
     "Intervention",
     "Iterates",
     "Judgement",
