@@ -47,9 +47,7 @@ def check_labels(family: GlmFamily, ys: Float[Tensor, "*shape"]) -> None:
             if family == "logistic"
             else ("counts: 0, 1, 2, …", "Use another family for labels that count nothing")
         )
-        raise ValueError(
-            f"labels of a {family} regression must be {rule}; got {float(ys[~possible][0]):g}. {remedy}."
-        )
+        raise ValueError(f"labels of a {family} regression must be {rule}; got {float(ys[~possible][0]):g}. {remedy}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,7 +169,8 @@ class NewtonCGState(State):
 class GLMNewtonCG(GLM):
     """The method of `GLMNewton` with every step of conjugate gradients as a step of its own.
 
-    Step ``inner``·k is step k of ``GLMNewton(inner=inner)``. The steps between add to w what conjugate gradients have found so far.
+    Step ``inner``·k is step k of ``GLMNewton(inner=inner)``. The steps between add to w
+    what conjugate gradients have found so far.
 
     Attributes:
         inner: number of steps of conjugate gradients per Newton step.

@@ -129,8 +129,8 @@ class InputDistribution(Protocol):
 
 
 @runtime_checkable
-class PrescribableTask(LinearTask, Protocol):
-    """A linear task whose input distributions can be replaced: both are fields that take any `mesascope.tasks.Inputs`."""
+class ReplaceableInputs(Task, Protocol):
+    """A task whose input distributions can be replaced: both are fields that take any `mesascope.tasks.Inputs`."""
 
     @property
     def inputs(self) -> InputDistribution:
@@ -141,6 +141,11 @@ class PrescribableTask(LinearTask, Protocol):
     def query_inputs(self) -> InputDistribution | None:
         """Distribution of the queries; None for the same as the context's."""
         ...
+
+
+@runtime_checkable
+class PrescribableTask(LinearTask, ReplaceableInputs, Protocol):
+    """A linear task whose input distributions can be replaced."""
 
 
 @runtime_checkable
@@ -187,6 +192,13 @@ def glm_family(task: object) -> GlmFamily | None:
             "Labels are then 0 and 1, or counts. Rename the field if it means something else."
         )
     return task.family
+
+
+def can_vary_inputs(task: object) -> TypeGuard[ReplaceableInputs]:
+    """Whether a task is linear or generalised linear, and its inputs can be replaced."""
+    if glm_family(task) is None:
+        return is_prescribable(task)
+    return isinstance(task, ReplaceableInputs) and isinstance(task.inputs, InputDistribution)
 
 
 def check_keeps_task(task: object) -> None:

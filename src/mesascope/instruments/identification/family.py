@@ -81,6 +81,8 @@ class Family:
         scaled: whether its channels are those of the inputs divided by their root mean squares (Jacobi preconditioning).
         batched: whether its coefficients may differ between prompts, so that many members run at once, each on its own copy of
             the prompts. Only for a family without a filter, whose members would otherwise run one by one.
+        raw: whether it reads labels that are binary or counts as they are; all others read linear predictors (see `Runner`).
+        longest: the largest number of steps that is tried for the question of the function, if less than for others.
         composes: whether several steps are one step with another coefficient. Then their number says nothing of the function, and
             no layer takes more than one.
         contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
@@ -105,6 +107,8 @@ class Family:
     filter: Callable[..., Algorithm] | None = None
     scaled: bool = False
     batched: bool = False
+    raw: bool = False
+    longest: int | None = None
     composes: bool = False
     contains: Mapping[str, Callable[..., tuple[float, ...] | None]] = field(default_factory=dict)
     variable: Callable[[Sequence[int], int], tuple[Coefficient, ...]] | None = None

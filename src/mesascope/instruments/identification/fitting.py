@@ -190,7 +190,8 @@ def fit_function(
     smaller: Sequence[Fit] = (),
 ) -> Fit:
     """The member that describes the last layer best, over coefficients and the number of steps (up to ``most_steps``)."""
-    options = [(k,) for k in range(1, (most_steps if family.counted else 1) + 1)]
+    most = min(most_steps, family.longest or most_steps)
+    options = [(k,) for k in range(1, (most if family.counted else 1) + 1)]
     aim = Aim.of(runner, subject)
     best = fit_options(family, aim, options, smaller)
     while (

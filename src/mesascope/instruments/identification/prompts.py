@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, is_prescribable
+from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, can_vary_inputs, glm_family
 
 CONDITIONS = (3.0, 30.0, 300.0)
 QUERIES = 8
@@ -48,9 +48,10 @@ def discriminating(task: Task, domain: Domain) -> Distribution | None:
     pooled = isinstance(task, PooledTask)
     if pooled:
         task = task.unpooled
-    if not is_prescribable(task):
+    if not can_vary_inputs(task):
         return None
-    dim = task.dim if domain.dims is not None or pooled else max(task.dim, 8)
+    kept = pooled or glm_family(task) is not None
+    dim = task.dim if domain.dims is not None or kept else max(task.dim, 8)
     if dim == 1:
         return None
     examples = task.examples if domain.examples is not None else max(task.examples, 3 * dim)
