@@ -71,8 +71,12 @@ ALL: tuple[type[Algorithm], ...] = (
 )
 """Every learner for regression with squared error; each can be constructed without arguments. `PoolPosterior` needs its pool."""
 
+GENERALISED: tuple[type[Algorithm], ...] = (GLMGradientDescent, GLMNewton, GLMNewtonCG, GLMPenalisedLikelihood)
+"""Every learner for binary labels and counts; each can be constructed without arguments."""
+
 __all__ = [
     "ALL",
+    "GENERALISED",
     "RBF",
     "Algorithm",
     "BayesOptimal",

@@ -44,11 +44,11 @@ def to_json(value: object) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON: {value!r}")
 
 
-def from_json(expected: type[T], data: object, where: str = "", *, ours: bool = False) -> T:
+def from_json(expected: type[T] | tuple[type[T], ...], data: object, where: str = "", *, ours: bool = False) -> T:
     """The inverse of `to_json`: builds ``expected`` (or the subclass that ``type`` names).
 
     Args:
-        expected: the dataclass to build; an abstract class stands for its subclasses.
+        expected: the dataclass to build, or several, of which ``type`` names one; an abstract class stands for its subclasses.
         data: parsed JSON.
         where: dotted path for messages.
         ours: whether `to_json` wrote the data. Then every field must be present, even one with a default, and null in place
@@ -57,17 +57,20 @@ def from_json(expected: type[T], data: object, where: str = "", *, ours: bool = 
     Raises:
         ValueError: unknown or missing keys, wrong types, unknown class names, or values that the class itself rejects.
     """
-    return _build(expected, data, where or expected.__name__, ours)
+    several = expected if isinstance(expected, tuple) else (expected,)
+    name = where or several[0].__name__
+    return _build(several[0], data, name, ours) if len(several) == 1 else _build_dataclass(several, data, name, ours)
 
 
-def from_file(expected: type[T], path: Path, where: str = "") -> T:
+def from_file(expected: type[T] | tuple[type[T], ...], path: Path, where: str = "") -> T:
     """A configuration from a JSON file that a user wrote.
 
     Raises:
         ValueError: as for `from_json`, naming the file; or there is no such file, or it is not JSON.
     """
     if not os.path.isfile(path):  # unlike Path.is_file, also False for a name that is too long
-        raise ValueError(f"{where or expected.__name__} must be a JSON file; {shown(path)} is not a file.")
+        several = expected if isinstance(expected, tuple) else (expected,)
+        raise ValueError(f"{where or several[0].__name__} must be a JSON file; {shown(path)} is not a file.")
     data = read_json(path)
     try:
         return from_json(expected, data, where)
@@ -119,7 +122,7 @@ def _build_tuple(items: tuple[Any, ...], data: Any, where: str, ours: bool) -> t
 def _build_union(expected: Any, data: Any, where: str, ours: bool) -> Any:
     if data is None and type(None) in get_args(expected):
         return None
-    classes = tuple(option for option in get_args(expected) if dataclasses.is_dataclass(option))
+    classes: tuple[Any, ...] = tuple(option for option in get_args(expected) if dataclasses.is_dataclass(option))
     if classes and isinstance(data, Mapping):
         return _build_dataclass(classes, data, where, ours)  # an object can only be meant as one of the dataclasses
     for option in get_args(expected):

@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from mesascope.records.shown import shown
 from mesascope.seeds import generator
 from mesascope.tasks.inputs import Gaussian, Inputs
 from mesascope.tasks.linear import CHUNK, LinearRegression
-from mesascope.types import Prompts
+from mesascope.types import GlmFamily, Prompts
 
 STRONGEST = 5.0
 """Largest standard deviation of the linear predictor: above it, labels have almost no noise, and counts reach billions."""
@@ -45,7 +44,7 @@ class GeneralisedLinearRegression:
     dim: int = 5
     examples: int = 40
     queries: int = 1
-    family: Literal["logistic", "poisson"] = "logistic"
+    family: GlmFamily = "logistic"
     strength: float = 1.0
     inputs: Inputs = field(default_factory=Gaussian)
     query_inputs: Inputs | None = None
@@ -81,7 +80,7 @@ class GeneralisedLinearRegression:
         scale = self.strength / whole.target_variance.sqrt()
         predictors = (whole.ys * scale[:, None]).split(CHUNK)
         labels = [
-            self._labels(predictor, generator(seed, f"{stream}/labels", first + i))
+            draw_labels(self.family, predictor, generator(seed, f"{stream}/labels", first + i))
             for i, predictor in enumerate(predictors)
         ]
         p = dataclasses.replace(
@@ -107,9 +106,11 @@ class GeneralisedLinearRegression:
             query_inputs=self.query_inputs,
         )
 
-    def _labels(
-        self, predictor: Float[Tensor, "batch example"], rng: torch.Generator
-    ) -> Float[Tensor, "batch example"]:
-        if self.family == "poisson":
-            return torch.poisson(predictor.exp(), generator=rng)
-        return (torch.rand(predictor.shape, generator=rng, dtype=predictor.dtype) < predictor.sigmoid()).to(predictor)
+
+def draw_labels(
+    family: GlmFamily, predictor: Float[Tensor, "batch example"], rng: torch.Generator
+) -> Float[Tensor, "batch example"]:
+    """Labels of a generalised linear model at given linear predictors."""
+    if family == "poisson":
+        return torch.poisson(predictor.exp(), generator=rng)
+    return (torch.rand(predictor.shape, generator=rng, dtype=predictor.dtype) < predictor.sigmoid()).to(predictor)
