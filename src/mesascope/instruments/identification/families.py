@@ -34,8 +34,8 @@ from mesascope.algorithms import (
     PreconditionedGradientDescent,
     Ridge,
 )
-from mesascope.instruments.identification.family import Coefficient, CoefficientValue, Family
-from mesascope.instruments.identification.generalised import PREFIX, RAW, generalised
+from mesascope.instruments.identification.family import GENERALISED, Coefficient, CoefficientValue, Family
+from mesascope.instruments.identification.generalised import RAW, generalised
 from mesascope.instruments.identification.variable import VARIABLE
 from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
@@ -273,7 +273,7 @@ def chosen(
                 f"algorithms may name {POOL} only for a task whose weights come from a pool; got a task without one. Leave it "
                 "out, or pass a PooledRegression."
             )
-        if glm is None and (name.startswith(PREFIX) or name.endswith(RAW)):
+        if glm is None and (name.startswith(GENERALISED) or name.endswith(RAW)):
             raise ValueError(
                 f"algorithms may name {shown(name)} only for a task whose labels are binary or counts; got a task of another "
                 "kind. Leave it out, or pass a GeneralisedLinearRegression."

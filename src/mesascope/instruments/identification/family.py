@@ -12,6 +12,8 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm
 
 CoefficientValue = float | Tensor
+GENERALISED = "glm-"
+"""How the names of algorithms for a generalised linear model begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,11 @@ class Family:
             filter=None if self.filter is None else partial(self.filter, **fixed),
             coefficients=tuple(c for c in self.coefficients if c.name not in fixed),
         )
+
+    @property
+    def generalised(self) -> bool:
+        """Whether it minimises the objective of a generalised linear model."""
+        return self.name.startswith(GENERALISED)
 
     @property
     def counted(self) -> bool:

@@ -25,10 +25,20 @@ INNER = 5
 """The largest number of steps of conjugate gradients per Newton step among the candidates."""
 NEWTON_STEPS = 8
 """Newton steps after which nothing changes any more on most prompts."""
-PREFIX = "glm-"
-"""The first letters of the candidates that only a task of a generalised linear model has."""
 RAW = ":raw-labels"
 """The end of the names of linear candidates that read such a task's labels as they are."""
+
+
+def penalised(glm: GlmFamily) -> Family:
+    """The solutions with a penalty, which are the modes of posteriors."""
+    return Family(
+        name="glm-penalised-likelihood",
+        make=partial(GLMPenalisedLikelihood, family=glm),
+        coefficients=(RIDGE,),
+        iterative=False,
+        batched=True,
+        raw=True,
+    )
 
 
 def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
@@ -38,14 +48,6 @@ def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
         glm: the distribution of the labels.
         dim: the dimension of the inputs; with so many steps of conjugate gradients a linear system is solved.
     """
-    penalised = Family(
-        name="glm-penalised-likelihood",
-        make=partial(GLMPenalisedLikelihood, family=glm),
-        coefficients=(RIDGE,),
-        iterative=False,
-        batched=True,
-        raw=True,
-    )
     descent = partial(GLMGradientDescent, family=glm)
     newton = Family(
         name="glm-newton",
@@ -56,7 +58,7 @@ def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
         longest=NEWTON_STEPS,
     )
     return (
-        penalised,
+        penalised(glm),
         Family(name="glm-gradient-descent", make=descent, coefficients=(STEP,), batched=True, raw=True),
         Family(
             name="glm-gradient-descent:damped",
@@ -86,4 +88,4 @@ def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
     )
 
 
-__all__ = ("PREFIX", "RAW", "generalised")
+__all__ = ("RAW", "generalised", "penalised")
