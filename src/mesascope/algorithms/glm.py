@@ -51,6 +51,19 @@ def check_labels(family: GlmFamily, ys: Float[Tensor, "*shape"]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GLMState(State):
+    """The state of a method for a generalised linear model.
+
+    Attributes:
+        position: w.
+        downhill: minus the gradient there.
+    """
+
+    position: Float[Tensor, "batch dim"]
+    downhill: Float[Tensor, "batch dim"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GLM(Algorithm):
     """Abstract base class of the methods for a generalised linear model with canonical link, without intercept.
 
@@ -94,13 +107,17 @@ class GLM(Algorithm):
         system.diagonal(dim1=-2, dim2=-1).add_(self.damping(problem))
         return system
 
-    def solved(self, problem: Problem, weights: Float[Tensor, "batch dim"]) -> Int[Tensor, " batch"]:
-        """SOLVED where the gradient is exactly zero, else OK."""
-        return status_where((self.descent(problem, weights) == 0).all(-1), Status.SOLVED)
+    def init(self, problem: Problem) -> GLMState:
+        return self.at(problem, torch.zeros_like(problem.moment))
 
-    def init(self, problem: Problem) -> State:
-        weights = torch.zeros_like(problem.moment)
-        return State(status=self.solved(problem, weights), weights=weights)
+    def at(
+        self, problem: Problem, weights: Float[Tensor, "batch dim"], status: Int[Tensor, " batch"] | None = None
+    ) -> GLMState:
+        """The state at some weights: SOLVED where the gradient is exactly zero, unless the step there has another status."""
+        descent = self.descent(problem, weights)
+        solved = status_where((descent == 0).all(-1), Status.SOLVED)
+        both = solved if status is None else torch.maximum(solved, status)
+        return GLMState(status=both, weights=weights, position=weights, downhill=descent)
 
 
 @final
@@ -136,16 +153,14 @@ class GLMNewton(GLM):
         if self.inner is not None:
             check_count("inner", self.inner)
 
-    def step(self, problem: Problem, state: State) -> State:
-        assert state.weights is not None
-        system, right = self.curvature(problem, state.weights), self.descent(problem, state.weights)
+    def step(self, problem: Problem, state: GLMState) -> GLMState:
+        system = self.curvature(problem, state.position)
         if self.inner is None:
-            direction, status = regularised_solve(system, right, 0.0)
+            direction, status = regularised_solve(system, state.downhill, 0.0)
         else:
-            direction, status = solve(system, right, self.inner)
-        weights = state.weights + direction
+            direction, status = solve(system, state.downhill, self.inner)
         broken = status_where(status == Status.BREAKDOWN, Status.BREAKDOWN)
-        return State(status=torch.maximum(self.solved(problem, weights), broken), weights=weights)
+        return self.at(problem, state.position + direction, broken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -153,14 +168,13 @@ class NewtonCGState(State):
     """The state between two steps of conjugate gradients.
 
     Attributes:
-        origin: the weights at the start of the Newton step.
-        system, right: its linear system.
+        origin: the state at the start of the Newton step.
+        system: the Hessian there.
         taken: how many steps of conjugate gradients were taken on it.
     """
 
-    origin: Float[Tensor, "batch dim"]
+    origin: GLMState
     system: Float[Tensor, "batch dim dim"]
-    right: Float[Tensor, "batch dim"]
     taken: int
 
 
@@ -186,29 +200,19 @@ class GLMNewtonCG(GLM):
         check_count("inner", self.inner)
 
     def init(self, problem: Problem) -> NewtonCGState:
-        weights = torch.zeros_like(problem.moment)
-        return self._begun(problem, weights, self.solved(problem, weights))
+        return self._begun(problem, self.at(problem, torch.zeros_like(problem.moment)))
 
     def step(self, problem: Problem, state: NewtonCGState) -> NewtonCGState:
-        direction, found = solve(state.system, state.right, state.taken + 1)
-        weights = state.origin + direction
+        direction, found = solve(state.system, state.origin.downhill, state.taken + 1)
         broken = status_where(found == Status.BREAKDOWN, Status.BREAKDOWN)
-        status = torch.maximum(self.solved(problem, weights), broken)
+        weights = state.origin.position + direction
         if state.taken + 1 == self.inner:
-            return self._begun(problem, weights, status)
-        return replace(state, status=status, weights=weights, taken=state.taken + 1)
+            return self._begun(problem, self.at(problem, weights, broken))
+        return replace(state, status=broken, weights=weights, taken=state.taken + 1)
 
-    def _begun(
-        self, problem: Problem, weights: Float[Tensor, "batch dim"], status: Int[Tensor, " batch"]
-    ) -> NewtonCGState:
-        return NewtonCGState(
-            status=status,
-            weights=weights,
-            origin=weights,
-            system=self.curvature(problem, weights),
-            right=self.descent(problem, weights),
-            taken=0,
-        )
+    def _begun(self, problem: Problem, origin: GLMState) -> NewtonCGState:
+        system = self.curvature(problem, origin.position)
+        return NewtonCGState(status=origin.status, weights=origin.weights, origin=origin, system=system, taken=0)
 
 
 @final
@@ -236,11 +240,9 @@ class GLMGradientDescent(GLM):
                 f"step_size must be above 0 and finite; got {self.step_size}. Inputs of unit variance take 0.5."
             )
 
-    def step(self, problem: Problem, state: State) -> State:
-        assert state.weights is not None
+    def step(self, problem: Problem, state: GLMState) -> GLMState:
         size = as_numbers(self.step_size).to(problem.moment)
-        weights = state.weights + size * self.descent(problem, state.weights)
-        return State(status=self.solved(problem, weights), weights=weights)
+        return self.at(problem, state.position + size * state.downhill)
 
 
 def product(matrix: Float[Tensor, "batch row column"], vector: Float[Tensor, "batch column"]) -> Tensor:

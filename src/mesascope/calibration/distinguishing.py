@@ -46,7 +46,9 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
         The power; None if no candidate describes the subject.
     """
     glm = glm_family(planted.task)
-    offered = chosen(None, label_noise(planted.task), glm=None if glm is None else (glm, planted.task.dim))
+    offered = chosen(
+        None, label_noise(planted.task), glm=None if glm is None else (glm, planted.task.dim, planted.task.examples)
+    )
     families = [f for f in offered if f.iterative]
     own = {f.name for f in families if algorithm_of(f.name) in planted.case.truth}
     if not planted.case.described or not own:

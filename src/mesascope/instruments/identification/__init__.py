@@ -150,7 +150,7 @@ def _families(algorithms: Sequence[str] | None, task: Task, where: Task) -> tupl
     """The candidates on prompts of ``where``, for a subject whose training task is ``task``: its pool and its link."""
     pool = task.vectors if isinstance(task, PooledTask) else None
     glm = glm_family(task)
-    families = chosen(algorithms, label_noise(where), pool, None if glm is None else (glm, where.dim))
+    families = chosen(algorithms, label_noise(where), pool, None if glm is None else (glm, where.dim, where.examples))
     return tuple(f for f in families if f.name != POOL or where.dim == task.dim)
 
 

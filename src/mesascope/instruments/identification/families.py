@@ -241,12 +241,12 @@ def chosen(
     names: Sequence[str] | None,
     noise: float = 0.0,
     pool: Float[Tensor, "member dim"] | None = None,
-    glm: tuple[GlmFamily, int] | None = None,
+    glm: tuple[GlmFamily, int, int] | None = None,
 ) -> tuple[Family, ...]:
     """The families with these names, or all families. A name without a variant stands for all its variants.
 
     The posterior mean over a pool of weight vectors is a candidate only if there is a ``pool``, and the methods for a
-    generalised linear model only with ``glm``: the distribution of the labels, and the dimension of the inputs.
+    generalised linear model only with ``glm``: the distribution of the labels, the dimension and the number of examples.
 
     With label noise and more examples than dimensions, the kernel system (XXᵀ + λI)α = y has a solution only for λ > 0, so
     with ``noise`` above 0, and for binary labels and counts, the ridge of data-space conjugate gradient is fitted too.

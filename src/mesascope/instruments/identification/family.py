@@ -146,6 +146,11 @@ class Family:
         return self.name.startswith(GENERALISED)
 
     @property
+    def slow(self) -> bool:
+        """Whether its members run one at a time, so that fewer are tried."""
+        return self.filter is None and not self.generalised
+
+    @property
     def counted(self) -> bool:
         """Whether the number of steps has to be found for the question of the function."""
         return self.iterative and not self.composes

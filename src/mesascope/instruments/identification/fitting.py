@@ -254,7 +254,7 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
     ]
     begin = [*_promising(family, few, options), *known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
-    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(FINE if family.filter else SLOW_FINE))):
+    for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *(SLOW_FINE if family.slow else FINE))):
         fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
     # Of equal fits the smaller family's: others can have other steps, where the iteration is over.
@@ -264,7 +264,7 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
 
 def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:
     """The best point of every option on a grid over the coefficients, and the lowest of the other local minima."""
-    slow = family.filter is None
+    slow = family.slow
     per_side = (SLOW_GRID if slow else GRID)[len(family.coefficients)]
     sides = [c.grid(per_side) for c in aim.runner.coefficients(family)]
     points = list(itertools.product(*sides))

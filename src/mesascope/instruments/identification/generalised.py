@@ -7,6 +7,7 @@ network that takes no notice of the link may also regress on the labels as they 
 from functools import partial
 
 from mesascope.algorithms import (
+    Algorithm,
     GLMGradientDescent,
     GLMNewton,
     GLMNewtonCG,
@@ -15,16 +16,21 @@ from mesascope.algorithms import (
     LeastSquares,
     Ridge,
 )
-from mesascope.instruments.identification.family import Coefficient, Family
+from mesascope.instruments.identification.family import Coefficient, CoefficientValue, Family
 from mesascope.types import GlmFamily
 
 STEP = Coefficient(name="step_size", low=1e-3, high=30.0, power=-1)
 LINEAR_STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 RIDGE = Coefficient(name="ridge", low=1e-6, high=1e3, power=1)
+PENALTY = Coefficient(name="penalty", low=0.0, high=2.0, scale="linear", power=1, noticeable=0.01)
 INNER = 5
 """The largest number of steps of conjugate gradients per Newton step among the candidates."""
+STRIDE = 3
+"""The largest number of steps per layer that is tried (`fitting.STRIDES`)."""
 NEWTON_STEPS = 8
 """Newton steps after which nothing changes any more on most prompts."""
+STEPS = 32
+"""Steps of gradient descent that are tried for the question of the function."""
 RAW = ":raw-labels"
 """The end of the names of linear candidates that read such a task's labels as they are."""
 
@@ -41,14 +47,19 @@ def penalised(glm: GlmFamily) -> Family:
     )
 
 
-def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
+def generalised(glm: GlmFamily, dim: int, examples: int) -> tuple[Family, ...]:
     """The candidates that read the labels as they are, simplest first.
 
     Args:
         glm: the distribution of the labels.
         dim: the dimension of the inputs; with so many steps of conjugate gradients a linear system is solved.
+        examples: n, which a penalty λ/n of the mean objective is multiplied by.
     """
     descent = partial(GLMGradientDescent, family=glm)
+
+    def damped(*, step_size: CoefficientValue, penalty: CoefficientValue) -> Algorithm:
+        return descent(step_size=step_size, ridge=examples * penalty)
+
     newton = Family(
         name="glm-newton",
         make=partial(GLMNewton, family=glm),
@@ -59,13 +70,14 @@ def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
     )
     return (
         penalised(glm),
-        Family(name="glm-gradient-descent", make=descent, coefficients=(STEP,), batched=True, raw=True),
+        Family(name="glm-gradient-descent", make=descent, coefficients=(STEP,), batched=True, raw=True, longest=STEPS),
         Family(
             name="glm-gradient-descent:damped",
-            make=descent,
-            coefficients=(STEP, RIDGE),
+            make=damped,
+            coefficients=(STEP, PENALTY),
             batched=True,
             raw=True,
+            longest=STEPS,
             contains={"glm-gradient-descent": lambda size: (size, 0.0)},
         ),
         newton,
@@ -79,6 +91,7 @@ def generalised(glm: GlmFamily, dim: int) -> tuple[Family, ...]:
                 longest=NEWTON_STEPS * inner,
             )
             for inner in range(1, min(INNER, dim) + 1)
+            if inner < dim or inner > STRIDE  # else Newton's own steps are among its strides
         ),
         Family(name=f"least-squares{RAW}", make=LeastSquares, iterative=False, raw=True),
         Family(name=f"ridge{RAW}", make=Ridge, coefficients=(RIDGE,), iterative=False, raw=True),
