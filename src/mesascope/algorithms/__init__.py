@@ -25,6 +25,7 @@ from mesascope.algorithms.first_order import (
 from mesascope.algorithms.gd_plus_plus import GDPlusPlus
 from mesascope.algorithms.glm import GLMGradientDescent, GLMNewton, GLMNewtonCG
 from mesascope.algorithms.glm_penalised import GLMPenalisedLikelihood
+from mesascope.algorithms.glm_posterior import GLMPosteriorMean
 from mesascope.algorithms.gradient_flow import GradientFlow
 from mesascope.algorithms.kernels import (
     RBF,
@@ -71,7 +72,13 @@ ALL: tuple[type[Algorithm], ...] = (
 )
 """Every learner for regression with squared error; each can be constructed without arguments. `PoolPosterior` needs its pool."""
 
-GENERALISED: tuple[type[Algorithm], ...] = (GLMGradientDescent, GLMNewton, GLMNewtonCG, GLMPenalisedLikelihood)
+GENERALISED: tuple[type[Algorithm], ...] = (
+    GLMGradientDescent,
+    GLMNewton,
+    GLMNewtonCG,
+    GLMPenalisedLikelihood,
+    GLMPosteriorMean,
+)
 """Every learner for binary labels and counts; each can be constructed without arguments."""
 
 __all__ = [
@@ -96,6 +103,7 @@ __all__ = [
     "GLMNewton",
     "GLMNewtonCG",
     "GLMPenalisedLikelihood",
+    "GLMPosteriorMean",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",

@@ -40,9 +40,8 @@ class Asked:
         fitting, scoring: the prompts, with the labels as explanations read them.
         paths: the answers after every layer.
         superposed: what the answers would be if the subject were linear in the labels: with z the labels of another function
-            on the same inputs, (answer to (y + z)/√2 + answer to (y − z)/√2)/√2; by exchange, the answers to both mixtures of y
-            and z less that to z.
-        askings: the number of answers, noise counted, that the difference between answers and ``superposed`` is made of.
+            on the same inputs, (answer to (y + z)/√2 + answer to (y − z)/√2)/√2. By exchange, the difference between the
+            answers to y and z and those to both mixtures is made of four answers and not of two; it counts for 1/√2.
         others: the scored contexts with labels of other functions, z first, and the answers to them. Those to z are not
             asked for, but follow from linearity: (answer to (y + z)/√2 − answer to (y − z)/√2)/√2. By exchange they are.
         swapped: answers to the same queries under another prompt's examples.
@@ -55,7 +54,6 @@ class Asked:
     scoring: Prompts
     paths: Paths
     superposed: Float[Tensor, "batch query"]
-    askings: float
     others: tuple[tuple[Prompts, Float[Tensor, "batch query"]], ...]
     swapped: Float[Tensor, "batch query"]
     units: Float[Tensor, " batch"]
@@ -98,7 +96,7 @@ def ask(
 
     z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
     glm = glm_family(task)
-    superposed, of_z, askings = (_summed if glm is None else _exchanged)(asked, scoring.ys, z)
+    superposed, of_z = (_summed if glm is None else _exchanged)(asked, path.scoring[-1], scoring.ys, z)
     other = partners(scoring)
     swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
     return Asked(
@@ -106,7 +104,6 @@ def ask(
         scoring=as_read(scoring, glm),
         paths=path,
         superposed=superposed,
-        askings=askings,
         others=(
             (as_read(_relabelled(scoring, z), glm), of_z),
             *((as_read(_relabelled(scoring, ys), glm), asked(ys)) for ys in more),
@@ -129,17 +126,21 @@ Labels = Float[Tensor, "batch example"]
 Asking = Callable[[Labels], Float[Tensor, "batch query"]]
 
 
-def _summed(asked: Asking, y: Labels, z: Labels) -> tuple[Tensor, Tensor, float]:
-    """The answers to y and z that follow from those to sums of both, and the answers counted as in `Asked.askings`."""
+def _summed(
+    asked: Asking, of_y: Float[Tensor, "batch query"], y: Labels, z: Labels
+) -> tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]:
+    """The answers to y and z that follow from those to sums of both; that to y itself is not needed."""
     plus, minus = (asked((y + sign * z) / 2**0.5) for sign in (1, -1))
-    return (plus + minus) / 2**0.5, (plus - minus) / 2**0.5, 2.0
+    return (plus + minus) / 2**0.5, (plus - minus) / 2**0.5
 
 
-def _exchanged(asked: Asking, y: Labels, z: Labels) -> tuple[Tensor, Tensor, float]:
-    """As `_summed`, by exchanging the labels of every second example."""
-    second = torch.arange(y.shape[1]) % 2 == 1
-    of_z = asked(z)
-    return asked(torch.where(second, z, y)) + asked(torch.where(second, y, z)) - of_z, of_z, 4.0
+def _exchanged(
+    asked: Asking, of_y: Float[Tensor, "batch query"], y: Labels, z: Labels
+) -> tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]:
+    """As `_summed`, by exchanging the labels of every second example; the answers to z are asked for."""
+    second, of_z = torch.arange(y.shape[1]) % 2 == 1, asked(z)
+    mixed = asked(torch.where(second, z, y)) + asked(torch.where(second, y, z))
+    return of_y + (mixed - of_z - of_y) / 2**0.5, of_z
 
 
 def as_read(prompts: Prompts, glm: GlmFamily | None) -> Prompts:

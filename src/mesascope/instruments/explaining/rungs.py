@@ -48,8 +48,7 @@ def of_query(asked: Asked) -> Left:
 
 def of_labels(asked: Asked) -> Left:
     """Superposition: what the answers would be if the subject were linear in the labels."""
-    errors = discrepancy(asked.answers, asked.superposed, asked.units)
-    return Left(kind="labels", errors=errors, detail="", noise=asked.askings)
+    return Left(kind="labels", errors=discrepancy(asked.answers, asked.superposed, asked.units), detail="", noise=2.0)
 
 
 def of_labels_and_query(asked: Asked) -> Left:
