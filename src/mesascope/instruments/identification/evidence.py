@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.identification.decoding import Iterates, Projection, Readers, Sight
+from mesascope.instruments.identification.family import Family
 from mesascope.instruments.identification.fitting import Aim, Fit, refine
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import Paths, Splits
@@ -45,6 +46,10 @@ class Halves:
     scoring: Runner
     again: Runner
     draws: Float[Tensor, "repeat batch"]
+
+    def ignores_link(self, family: Family) -> bool:
+        """Whether labels are binary or counts and the family minimises a squared error of linear predictors read from them."""
+        return self.fitting.glm is not None and not family.raw
 
     @classmethod
     def of(cls, words: str, splits: Splits, seed: int, glm: GlmFamily | None = None) -> "Halves":

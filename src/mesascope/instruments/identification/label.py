@@ -16,7 +16,8 @@ NO_FUNCTION = (
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 FLEXIBLE = 5e-4
 """As `REPEATED`, for a candidate with coefficients for every layer or a matrix, which comes near paths that it does not take.
-Chosen on calibration panel T."""
+Chosen on calibration panel T. It holds for a candidate that ignores the link of binary labels or counts as well: where predictors are
+small, it comes near the same method on the likelihood, momentum for example, which need not be a candidate."""
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""
 ELSEWHERE = 0.8
@@ -33,7 +34,7 @@ class Grounds:
     Attributes:
         names: the candidates in the confidence set.
         best: the candidate with the highest score.
-        flexible: whether that has coefficients for every layer, or a matrix.
+        flexible: whether that has coefficients for every layer, or a matrix, or ignores the link.
         coefficients: its coefficients in words; empty if it has none.
         score, low: its score, and the lower end of the score's interval.
         controls: the negative controls, which ``low`` must exceed.
