@@ -16,8 +16,8 @@ NO_FUNCTION = (
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 FLEXIBLE = 5e-4
 """As `REPEATED`, for a candidate with coefficients for every layer or a matrix, which comes near paths that it does not take.
-Chosen on calibration panel T. It holds for a candidate that ignores the link of binary labels or counts as well: where predictors are
-small, it comes near the same method on the likelihood, momentum for example, which need not be a candidate."""
+Chosen on calibration panel T. It holds for a candidate that ignores the link of binary labels or counts as well: where predictors
+are small, it comes near the same method on the likelihood, momentum for example, which need not be a candidate."""
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""
 ELSEWHERE = 0.8
