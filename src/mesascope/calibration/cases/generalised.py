@@ -161,6 +161,7 @@ CASES = (
     Case(name="gradient descent on labels", truth=("gradient-descent:raw-labels",), make=_linear(True), share=2),
     Case(name="penalised solution", truth=(), make=_solution, share=2),
     Case(name="falling penalties", truth=(), make=_penalties, share=2),
-    Case(name="momentum", truth=(), make=_momentum, share=2),
+    # Without noise, which would hide that heavy ball on the squared error is another method where predictors are small.
+    Case(name="momentum", truth=(), make=_momentum, share=2, noisy=False),
     Case(name="Newton on some prompts", truth=(), make=_mixture, share=1),
 )
