@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from mesascope.algorithms import (
     Algorithm,
     GLMGradientDescent,
+    GLMHeavyBall,
     GLMNewton,
     GLMNewtonCG,
     GLMPenalisedLikelihood,
@@ -26,6 +27,7 @@ from mesascope.testing import check_algorithm
 from mesascope.types import Prompts, Status
 
 FAMILIES: tuple[GlmFamily, ...] = ("logistic", "poisson")
+PROBIT: dict[str, Any] = {"family": "probit"}
 families = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -47,9 +49,10 @@ def draw(family: GlmFamily, *, examples: int = 40, n: int = 16) -> Prompts:
         lambda **o: GLMNewton(inner=4, **o),
         lambda **o: GLMNewtonCG(inner=2, **o),
         GLMGradientDescent,
+        GLMHeavyBall,
         GLMPenalisedLikelihood,
     ],
-    ids=["irls", "newton-2", "newton-4", "newton-cg", "gradient-descent", "penalised"],
+    ids=["irls", "newton-2", "newton-4", "newton-cg", "gradient-descent", "heavy-ball", "penalised"],
 )
 def test_it_is_an_algorithm(family: GlmFamily, ridge: float, make: Callable[..., Algorithm]) -> None:
     task: Any = GeneralisedLinearRegression(dim=4, examples=30, queries=3, family=family, strength=0.5)
@@ -97,6 +100,19 @@ def test_gradient_descent_follows_the_gradient_of_the_objective(family: GlmFamil
         at = before.clone().requires_grad_()
         (slope,) = torch.autograd.grad(objective(model, problem, at).sum(), at)
         torch.testing.assert_close(after, before - 0.2 * slope, rtol=1e-12, atol=1e-12)
+
+
+@families
+def test_momentum_adds_a_part_of_the_last_step(family: GlmFamily) -> None:
+    p = draw(family)
+    plain = GLMGradientDescent(family=family, step_size=0.2)
+    still = run(GLMHeavyBall(family=family, step_size=0.2, momentum=0.0), p, steps=4).predictions
+    torch.testing.assert_close(still, run(plain, p, steps=4).predictions, rtol=1e-12, atol=1e-12)
+    path = run(GLMHeavyBall(family=family, step_size=0.2, momentum=0.6), p, steps=4).weights
+    assert path is not None
+    for last, here, ahead in zip(path, path[1:], path[2:], strict=False):
+        expected = here + 0.6 * (here - last) + 0.2 * plain.descent(Problem.of(p), here)
+        torch.testing.assert_close(ahead, expected, rtol=1e-12, atol=1e-12)
 
 
 @families
@@ -232,9 +248,10 @@ def test_bad_configurations_are_refused(change: dict[str, Any], message: str) ->
     ("make", "message"),
     [
         (lambda: GLMGradientDescent(step_size=0.0), r"step_size must be above 0 and finite; got 0\.0"),
+        (lambda: GLMHeavyBall(momentum=1.0), r"momentum must be from 0 to below 1; got 1\.0"),
         (lambda: GLMNewtonCG(inner=0), r"inner must be a whole number of at least 1; got 0"),
         (lambda: GLMPenalisedLikelihood(ridge=-1.0), r"ridge must be finite and at least 0; got -1\.0"),
-        (lambda: GLMPenalisedLikelihood(family="probit"), r"family must be one of 'logistic', 'poisson'; got 'probit'"),
+        (lambda: GLMPenalisedLikelihood(**PROBIT), r"family must be one of 'logistic', 'poisson'; got 'probit'"),
     ],
 )
 def test_so_are_those_of_the_other_methods(make: Callable[[], Algorithm], message: str) -> None:

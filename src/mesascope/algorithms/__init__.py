@@ -23,7 +23,7 @@ from mesascope.algorithms.first_order import (
     PreconditionedGradientDescent,
 )
 from mesascope.algorithms.gd_plus_plus import GDPlusPlus
-from mesascope.algorithms.glm import GLMGradientDescent, GLMNewton, GLMNewtonCG
+from mesascope.algorithms.glm import GLMGradientDescent, GLMHeavyBall, GLMNewton, GLMNewtonCG
 from mesascope.algorithms.glm_penalised import GLMPenalisedLikelihood
 from mesascope.algorithms.glm_posterior import GLMPosteriorMean
 from mesascope.algorithms.gradient_flow import GradientFlow
@@ -74,6 +74,7 @@ ALL: tuple[type[Algorithm], ...] = (
 
 GENERALISED: tuple[type[Algorithm], ...] = (
     GLMGradientDescent,
+    GLMHeavyBall,
     GLMNewton,
     GLMNewtonCG,
     GLMPenalisedLikelihood,
@@ -100,6 +101,7 @@ __all__ = [
     "FirstOrder",
     "GDPlusPlus",
     "GLMGradientDescent",
+    "GLMHeavyBall",
     "GLMNewton",
     "GLMNewtonCG",
     "GLMPenalisedLikelihood",

@@ -245,6 +245,63 @@ class GLMGradientDescent(GLM):
         return self.at(problem, state.position + size * state.downhill)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MomentumState(GLMState):
+    """The state of `GLMHeavyBall`.
+
+    Attributes:
+        velocity: the last step.
+    """
+
+    velocity: Float[Tensor, "batch dim"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GLMHeavyBall(GLM):
+    """Gradient descent with momentum on the objective of a generalised linear model: each step adds β times the last one.
+
+    Attributes:
+        step_size: as in `GLMGradientDescent`.
+        momentum: β, from 0 to below 1; one number for all prompts, or one per prompt.
+
+    Raises:
+        ValueError: as for `GLMGradientDescent`, or a momentum outside its range.
+
+    Source: Polyak 1964 (momentum); McCullagh & Nelder 1989, section 2.5 (the gradient).
+    """
+
+    step_size: float | Float[Tensor, "batch 1"] = 0.5
+    momentum: float | Float[Tensor, "batch 1"] = 0.5
+    name: ClassVar[str] = "glm-heavy-ball"
+
+    def __post_init__(self) -> None:
+        GLMGradientDescent(family=self.family, ridge=self.ridge, step_size=self.step_size)  # checks these
+        beta = as_numbers(self.momentum)
+        if not bool(((beta >= 0) & (beta < 1)).all()):
+            raise ValueError(f"momentum must be from 0 to below 1; got {self.momentum}. Pass 0.5 for a usual one.")
+
+    def init(self, problem: Problem) -> MomentumState:
+        zero = torch.zeros_like(problem.moment)
+        return self._moved(self.at(problem, zero), zero)
+
+    def step(self, problem: Problem, state: MomentumState) -> MomentumState:
+        beta, size = (as_numbers(value).to(problem.moment) for value in (self.momentum, self.step_size))
+        velocity = beta * state.velocity + size * state.downhill
+        return self._moved(self.at(problem, state.position + velocity), velocity)
+
+    def _moved(self, state: GLMState, velocity: Float[Tensor, "batch dim"]) -> MomentumState:
+        """The state with the step that led to it; SOLVED only where the method stays."""
+        moving = (velocity * as_numbers(self.momentum).to(velocity) != 0).any(-1)
+        return MomentumState(
+            status=torch.where(moving, 0, state.status),
+            weights=state.weights,
+            position=state.position,
+            downhill=state.downhill,
+            velocity=velocity,
+        )
+
+
 def product(matrix: Float[Tensor, "batch row column"], vector: Float[Tensor, "batch column"]) -> Tensor:
     """One matrix-vector product per prompt."""
     return (matrix @ vector[..., None])[..., 0]
@@ -253,6 +310,7 @@ def product(matrix: Float[Tensor, "batch row column"], vector: Float[Tensor, "ba
 __all__ = (
     "GLM",
     "GLMGradientDescent",
+    "GLMHeavyBall",
     "GLMNewton",
     "GLMNewtonCG",
     "GlmFamily",

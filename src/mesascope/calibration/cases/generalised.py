@@ -12,11 +12,11 @@ from torch import Tensor
 
 from mesascope.algorithms import (
     GLMGradientDescent,
+    GLMHeavyBall,
     GLMNewton,
     GLMNewtonCG,
     GLMPenalisedLikelihood,
     GradientDescent,
-    Problem,
     run,
 )
 from mesascope.calibration.drawing import Draw
@@ -109,21 +109,9 @@ def _penalties(draw: Draw) -> Subject:
 
 
 def _momentum(draw: Draw) -> Subject:
-    """Heavy ball on the objective, which is no candidate."""
-    steps, momentum = max(4, draw.steps()), draw.number("momentum", 0.4, 0.8)
-    model = GLMGradientDescent(family=_task(draw).family, step_size=0.5 * _step(draw))
-
-    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
-        problem = Problem.of(prompts)
-        weights = velocity = torch.zeros_like(problem.moment)
-        rows = []
-        for _ in range(steps):
-            velocity = momentum * velocity + float(model.step_size) * model.descent(problem, weights)
-            weights = weights + velocity
-            rows.append((prompts.queries @ weights[..., None])[..., 0])
-        return torch.stack(rows)
-
-    return Scripted(name="momentum", layers=steps, script=script)
+    steps, beta = max(4, draw.steps()), draw.number("momentum", 0.4, 0.8)
+    model = GLMHeavyBall(family=_task(draw).family, step_size=0.5 * _step(draw), momentum=beta)
+    return followed(model.name, model, range(1, steps + 1))
 
 
 def _mixture(draw: Draw) -> Subject:
@@ -161,7 +149,6 @@ CASES = (
     Case(name="gradient descent on labels", truth=("gradient-descent:raw-labels",), make=_linear(True), share=2),
     Case(name="penalised solution", truth=(), make=_solution, share=2),
     Case(name="falling penalties", truth=(), make=_penalties, share=2),
-    # Without noise, which would hide that heavy ball on the squared error is another method where predictors are small.
-    Case(name="momentum", truth=(), make=_momentum, share=2, noisy=False),
+    Case(name="momentum on the likelihood", truth=("glm-heavy-ball",), make=_momentum, share=2),
     Case(name="Newton on some prompts", truth=(), make=_mixture, share=1),
 )

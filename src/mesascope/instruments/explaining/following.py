@@ -10,6 +10,7 @@ SPELT = {
     "glm-newton": "Newton's method on the likelihood (IRLS)",
     "glm-newton-cg": "Newton's method on the likelihood",
     "glm-gradient-descent": "gradient descent on the likelihood",
+    "glm-heavy-ball": "gradient descent with momentum on the likelihood",
     "glm-penalised-likelihood": "penalised likelihood",
 }
 VARIANTS = {

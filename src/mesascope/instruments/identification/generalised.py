@@ -9,6 +9,7 @@ from functools import partial
 from mesascope.algorithms import (
     Algorithm,
     GLMGradientDescent,
+    GLMHeavyBall,
     GLMNewton,
     GLMNewtonCG,
     GLMPenalisedLikelihood,
@@ -23,6 +24,7 @@ STEP = Coefficient(name="step_size", low=1e-3, high=30.0, power=-1)
 LINEAR_STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 RIDGE = Coefficient(name="ridge", low=1e-6, high=1e3, power=1)
 PENALTY = Coefficient(name="penalty", low=0.0, high=2.0, scale="linear", power=1, noticeable=0.01)
+MOMENTUM = Coefficient(name="momentum", low=0.0, high=0.98, scale="linear", noticeable=0.1)
 INNER = 5
 """The largest number of steps of conjugate gradients per Newton step among the candidates."""
 STRIDE = 3
@@ -75,6 +77,15 @@ def generalised(glm: GlmFamily, dim: int, examples: int) -> tuple[Family, ...]:
             name="glm-gradient-descent:damped",
             make=damped,
             coefficients=(STEP, PENALTY),
+            batched=True,
+            raw=True,
+            longest=STEPS,
+            contains={"glm-gradient-descent": lambda size: (size, 0.0)},
+        ),
+        Family(
+            name="glm-heavy-ball",
+            make=partial(GLMHeavyBall, family=glm),
+            coefficients=(STEP, MOMENTUM),
             batched=True,
             raw=True,
             longest=STEPS,
