@@ -84,7 +84,7 @@ def _reference(name: str, family: GlmFamily) -> str:
     if name == TRAINED:
         return f"glm-{family}-laptop"
     if name == BUILT:
-        return f"construction:glm-newton?steps=2&inner={INNER}&ridge={RIDGE}&family={family}"
+        return f"construction:glm-newton?steps=3&inner={INNER}&ridge={RIDGE}&family={family}"
     return f"python:{__name__}:{FACTORIES[name]}_{family}"
 
 
