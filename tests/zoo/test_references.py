@@ -95,13 +95,10 @@ def test_constructions_load(name: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["logistic", "poisson"])
-def test_what_is_made_for_another_task_has_no_default(family: str) -> None:
+def test_what_is_made_for_generalised_regression_has_such_a_task(family: str) -> None:
     subject = ms.load(f"construction:glm-newton?family={family}&inner=2")
     assert subject.spec["options"] == {"steps": 3, "inner": 2, "ridge": 1.0, "family": family}  # type: ignore[attr-defined]
-    with pytest.raises(
-        ValueError, match=rf"made for linear regression.*it was made for {family} regression\. Trace it"
-    ):
-        default_task(subject)
+    assert default_task(subject) == ms.tasks.GeneralisedLinearRegression(family=family)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -23,7 +23,9 @@ from mesascope.algorithms.first_order import (
     PreconditionedGradientDescent,
 )
 from mesascope.algorithms.gd_plus_plus import GDPlusPlus
-from mesascope.algorithms.glm import GLMNewton
+from mesascope.algorithms.glm import GLMGradientDescent, GLMHeavyBall, GLMNewton, GLMNewtonCG
+from mesascope.algorithms.glm_penalised import GLMPenalisedLikelihood
+from mesascope.algorithms.glm_posterior import GLMPosteriorMean
 from mesascope.algorithms.gradient_flow import GradientFlow
 from mesascope.algorithms.kernels import (
     RBF,
@@ -70,8 +72,19 @@ ALL: tuple[type[Algorithm], ...] = (
 )
 """Every learner for regression with squared error; each can be constructed without arguments. `PoolPosterior` needs its pool."""
 
+GENERALISED: tuple[type[Algorithm], ...] = (
+    GLMGradientDescent,
+    GLMHeavyBall,
+    GLMNewton,
+    GLMNewtonCG,
+    GLMPenalisedLikelihood,
+    GLMPosteriorMean,
+)
+"""Every learner for binary labels and counts; each can be constructed without arguments."""
+
 __all__ = [
     "ALL",
+    "GENERALISED",
     "RBF",
     "Algorithm",
     "BayesOptimal",
@@ -87,7 +100,12 @@ __all__ = [
     "Exponential",
     "FirstOrder",
     "GDPlusPlus",
+    "GLMGradientDescent",
+    "GLMHeavyBall",
     "GLMNewton",
+    "GLMNewtonCG",
+    "GLMPenalisedLikelihood",
+    "GLMPosteriorMean",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",

@@ -14,7 +14,7 @@ from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import read
 from mesascope.instruments.statistics.discrepancy import PRECISION, contrasts, discrepancy, noisy, units
 from mesascope.seeds import generator
-from mesascope.types import label_noise
+from mesascope.types import glm_family, label_noise
 
 LEVEL, ENOUGH = 0.95, 0.9
 FIT = 96
@@ -45,7 +45,11 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     Returns:
         The power; None if no candidate describes the subject.
     """
-    families = [f for f in chosen(None, label_noise(planted.task)) if f.iterative]
+    glm = glm_family(planted.task)
+    offered = chosen(
+        None, label_noise(planted.task), glm=None if glm is None else (glm, planted.task.dim, planted.task.examples)
+    )
+    families = [f for f in offered if f.iterative]
     own = {f.name for f in families if algorithm_of(f.name) in planted.case.truth}
     if not planted.case.described or not own:
         return None
@@ -53,8 +57,8 @@ def power(planted: Planted, *, seed: int, prompts: int) -> Power | None:
     distribution = (
         planted.distribution or discriminating(planted.task, planted.subject.domain) or training(planted.task)
     )
-    runner = Runner(distribution.task.sample(FIT, seed=seed, stream="calibration/power"))
-    scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"))
+    runner = Runner(distribution.task.sample(FIT, seed=seed, stream="calibration/power"), glm)
+    scored = Runner(distribution.task.sample(prompts, seed=seed, stream="calibration/power scored"), glm)
     path, exact = (read(planted.clean, r.prompts) for r in (runner, scored))
     before = torch.cat([torch.zeros_like(path[:1]), path[:-1]])
     idle = [layer for layer in range(1, len(path) + 1) if torch.equal(path[layer - 1], before[layer - 1])]

@@ -10,8 +10,8 @@ import torch
 
 from mesascope.instruments.identification.prompts import QUERIES, Distribution
 from mesascope.seeds import generator
-from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain, Scalar
+from mesascope.tasks import Diagonal, Gaussian, GeneralisedLinearRegression, LinearRegression
+from mesascope.types import Domain, GlmFamily, Scalar
 
 T = TypeVar("T", bound=Scalar)
 ROOM = 8
@@ -32,6 +32,8 @@ class Setting:
         momentum: smallest and largest momentum. Below 0.1, it has no visible effect in a few layers.
         label_noise: choices for the standard deviation of the label noise, in units of an exact label's.
         prediction_noise: choices for the noise in a layer's answers, as shares of the target's variance.
+        families: choices for the distribution of the labels of a generalised linear model, each with the standard deviation of
+            its linear predictor; with none, tasks are linear.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((5, 20), (5, 20), (3, 12), (8, 32), (6, 4))
@@ -42,6 +44,7 @@ class Setting:
     momentum: tuple[float, float] = (0.1, 0.9)
     label_noise: tuple[float, ...] = (0.0, 0.0, 0.1, 0.3)
     prediction_noise: tuple[float, ...] = (0.0, 0.0, 0.01, 0.05, 0.2)
+    families: tuple[tuple[GlmFamily, float], ...] = ()
 
 
 @final
@@ -50,6 +53,7 @@ class Draw:
 
     Attributes:
         task: the stated training task of the subject, made from the first numbers.
+        generalised: the one with binary labels or counts, which is then the subject's; None in other settings.
         domain: the stated domain: any problem, or only problems of the task's sizes (always so if there are fewer examples
             than dimensions).
         scale: the variance of an input's coordinate.
@@ -69,6 +73,13 @@ class Draw:
         exact = LinearRegression(dim=dim, examples=examples, weights=weights, inputs=inputs)
         label = math.sqrt(self.scale * dim * exact.weight_variance)
         self.task = dataclasses.replace(exact, noise=self.choice("label noise", setting.label_noise) * label)
+        self.generalised: GeneralisedLinearRegression | None = None
+        if setting.families:
+            family, strength = setting.families[self._below(len(setting.families))]
+            self.made |= {"family": family, "strength": strength}
+            self.generalised = GeneralisedLinearRegression(
+                dim=dim, examples=examples, inputs=inputs, family=family, strength=strength
+            )
         takes = self.choice("takes", ("its own sizes", "any sizes" if examples >= dim else "its own sizes"))
         self.domain = Domain() if takes == "any sizes" else Domain(dims=(dim,), examples=(examples,))
 

@@ -9,6 +9,7 @@ import functools
 from dataclasses import dataclass
 
 from mesascope.calibration.cases import CASES, kernel
+from mesascope.calibration.cases import generalised as generalised_cases
 from mesascope.calibration.disguise import Disguised
 from mesascope.calibration.drawing import Draw, Setting
 from mesascope.calibration.planted import Case, Planted
@@ -27,6 +28,15 @@ OTHER = Setting(
     prediction_noise=(0.0, 0.03, 0.1),
 )
 """The setting of panel H."""
+GENERALISED = Setting(
+    sizes=((5, 40), (5, 40), (4, 30), (6, 60)),
+    weights=("unit",),
+    steps=(3, 6),
+    label_noise=(0.0,),
+    prediction_noise=(0.0, 0.0, 0.01),
+    families=(("logistic", 1.0), ("logistic", 2.0), ("poisson", 0.5), ("poisson", 1.0)),
+)
+"""The setting of panels with binary labels and counts."""
 EXACT = Setting(label_noise=(0.0,), prediction_noise=(0.0,))
 
 
@@ -61,6 +71,12 @@ def exact(seed: int) -> Panel:
 def kernels(seed: int) -> Panel:
     """A panel of learners with a kernel, on discriminating prompts."""
     return Panel(name=f"kernels, seed {seed}", seed=seed, setting=Setting(), cases=kernel.CASES)
+
+
+def generalised(seed: int) -> Panel:
+    """A panel of subjects whose labels are binary or counts."""
+    cases = generalised_cases.CASES
+    return Panel(name=f"generalised, seed {seed}", seed=seed, setting=GENERALISED, cases=cases)
 
 
 def panel_name(seed: int) -> str:
@@ -101,7 +117,7 @@ def planted(panel: Panel, index: int, size: int = SIZE) -> Planted:
             noise=share,
             restricted=Domain() if case.on else draw.domain,
         ),
-        task=draw.task,
+        task=draw.generalised or draw.task,
         distribution=None if case.on is None else case.on(draw),
         settings=dict(draw.made),
     )

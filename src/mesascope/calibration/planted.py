@@ -11,16 +11,16 @@ UNDESCRIBED = "none"
 """In the truth, beside an algorithm's name: no candidate reproduces the subject, so "none" is also a right answer."""
 
 
-DAMPED = ":damped"
+OTHERS = (":damped", ":raw-labels", "-inner")
+"""Ends of the names of variants that are other algorithms: another objective, or another number of steps within a step."""
 
 
 def algorithm_of(candidate: str) -> str:
     """The algorithm that a candidate's name stands for in the truth.
 
-    Variants with coefficients of another scope, or with another start, are the same algorithm. A damped one solves another
-    problem, so it is another algorithm.
+    Variants with coefficients of another scope, or with another start, are the same algorithm; those in `OTHERS` are not.
     """
-    return candidate if candidate.endswith(DAMPED) else candidate.split(":")[0]
+    return candidate if candidate.endswith(OTHERS) else candidate.split(":")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import json
 
-from mesascope.algorithms import ALL
+from mesascope.algorithms import ALL, GENERALISED
 from mesascope.calibration.calibrating import BUDGETS
 from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
 from mesascope.commands.index import FILE, Index
@@ -11,7 +11,7 @@ from mesascope.instruments.identification import IDENTIFIED, QUESTION
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES
-from mesascope.tasks import LinearRegression, PooledRegression
+from mesascope.tasks import GeneralisedLinearRegression, LinearRegression, PooledRegression
 from mesascope.theory import STATEMENTS
 from mesascope.training import SPECS
 
@@ -20,8 +20,8 @@ def present() -> Index:
     """The names as the modules define them."""
     return {
         "constructions": list(CONSTRUCTIONS),
-        "tasks": [LinearRegression.__name__, PooledRegression.__name__],
-        "algorithms": [algorithm.name for algorithm in ALL],
+        "tasks": [kind.__name__ for kind in (LinearRegression, PooledRegression, GeneralisedLinearRegression)],
+        "algorithms": [algorithm.name for algorithm in (*ALL, *GENERALISED)],
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},
         "specs": list(SPECS),
         "studies": {name: study.title for name, study in STUDIES.items()},

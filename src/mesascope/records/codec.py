@@ -44,11 +44,11 @@ def to_json(value: object) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON: {value!r}")
 
 
-def from_json(expected: type[T], data: object, where: str = "", *, ours: bool = False) -> T:
+def from_json(expected: type[T] | tuple[type[T], ...], data: object, where: str = "", *, ours: bool = False) -> T:
     """The inverse of `to_json`: builds ``expected`` (or the subclass that ``type`` names).
 
     Args:
-        expected: the dataclass to build; an abstract class stands for its subclasses.
+        expected: the dataclass to build, or several, of which ``type`` names one; an abstract class stands for its subclasses.
         data: parsed JSON.
         where: dotted path for messages.
         ours: whether `to_json` wrote the data. Then every field must be present, even one with a default, and null in place
@@ -57,17 +57,20 @@ def from_json(expected: type[T], data: object, where: str = "", *, ours: bool = 
     Raises:
         ValueError: unknown or missing keys, wrong types, unknown class names, or values that the class itself rejects.
     """
-    return _build(expected, data, where or expected.__name__, ours)
+    several = expected if isinstance(expected, tuple) else (expected,)
+    name = where or several[0].__name__
+    return _build(several[0], data, name, ours) if len(several) == 1 else _build_dataclass(several, data, name, ours)
 
 
-def from_file(expected: type[T], path: Path, where: str = "") -> T:
+def from_file(expected: type[T] | tuple[type[T], ...], path: Path, where: str = "") -> T:
     """A configuration from a JSON file that a user wrote.
 
     Raises:
         ValueError: as for `from_json`, naming the file; or there is no such file, or it is not JSON.
     """
     if not os.path.isfile(path):  # unlike Path.is_file, also False for a name that is too long
-        raise ValueError(f"{where or expected.__name__} must be a JSON file; {shown(path)} is not a file.")
+        several = expected if isinstance(expected, tuple) else (expected,)
+        raise ValueError(f"{where or several[0].__name__} must be a JSON file; {shown(path)} is not a file.")
     data = read_json(path)
     try:
         return from_json(expected, data, where)
@@ -93,7 +96,7 @@ def _build(expected: Any, data: Any, where: str, ours: bool) -> Any:
     if expected is object:
         return data
     if dataclasses.is_dataclass(expected):
-        return _build_dataclass(typing.cast(type, expected), data, where, ours)
+        return _build_dataclass((typing.cast(type, expected),), data, where, ours)
     if expected is float and isinstance(data, int) and not isinstance(data, bool) and abs(data) < _WHOLE:
         return float(data)
     if expected is float and data is None and ours:
@@ -119,20 +122,23 @@ def _build_tuple(items: tuple[Any, ...], data: Any, where: str, ours: bool) -> t
 def _build_union(expected: Any, data: Any, where: str, ours: bool) -> Any:
     if data is None and type(None) in get_args(expected):
         return None
+    classes: tuple[Any, ...] = tuple(option for option in get_args(expected) if dataclasses.is_dataclass(option))
+    if classes and isinstance(data, Mapping):
+        return _build_dataclass(classes, data, where, ours)  # an object can only be meant as one of the dataclasses
     for option in get_args(expected):
         try:
             return _build(option, data, where, ours)
         except ValueError:
-            if isinstance(data, Mapping) and dataclasses.is_dataclass(option):
-                raise  # an object can only be meant as the dataclass, so its error is the useful one
+            continue
     raise ValueError(f"{where} must be {_describe(expected)}; got {shown(data)}.")
 
 
-def _build_dataclass(expected: type, data: Any, where: str, ours: bool) -> Any:
+def _build_dataclass(expected: tuple[type, ...], data: Any, where: str, ours: bool) -> Any:
+    """One of several dataclasses, or of their subclasses; ``type`` says which, and the first is meant if it is missing."""
     if not isinstance(data, Mapping):
-        raise ValueError(f"{where} must be an object describing a {expected.__name__}; got {shown(data)}.")
-    choices = {cls.__name__: cls for cls in _family(expected)}
-    name = data.get("type", expected.__name__)
+        raise ValueError(f"{where} must be an object describing a {expected[0].__name__}; got {shown(data)}.")
+    choices = {cls.__name__: cls for base in expected for cls in _family(base)}
+    name = data.get("type", expected[0].__name__)
     if not isinstance(name, str) or name not in choices:
         known = ", ".join(sorted(choices))
         raise ValueError(f"{where}.type must be one of {known}; got {shown(name)}.{nearest(str(name), choices)}")

@@ -23,6 +23,7 @@ from mesascope.studies.conditioning import (
     spectral_response,
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
+from mesascope.studies.generalised import likelihood
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
@@ -76,6 +77,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             six_algorithms.STUDY,
             spectral_response.STUDY,
             silent_failure.STUDY,
+            likelihood.STUDY,
         )
     }
 )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mesascope.instruments.instrument import Profile
 from mesascope.studies.networks import Trained
-from mesascope.tasks import LinearRegression
+from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import train
 from mesascope.types import Subject, history, spec_of
 from mesascope.zoo import curve, default_task, load, names
@@ -64,7 +64,7 @@ class Bench:
         """Any other subject, by model reference."""
         return _loaded(reference, self.device)
 
-    def task(self, network: Trained | str) -> LinearRegression:
+    def task(self, network: Trained | str) -> LinearRegression | GeneralisedLinearRegression:
         """The task that it was trained on."""
         return default_task(self.reference(network)) if isinstance(network, str) else network.task
 

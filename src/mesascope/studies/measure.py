@@ -13,7 +13,7 @@ from mesascope.records.checks import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Where, labelled
-from mesascope.tasks import LinearRegression
+from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.types import Measured, Scalar
 
 N = TypeVar("N", bound=Trained)
@@ -24,6 +24,13 @@ class Curve:
     """An option of a measure that becomes what the training of this network logged, see `Bench.curve`."""
 
     of: Trained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referenced:
+    """In an option of a measure that holds networks by name, the subject that a model reference names."""
+
+    reference: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +55,7 @@ class Measure:
     label: Mapping[str, Scalar]
     prompts: Mapping[str, int]
     options: Mapping[str, Any] = field(default_factory=dict)
-    task: LinearRegression | None = None
+    task: LinearRegression | GeneralisedLinearRegression | None = None
     kept: tuple[Where, ...] = ()
     over_training: bool = False
     at_smoke: bool = True
@@ -137,6 +144,8 @@ def _had(option: Any, bench: Bench) -> Any:
     """An option with what the bench has in place of its name: subjects for networks, lines for a curve."""
     if isinstance(option, Curve):
         return bench.curve(option.of)
+    if isinstance(option, Mapping) and any(isinstance(value, Referenced) for value in option.values()):
+        return {name: bench.reference(value.reference) for name, value in option.items()}
     if not isinstance(option, Mapping) or not any(isinstance(value, Trained) for value in option.values()):
         return option
     networks = list(option.values())

@@ -9,7 +9,7 @@ from mesascope.models.transformer import TransformerConfig
 from mesascope.records.checks import check_choices, check_count
 from mesascope.records.codec import to_json
 from mesascope.records.shown import shown
-from mesascope.tasks import LinearRegression
+from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.types import LinearTask, Task, check_keeps_task
 
 MAX_STEPS = 100_000_000
@@ -85,7 +85,7 @@ class TrainingSpec:
     """
 
     name: str
-    task: LinearRegression | Task = field(default_factory=LinearRegression)
+    task: LinearRegression | GeneralisedLinearRegression | Task = field(default_factory=LinearRegression)
     model: TransformerConfig = field(default_factory=TransformerConfig)
     supervision: Supervision = "query"
     steps: int = 200_000

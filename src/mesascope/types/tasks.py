@@ -9,6 +9,8 @@ states this as one of the protocols below. A task without it is not refused: the
   spectral response and the stress table need it; the metrics from the literature leave ridge out without it);
 - `PooledTask`: ``vectors``, the pool that all weights w come from (a candidate answers with them), and ``unpooled``, the task
   with w drawn anew for each prompt (the discriminating prompts come from it);
+- `GeneralisedTask`: labels that are binary or counts, with the mean μ(wᵀx); ``family`` says which. Its targets are wᵀx
+  (identification then has candidates that minimise the likelihood's objective);
 - `SizedTask`: ``check_memory(n)``, which refuses a batch that does not fit into this machine's memory.
 
 Two more parts are in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights w, if the answer to
@@ -18,7 +20,7 @@ supply, because errors are divided by it.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, TypeVar, cast, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -26,6 +28,9 @@ from torch import Tensor
 
 from mesascope.types.problems import Prompts, Sizes
 
+GlmFamily = Literal["logistic", "poisson"]
+"""The distribution of the labels of a generalised linear model with its canonical link: ``logistic`` for 0 and 1, ``poisson`` for
+counts."""
 T = TypeVar("T")
 SIZES = ("dim", "examples", "queries")
 
@@ -124,8 +129,8 @@ class InputDistribution(Protocol):
 
 
 @runtime_checkable
-class PrescribableTask(LinearTask, Protocol):
-    """A linear task whose input distributions can be replaced: both are fields that take any `mesascope.tasks.Inputs`."""
+class ReplaceableInputs(Task, Protocol):
+    """A task whose input distributions can be replaced: both are fields that take any `mesascope.tasks.Inputs`."""
 
     @property
     def inputs(self) -> InputDistribution:
@@ -135,6 +140,26 @@ class PrescribableTask(LinearTask, Protocol):
     @property
     def query_inputs(self) -> InputDistribution | None:
         """Distribution of the queries; None for the same as the context's."""
+        ...
+
+
+@runtime_checkable
+class PrescribableTask(LinearTask, ReplaceableInputs, Protocol):
+    """A linear task whose input distributions can be replaced."""
+
+
+@runtime_checkable
+class GeneralisedTask(Task, Protocol):
+    """A task whose labels have the mean μ(wᵀx) of a generalised linear model; the targets are the linear predictors wᵀx."""
+
+    @property
+    def family(self) -> GlmFamily:
+        """The distribution of the labels."""
+        ...
+
+    @property
+    def strength(self) -> float:
+        """Standard deviation of wᵀx over the queries."""
         ...
 
 
@@ -150,6 +175,30 @@ class SizedTask(Task, Protocol):
 def is_prescribable(task: object) -> TypeGuard[PrescribableTask]:
     """Whether a task is linear and its inputs can be replaced; a field ``inputs`` of another kind is not enough."""
     return isinstance(task, PrescribableTask) and isinstance(task.inputs, InputDistribution)
+
+
+def glm_family(task: object) -> GlmFamily | None:
+    """The distribution of the labels, if the task is that of a generalised linear model; None for any other task.
+
+    Raises:
+        ValueError: the task has a family that is not one of ours.
+    """
+    if not isinstance(task, GeneralisedTask):
+        return None
+    known = get_args(GlmFamily)
+    if task.family not in known:
+        raise ValueError(
+            f"the family of a task must be one of {', '.join(map(repr, known))}; got {str(task.family)[:80]!r}. "
+            "Labels are then 0 and 1, or counts. Rename the field if it means something else."
+        )
+    return task.family
+
+
+def can_vary_inputs(task: object) -> TypeGuard[ReplaceableInputs]:
+    """Whether a task is linear or generalised linear, and its inputs can be replaced."""
+    if glm_family(task) is None:
+        return is_prescribable(task)
+    return isinstance(task, ReplaceableInputs) and isinstance(task.inputs, InputDistribution)
 
 
 def check_keeps_task(task: object) -> None:

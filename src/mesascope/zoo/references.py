@@ -67,11 +67,11 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     return _construction(rest) if kind == "construction" else load_own(rest)
 
 
-def default_task(subject: Subject) -> LinearRegression:
+def default_task(subject: Subject) -> LinearRegression | GeneralisedLinearRegression:
     """The task a subject was trained on, or one that fits its domain.
 
     Raises:
-        ValueError: the subject was made for, or trained on, a task other than linear regression.
+        ValueError: the subject was trained on a task that is not one of mesascope's.
     """
     spec = spec_of(subject)
     if isinstance(subject, TransformerSubject) and isinstance(spec, Mapping) and spec.get("task", spec) is None:
@@ -81,11 +81,7 @@ def default_task(subject: Subject) -> LinearRegression:
         )
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
         if spec["task"].get("type") == GeneralisedLinearRegression.__name__:
-            raise ValueError(
-                f"model {shown(subject.name)} must be made for linear regression, which all candidates solve; it was made for "
-                f"{spec['task'].get('family')} regression. Trace it on prompts of GeneralisedLinearRegression and compare "
-                "with run(GLMNewton(…), prompts)."
-            )
+            return from_json(GeneralisedLinearRegression, spec["task"], "spec.task")
         if _foreign(spec["task"]):
             raise ValueError(
                 f"model {shown(subject.name)} was trained on {shown(spec['task']['type'])}, which is not a task of mesascope. "

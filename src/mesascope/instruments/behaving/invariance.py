@@ -17,7 +17,7 @@ from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.seeds import generator
 from mesascope.tasks.covariance import rotations
-from mesascope.types import Control, Figure, LinearTask, Measurement, Prompts, Subject, Task
+from mesascope.types import Control, Figure, LinearTask, Measurement, Prompts, Subject, Task, glm_family
 
 INVARIANCES = ("additive", "homogeneous", "rotation", "permutation")
 WORDS = {
@@ -57,6 +57,7 @@ def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 2
     example there is no other order, so the control of ``permutation`` says nothing.
 
     ``additive`` needs labels of another function on the same inputs, so it is left out for tasks not known to be linear.
+    ``homogeneous`` is left out too where labels are binary or counts, since twice such a label is none.
 
     Args:
         subject: what to examine.
@@ -66,7 +67,7 @@ def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 2
     """
     cases = _cases(task, seed, prompts)
     draws = bootstrap.weights(prompts, seed=seed, strata=cases["permutation"].prompts[0].strata)
-    unit = cases["homogeneous"].prompts[0].xs.square().mean()  # mean square of the inputs
+    unit = cases["permutation"].prompts[0].xs.square().mean()  # mean square of the inputs
     found = []
     for name, case in cases.items():
         violation = _violation(lambda p: answers(subject, p), case)
@@ -153,12 +154,13 @@ def _cases(task: Task, seed: int, count: int) -> dict[str, _Case]:
             expected=lambda given: (given[0] + given[1]) / 2**0.5,
             breaks=lambda p: answer(p, correlate(p, p.ys).abs()),
         )
-    return cases | {
-        "homogeneous": _Case(
+    if glm_family(task) is None:
+        cases["homogeneous"] = _Case(
             prompts=(base, doubled),
             expected=lambda given: 2 * given[0],
             breaks=lambda p: answer(p, correlate(p, p.ys * p.ys.abs() / label)),
-        ),
+        )
+    return cases | {
         "rotation": _Case(
             prompts=(base, rotated),
             expected=lambda given: given[0],

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mesascope.algorithms.glm import linearised
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.reading.paths import Paths, Splits, nudged, paths
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import units
 from mesascope.instruments.statistics.scores import partners
 from mesascope.seeds import generator
-from mesascope.types import LinearTask, Prompts, Subject, Task, adjusted
+from mesascope.tasks.generalised import draw_labels
+from mesascope.types import GlmFamily, LinearTask, Prompts, Subject, Task, adjusted, glm_family
 
 OTHERS = 3
 """Label vectors of other functions that a context is asked with, beside those of the superposition."""
@@ -30,13 +32,18 @@ class Asked:
     asked again with slightly moved queries, which shows the noise. Queries are moved whenever a context is asked again, since
     noise may be a function of them: no two askings share theirs.
 
+    Of binary labels and counts, no sum is a possible label. There linearity is asked by exchange: a subject that is linear in
+    the labels but for a constant answers the same in sum when every second example exchanges its label between y and z. What
+    explains the answers then reads the labels as linear predictors to first order (`mesascope.algorithms.glm.linearised`).
+
     Attributes:
-        fitting, scoring: the prompts.
+        fitting, scoring: the prompts, with the labels as explanations read them.
         paths: the answers after every layer.
         superposed: what the answers would be if the subject were linear in the labels: with z the labels of another function
-            on the same inputs, (answer to (y + z)/√2 + answer to (y − z)/√2)/√2.
+            on the same inputs, (answer to (y + z)/√2 + answer to (y − z)/√2)/√2. By exchange, the difference between the
+            answers to y and z and those to both mixtures is made of four answers and not of two; it counts for 1/√2.
         others: the scored contexts with labels of other functions, z first, and the answers to them. Those to z are not
-            asked for, but follow from linearity: (answer to (y + z)/√2 − answer to (y − z)/√2)/√2.
+            asked for, but follow from linearity: (answer to (y + z)/√2 − answer to (y − z)/√2)/√2. By exchange they are.
         swapped: answers to the same queries under another prompt's examples.
         units: what squared errors on the scored prompts are divided by.
         draws: of the bootstrap over the scored prompts.
@@ -88,17 +95,18 @@ def ask(
         return answers(subject, _relabelled(nudged(scoring, next(times), HARDLY), labels))
 
     z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
-    plus, minus = (asked((scoring.ys + sign * z) / 2**0.5) for sign in (1, -1))
+    glm = glm_family(task)
+    superposed, of_z = (_summed if glm is None else _exchanged)(asked, path.scoring[-1], scoring.ys, z)
     other = partners(scoring)
     swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
     return Asked(
-        fitting=fitting.to(dtype=torch.float64),
-        scoring=scoring.to(dtype=torch.float64),
+        fitting=as_read(fitting, glm),
+        scoring=as_read(scoring, glm),
         paths=path,
-        superposed=(plus + minus) / 2**0.5,
+        superposed=superposed,
         others=(
-            (_relabelled(scoring, z), (plus - minus) / 2**0.5),
-            *((_relabelled(scoring, ys), asked(ys)) for ys in more),
+            (as_read(_relabelled(scoring, z), glm), of_z),
+            *((as_read(_relabelled(scoring, ys), glm), asked(ys)) for ys in more),
         ),
         swapped=answers(subject, nudged(swapped, next(times), HARDLY)),
         units=units(path.scoring[-1:], scoring.target_variance)[0],
@@ -114,19 +122,49 @@ REPEATS = 400
 """Repetitions of the bootstrap for what is fitted anew in each of them."""
 
 
+Labels = Float[Tensor, "batch example"]
+Asking = Callable[[Labels], Float[Tensor, "batch query"]]
+
+
+def _summed(
+    asked: Asking, of_y: Float[Tensor, "batch query"], y: Labels, z: Labels
+) -> tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]:
+    """The answers to y and z that follow from those to sums of both; that to y itself is not needed."""
+    plus, minus = (asked((y + sign * z) / 2**0.5) for sign in (1, -1))
+    return (plus + minus) / 2**0.5, (plus - minus) / 2**0.5
+
+
+def _exchanged(
+    asked: Asking, of_y: Float[Tensor, "batch query"], y: Labels, z: Labels
+) -> tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]:
+    """As `_summed`, by exchanging the labels of every second example; the answers to z are asked for."""
+    second, of_z = torch.arange(y.shape[1]) % 2 == 1, asked(z)
+    mixed = asked(torch.where(second, z, y)) + asked(torch.where(second, y, z))
+    return of_y + (mixed - of_z - of_y) / 2**0.5, of_z
+
+
+def as_read(prompts: Prompts, glm: GlmFamily | None) -> Prompts:
+    """The prompts in double precision, with the labels as explanations read them."""
+    double = prompts.to(dtype=torch.float64)
+    return double if glm is None else _relabelled(double, linearised(glm, double.ys))
+
+
 def _relabelled(prompts: Prompts, labels: Float[Tensor, "batch example"]) -> Prompts:
     return dataclasses.replace(prompts, ys=labels)
 
 
 def _other_labels(task: Task, prompts: Prompts, seed: int, place: int) -> Float[Tensor, "batch example"]:
     """Labels of another function on the same inputs: of weights drawn from the prior, or of another prompt."""
-    if not isinstance(task, LinearTask):
-        order: Sequence[int] = [(i + place + 1) % len(prompts) for i in range(len(prompts))]
-        return prompts.ys[torch.tensor(order)]
     rng = generator(seed, "explain/labels", place)
+    if not isinstance(task, LinearTask):
+        glm, order = glm_family(task), torch.arange(len(prompts)).roll(-place - 1)
+        if glm is None or prompts.weights is None:
+            return prompts.ys[order]
+        predictors = (prompts.xs.double() @ prompts.weights.double()[order][..., None])[..., 0]
+        return draw_labels(glm, predictors, rng).to(prompts.ys)
     weights = torch.randn(len(prompts), prompts.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
     noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
     return ((prompts.xs.double() @ weights[..., None])[..., 0] + noise).to(prompts.ys)
 
 
-__all__ = ("Asked", "ask")
+__all__ = ("Asked", "as_read", "ask")

@@ -7,12 +7,18 @@ SPELT = {
     "newton-schulz": "Newton–Schulz",
     "nesterov": "Nesterov",
     "chebyshev-iteration": "Chebyshev",
+    "glm-newton": "Newton's method on the likelihood (IRLS)",
+    "glm-newton-cg": "Newton's method on the likelihood",
+    "glm-gradient-descent": "gradient descent on the likelihood",
+    "glm-heavy-ball": "gradient descent with momentum on the likelihood",
+    "glm-penalised-likelihood": "penalised likelihood",
 }
 VARIANTS = {
     "per-prompt": "with each prompt's own coefficients",
     "per-layer": "with coefficients of its own in every layer",
     "fixed-matrix": "with a matrix in the weights",
     "damped": "on the ridge objective",
+    "raw-labels": "on the labels as they are",
     "fixed": "with one start for all prompts",
     "identity": "from the identity",
     "identity-norm": "from the identity over the largest eigenvalue",
@@ -49,6 +55,10 @@ def spelt(name: str) -> str:
     """A candidate's name in words: ``gradient-descent:per-prompt`` is gradient descent with each prompt's own coefficients."""
     family, _, variant = name.partition(":")
     words = SPELT.get(family, family.replace("-", " "))
+    if variant.endswith("-inner"):
+        count = variant.removesuffix("-inner")
+        steps = "step" if count == "1" else "steps"
+        return f"{words}, with {count} {steps} of conjugate gradients for each of Newton's"
     return f"{words} {VARIANTS.get(variant, variant)}".strip()
 
 

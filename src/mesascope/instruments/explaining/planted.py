@@ -12,17 +12,18 @@ from torch import Tensor
 
 from mesascope.algorithms import RBF, ConjugateGradient, LeastSquares, NadarayaWatson, run
 from mesascope.algorithms.gradient_flow import flow_response
+from mesascope.instruments.explaining.asked import as_read
 from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.models.scripted import Scripted
 from mesascope.seeds import generator
-from mesascope.types import Prompts, RungKind
+from mesascope.types import GlmFamily, Prompts, RungKind
 
 Answering = Callable[[Prompts], Float[Tensor, "batch query"]]
 
 
-def planted(name: str, answering: Answering) -> Scripted:
-    """A subject of one layer that answers so."""
-    return Scripted(name=name, layers=1, script=lambda prompts: answering(prompts)[None])
+def planted(name: str, answering: Answering, glm: GlmFamily | None = None) -> Scripted:
+    """A subject of one layer that answers so; binary labels and counts it reads as explanations do (``glm``)."""
+    return Scripted(name=name, layers=1, script=lambda prompts: answering(as_read(prompts, glm))[None])
 
 
 def filtering(gains: Callable[[Float[Tensor, "batch dim"]], Float[Tensor, "batch dim"]]) -> Answering:
@@ -139,12 +140,13 @@ class Pair:
     above: Scripted
 
 
-def pairs(unit: float, seed: int = 0) -> Mapping[RungKind, Pair]:
+def pairs(unit: float, seed: int = 0, glm: GlmFamily | None = None) -> Mapping[RungKind, Pair]:
     """The controls of every class.
 
     Args:
         unit: the mean square of an input's coordinate.
         seed: of what is drawn.
+        glm: the distribution of the labels, if they are binary or counts.
     """
     flow, some, squares = gradient_flow(3 / unit), random_filter(seed, unit), least_squares()
     smooth = smoothing(0.7 * unit**0.5)
@@ -160,7 +162,7 @@ def pairs(unit: float, seed: int = 0) -> Mapping[RungKind, Pair]:
         "query alone": (of_the_query(seed), squares),
     }
     return {
-        kind: Pair(within=planted(f"within: {kind}", a), above=planted(f"above: {kind}", b))
+        kind: Pair(within=planted(f"within: {kind}", a, glm), above=planted(f"above: {kind}", b, glm))
         for kind, (a, b) in cases.items()
     }
 

@@ -32,12 +32,13 @@ def _class(main: Explanation, home: Explanation | None) -> str:
     rung = main.of(main.rung) if main.rung else None
     if rung is None:
         best = max(main.rungs, key=lambda r: r.share)
-        return f"None of the classes tried explains its answers; the nearest, {_called(best)}, explains {percent(best.share)}"
+        nearest = f"the nearest, {_called(best, main)}, explains {percent(best.share)}"
+        return f"None of the classes tried explains its answers; {nearest}"
     at_home = home.of(rung.kind) if home else None
     shares = f"{percent(rung.share)} of its answers"
     if at_home is not None:
         shares += f"; {percent(at_home.share)} on its training prompts"
-    return f"{_capital(_called(rung))} ({shares}{_limit(rung)})"
+    return f"{_capital(_called(rung, main))} ({shares}{_limit(rung)})"
 
 
 def _limit(rung: Rung) -> str:
@@ -51,7 +52,10 @@ def _limit(rung: Rung) -> str:
     )
 
 
-def _called(rung: Rung) -> str:
+def _called(rung: Rung, of: Explanation) -> str:
+    labels = of.of("labels")
+    if rung.kind == "labels and query" and labels is not None and not labels.holds:  # each prompt's weights are fitted
+        return "linear in the query and not in the labels"
     names = {
         "query alone": "a function of the query alone, whatever the examples",
         "labels": "linear in the labels",
@@ -160,7 +164,7 @@ def _difference(home: Explanation, away: Explanation) -> str:
         return f" On its training prompts it is {'least squares' if known.name == 'least squares' else named(known)}."
     if home.rung == away.rung:
         return ""
-    what = named(home.functions[0]) if home.rung == "function" else _called(there)
+    what = named(home.functions[0]) if home.rung == "function" else _called(there, home)
     told = f" On its training prompts it is {what} ({percent(there.share)})"
     shortcut = home.rung in FIXED and away.rung != "own polynomial"
     return told + ("; that this does not hold elsewhere is a shortcut." if shortcut else ".")

@@ -25,8 +25,9 @@ from mesascope.types import (
     Subject,
     Task,
     Verdict,
+    can_vary_inputs,
     check_keeps_task,
-    is_prescribable,
+    glm_family,
     label_noise,
 )
 
@@ -59,8 +60,8 @@ def identify(
 
     Args:
         subject: any object that satisfies the subject protocol.
-        task: its training distribution. If the task is not linear, or its inputs cannot be replaced, no prompts can be made
-            to tell candidates apart; the verdict then rests on the training distribution, and says so.
+        task: its training distribution. If the task is neither linear nor generalised linear, or its inputs cannot be replaced,
+            no prompts can be made to tell candidates apart; the verdict then rests on the training distribution, and says so.
         seed: of the prompts, the resampling and the untrained control.
         algorithms: names of candidates. By default all, but those with a curved kernel only where the answers are not linear in
             the query.
@@ -89,7 +90,7 @@ def identify(
         verdict, drawn = _on(subject, where, families, found, seed, prompts, readout)
         verdicts[where.name] = verdict
         pictures += drawn
-    alone = "" if is_prescribable(task) or deciding is not None else f" {_alone(task)}"
+    alone = "" if can_vary_inputs(task) or deciding is not None else f" {_alone(task)}"
     return _verdict(subject.name, verdicts, broken, pictures, alone)
 
 
@@ -139,7 +140,7 @@ def identify_path(
     distribution = distribution or discriminating(task, subject.domain) or training(task)
     control = untrained(subject, seed + 1)
     splits = _splits(distribution, seed, prompts)
-    halves = Halves.of(distribution.words, splits, seed)
+    halves = Halves.of(distribution.words, splits, seed, glm_family(distribution.task))
     broken = _invariances(subject, distribution, seed)
     if algorithms is None:
         families = offered(families, subject, distribution.task, seed)
@@ -152,9 +153,10 @@ def identify_path(
 
 
 def _families(algorithms: Sequence[str] | None, task: Task, where: Task) -> tuple[Family, ...]:
-    """The candidates on prompts of ``where``, for a subject whose training task is ``task``: the pool is that of training."""
+    """The candidates on prompts of ``where``, for a subject whose training task is ``task``: its pool and its link."""
     pool = task.vectors if isinstance(task, PooledTask) else None
-    families = chosen(algorithms, label_noise(where), pool)
+    glm = glm_family(task)
+    families = chosen(algorithms, label_noise(where), pool, None if glm is None else (glm, where.dim, where.examples))
     return tuple(f for f in families if f.name != POOL or where.dim == task.dim)
 
 
@@ -185,7 +187,7 @@ def _on(
 ) -> tuple[DistributionVerdict, tuple[Figure, ...]]:
     control = untrained(subject, seed + 1)
     splits = _splits(distribution, seed, prompts)
-    halves = Halves.of(distribution.words, splits, seed)
+    halves = Halves.of(distribution.words, splits, seed, glm_family(distribution.task))
     path = paths(subject, splits, seed=seed, readout=readout)
     idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
     function, _ = answer("function", path, idle, halves, families, broken)

@@ -182,6 +182,7 @@ def _judged(found: Answer, table: _Table, evidence: Evidence, untrained: Paths |
         names=tuple(fitted.families[i].name for i in table.kept),
         best=fitted.families[best].name,
         flexible=fitted.families[best].variable is not None,
+        ignores_link=evidence.halves.ignores_link(fitted.families[best]),
         coefficients=_row(table, best, kept=True).told,
         score=float(table.losses.scores[best]),
         low=table.intervals[best][0],

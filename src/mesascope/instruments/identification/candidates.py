@@ -159,6 +159,19 @@ def _plainer(i: int, eligible: Sequence[int], fits: Sequence[Fit], losses: scori
     return min((j for j in eligible if plain(j)), default=i, key=lambda j: (len(fits[j].values), j))
 
 
+def _without_effect(i: int, fits: Sequence[Fit], losses: scoring.Losses) -> int:
+    """The smaller family, if a method for a generalised linear model equals it but for coefficients that save nothing.
+
+    Two fits that hardly differ leave losses that hardly differ, so that a momentum of 0.004 can be significant through noise.
+    """
+    larger = fits[i]
+    for j, smaller in enumerate(fits):
+        contained = larger.family.generalised and smaller.family.name in larger.family.contains
+        if contained and smaller.steps == larger.steps and losses.saving(i, j) <= EQUIVALENT:
+            return j
+    return i
+
+
 def without_copies(
     question: Question,
     kept: Sequence[int],
@@ -192,6 +205,8 @@ def without_copies(
         limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
         return question == "function" and 1 - float(agreement[i, j]) <= limit
 
+    if evidence.projection is None:
+        kept = list(dict.fromkeys(_without_effect(i, fits, losses) for i in kept))
     for i in sorted(kept, key=size):
         if not any(copied(i, j) for j in different):
             different.append(i)

@@ -166,7 +166,7 @@ class Projection:
         """The same on the first prompts only, for a coarse search."""
         count = min(SOME, len(self.sight.prompts))
         few = Sight(
-            runner=Runner(self.sight.prompts[:count]),
+            runner=self.sight.runner.first(count),
             stream=tuple(layer[:count] for layer in self.sight.stream),
             shown=self.sight.shown[:, :count],
         )

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.identification.decoding import Iterates, Projection, Readers, Sight
+from mesascope.instruments.identification.family import Family
 from mesascope.instruments.identification.fitting import Aim, Fit, refine
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.reading.paths import Paths, Splits
@@ -18,6 +19,7 @@ from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.instruments.statistics.discrepancy import Compared
 from mesascope.instruments.statistics.scores import partners
+from mesascope.types import GlmFamily
 
 READ = 1e-9
 """The least difference between losses where readouts are fitted. What they read has any scale, so that two candidates differ less
@@ -45,15 +47,29 @@ class Halves:
     again: Runner
     draws: Float[Tensor, "repeat batch"]
 
+    def ignores_link(self, family: Family) -> bool:
+        """Whether labels are binary or counts and the family minimises a squared error of linear predictors read from them."""
+        return self.fitting.glm is not None and not family.raw
+
     @classmethod
-    def of(cls, words: str, splits: Splits, seed: int) -> "Halves":
-        """The halves of some splits; ``words`` describes the distribution, ``seed`` is that of the resampling."""
+    def of(cls, words: str, splits: Splits, seed: int, glm: GlmFamily | None = None) -> "Halves":
+        """The halves of some splits.
+
+        Args:
+            words: the description of the distribution.
+            splits: the prompts.
+            seed: of the resampling.
+            glm: the distribution of the labels (see `Runner`).
+
+        Raises:
+            ValueError: a label is impossible for this distribution.
+        """
         draws = bootstrap.weights(len(splits.scoring), seed=seed, strata=splits.scoring.strata)
         return cls(
             words=words,
-            fitting=Runner(splits.fitting),
-            scoring=Runner(splits.scoring),
-            again=Runner(splits.again),
+            fitting=Runner(splits.fitting, glm),
+            scoring=Runner(splits.scoring, glm),
+            again=Runner(splits.again, glm),
             draws=draws,
         )
 
@@ -158,7 +174,11 @@ class Evidence:
         assert streams is not None, "there are readers only where there is a stream"
         first, second = (
             Readers(
-                Sight(runner=Runner(sample.prompts), stream=sample.stream, shown=sample.answers[None]),
+                Sight(
+                    runner=Runner(sample.prompts, self.halves.fitting.glm),
+                    stream=sample.stream,
+                    shown=sample.answers[None],
+                ),
                 self._sight("fitting"),
                 self._noise,
             )

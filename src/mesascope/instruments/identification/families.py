@@ -36,10 +36,12 @@ from mesascope.algorithms import (
     PreconditionedRichardson,
     Ridge,
 )
-from mesascope.instruments.identification.family import Coefficient, CoefficientValue, Family
+from mesascope.instruments.identification.family import GENERALISED, Coefficient, CoefficientValue, Family
+from mesascope.instruments.identification.generalised import RAW, generalised
 from mesascope.instruments.identification.variable import VARIABLE
 from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
+from mesascope.types import GlmFamily
 
 STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
 JACOBI_STEP = replace(STEP, power=0.0)
@@ -264,21 +266,29 @@ def pool_posterior(pool: Float[Tensor, "member dim"]) -> Family:
 
 
 def chosen(
-    names: Sequence[str] | None, noise: float = 0.0, pool: Float[Tensor, "member dim"] | None = None
+    names: Sequence[str] | None,
+    noise: float = 0.0,
+    pool: Float[Tensor, "member dim"] | None = None,
+    glm: tuple[GlmFamily, int, int] | None = None,
 ) -> tuple[Family, ...]:
     """The families with these names, or all families. A name without a variant stands for all its variants.
 
-    The posterior mean over a pool of weight vectors is a candidate only if there is a ``pool``.
+    The posterior mean over a pool of weight vectors is a candidate only if there is a ``pool``, and the methods for a
+    generalised linear model only with ``glm``: the distribution of the labels, the dimension and the number of examples.
 
     With label noise and more examples than dimensions, the kernel system (XXᵀ + λI)α = y has a solution only for λ > 0, so
-    with ``noise`` above 0 the ridge of data-space conjugate gradient is fitted too.
+    with ``noise`` above 0, and for binary labels and counts, the ridge of data-space conjugate gradient is fitted too.
 
     Raises:
-        ValueError: a name is unknown, there is none, or it is that of a candidate for a pool and there is no pool.
+        ValueError: a name is unknown, there is none, or it is that of a candidate for a pool or for a generalised linear model,
+            and the task is none.
     """
-    families = tuple(_with_ridge(f) if noise > 0 and f.name == "data-space-conjugate-gradient" else f for f in FAMILIES)
+    noisy = noise > 0 or glm is not None
+    families = tuple(_with_ridge(f) if noisy and f.name == "data-space-conjugate-gradient" else f for f in FAMILIES)
     if pool is not None:
         families += (pool_posterior(pool),)
+    if glm is not None:
+        families = (*generalised(*glm), *families)
     if names is None:
         return families
     if not names:
@@ -290,6 +300,11 @@ def chosen(
             raise ValueError(
                 f"algorithms may name {POOL} only for a task whose weights come from a pool; got a task without one. Leave it "
                 "out, or pass a PooledRegression."
+            )
+        if glm is None and (name.startswith(GENERALISED) or name.endswith(RAW)):
+            raise ValueError(
+                f"algorithms may name {shown(name)} only for a task whose labels are binary or counts; got a task of another "
+                "kind. Leave it out, or pass a GeneralisedLinearRegression."
             )
         if name not in known:
             raise ValueError(

@@ -12,6 +12,8 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm
 
 CoefficientValue = float | Tensor
+GENERALISED = "glm-"
+"""How the names of algorithms for a generalised linear model begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ class Family:
         examples: whether it needs the examples themselves, not only XᵀX and Xᵀy; its coarse search then has fewer prompts.
         unit: the coefficient in whose units the inputs are measured, so that it is applied by dividing them; empty if none is.
         curved: whether its answers are not linear in the query. It is offered only to subjects of which the same is true.
+        raw: whether it reads labels that are binary or counts as they are; all others read linear predictors (see `Runner`).
+        longest: the largest number of steps that is tried for the question of the function, if less than for others.
         composes: whether several steps are one step with another coefficient. Then their number says nothing of the function, and
             no layer takes more than one.
         contains: the smaller families that it equals where a coefficient has no effect, each with a function from the smaller
@@ -113,6 +117,8 @@ class Family:
     examples: bool = False
     unit: str = ""
     curved: bool = False
+    raw: bool = False
+    longest: int | None = None
     composes: bool = False
     contains: Mapping[str, Callable[..., tuple[float, ...] | None]] = field(default_factory=dict)
     variable: Callable[[Sequence[int], int], tuple[Coefficient, ...]] | None = None
@@ -141,6 +147,16 @@ class Family:
             filter=None if self.filter is None else partial(self.filter, **fixed),
             coefficients=tuple(c for c in self.coefficients if c.name not in fixed),
         )
+
+    @property
+    def generalised(self) -> bool:
+        """Whether it minimises the objective of a generalised linear model."""
+        return self.name.startswith(GENERALISED)
+
+    @property
+    def slow(self) -> bool:
+        """Whether its members run one at a time, so that fewer are tried."""
+        return self.filter is None and not self.generalised
 
     @property
     def counted(self) -> bool:

@@ -192,7 +192,8 @@ def fit_function(
     smaller: Sequence[Fit] = (),
 ) -> Fit:
     """The member that describes the last layer best, over coefficients and the number of steps (up to ``most_steps``)."""
-    options = [(k,) for k in range(1, (most_steps if family.counted else 1) + 1)]
+    most = min(most_steps, family.longest or most_steps)
+    options = [(k,) for k in range(1, (most if family.counted else 1) + 1)]
     aim = Aim.of(runner, subject)
     best = fit_options(family, aim, options, smaller)
     while (
@@ -255,7 +256,7 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
     ]
     begin = [*_promising(family, few, options), *known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
-    fine = FINE if family.filter or family.examples else SLOW_FINE
+    fine = SLOW_FINE if family.slow and not family.examples else FINE
     for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *fine)):
         fits = sorted(refined(family, prompts, begin, iterations), key=lambda fit: fit.loss)[:count]
         begin = [(fit.steps, fit.values) for fit in fits]
@@ -266,7 +267,7 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
 
 def _promising(family: Family, aim: Aim, options: list[tuple[int, ...]]) -> list[Start]:
     """The best point of every option on a grid over the coefficients, and the lowest of the other local minima."""
-    slow = family.filter is None
+    slow = family.slow
     per_side = (SLOW_GRID if slow else GRID)[len(family.coefficients)]
     sides = [c.grid(per_side * c.density) for c in aim.runner.coefficients(family)]
     points = list(itertools.product(*sides))

@@ -9,8 +9,8 @@ from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.identification import IDENTIFIED, identify_path
 from mesascope.instruments.identification.prompts import training
 from mesascope.instruments.instrument import Instrument, sizes
-from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, newton_schulz
-from mesascope.types import Control, Measurement, Scalar, Subject, Task, is_prescribable
+from mesascope.models.constructions import Construction, conjugate_gradient, glm_newton, gradient_descent, newton_schulz
+from mesascope.types import Control, GlmFamily, Measurement, Scalar, Subject, Task, glm_family, is_prescribable
 
 NAME = "path identification"
 LEFT, SCORE, REMAINDER = "candidates left", "score", "remainder"
@@ -24,6 +24,8 @@ BUILT: Mapping[str, Construction] = {
     "newton-schulz:identity": newton_schulz(),  # it starts from a multiple of the identity
 }
 """Hand-built networks, by the candidate that they run."""
+INNER = 2
+"""Steps of conjugate gradients per Newton step of the hand-built network for binary labels and counts."""
 UNTRAINED = "untrained network"
 
 
@@ -56,7 +58,8 @@ def follow(
     breaks has none. The remainder is the share of the subject's variance that the nearest candidate leaves and the problem
     determines.
 
-    Controls. Positive: the hand-built networks in `BUILT` that suit the size of the inputs, identified in the same way.
+    Controls. Positive: the hand-built networks in `BUILT` that suit the size of the inputs, identified in the same way; for
+    binary labels and counts, the network of Newton's method.
     Negative: an untrained network, identified in the same way; for scores, those that `identify_path` demands besides. Each
     is identified once per process.
 
@@ -72,7 +75,8 @@ def follow(
     names = None if candidates is None else tuple(candidates)
     asked = _Question(task=task, seed=seed, n=n, candidates=names, where=where)
     found = _identified(subject, asked)
-    built = {f"hand-built {name}": _built(name, asked) for name in _suiting(task) if not _is(subject, BUILT[name])}
+    suiting = _suiting(task)
+    built = {f"hand-built {name}": _identified_once(b, asked) for name, b in suiting.items() if not _is(subject, b)}
     idlers = {name: _untrained(network, asked) for name, network in (idle or {}).items()}
 
     def beside(m: Measurement) -> tuple[Control, ...]:
@@ -88,10 +92,19 @@ def follow(
     return tuple(replace(m, controls=beside(m)) for m in found)
 
 
-def _suiting(task: Task) -> tuple[str, ...]:
-    """The hand-built networks that solve prompts of this size."""
+def _suiting(task: Task) -> Mapping[str, Construction]:
+    """The hand-built networks that solve prompts of this size, by the candidate that they run."""
+    glm = glm_family(task)
+    if glm is not None:
+        return {f"glm-newton-cg:{INNER}-inner": _newton(glm)}
     size = task.inputs.covariance.mean_eigenvalue(task.dim) if is_prescribable(task) else 1.0
-    return tuple(BUILT) if SUITED[0] <= size <= SUITED[1] else COEFFICIENT_FREE
+    suited = SUITED[0] <= size <= SUITED[1]
+    return {name: built for name, built in BUILT.items() if suited or name in COEFFICIENT_FREE}
+
+
+@functools.cache
+def _newton(glm: GlmFamily) -> Construction:
+    return glm_newton(steps=2, inner=INNER, family=glm)
 
 
 def nearest(measurement: Measurement) -> str:
@@ -134,8 +147,8 @@ def _identified(subject: Subject, asked: _Question) -> tuple[Measurement, ...]:
 
 
 @functools.lru_cache(maxsize=32)
-def _built(name: str, asked: _Question) -> tuple[Measurement, ...]:
-    return _identified(BUILT[name], asked)
+def _identified_once(built: Construction, asked: _Question) -> tuple[Measurement, ...]:
+    return _identified(built, asked)
 
 
 @functools.lru_cache(maxsize=8)

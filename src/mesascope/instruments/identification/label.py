@@ -16,7 +16,9 @@ NO_FUNCTION = (
 NO_CANDIDATE = "Every candidate implies an invariance that the subject breaks."
 FLEXIBLE = 5e-4
 """As `REPEATED`, for a candidate with coefficients for every layer or a matrix, which comes near paths that it does not take.
-Chosen on calibration panel T."""
+Chosen on calibration panel T. It holds for a candidate that ignores the link of binary labels or counts as well, and for what a
+regression explains of its remainder too: where predictors are small, it comes near the same method on the likelihood, momentum
+for example, which need not be a candidate, and differs from it on few prompts."""
 MOST = 1 / 3
 """The share of the best candidate's remainder that a choice between two candidates for each prompt must explain to count."""
 ELSEWHERE = 0.8
@@ -34,6 +36,7 @@ class Grounds:
         names: the candidates in the confidence set.
         best: the candidate with the highest score.
         flexible: whether that has coefficients for every layer, or a matrix.
+        ignores_link: whether labels are binary or counts, and it regresses on them with squared error.
         coefficients: its coefficients in words; empty if it has none.
         score, low: its score, and the lower end of the score's interval.
         controls: the negative controls, which ``low`` must exceed.
@@ -54,6 +57,7 @@ class Grounds:
     names: tuple[str, ...]
     best: str
     flexible: bool
+    ignores_link: bool
     coefficients: str
     score: float
     low: float
@@ -129,13 +133,14 @@ def _not_described(g: Grounds) -> str:
             "any candidate without a factor."
         )
     share, (least, _) = g.repeated
-    limit = FLEXIBLE if g.flexible else REPEATED
-    if least > limit or g.regressed > EXPLAINED:
+    limit = FLEXIBLE if g.flexible or g.ignores_link else REPEATED
+    explained = FLEXIBLE if g.ignores_link else EXPLAINED
+    if least > limit or g.regressed > explained:
         return (
             f"The nearest candidate, {g.best} (score {g.score:.3f}), leaves a remainder that the problem determines: "
             f"{share:.1%} of the subject's variance ({least:.1%} at least) is repeated when the prompts are asked again, where "
             f"noise would give 0 and more than {limit:.2%} means a different algorithm; {max(g.regressed, 0):.1%} is linear "
-            f"in the spectral channels and the candidates' iterates, where more than {EXPLAINED:.0%} is too much."
+            f"in the spectral channels and the candidates' iterates, where more than {100 * explained:g}% is too much."
         )
     if g.outdone:
         return (

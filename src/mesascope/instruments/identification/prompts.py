@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, is_prescribable
+from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, can_vary_inputs, glm_family
 
 CONDITIONS = (3.0, 30.0, 300.0)
+BOUNDED_CONDITIONS = (3.0, 10.0, 30.0)
+"""The same for binary labels and counts, whose inputs are never larger than in training."""
 QUERIES = 8
 
 
@@ -41,24 +43,31 @@ def discriminating(task: Task, domain: Domain) -> Distribution | None:
     A task with a pool of weights gets weights from its prior instead, so that who has learnt the pool by heart is told from
     who solves any regression. The pool has one dimension, which is kept.
 
+    Where labels are binary or counts, the inputs' *largest* eigenvalue is the mean one of training, so that no linear predictor
+    is larger than there: the mean of a count grows exponentially with it. Small eigenvalues then have little information, so the
+    condition numbers are smaller. The dimension is kept, since the number of labels that determine a direction is.
+
     Returns:
-        The distribution; ``None`` in one dimension, which has no conditioning to vary, and for a task that is not linear or
-        whose inputs cannot be replaced.
+        The distribution; ``None`` in one dimension, which has no conditioning to vary, and for a task that is neither linear nor
+        generalised linear, or whose inputs cannot be replaced.
     """
     pooled = isinstance(task, PooledTask)
     if pooled:
         task = task.unpooled
-    if not is_prescribable(task):
+    if not can_vary_inputs(task):
         return None
-    dim = task.dim if domain.dims is not None or pooled else max(task.dim, 8)
+    generalised = glm_family(task) is not None
+    dim = task.dim if domain.dims is not None or pooled or generalised else max(task.dim, 8)
     if dim == 1:
         return None
     examples = task.examples if domain.examples is not None else max(task.examples, 3 * dim)
     size = task.inputs.covariance.mean_eigenvalue(task.dim)
-    inputs = Gaussian(covariance=Diagonal(condition=CONDITIONS, size=size, rotate=True), exact=examples >= dim)
+    conditions, scale = (BOUNDED_CONDITIONS, "largest") if generalised else (CONDITIONS, "mean")
+    covariance = Diagonal(condition=conditions, scale=scale, size=size, rotate=True)
+    inputs = Gaussian(covariance=covariance, exact=examples >= dim)
     queries = Gaussian(covariance=Diagonal(condition=1.0, size=size))
     besides = "; weights from the prior, not from the pool" if pooled else ""
-    kappas = ", ".join(f"{c:g}" for c in CONDITIONS)
+    kappas = ", ".join(f"{c:g}" for c in conditions)
     return Distribution(
         name="discriminating",
         words=f"discriminating prompts (κ of XᵀX = {kappas}; isotropic queries{besides}; d={dim}, n={examples})",

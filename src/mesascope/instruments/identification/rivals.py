@@ -1,6 +1,6 @@
 """Explanations that can look like a candidate: a path of ridge solutions, and a candidate's answers times a factor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +10,7 @@ from mesascope.instruments.identification.candidates import EQUIVALENT, Fitted
 from mesascope.instruments.identification.decoding import Projection
 from mesascope.instruments.identification.evidence import Evidence
 from mesascope.instruments.identification.fitting import Aim, fit_multiple
+from mesascope.instruments.identification.generalised import penalised
 from mesascope.instruments.identification.runner import Runner
 from mesascope.instruments.statistics import discrepancy as scoring
 from mesascope.instruments.statistics.discrepancy import Compared
@@ -18,6 +19,8 @@ from mesascope.types import Control
 RIDGES = torch.logspace(-6, 4, 240, dtype=torch.float64)
 """The values of λ/n to choose from, in units of the mean eigenvalue. Neighbours differ by a tenth, which changes a prediction by
 at most a thousandth of its variance."""
+PENALTIES = torch.logspace(-5, 3, 100, dtype=torch.float64)
+"""The same for the penalised solutions of a generalised linear model, of which each is found by an iteration."""
 RIVAL = 0.002
 """The ridge path counts as better than the best candidate if its score is better by at least this, and significantly so."""
 MULTIPLE = 0.01
@@ -41,20 +44,22 @@ def ridges(
     geometrically. So a subject that solves a ridge problem at every layer, without iterating, can leave a remainder below
     the 2 % that are allowed (`remainder.EXPLAINED`). A candidate with coefficients for every layer follows such a path
     closely; the ridge path, with one number per layer, is then better unless that candidate saves something that matters.
+    Beside a candidate that minimises the objective of a generalised linear model, the solutions are the penalised ones of it.
 
     Args:
         fitted, best: the candidates, and the index of the best.
         evidence: the subject's answers.
         units, informative: the units of squared errors, and the layers and prompts that count, on the scoring half.
     """
-    chosen = ridge_path(evidence.halves.fitting, evidence.paths.fitting, evidence.projection)
+    solve = penalised_solutions if fitted.families[best].generalised else ridge_solutions
+    chosen = ridge_path(evidence.halves.fitting, evidence.paths.fitting, evidence.projection, solve)
     steps = torch.ones(1, len(chosen), dtype=torch.long)
-    found = evidence.read(lambda runner: _solutions(runner, chosen)[None], steps, ("scoring", "again"))
+    found = evidence.read(lambda runner: solve(runner, chosen)[None], steps, ("scoring", "again"))
     losses = evidence.losses(_beside(fitted, best, found), units, informative)
     better = float(losses.scores[1] - losses.scores[0]) > RIVAL
     control = Control(
         kind="negative",
-        name="a path of ridge solutions",
+        name="a path of penalised solutions" if solve is penalised_solutions else "a path of ridge solutions",
         value=float(losses.scores[1]),
         interval=losses.intervals(evidence.halves.draws)[1],
     )
@@ -71,8 +76,27 @@ def _beside(fitted: Fitted, best: int, found: Sequence[Compared]) -> list[Compar
     return pairs
 
 
+Solutions = Callable[[Runner, Float[Tensor, " ridge"]], Float[Tensor, "ridge batch query"]]
+
+
+def ridge_solutions(runner: Runner, ridges: Float[Tensor, " ridge"]) -> Float[Tensor, "ridge batch query"]:
+    """The answers of ridge regression, by λ/n."""
+    eigenvalues = runner.channels.eigenvalues
+    return runner.channels.predictions(eigenvalues / (eigenvalues + ridges[:, None, None]))
+
+
+def penalised_solutions(runner: Runner, ridges: Float[Tensor, " ridge"]) -> Float[Tensor, "ridge batch query"]:
+    """The answers of the penalised solutions of a generalised linear model, by λ/n."""
+    assert runner.glm is not None, "only a task of a generalised linear model has such candidates"
+    values = [(ridge,) for ridge in (ridges * runner.problem.examples).tolist()]
+    return runner.many(penalised(runner.glm), values, 1)[:, 1]
+
+
 def ridge_path(
-    runner: Runner, subject: Float[Tensor, "layer batch query"], projection: Projection | None
+    runner: Runner,
+    subject: Float[Tensor, "layer batch query"],
+    projection: Projection | None,
+    solve: Solutions = ridge_solutions,
 ) -> Float[Tensor, " layer"]:
     """The λ/n at each layer whose ridge solution describes the subject best.
 
@@ -80,9 +104,10 @@ def ridge_path(
         runner: the prompts.
         subject: the subject's answers.
         projection: see `fitting.Aim`.
+        solve: the solutions.
     """
-    ridges = runner.size * RIDGES
-    solutions = _solutions(runner, ridges)
+    ridges = runner.size * (PENALTIES if solve is penalised_solutions else RIDGES)
+    solutions = solve(runner, ridges)
     units = scoring.units(subject, runner.prompts.target_variance)
     middle = subject[:-1] if projection is None else subject[:0]
     errors = [
@@ -93,11 +118,6 @@ def ridge_path(
         read = projection.losses(torch.nn.functional.pad(solutions, (0, 0, 0, 0, 1, 0))[None])[0, 1:]
         errors = [*read.T, *errors]
     return ridges[torch.stack(errors).argmin(-1)]
-
-
-def _solutions(runner: Runner, ridges: Float[Tensor, " ridge"]) -> Float[Tensor, "ridge batch query"]:
-    eigenvalues = runner.channels.eigenvalues
-    return runner.channels.predictions(eigenvalues / (eigenvalues + ridges[:, None, None]))
 
 
 def multiplied(

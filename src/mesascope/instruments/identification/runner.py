@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.algorithms import Problem, run
+from mesascope.algorithms.glm import check_labels, linearised
 from mesascope.instruments.identification.families import Coefficient, Family
 from mesascope.instruments.spectral.channels import SpectralChannels, response
-from mesascope.types import Prompts
+from mesascope.types import GlmFamily, Prompts
 
 FEW, LEAST, CHANNELS = 36, 12, 320
 """A coarse search uses at most `FEW` prompts, and at most about `CHANNELS` spectral channels in all, so fewer prompts in many
@@ -19,23 +20,51 @@ dimensions; but never fewer than `LEAST`. A refinement uses all prompts."""
 
 
 class Runner:
-    """Predictions of any family member on one set of prompts."""
+    """Predictions of any family member on one set of prompts.
 
-    def __init__(self, prompts: Prompts) -> None:
+    Args:
+        prompts: the prompts.
+        glm: the distribution of their labels, if they are those of a generalised linear model. Methods for linear regression then
+            read the labels as linear predictors to first order (`linearised`), as Newton's first step does; those that read the
+            labels as they are have `Family.raw`.
+
+    Raises:
+        ValueError: a label is impossible for this distribution.
+    """
+
+    def __init__(self, prompts: Prompts, glm: GlmFamily | None = None) -> None:
         self.prompts = prompts
-        self.problem = Problem.of(prompts)
-        self.channels = SpectralChannels.of(prompts)
+        self.glm: GlmFamily | None = glm
+        self._linear = prompts
+        if glm is not None:
+            check_labels(glm, prompts.ys)
+            self._linear = replace(prompts, ys=linearised(glm, prompts.ys))
+        self.problem = Problem.of(self._linear)
+        self.channels = SpectralChannels.of(self._linear)
         self._grids: dict[tuple[str, int], Tensor] = {}
 
     @cached_property
     def few(self) -> "Runner":
         """A runner of the first prompts only, for a coarse search."""
-        return Runner(self.prompts[: max(LEAST, min(FEW, CHANNELS // self.prompts.dim))])
+        return self.first(max(LEAST, min(FEW, CHANNELS // self.prompts.dim)))
+
+    def first(self, count: int) -> "Runner":
+        """A runner of the first prompts only."""
+        return Runner(self.prompts[:count], self.glm)
+
+    @cached_property
+    def given(self) -> Problem:
+        """The problem with the labels as they are."""
+        return self.problem if self.glm is None else Problem.of(self.prompts)
+
+    def problem_of(self, family: Family) -> Problem:
+        """The problem as a family reads it."""
+        return self.given if family.raw else self.problem
 
     @cached_property
     def fewer(self) -> "Runner":
         """The same for families that need the examples themselves, and solve a system with one unknown for each of them."""
-        return Runner(self.prompts[: max(LEAST, min(FEW, CHANNELS // self.prompts.examples))])
+        return self.first(max(LEAST, min(FEW, CHANNELS // self.prompts.examples)))
 
     @cached_property
     def size(self) -> float:
@@ -45,7 +74,7 @@ class Runner:
     @cached_property
     def scaled_channels(self) -> SpectralChannels:
         """The channels of inputs divided by their root mean squares: gradient descent on these is Jacobi-preconditioned."""
-        prompts = self.prompts
+        prompts = self._linear
         scale = prompts.xs.square().mean(1, keepdim=True).rsqrt()
         return SpectralChannels.of(replace(prompts, xs=prompts.xs * scale, queries=prompts.queries * scale))
 
@@ -78,7 +107,8 @@ class Runner:
             found = self._transformed(family, values, most)
             return found[steps, torch.arange(len(values))[:, None]]
         if family.filter is None:
-            paths = [run(family.algorithm(v), self.problem, most).predictions for v in values]
+            problem = self.problem_of(family)
+            paths = [run(family.algorithm(v), problem, most).predictions for v in values]
             return torch.stack([path[index] for path, index in zip(paths, steps, strict=True)])
         channels = self.scaled_channels if family.scaled else self.channels
         eigenvalues = channels.eigenvalues.expand(len(values), -1, -1)
@@ -90,7 +120,8 @@ class Runner:
         self, family: Family, values: Sequence[Sequence[float]], steps: Int[Tensor, "choice layer"]
     ) -> Float[Tensor, "choice layer batch query"]:
         """As `at`, in one run: every choice of the coefficients has its own copy of the prompts."""
-        choices, batch, problem = len(values), len(self.problem), self.problem
+        choices, problem, given = len(values), self.problem_of(family), family.examples or family.raw
+        batch = len(problem)
         named = {
             c.name: column[:, None].repeat_interleave(batch, 0)
             for c, column in zip(family.coefficients, torch.tensor(values, dtype=torch.float64).T, strict=True)
@@ -98,8 +129,8 @@ class Runner:
         unit = named[family.unit] if family.unit else problem.moment.new_ones(1, 1)
         copies = replace(
             problem,
-            xs=problem.data[0].repeat(choices, 1, 1) / unit[..., None] if family.examples else None,
-            ys=problem.data[1].repeat(choices, 1) if family.examples else None,
+            xs=problem.data[0].repeat(choices, 1, 1) / unit[..., None] if given else None,
+            ys=problem.data[1].repeat(choices, 1) if given else None,
             queries=problem.queries.repeat(choices, 1, 1) / unit[..., None],
             gram=problem.gram.repeat(choices, 1, 1) / unit[..., None].square(),
             moment=problem.moment.repeat(choices, 1) / unit,
