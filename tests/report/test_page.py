@@ -248,7 +248,7 @@ def test_evidence_of_a_claim_says_what_its_coordinates_are():
         value=0.5,
         interval=(0.4, 0.6),
         n=9,
-        coordinates={"layers": 2, "noise": 0.01, "covariance": "diagonal", "step": None},
+        coordinates={"layers": 2, "noise": 0.01, "covariance": "diagonal", "step": None, "member": "", "rotated": True},
         controls=(),
     )
     outcome = Outcome(
@@ -263,7 +263,7 @@ def test_evidence_of_a_claim_says_what_its_coordinates_are():
         study="one", title="?", source="own", profile="laptop", outcomes=(outcome,), notes=(), measurements=(measurement,),
         figures=(), provenance={},
     )  # fmt: skip
-    assert "MSE (layers 2, noise 0.0100, covariance diagonal)" in study_page([result])
+    assert "MSE (layers 2, noise 0.0100, covariance diagonal, rotated yes)" in study_page([result])
 
 
 def test_pictures_have_room_beside_many_measurements():

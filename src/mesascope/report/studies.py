@@ -78,7 +78,7 @@ def _claim(result: StudyResult, outcome: Outcome) -> Table:
 
 def _row(evidence: Evidence) -> tuple[str, ...]:
     m = evidence.measurement
-    named = {name: number(v) if isinstance(v, float) else str(v) for name, v in m.coordinates.items() if v is not None}
+    named = {name: number(v) for name, v in m.coordinates.items() if v is not None and v != ""}
     where = ", ".join(f"{name} {value}" for name, value in named.items())
     came = {True: "✓", False: "✗", None: "?"}[evidence.holds]
     what = f"{m.quantity} ({where})" if where else m.quantity

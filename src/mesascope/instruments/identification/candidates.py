@@ -142,13 +142,21 @@ def _superfluous(larger: tuple[int, Fit], smaller: tuple[int, Fit], losses: scor
     return losses.saving(i, j) <= EQUIVALENT
 
 
+def _negligible(larger: int, losses: scoring.Losses) -> float:
+    """How much a larger candidate may save over a smaller one that still describes the subject as well.
+
+    At most what it leaves itself: one that leaves nothing is exact, and keeps its name.
+    """
+    left = 1 - float(losses.scores[larger])
+    return min(EQUIVALENT, max(10 * scoring.PRECISION, left))
+
+
 def _plainer(i: int, eligible: Sequence[int], fits: Sequence[Fit], losses: scoring.Losses, dim: int) -> int:
     """The candidate itself, or a smaller one that its family contains and over which it saves nothing that matters.
 
-    Without noise every saving is significant, so the smaller one may be outside the confidence set. What saves no more than it
-    leaves itself does not matter; one that leaves nothing is exact, and keeps its name.
+    Without noise every saving is significant, so the smaller one may be outside the confidence set.
     """
-    least = min(EQUIVALENT, 1 - float(losses.scores[i]))
+    least = _negligible(i, losses)
 
     def plain(j: int) -> bool:
         inside = fits[i].family.contained(fits[j].family.name, fits[j].values, max(fits[j].steps), dim)
@@ -167,7 +175,7 @@ def _without_effect(i: int, fits: Sequence[Fit], losses: scoring.Losses) -> int:
     larger = fits[i]
     for j, smaller in enumerate(fits):
         contained = larger.family.generalised and smaller.family.name in larger.family.contains
-        if contained and smaller.steps == larger.steps and losses.saving(i, j) <= EQUIVALENT:
+        if contained and smaller.steps == larger.steps and losses.saving(i, j) <= _negligible(i, losses):
             return j
     return i
 
@@ -200,7 +208,7 @@ def without_copies(
             return size(j)[:2] < size(i)[:2] and _superfluous((i, fits[i]), (j, fits[j]), losses, dim)
         if fits[j].family.name in fits[i].family.contains and fits[i].steps == fits[j].steps:
             if evidence.projection is None:
-                return losses.saving(i, j) <= EQUIVALENT
+                return losses.saving(i, j) <= _negligible(i, losses)
             return evidence.excludes_noticeable(fits[i], fits[j])
         limit = max(10 * scoring.PRECISION, FITTED_ALIKE * (1 - float(losses.scores[j])))
         return question == "function" and 1 - float(agreement[i, j]) <= limit
