@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from mesascope.instruments.explaining import instrument
 from mesascope.instruments.explaining.describe import describe
@@ -10,7 +11,6 @@ from mesascope.instruments.explaining.following import path_sentence
 from mesascope.instruments.explaining.verdict import identify_and_describe
 from mesascope.models.constructions import conjugate_gradient, gradient_descent, kernel_gradient_descent
 from mesascope.tasks import LinearRegression
-from mesascope.tasks.generalised import GeneralisedLinearRegression
 
 
 def test_every_class_stands_beside_its_controls():
@@ -39,8 +39,21 @@ def test_descriptions_of_hand_built_networks():
     assert kernel.discriminating.rung in ("labels", None)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Own:
+    """A task of one's own, which does not say how its inputs are drawn."""
+
+    dim: int = 5
+    examples: int = 20
+    queries: int = 1
+
+    def sample(self, n, *, seed, stream="sample", start=0, dtype=torch.float64):
+        linear = LinearRegression(dim=self.dim, examples=self.examples, queries=self.queries)
+        return linear.sample(n, seed=seed, stream=stream, start=start, dtype=dtype)
+
+
 def test_a_task_without_a_spectrum_is_described_on_its_own_prompts():
-    found = describe(gradient_descent(layers=2), GeneralisedLinearRegression(), prompts=60)
+    found = describe(gradient_descent(layers=2), Own(), prompts=60)
     assert found.basis == "training"
     assert found.discriminating is None
     assert "gradient descent, 2 steps" in found.sentence
