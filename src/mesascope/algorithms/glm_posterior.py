@@ -77,7 +77,9 @@ class GLMPosteriorMean(ClosedForm):
         curvature = GLMNewton(family=self.family, ridge=ridge).curvature(problem, centre) * problem.examples
         root, _ = torch.linalg.cholesky_ex(curvature)
         # w = centre + L⁻ᵀz has the covariance (L Lᵀ)⁻¹.
-        tried = centre[:, None] + torch.linalg.solve_triangular(root.mT, drawn.T.expand(len(root), -1, -1), upper=True).mT
+        tried = (
+            centre[:, None] + torch.linalg.solve_triangular(root.mT, drawn.T.expand(len(root), -1, -1), upper=True).mT
+        )
         predictor = tried @ xs.mT
         potential = torch.nn.functional.softplus(predictor) if self.family == "logistic" else predictor.exp()
         likelihood = (ys[:, None] * predictor - potential).sum(-1)

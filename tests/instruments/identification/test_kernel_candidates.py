@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mesascope.algorithms import RBF, GradientDescent, Linear, NadarayaWatson, PreconditionedRichardson
+from mesascope.calibration.disguise import Disguised
 from mesascope.instruments.identification import identify_path
 from mesascope.instruments.identification.families import BY_NAME
 from mesascope.instruments.identification.offering import even_share, offered
@@ -124,17 +125,18 @@ def test_copies_with_other_inputs_are_other_bandwidths():
     ("subject", "share", "kernels"),
     [
         (gradient_descent(), 0.0, False),
+        (Disguised(subject=gradient_descent(), seed=1, noise=0.2), 0.0, False),
         (preconditioned_richardson(steps=3), None, True),
         (followed("labels", NadarayaWatson(kernel=RBF(bandwidth=30.0)), (1,)), 1.0, True),
     ],
-    ids=("linear in the query", "a kernel", "hardly looks at the query"),
+    ids=("linear in the query", "linear, with noise", "a kernel", "hardly looks at the query"),
 )
 def test_curved_kernels_are_offered_where_answers_are_not_linear_in_the_query(subject, share, kernels):
     families = tuple(BY_NAME[name] for name in ("gradient-descent", GAUSSIAN, STRAIGHT))
     named = {family.name for family in offered(families, subject, TASK, seed=0)}
     assert named == {"gradient-descent", STRAIGHT} | ({GAUSSIAN} if kernels else set())
     if share is not None:
-        assert even_share(subject, TASK.sample(40, seed=0)) == pytest.approx(share, abs=0.02)
+        assert even_share(subject, TASK.sample(200, seed=0)) == pytest.approx(share, abs=0.02)
 
 
 def test_a_subject_that_answers_zero_is_offered_no_kernel():

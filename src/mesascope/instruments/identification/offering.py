@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.identification.family import Family
-from mesascope.instruments.statistics.discrepancy import discrepancy
+from mesascope.instruments.reading.paths import nudged
+from mesascope.instruments.statistics.discrepancy import CLIP, discrepancy
 from mesascope.types import Prompts, Subject, Task
 
 CURVED = 0.02
 """Candidates that are not linear in the query are offered where more than this share of the answers is even in it. Else a
 candidate that is linear in the query describes the subject as well as a verdict asks for, if any does."""
-ASKED = 48
+ASKED = 96
 """The number of prompts that this is asked on."""
 
 
@@ -30,17 +33,28 @@ def offered(families: Sequence[Family], subject: Subject, task: Task, seed: int)
     if len(straight) == len(families):
         return straight
     prompts = task.sample(ASKED, seed=seed, stream="offered")
-    return tuple(families) if even_share(subject, prompts) > CURVED else straight
+    return tuple(families) if even_share(subject, prompts, seed=seed) > CURVED else straight
 
 
-def even_share(subject: Subject, prompts: Prompts) -> float:
-    """The share of the answers' mean square that is even in the query: 0 if linear in it, 1 if its sign has no effect."""
+def even_share(subject: Subject, prompts: Prompts, *, seed: int = 0) -> float:
+    """The share of the answers' mean square that is even in the query: 0 if linear in it, 1 if its sign has no effect.
+
+    All is asked twice, the second time with slightly moved queries, and the even part is the mean product of both: noise in the
+    answers does not add to it.
+    """
+    variance = prompts.target_variance
+    found, even = _parts(subject, prompts)
+    _, again = _parts(subject, nudged(prompts, seed))
+    size = discrepancy(found, torch.zeros_like(found), variance).mean()
+    product = ((even * again).mean(-1) / variance).nan_to_num(nan=CLIP).clamp(-CLIP, CLIP).mean()
+    return max(0.0, float(product / size)) if size > 0 else 0.0
+
+
+def _parts(subject: Subject, prompts: Prompts) -> tuple[Float[Tensor, "batch query"], Float[Tensor, "batch query"]]:
+    """The answers, and what of them is even in the query."""
     turned = replace(prompts, queries=-prompts.queries, targets=-prompts.targets)
-    found, other = answers(subject, prompts), answers(subject, turned)
-    nothing, variance = torch.zeros_like(found), prompts.target_variance
-    size = discrepancy(found, nothing, variance).mean()
-    even = discrepancy((found + other) / 2, nothing, variance).mean()
-    return float(even / size) if size > 0 else 0.0
+    found = answers(subject, prompts)
+    return found, (found + answers(subject, turned)) / 2
 
 
 __all__ = ("CURVED", "even_share", "offered")
