@@ -265,6 +265,13 @@ def test_evidence_of_a_claim_says_what_its_coordinates_are():
     )  # fmt: skip
     assert "MSE (layers 2, noise 0.0100, covariance diagonal, rotated yes)" in study_page([result])
 
+    # Of many numbers, those against the claim come first; what does not fit folds away, and none is lost.
+    values = [dataclasses.replace(measurement, coordinates={"layers": k}) for k in range(40)]
+    many = [Evidence(rule="at most 1", measurement=m, holds=k != 33) for k, m in enumerate(values)]
+    page = study_page([dataclasses.replace(result, outcomes=(dataclasses.replace(outcome, evidence=tuple(many)),))])
+    assert page.index("MSE (layers 33)") < page.index("MSE (layers 0)") < page.index("30 more numbers of this claim")
+    assert page.index("30 more numbers of this claim") < page.index("MSE (layers 39)")
+
 
 def test_pictures_have_room_beside_many_measurements():
     """Without a limit these measurements fill the page, and the picture is left out."""

@@ -15,6 +15,8 @@ JUDGEMENTS = ("not reproduced", "not decidable", "reproduced")
 
 MOST = 2000
 """Measurements in the table of all, at most: more would leave no room on the page for the pictures. The record has all."""
+SHOWN = 10
+"""Numbers of a claim that stand on the page at once, those first that speak against it; the others fold away."""
 _HEADS = ("measured", "ours [95 % interval]", "n", "rule")
 
 
@@ -62,18 +64,29 @@ def _all_claims(results: Sequence[StudyResult]) -> list[Section]:
         claims = [(r, o) for r in results for o in r.outcomes if o.judgement == judgement]
         if claims:
             title = f"{judgement[:1].upper()}{judgement[1:]}: {len(claims)}"
-            sections.append(Section(title=title, blocks=tuple(_claim(*claim) for claim in claims)))
+            blocks = tuple(block for claim in claims for block in _claim(*claim))
+            sections.append(Section(title=title, blocks=blocks))
     return sections
 
 
-def _claim(result: StudyResult, outcome: Outcome) -> Table:
+def _claim(result: StudyResult, outcome: Outcome) -> list[PageBlock]:
     figures = "; ".join(f"{number(p.value)} ({p.path.split('/', 1)[-1].replace('_', ' ')})" for p in outcome.published)
     whose, theirs = "Own claim. " if outcome.own else "", f" Published: {figures}." if figures else ""
-    rows = [_row(evidence) for evidence in outcome.evidence] or [("not measured", "", "", "")]
-    return tabulate(
-        f"{result.study}. {whose}{outcome.claim} → {outcome.reason}.{theirs}",
-        {head: [row[place] for row in rows] for place, head in enumerate(_HEADS)},
-    )
+    # Stable: rows of one kind keep the order in which the study names them.
+    rows = [_row(evidence) for evidence in sorted(outcome.evidence, key=lambda e: _AGAINST.index(e.holds))]
+    title = f"{result.study}. {whose}{outcome.claim} → {outcome.reason}.{theirs}"
+    blocks: list[PageBlock] = [_numbers(title, rows[:SHOWN] or [("not measured", "", "", "")])]
+    if more := rows[SHOWN:]:
+        table = macro("blocks.html.j2", "table", _numbers("", more))
+        blocks.append(macro("record.html.j2", "fold", f"{len(more)} more numbers of this claim", table))
+    return blocks
+
+
+_AGAINST = (False, None, True)
+
+
+def _numbers(title: str, rows: Sequence[tuple[str, ...]]) -> Table:
+    return tabulate(title, {head: [row[place] for row in rows] for place, head in enumerate(_HEADS)})
 
 
 def _row(evidence: Evidence) -> tuple[str, ...]:
