@@ -41,7 +41,7 @@ from mesascope.models import TransformerConfig
 from mesascope.records.codec import to_json
 from mesascope.records.journal import Journal, digest
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.training import Curriculum, TrainingSpec, loop
+from mesascope.training import Curriculum, TrainingSpec, regression
 from mesascope.types import Evidence, Measurement, Outcome, PublishedFigure
 
 INPUTS = int(os.environ.get("MESASCOPE_HOSTILE_INPUTS", "260"))
@@ -285,7 +285,7 @@ class House:
 
     def _cut_short(self) -> None:
         """No training beyond two steps, and no measuring at all: what is listened to is what was loaded."""
-        batches = loop.batches
+        batches = regression.batches
 
         def listen(subject: ms.Subject, *_: object, **__: object) -> ms.Verdict:
             self.heard.append(subject)
@@ -294,8 +294,8 @@ class House:
         def measured(*_: object, **__: object) -> Any:
             raise KeyboardInterrupt("measured")
 
-        self.patch.setattr(loop, "batches", lambda *given: itertools.islice(batches(*given), 2))
-        self.patch.setattr(loop, "EVALUATION_PROMPTS", 8)
+        self.patch.setattr(regression, "batches", lambda *given: itertools.islice(batches(*given), 2))
+        self.patch.setattr(regression, "EVALUATION_PROMPTS", 8)
         for holder, name in ((ms, "calibrate"), (ms, "run_study"), (proving, "check"), (comparing, "prompts_needed")):
             self.patch.setattr(holder, name, measured)
         for name in ("identify", "examine"):

@@ -13,7 +13,7 @@ from mesascope.models.transformer import TransformerConfig
 from mesascope.records.lines import read_lines
 from mesascope.records.store import TEMPORARY
 from mesascope.tasks import Gaussian, LinearRegression
-from mesascope.training import Curriculum, TrainingSpec, loop
+from mesascope.training import Curriculum, TrainingSpec, loop, regression
 
 TINY = TrainingSpec(
     name="tiny",
@@ -48,7 +48,7 @@ def quick_and_alike() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "EVALUATION_PROMPTS", 512)
+        patch.setattr(regression, "EVALUATION_PROMPTS", 512)
         yield
     torch.set_num_threads(threads)
 

@@ -29,10 +29,10 @@ import json, sys
 from pathlib import Path
 import torch
 from mesascope.records.codec import from_json
-from mesascope.training import Interrupted, TrainingSpec, loop, train
+from mesascope.training import Interrupted, TrainingSpec, regression, train
 
 torch.set_num_threads(1)
-loop.EVALUATION_PROMPTS = 512
+regression.EVALUATION_PROMPTS = 512
 spec = from_json(TrainingSpec, json.loads(sys.argv[1]))
 try:
     train(spec, sys.argv[2], resume=True, progress=False)

@@ -15,7 +15,7 @@ from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import from_json
 from mesascope.records.store import read_sealed
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, train, train_many
+from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, regression, train, train_many
 from mesascope.training.batches import Batch, batches, mean_squared_error
 from mesascope.training.optimisers import Optimisers
 from mesascope.training.size import check_fits
@@ -114,7 +114,7 @@ def test_short_runs(tiny: TrainingSpec, tmp_path: Path, steps: int, schedule: st
 
 def test_a_cosine_schedule_rises_linearly_and_falls_to_nothing(tiny: TrainingSpec) -> None:
     spec = replace(tiny, steps=100, warmup=0.1, schedule="cosine", learning_rate=0.5, optimiser="adamw")
-    optimisers, rates = Optimisers(Transformer(spec.model), spec), []
+    optimisers, rates = Optimisers(loop.objective(spec, "cpu"), spec), []
     for _ in range(100):
         rates.append(optimisers.learning_rate)
         optimisers.step()
@@ -158,7 +158,7 @@ def test_the_loss_agrees_with_a_loop_over_prompts(supervision: str) -> None:
 def test_evaluation_is_a_plain_mean_on_prompts_that_training_never_saw(monkeypatch: pytest.MonkeyPatch) -> None:
     task = LinearRegression(dim=2, examples=3, inputs=Gaussian(covariance=Diagonal(condition=4.0)))
     model = Transformer(TransformerConfig(dim=2, examples=3, width=8, heads=2, feedforward=8))
-    monkeypatch.setattr(loop, "EVALUATION_PROMPTS", 3000)  # not a multiple of its batches
+    monkeypatch.setattr(regression, "EVALUATION_PROMPTS", 3000)  # not a multiple of its batches
     found = evaluate(model, task, seed=7)
     p = task.sample(3000, seed=7, stream="evaluation", dtype=torch.float32)
     expected = (model(p.xs, p.ys, p.queries) - p.targets).square().mean().detach()

@@ -17,7 +17,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mesascope.machine.devices import check_device
-from mesascope.models.transformer import Transformer
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import to_json
@@ -27,16 +26,15 @@ from mesascope.records.parsing import Damaged
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_json
-from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
-from mesascope.training.curriculum import Course
+from mesascope.training.objective import Objective
 from mesascope.training.optimisers import Optimisers
-from mesascope.training.size import EVALUATED, check_fits
+from mesascope.training.recipe import Recipe
+from mesascope.training.regression import Regression
+from mesascope.training.size import check_fits
 from mesascope.training.spec import TrainingSpec, difference
-from mesascope.types import Task
 
 log = logging.getLogger("mesascope")
 HOLDS: Holds = "a training run"
-EVALUATION_PROMPTS = 8192
 
 
 class Interrupted(Exception):
@@ -53,7 +51,7 @@ class Diverged(RuntimeError):
 
 
 def train(
-    spec: TrainingSpec,
+    spec: Recipe,
     out: Path | str,
     *,
     resume: bool = False,
@@ -90,7 +88,7 @@ def train(
 
 
 def train_many(
-    spec: TrainingSpec,
+    spec: Recipe,
     seeds: Sequence[int],
     out: Path | str,
     *,
@@ -123,14 +121,11 @@ def train_many(
                 raise Interrupted(stopped.step, Path(out)) from stopped
 
 
-def _train(
-    spec: TrainingSpec, directory: Path, stop: threading.Event, resume: bool, device: str, progress: bool
-) -> Path:
+def _train(spec: Recipe, directory: Path, stop: threading.Event, resume: bool, device: str, progress: bool) -> Path:
     """Train one run. Everything that can be refused is refused before the directory is claimed."""
     if resume and _has_ended(spec, directory):
         return directory
     run = _Run(spec, directory, device)
-    spec.task.sample(1, seed=spec.seed, stream="train", dtype=torch.float32)
     with claim(directory, HOLDS):
         _check_run(spec, directory, resume)  # again: another process may have trained here in between
         last = checkpoints.latest(directory / "checkpoints", resumable=True) if resume else None
@@ -141,7 +136,7 @@ def _train(
         start = run.restore(last)
         bar = tqdm(total=spec.steps, initial=start, disable=not progress, unit="step", dynamic_ncols=True)
         with bar:
-            for batch in batches(spec, start, device):
+            for batch in run.objective.batches(start):
                 run.update(batch)
                 bar.update()
                 if run.step % spec.log_every == 0 or run.step == spec.steps:
@@ -154,24 +149,34 @@ def _train(
     return directory
 
 
+def objective(spec: Recipe, device: str) -> Objective:
+    """What a run of this specification optimises; the model's weights are new.
+
+    Raises:
+        ValueError: the task can't be sampled, or there is no such device.
+    """
+    assert isinstance(spec, TrainingSpec)
+    spec.task.sample(1, seed=spec.seed, stream="train", dtype=torch.float32)
+    return Regression(spec, device)
+
+
 class _Run:
     """Model, optimiser and schedule of one run, with their saving and restoring."""
 
-    def __init__(self, spec: TrainingSpec, directory: Path, device: str) -> None:
+    def __init__(self, spec: Recipe, directory: Path, device: str) -> None:
         self.spec, self.directory, self.device = spec, directory, device
-        self.model = Transformer(spec.model, seed=spec.seed).to(device)
-        self.optimisers = Optimisers(self.model, spec)
-        self.course = Course(spec, device)
+        self.objective = objective(spec, device)
+        self.model = self.objective.model
+        self.optimisers = Optimisers(self.objective, spec)
         self.step = 0
         self.losses: list[
             Tensor
         ] = []  # of the steps since the last metrics line; read only then, as reading waits for the GPU
         self.timed_from, self.clock = 0, time.perf_counter()
 
-    def update(self, batch: Batch) -> None:
+    def update(self, batch: Any) -> None:
         """One optimiser step."""
-        batch = self.course.restrict(batch)
-        loss = mean_squared_error(self.model, batch, self.spec.supervision)
+        loss = self.objective.loss(batch)
         self.optimisers.zero_grad()
         loss.backward()
         if self.spec.clip is not None:
@@ -179,7 +184,6 @@ class _Run:
         self.optimisers.step()
         self.step += 1
         self.losses.append(loss.detach())
-        self.course.record(loss.detach(), zero_error(batch, self.spec.supervision))
 
     def log(self) -> float:
         """Append a line of metrics; return the mean loss since the previous line."""
@@ -190,9 +194,8 @@ class _Run:
             "loss": mean,
             "learning_rate": self.optimisers.learning_rate,
             "steps_per_second": round((self.step - self.timed_from) / (now - self.clock), 3),
+            **self.objective.told(),
         }
-        if self.spec.curriculum is not None:
-            line["active_dims"] = self.course.active
         append_line(self.directory / "metrics.jsonl", line)
         self.losses, self.timed_from, self.clock = [], self.step, now
         return mean
@@ -222,7 +225,7 @@ class _Run:
         extra: dict[str, Any] = {
             **self.optimisers.settings(),
             "pending_losses": [float(v) for v in self.losses],
-            "course": self.course.state(),
+            "course": self.objective.state(),
             "threads": torch.get_num_threads(),
         }
         folder = self.directory / "checkpoints"
@@ -248,8 +251,7 @@ class _Run:
             )
         self.model.load_state_dict(found.weights)
         self.optimisers.restore(found.tensors, found.extra)
-        if self.spec.curriculum is not None:
-            self.course.restore(found.extra["course"])
+        self.objective.restore(found.extra["course"])
         self.losses = [torch.tensor(v, device=self.device) for v in found.extra["pending_losses"]]
         self.step = self.timed_from = step
         return step
@@ -258,28 +260,16 @@ class _Run:
         """Write the last checkpoint, and the final weights with their held-out error."""
         if self.step not in checkpoints.steps(self.directory / "checkpoints"):
             self.save()
-        error = evaluate(self.model, self.spec.task, seed=self.spec.seed, device=self.device)
         result = Checkpoint(
             step=self.step,
             spec=to_json(self.spec),
             tensors={f"model.{k}": v for k, v in self.model.state_dict().items()},
-            extra={"query_mse": error, "evaluation_prompts": EVALUATION_PROMPTS, "provenance": provenance()},
+            extra={**self.objective.evaluate(), "provenance": provenance()},
         )
         checkpoints.write(self.directory / "model", result)
 
 
-@torch.no_grad()
-def evaluate(model: Transformer, task: Task, *, seed: int, device: str = "cpu") -> float:
-    """Mean squared error per query, over prompts that training never saw."""
-    total = 0.0
-    for start in range(0, EVALUATION_PROMPTS, EVALUATED):
-        count = min(EVALUATED, EVALUATION_PROMPTS - start)
-        p = task.sample(count, seed=seed, stream="evaluation", start=start, dtype=torch.float32).to(device)
-        total += float((model(p.xs, p.ys, p.queries) - p.targets).square().mean(-1).sum())
-    return total / EVALUATION_PROMPTS
-
-
-def _check_run(spec: TrainingSpec, out: Path, resume: bool) -> None:
+def _check_run(spec: Recipe, out: Path, resume: bool) -> None:
     """Check that this spec may be trained there, without writing. A run without a checkpoint may be overwritten."""
     check(out, HOLDS)
     if not checkpoints.steps(out / "checkpoints") and not (out / "model.json").exists():
@@ -296,14 +286,14 @@ def _check_run(spec: TrainingSpec, out: Path, resume: bool) -> None:
         )
 
 
-def _check_same(spec: TrainingSpec, held: Mapping[str, Any], where: Path) -> None:
+def _check_same(spec: Recipe, held: Mapping[str, Any], where: Path) -> None:
     if (differs := difference(spec, held)) is not None:
         raise ValueError(
             f"out must be new, or a run of the same spec; {shown(where)} is of another spec, where {differs}. Choose another."
         )
 
 
-def _has_ended(spec: TrainingSpec, directory: Path) -> bool:
+def _has_ended(spec: Recipe, directory: Path) -> bool:
     """Whether there are final weights; damaged ones count as missing, and are made again from the last checkpoint."""
     if not (directory / "model.json").exists():
         return False
@@ -316,7 +306,7 @@ def _has_ended(spec: TrainingSpec, directory: Path) -> bool:
     return True
 
 
-def _on_grid(step: int, spec: TrainingSpec) -> bool:
+def _on_grid(step: int, spec: Recipe) -> bool:
     return step % spec.checkpoint_every == 0 or math.log2(step).is_integer() or step == spec.steps
 
 

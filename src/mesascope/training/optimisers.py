@@ -7,16 +7,16 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from mesascope.models.transformer import Transformer
-from mesascope.training.spec import TrainingSpec
+from mesascope.training.objective import Objective
+from mesascope.training.recipe import Recipe
 
 
 @final
 class Optimisers:
     """One optimiser for all parameters; with ``muon``, Muon for the blocks' matrices and Adam for the rest."""
 
-    def __init__(self, model: Transformer, spec: TrainingSpec) -> None:
-        self._each = _make(model, spec)
+    def __init__(self, objective: Objective, spec: Recipe) -> None:
+        self._each = _make(objective, spec)
         self._schedules = [SCHEDULES[spec.schedule](e, spec) for e in self._each] if spec.schedule in SCHEDULES else []
 
     @property
@@ -69,19 +69,19 @@ class Optimisers:
             schedule.load_state_dict(dict(held))
 
 
-def _make(model: Transformer, spec: TrainingSpec) -> list[torch.optim.Optimizer]:
-    rate, decay = spec.learning_rate, spec.weight_decay
+def _make(objective: Objective, spec: Recipe) -> list[torch.optim.Optimizer]:
+    rate, decay, model = spec.learning_rate, spec.weight_decay, objective.model
     adam = {"lr": rate, "weight_decay": decay, "betas": (spec.betas[0], spec.betas[1]), "fused": True}
     if spec.optimiser != "muon":
         kind = torch.optim.Adam if spec.optimiser == "adam" else torch.optim.AdamW
         return [kind(model.parameters(), **adam)]
-    matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
+    matrices = [p for name, p in model.named_parameters() if name.startswith(objective.blocks) and p.ndim == 2]
     chosen = {id(p) for p in matrices}
     muon = torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
     return [muon, torch.optim.Adam([p for p in model.parameters() if id(p) not in chosen], **adam)]
 
 
-def _one_cycle(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim.lr_scheduler.OneCycleLR:
+def _one_cycle(optimiser: torch.optim.Optimizer, spec: Recipe) -> torch.optim.lr_scheduler.OneCycleLR:
     total, warmup = spec.steps + 1, spec.warmup
     if warmup * total == 1:
         warmup += 1e-9  # torch divides by zero if the rate rises for exactly 0 steps
@@ -90,7 +90,7 @@ def _one_cycle(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.op
     )
 
 
-def _cosine(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim.lr_scheduler.LambdaLR:
+def _cosine(optimiser: torch.optim.Optimizer, spec: Recipe) -> torch.optim.lr_scheduler.LambdaLR:
     rising = max(1, round(spec.warmup * spec.steps))
 
     def share(step: int) -> float:
@@ -101,7 +101,7 @@ def _cosine(optimiser: torch.optim.Optimizer, spec: TrainingSpec) -> torch.optim
     return torch.optim.lr_scheduler.LambdaLR(optimiser, share)
 
 
-SCHEDULES: Mapping[str, Callable[[torch.optim.Optimizer, TrainingSpec], torch.optim.lr_scheduler.LRScheduler]] = {
+SCHEDULES: Mapping[str, Callable[[torch.optim.Optimizer, Recipe], torch.optim.lr_scheduler.LRScheduler]] = {
     "onecycle": _one_cycle,
     "cosine": _cosine,
 }

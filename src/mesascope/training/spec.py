@@ -1,20 +1,18 @@
 """The specification of a training run: one frozen value, made by a function that returns it complete."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mesascope.models.transformer import TransformerConfig
-from mesascope.records.checks import check_choices, check_count
+from mesascope.records.checks import check_count
 from mesascope.records.codec import to_json
 from mesascope.records.shown import shown
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
+from mesascope.training.recipe import Recipe
 from mesascope.types import LinearTask, Task, check_keeps_task
 
-MAX_STEPS = 100_000_000
 MAX_LAYERS = 1000
-LONGEST_NAME = 200
 Supervision = Literal["query", "everywhere"]
 
 
@@ -57,81 +55,33 @@ class Curriculum:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSpec:
-    """The complete specification of a training run.
+class TrainingSpec(Recipe):
+    """The complete specification of a training run on regression.
 
     Attributes:
-        name: used in reports and for directories.
         task: where the prompts come from; its ``queries`` per prompt are trained on. In a JSON file it is a linear regression.
         model: the architecture.
         supervision: ``query`` (mean squared error at the queries) or ``everywhere`` (mean over the context's
             inputs and the queries, each answered from the examples before it; needs ``answers='everywhere'``).
-        steps, batch: optimiser steps; prompts per step, new in every step.
-        optimiser: ``adam``, ``adamw`` (decoupled decay), or ``muon``: for the matrices of the blocks, a step along the
-            orthogonal factor of the gradient's running mean, scaled to the length of Adam's step; Adam for all other
-            parameters. (Jordan et al. 2024, with the scale of Liu et al. 2025.)
-        learning_rate: its maximum.
-        weight_decay, betas, clip: of the optimiser; ``clip`` bounds the gradient's norm, with None there is no bound.
-        schedule: ``onecycle`` (torch's, cosine, with its cycling of the first beta), ``cosine`` (a linear warm-up, then
-            half a cosine down to 0; betas stay) or ``constant``.
-        warmup: share of the steps during which the rate rises (OneCycle's ``pct_start``).
         curriculum: whether dimensions are added one at a time; None trains on the whole task from the start.
-        checkpoint_every: steps between regular checkpoints; there is also one at every power of two.
-        log_every: steps averaged into one line of metrics.
-        seed: the seed of the initial weights and the data.
+        name, steps, …: as in `Recipe`.
 
     Raises:
         ValueError: a value out of range, or parts that do not fit together.
     """
 
-    name: str
     task: LinearRegression | GeneralisedLinearRegression | Task = field(default_factory=LinearRegression)
     model: TransformerConfig = field(default_factory=TransformerConfig)
     supervision: Supervision = "query"
-    steps: int = 200_000
-    batch: int = 256
-    optimiser: Literal["adam", "adamw", "muon"] = "adam"
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.0
-    betas: tuple[float, ...] = (0.9, 0.999)
-    clip: float | None = None
-    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
-    warmup: float = 0.1
     curriculum: Curriculum | None = None
-    checkpoint_every: int = 1000
-    log_every: int = 50
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        if len(self.name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in self.name):
-            raise ValueError(
-                f"name must be a text of at most {LONGEST_NAME} characters that can be written; got {shown(self.name)}. "
-                "Leave out halves of surrogate pairs; one or two words are enough."
-            )
-        for name in ("steps", "batch", "checkpoint_every", "log_every"):
-            check_count(name, getattr(self, name))
-        check_count("seed", self.seed, least=0)
-        if self.steps > MAX_STEPS:
-            raise ValueError(
-                f"steps must be at most {MAX_STEPS:,}; got {self.steps:,}. No run would end: source B takes 200,000 steps."
-            )
+        Recipe.__post_init__(self)
         if self.model.layers > MAX_LAYERS:
             raise ValueError(
                 f"model.layers must be at most {MAX_LAYERS:,}; got {self.model.layers:,}. A single step would take minutes: "
                 "source B's deepest network has 8."
             )
-        for name, holds, rule, remedy in (
-            ("learning_rate", 0 < self.learning_rate < 10, "lie between 0 and 10", "0.0003 is source B's"),
-            ("warmup", 0 < self.warmup < 1, "be a share of the steps between 0 and 1", "0.1 is source B's"),
-            ("weight_decay", 0 <= self.weight_decay * self.learning_rate < 1,
-             "be 0 or more, and below 1/learning_rate, where one step would remove a weight entirely", "0, for no decay"),
-            ("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "be two numbers from 0 to below 1",
-             "(0.9, 0.999) is usual"),
-            ("clip", self.clip is None or 0 < self.clip < math.inf, "be a positive norm, or None", "None, for no bound"),
-        ):  # fmt: skip
-            if not holds:
-                raise ValueError(f"{name} must {rule}; got {shown(getattr(self, name))}. A value that works: {remedy}.")
         check_keeps_task(self.task)
         if self.curriculum is not None and not isinstance(self.task, LinearTask):
             raise ValueError(
@@ -158,7 +108,7 @@ class TrainingSpec:
             )
 
 
-def difference(spec: TrainingSpec, held: Mapping[str, Any]) -> str | None:
+def difference(spec: Recipe, held: Mapping[str, Any]) -> str | None:
     """The first field in which a spec differs from one that was written to disk, in words; None if they are the same."""
     return _difference(to_json(spec), held, "")
 
