@@ -1,6 +1,7 @@
 """Tasks, from which prompts are sampled."""
 
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
+from mesascope.tasks.digits import DigitRegression
 from mesascope.tasks.generalised import GeneralisedLinearRegression
 from mesascope.tasks.inputs import CentredExponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
@@ -11,6 +12,7 @@ __all__ = (
     "Diagonal",
     "Eigenvalues",
     "CentredExponential",
+    "DigitRegression",
     "Gaussian",
     "GeneralisedLinearRegression",
     "Identity",
