@@ -3,7 +3,11 @@
 import hashlib
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+CHUNK = 64
+"""Rows of `uniform` that come from one generator: each has a fixed cost."""
 _WORDS = 624
 """Number of 32-bit words in the state of torch's CPU generator, the Mersenne Twister MT19937."""
 _STATE = slice(24, 24 + 8 * _WORDS)
@@ -34,3 +38,18 @@ def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
     state = rng.get_state()
     state[_STATE].view(torch.int64).copy_(torch.frombuffer(bytearray(words), dtype=torch.uint32))
     return rng.set_state(state)
+
+
+def uniform(n: int, width: int, *, seed: int, stream: str, start: int = 0) -> Float[Tensor, "row width"]:
+    """Uniform random numbers from 0 to below 1, in double precision; row i depends on seed, stream, ``width`` and i alone.
+
+    Args:
+        n, width: number of rows and their length.
+        seed, stream: as in `generator`.
+        start: the number of the first row.
+    """
+    first = start // CHUNK
+    chunks = range(first, -(-(start + n) // CHUNK))
+    rows = [torch.rand(CHUNK, width, generator=generator(seed, stream, i), dtype=torch.float64) for i in chunks]
+    skipped = start - first * CHUNK
+    return torch.cat([torch.empty(0, width, dtype=torch.float64), *rows])[skipped : skipped + n]

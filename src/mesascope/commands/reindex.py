@@ -13,7 +13,7 @@ from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression, PooledRegression
 from mesascope.theory import STATEMENTS
-from mesascope.training import SPECS
+from mesascope.training import LADDER, SPECS
 
 
 def present() -> Index:
@@ -23,7 +23,7 @@ def present() -> Index:
         "tasks": [kind.__name__ for kind in (LinearRegression, PooledRegression, GeneralisedLinearRegression)],
         "algorithms": [algorithm.name for algorithm in (*ALL, *GENERALISED)],
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},
-        "specs": list(SPECS),
+        "specs": [*SPECS, *LADDER],
         "studies": {name: study.title for name, study in STUDIES.items()},
         "statements": [statement.key for statement in STATEMENTS],
         "panels": {panel_name(seed): seed for seed in (THRESHOLDS, SHIPPED, HELD_OUT)},

@@ -14,7 +14,7 @@ from mesascope.records.directories import Holds
 from mesascope.records.shown import shown
 
 if TYPE_CHECKING:
-    from mesascope.training import TrainingSpec
+    from mesascope.training import Recipe
 
 ONE: Holds = "a training run"
 SEVERAL: Holds = "training runs, one a seed"
@@ -60,12 +60,12 @@ def _run(options: argparse.Namespace) -> None:
         say(directory)
 
 
-def _spec(given: str) -> "TrainingSpec":
-    from mesascope.training import SPECS, TrainingSpec
+def _spec(given: str) -> "Recipe":
+    from mesascope.training import LADDER, SPECS, LanguageSpec, TrainingSpec
 
-    if given in SPECS:
-        return SPECS[given]
-    return from_file(TrainingSpec, Path(given), "spec")
+    if found := SPECS.get(given) or LADDER.get(given):
+        return found
+    return from_file((TrainingSpec, LanguageSpec), Path(given), "spec")
 
 
 def _seeds(given: str) -> tuple[int, ...]:

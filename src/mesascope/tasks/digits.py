@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from mesascope.machine.memory import check_memory
 from mesascope.records.checks import check_count
 from mesascope.records.shown import shown
-from mesascope.seeds import generator
+from mesascope.seeds import uniform
 from mesascope.tasks.linear import LAST
 from mesascope.types import Prompts
 
 STRATA = ("new query", "query among the examples")
 LEAST = 4
 """The smallest number of inputs whose label has one digit; a map with fewer is not drawn."""
+VALUES = 10
+"""Labels are the digits below this."""
 SPREAD = 10
 """The largest spread of wide inputs: x = 10·9 + 9 still has two digits."""
 
@@ -83,11 +87,10 @@ class DigitRegression:
                 f"start must leave room for n prompts below number {LAST:,}; got {shown(start)}. Begin at 0."
             )
         self.check_memory(n)
-        drawn = [self._prompt(number, seed, stream) for number in range(start, start + n)]
-        columns = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
-        strata = columns.pop("strata")
+        found = self._draw(n, start, seed, stream)
+        strata = found.pop("strata")
         return Prompts(
-            **{name: values.to(dtype) for name, values in columns.items()}, strata=strata, stratum_names=STRATA
+            **{name: values.to(dtype) for name, values in found.items()}, strata=strata, stratum_names=STRATA
         )
 
     def check_memory(self, n: int) -> None:
@@ -100,38 +103,55 @@ class DigitRegression:
         what = f"drawing {n} prompts of examples={self.examples} and queries={self.queries}"
         check_memory(what, 32 * n * points, "Reduce the largest of these numbers.")
 
-    def _prompt(self, number: int, seed: int, stream: str) -> dict[str, torch.Tensor]:
-        rng = generator(seed, f"{stream}/digits", number)
+    def _draw(self, n: int, start: int, seed: int, stream: str) -> dict[str, Tensor]:
+        number = torch.arange(start, start + n)
         strata = 1 if self.new_only else len(STRATA)
         stratum, turn = number % strata, number // strata
-        slopes = self.spreads or range(1, self.steepest + 1)
-        size, sign = slopes[turn % len(slopes)], 1 - 2 * (turn // len(slopes) % 2)
-        xs, ys = _map(size, sign, bool(self.spreads), rng)
-        order = torch.randperm(len(xs), generator=rng)
-        hidden = max(1, min(self.queries, len(xs) - 2)) if stratum == 0 else 0
-        shown_at = order[hidden:][torch.randint(len(xs) - hidden, (self.examples,), generator=rng)]
-        pool = order[:hidden] if hidden else shown_at
-        asked = pool[torch.randint(len(pool), (self.queries,), generator=rng)] if len(pool) != self.queries else pool
+        slopes = torch.tensor(self.spreads or range(1, self.steepest + 1))
+        size, rising = slopes[turn % len(slopes)], turn // len(slopes) % 2 == 0
+        # Random numbers of a prompt: one for its map, one for each input that there could be, then one per example and query.
+        drawn = uniform(n, 1 + VALUES + self.examples + self.queries, seed=seed, stream=f"{stream}/digits", start=start)
+        which, keys, at, asked_at = drawn.split([1, VALUES, self.examples, self.queries], 1)
+        xs, ys, there = (_wide if self.spreads else _narrow)(size, rising, which)
+        order = (keys + VALUES * ~there).argsort(1)  # those that are there first, in random order
+        count = there.sum(1, keepdim=True)
+        hidden = torch.where(stratum[:, None] == 0, (count - 2).clamp(1, self.queries), 0)
+        shown_at = order.gather(1, hidden + (at * (count - hidden)).long())
+        all_once = torch.arange(self.queries).expand(n, -1)
+        new = order.gather(1, torch.where(hidden == self.queries, all_once, (asked_at * hidden).long()))
+        old = shown_at.gather(1, (asked_at * self.examples).long())
+        asked = torch.where(hidden > 0, new, old)
+        mean = (ys * there).sum(1, keepdim=True) / count
         return {
-            "xs": xs[shown_at, None],
-            "ys": ys[shown_at],
-            "queries": xs[asked, None],
-            "targets": ys[asked],
-            "target_variance": ys.var(unbiased=False),
-            "strata": torch.tensor(stratum),
+            "xs": xs.gather(1, shown_at)[..., None],
+            "ys": ys.gather(1, shown_at),
+            "queries": xs.gather(1, asked)[..., None],
+            "targets": ys.gather(1, asked),
+            "target_variance": ((ys - mean).square() * there).sum(1) / count[:, 0],
+            "strata": stratum,
         }
 
 
-def _map(size: int, sign: int, wide: bool, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """All inputs of one map with a label of one digit, and their labels."""
-    if wide:
-        ys = torch.arange(10, dtype=torch.float64)
-        shift = torch.randint(10, (), generator=rng)
-        return size * (ys if sign > 0 else 9 - ys) + shift, ys
-    xs = torch.arange(10, dtype=torch.float64)
-    maps = [size * xs + b for b in range(-9 * size, 10)]
-    inside = [(ys >= 0) & (ys <= 9) for ys in maps]
-    enough = [i for i, good in enumerate(inside) if int(good.sum()) >= LEAST]
-    chosen = enough[int(torch.randint(len(enough), (), generator=rng))]
-    ys = maps[chosen][inside[chosen]]
-    return xs[inside[chosen]], ys if sign > 0 else 9 - ys
+Maps = tuple[Float[Tensor, "batch input"], Float[Tensor, "batch input"], Bool[Tensor, "batch input"]]
+"""For each prompt all inputs that there could be, their labels, and whether the label has one digit."""
+
+
+def _narrow(size: Int[Tensor, " batch"], rising: Bool[Tensor, " batch"], which: Float[Tensor, "batch 1"]) -> Maps:
+    xs = torch.arange(VALUES, dtype=torch.float64)
+    found: list[tuple[Tensor, Tensor]] = []
+    for slope in range(int(size.max()) + 1):
+        ys = slope * xs + torch.arange(-9 * slope, VALUES)[:, None]
+        there = (ys >= 0) & (ys < VALUES)
+        enough = there.sum(1) >= LEAST
+        found.append((ys[enough], there[enough]))
+    ys, there = (torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True) for parts in zip(*found, strict=True))
+    many = torch.tensor([len(ys) for ys, _ in found])
+    chosen = (which[:, 0] * many[size]).long()
+    labels = ys[size, chosen]
+    return xs.expand_as(labels), torch.where(rising[:, None], labels, VALUES - 1 - labels), there[size, chosen]
+
+
+def _wide(size: Int[Tensor, " batch"], rising: Bool[Tensor, " batch"], which: Float[Tensor, "batch 1"]) -> Maps:
+    ys = torch.arange(VALUES, dtype=torch.float64).expand(len(size), -1)
+    xs = size[:, None] * torch.where(rising[:, None], ys, VALUES - 1 - ys) + (which * VALUES).floor()
+    return xs, ys, torch.ones_like(ys, dtype=torch.bool)

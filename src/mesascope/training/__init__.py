@@ -1,15 +1,21 @@
 """Training of subjects: specifications and the training loop."""
 
+from mesascope.training.corpus import Corpus
+from mesascope.training.ladder import LADDER
+from mesascope.training.language import LanguageSpec
 from mesascope.training.loop import Diverged, Interrupted, train, train_many
 from mesascope.training.recipe import Recipe
 from mesascope.training.regression import evaluate
 from mesascope.training.spec import SPECS, Curriculum, TrainingSpec, dense, query_only, query_only_laptop
 
 __all__ = (
+    "LADDER",
     "SPECS",
+    "Corpus",
     "Curriculum",
     "Diverged",
     "Interrupted",
+    "LanguageSpec",
     "Recipe",
     "TrainingSpec",
     "dense",

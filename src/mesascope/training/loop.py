@@ -26,6 +26,7 @@ from mesascope.records.parsing import Damaged
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_json
+from mesascope.training.language import LanguageModelling, LanguageSpec
 from mesascope.training.objective import Objective
 from mesascope.training.optimisers import Optimisers
 from mesascope.training.recipe import Recipe
@@ -155,6 +156,8 @@ def objective(spec: Recipe, device: str) -> Objective:
     Raises:
         ValueError: the task can't be sampled, or there is no such device.
     """
+    if isinstance(spec, LanguageSpec):
+        return LanguageModelling(spec, device)
     assert isinstance(spec, TrainingSpec)
     spec.task.sample(1, seed=spec.seed, stream="train", dtype=torch.float32)
     return Regression(spec, device)

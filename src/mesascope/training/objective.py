@@ -12,12 +12,15 @@ class Objective(Protocol):
     """One training's model and loss. The loop owns the optimiser, the steps and everything on disk.
 
     Attributes:
-        model: the network, on its device.
-        blocks: the beginning of the names of its blocks' parameters, whose matrices Muon takes.
+        blocks: the beginning of the names of the blocks' parameters, whose matrices Muon takes.
     """
 
-    model: nn.Module
     blocks: str
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, on its device."""
+        ...
 
     def batches(self, start: int) -> Iterator[Any]:
         """The batches of steps ``start``, ``start + 1``, … to the last; each is a function of the seed and its step alone."""

@@ -1,8 +1,11 @@
 """The memory that training a spec needs, estimated before any of it is allocated."""
 
 from mesascope.machine.memory import check_memory
+from mesascope.models.language.characters import BEGIN
 from mesascope.models.transformer import count_parameters
 from mesascope.training.batches import AHEAD
+from mesascope.training.language import LanguageSpec
+from mesascope.training.recipe import Recipe
 from mesascope.training.spec import TrainingSpec
 from mesascope.types import SizedTask
 
@@ -12,12 +15,16 @@ EVALUATED = 1024
 """Number of prompts evaluated at a time."""
 
 
-def check_fits(spec: TrainingSpec) -> None:
+def check_fits(spec: Recipe) -> None:
     """Check that this machine can hold the network, its optimiser, a batch's activations, and the prompts.
 
     Raises:
         ValueError: it cannot; the message says how much memory is needed.
     """
+    if isinstance(spec, LanguageSpec):
+        _check_language(spec)
+        return
+    assert isinstance(spec, TrainingSpec)
     model, remedy = spec.model, "Take fewer layers, a smaller width, a smaller batch or fewer examples."
     what = (
         f"training layers={model.layers} of width={model.width} and feedforward={model.feedforward} on batch={spec.batch} "
@@ -26,6 +33,14 @@ def check_fits(spec: TrainingSpec) -> None:
     check_memory(what, _BYTES * (_STATE * count_parameters(model) + _kept_for_gradients(spec)), remedy)
     if isinstance(spec.task, SizedTask):
         spec.task.check_memory(max(spec.batch, AHEAD, EVALUATED))
+
+
+def _check_language(spec: LanguageSpec) -> None:
+    model, positions = spec.model, spec.corpus.length
+    weights = 12 * model.layers * model.width**2 + 2 * (BEGIN + 1) * model.width
+    kept = spec.batch * positions * model.layers * (18 * model.width + 3 * model.heads * positions)
+    what = f"training layers={model.layers} of width={model.width} on batch={spec.batch} passages of {positions} tokens"
+    check_memory(what, _BYTES * (_STATE * weights + kept), "Take fewer layers, a smaller width or a smaller batch.")
 
 
 def _kept_for_gradients(spec: TrainingSpec) -> int:
