@@ -68,7 +68,7 @@ VALUES: tuple[Any, ...] = (
 )
 REFERENCES = (
     "two-layer", "construction:gradient-descent?layers=2", "construction:conjugate-gradient?iterations=2", "run",
-    "python:own:load", "run/checkpoints/step-00000002", "construction:chebyshev-iteration?layers=3&largest=2", "hf:gpt2",
+    "python:own:load", "run/checkpoints/step-00000002", "construction:chebyshev-iteration?layers=3&largest=2", "gguf:state.pt",
 )
 WORDS = (
     "", " ", "-", "--", ".", "..", "/", "x" * 300, "a/" * 2000, "\x1b[31m", "\udcff", "0", "-1", "1,2", "1,1", ",",

@@ -73,7 +73,7 @@ REFUSED = {
     "calibrate --profile quick": "invalid choice: 'quick'",
     "examine two-layre": "Did you mean 'two-layer'",
     "identify construction:gradient-decent": "Did you mean 'gradient-descent'",
-    "identify hf:gpt2": "cannot be loaded by this version",
+    "identify gguf:m.gguf": "there is no file 'm.gguf'",
     "identify two-layer --design": "as in --compare cg,pcg",
     "identify two-layer --compare cg": "must name two candidates",
     "examine two-layer --out theirs": "holds other files",

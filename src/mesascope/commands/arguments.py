@@ -156,7 +156,7 @@ def check_model(options: argparse.Namespace) -> None:
 
 def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, ms.Task]":
     """The model, and the task that it is examined on."""
-    from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
+    from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression
     from mesascope.zoo import default_task, load
     from mesascope.zoo.own import load_own_task
 
@@ -165,7 +165,9 @@ def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, ms.Task]
         return subject, default_task(subject)
     if options.task.startswith("python:"):
         return subject, load_own_task(options.task.removeprefix("python:"))
-    return subject, from_file((LinearRegression, GeneralisedLinearRegression), Path(options.task), "task")
+    return subject, from_file(
+        (LinearRegression, GeneralisedLinearRegression, DigitRegression), Path(options.task), "task"
+    )
 
 
 def say(words: object) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from mesascope.commands.arguments import command, say_columns
 from mesascope.commands.index import index
 from mesascope.zoo import names
+from mesascope.zoo.shipped import PRETRAINED
 
 THINGS: dict[str, Callable[[], list[str]]] = {
-    "models": lambda: [*names(), *(f"construction:{name}" for name in index()["constructions"])],
+    "models": lambda: [*names(), *PRETRAINED, *(f"construction:{name}" for name in index()["constructions"])],
     "tasks": lambda: index()["tasks"],
     "algorithms": lambda: index()["algorithms"],
     "instruments": lambda: list(index()["instruments"]),

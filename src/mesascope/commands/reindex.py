@@ -11,7 +11,7 @@ from mesascope.instruments.identification import IDENTIFIED, QUESTION
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES
-from mesascope.tasks import GeneralisedLinearRegression, LinearRegression, PooledRegression
+from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression, PooledRegression
 from mesascope.theory import STATEMENTS
 from mesascope.training import LADDER, SPECS
 
@@ -20,7 +20,9 @@ def present() -> Index:
     """The names as the modules define them."""
     return {
         "constructions": list(CONSTRUCTIONS),
-        "tasks": [kind.__name__ for kind in (LinearRegression, PooledRegression, GeneralisedLinearRegression)],
+        "tasks": [
+            kind.__name__ for kind in (LinearRegression, PooledRegression, GeneralisedLinearRegression, DigitRegression)
+        ],
         "algorithms": [algorithm.name for algorithm in (*ALL, *GENERALISED)],
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},
         "specs": [*SPECS, *LADDER],

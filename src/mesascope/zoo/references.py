@@ -1,4 +1,4 @@
-"""Loads the subject that a model reference names: ``two-layer``, ``construction:…``, ``runs/…``, ``python:…``."""
+"""Loads the subject that a model reference names: ``two-layer``, ``construction:…``, ``runs/…``, ``hf:…``, ``python:…``."""
 
 import functools
 import inspect
@@ -20,11 +20,12 @@ from mesascope.records.codec import from_json, to_json
 from mesascope.records.lines import read_lines
 from mesascope.records.parsing import Damaged
 from mesascope.records.shown import plain, said, shown
-from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
+from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.types import Subject, spec_of
+from mesascope.zoo.language import load_language_model
 from mesascope.zoo.own import load_own
-from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, names, place
+from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, is_language_model, names, place
 
 
 def curve(reference: str) -> tuple[dict[str, float], ...]:
@@ -52,8 +53,8 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
 
     Args:
         reference: a name in the zoo (`names`); ``construction:NAME`` with options after ``?``;
-            ``python:package.module:factory``, a callable without arguments that returns a subject; or a run directory
-            or checkpoint.
+            ``python:package.module:factory``, a callable without arguments that returns a subject; a pretrained language
+            model (``smollm2``, ``hf:NAME_OR_DIR[@revision]``, ``gguf:FILE``); or a run directory or checkpoint.
         device: where a trained model computes.
 
     Raises:
@@ -63,11 +64,13 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     where = place(reference, tuple(CONSTRUCTIONS))
     if where is not None:
         return _trained(reference, where, device)
+    if is_language_model(reference):
+        return load_language_model(reference, device=device)
     kind, _, rest = reference.partition(":")
     return _construction(rest) if kind == "construction" else load_own(rest)
 
 
-def default_task(subject: Subject) -> LinearRegression | GeneralisedLinearRegression:
+def default_task(subject: Subject) -> LinearRegression | GeneralisedLinearRegression | DigitRegression:
     """The task a subject was trained on, or one that fits its domain.
 
     Raises:
@@ -80,8 +83,9 @@ def default_task(subject: Subject) -> LinearRegression | GeneralisedLinearRegres
             "mesascope. State the task to examine it on: --task with a JSON file, or the argument task."
         )
     if isinstance(spec, Mapping) and isinstance(spec.get("task"), Mapping):
-        if spec["task"].get("type") == GeneralisedLinearRegression.__name__:
-            return from_json(GeneralisedLinearRegression, spec["task"], "spec.task")
+        for other in (GeneralisedLinearRegression, DigitRegression):
+            if spec["task"].get("type") == other.__name__:
+                return from_json(other, spec["task"], "spec.task")
         if _foreign(spec["task"]):
             raise ValueError(
                 f"model {shown(subject.name)} was trained on {shown(spec['task']['type'])}, which is not a task of mesascope. "

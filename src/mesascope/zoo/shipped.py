@@ -1,5 +1,7 @@
 """Shipped models, and what a model reference names, judged by file names only. Fast to import: no model is loaded."""
 
+import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,8 @@ from mesascope.records.shown import shown
 
 WEIGHTS = Path(__file__).parent / "weights"
 _CHECKPOINT = re.compile(r"-step-(\d+)$")
+PRETRAINED = ("smollm2",)
+"""The names of pretrained language models, which are downloaded once and kept in the user's cache."""
 FOREIGN = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 
@@ -24,7 +28,8 @@ def checkpoints_of(name: str) -> tuple[int, ...]:
 
 
 def place(reference: str, constructions: Sequence[str]) -> Path | None:
-    """The path of a trained model: a checkpoint's stem, or a run directory. None for a construction or a user's own subject.
+    """The path of a trained model: a checkpoint's stem, or a run directory. None for a construction, a language
+    model or a user's own subject.
 
     Args:
         reference: see `mesascope.zoo.load`.
@@ -45,19 +50,43 @@ def place(reference: str, constructions: Sequence[str]) -> Path | None:
         return None
     if kind == "python":
         return None
-    if kind in ("hf", "gguf"):
-        raise ValueError(
-            f"model {shown(reference)}: pretrained language models cannot be loaded by this version of mesascope. Load it "
-            "as python:module:factory."
-        )
+    if is_language_model(reference):
+        _check_language_model(reference, rest)
+        return None
     where = WEIGHTS / reference if reference in _shipped() else _find(Path(reference))
     if where is None:
-        known = [*names(), *(f"construction:{name}" for name in constructions)]
+        known = [*names(), *PRETRAINED, *(f"construction:{name}" for name in constructions)]
         raise ValueError(
-            f"model must be a name in the zoo ({', '.join(names())}), construction:NAME, python:module:factory, or a run "
-            f"directory or checkpoint; nothing is called {shown(reference)}.{nearest(reference, known)}"
+            f"model must be a name in the zoo ({', '.join((*names(), *PRETRAINED))}), construction:NAME, "
+            "hf:NAME_OR_DIR, gguf:FILE, python:module:factory, or a run directory or checkpoint; nothing is called "
+            f"{shown(reference)}.{nearest(reference, known)}"
         )
     return where
+
+
+def is_language_model(reference: str) -> bool:
+    """Whether a reference names a pretrained language model: a name, ``hf:…`` or ``gguf:…``."""
+    return reference in PRETRAINED or reference.partition(":")[0] in ("hf", "gguf")
+
+
+def _check_language_model(reference: str, rest: str) -> None:
+    """Check what can be checked of a language model's reference without loading anything.
+
+    Raises:
+        ValueError: it names nothing, there is no such file, or transformers is not installed.
+    """
+    if reference not in PRETRAINED and not rest.partition("@")[0]:
+        raise ValueError(
+            f"model must be hf:NAME_OR_DIR or gguf:FILE; got {shown(reference)}. Name a directory or a file."
+        )
+    if reference.startswith("gguf:") and not os.path.isfile(
+        rest
+    ):  # unlike Path.is_file, also False for a name too long
+        raise ValueError(f"model must be a GGUF file; there is no file {shown(rest)}.")
+    if importlib.util.find_spec("transformers") is None:
+        raise ValueError(
+            f"model {shown(reference)} needs the package transformers, which is not installed: pip install 'mesascope[lm]'."
+        )
 
 
 def _shipped() -> set[str]:

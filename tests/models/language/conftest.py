@@ -68,18 +68,23 @@ def tiny_network(kind: str, seed: int = 0) -> Network:
     return Network(model=model, family=family_of(model.config))
 
 
-def tiny_tokenizer(*, merges: tuple[tuple[str, str], ...] = (), digits_apart: bool = False, begin: int = 0) -> Any:
+def tiny_tokenizer(
+    *, merges: tuple[tuple[str, str], ...] = (), digits_apart: bool = False, words_apart: bool = True, begin: int = 0
+) -> Any:
     """Bytes as tokens, with a few merges on top.
 
     Args:
         merges: pairs that are one token (a space is written Ġ).
         digits_apart: digits are cut off first, so that no merge reaches one.
+        words_apart: text is cut at spaces, digits and punctuation first, so that no merge reaches across.
         begin: how often the token that begins a text is put before it.
     """
     words = ["<s>", "<pad>", *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in merges)]
     core = tokenizers.Tokenizer(BPE(vocab={word: i for i, word in enumerate(words)}, merges=list(merges)))
     split: list[Any] = [pre_tokenizers.Digits(individual_digits=True)] if digits_apart else []
-    core.pre_tokenizer = pre_tokenizers.Sequence([*split, pre_tokenizers.ByteLevel(add_prefix_space=False)])  # type: ignore[assignment]
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [*split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words_apart)]
+    )  # type: ignore[assignment]
     core.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     if begin:
         before = " ".join(["<s>"] * begin)
@@ -120,4 +125,5 @@ def tiny() -> SimpleNamespace:
         tokenizer=tiny_tokenizer,
         words=word_tokenizer,
         MERGED=MERGED,
+        MODELS=MODELS,
     )

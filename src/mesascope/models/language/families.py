@@ -3,6 +3,7 @@
 CONTRIBUTING says how to add a row. `mesascope.models.language.checks` tests every model against its row when it is loaded.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,17 +131,28 @@ def family_of(config: Any) -> Family:
     Raises:
         ValueError: it has no row in the table, or it is not a causal language model.
     """
-    kind = str(getattr(config, "model_type", ""))
-    built = [str(name) for name in getattr(config, "architectures", None) or ()]
-    if built and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in built):
+    return family_named(str(config.model_type), config.architectures or ())
+
+
+def family_named(kind: str, architectures: Sequence[str] = ()) -> Family:
+    """The family with this ``model_type``.
+
+    Args:
+        kind: the configuration's ``model_type``.
+        architectures: the classes that the weights were saved from, if the configuration says so.
+
+    Raises:
+        ValueError: it has no row in the table, or the weights are not those of a causal language model.
+    """
+    if architectures and not any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
         raise ValueError(
-            f"model must be a causal language model; got {shown(built[0])}. Give the directory or name of a model that predicts "
-            "the next token."
+            f"model must be a causal language model, which predicts the next token; got a {shown(architectures[0])}. Take the "
+            "model that it was made from."
         )
     known = {name: family for family in FAMILIES for name in family.model_types}
     if kind not in known:
         raise ValueError(
-            f"model must be of a family that mesascope knows ({', '.join(known)}); got model_type {shown(kind)}."
-            f"{nearest(kind, known)} To add a family, write one row in models/language/families.py: see CONTRIBUTING."
+            f"model must be of a family that mesascope knows ({', '.join(known)}); got the model_type {shown(kind)}."
+            f"{nearest(kind, known)} To add a family, write one row in models/language/families.py: CONTRIBUTING says how."
         )
     return known[kind]

@@ -91,12 +91,13 @@ class _Patterns(TorchFunctionMode):
         super().__init__()
         self._touch = touch
         self._inside: Site | None = None
+        self._found = False
 
     def enter(self, site: Site) -> Callable[..., None]:
         """The hook that runs before a layer's attention."""
 
         def hook(*_: Any) -> None:
-            self._inside = site
+            self._inside, self._found = site, False
 
         return hook
 
@@ -109,4 +110,9 @@ class _Patterns(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if self._inside is None or func not in SOFTMAX:
             return result
+        if self._found:
+            raise RuntimeError(
+                f"{self._inside} must be the only softmax in the attention of its layer; there is another. Leave patterns out."
+            )
+        self._found = True
         return self._touch(self._inside, result)
