@@ -21,8 +21,9 @@ from mesascope.records.lines import read_lines
 from mesascope.records.parsing import Damaged
 from mesascope.records.shown import plain, said, shown
 from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression
-from mesascope.training import TrainingSpec
+from mesascope.training import LanguageSpec, TrainingSpec
 from mesascope.types import Subject, spec_of
+from mesascope.zoo.ladder import trained_here
 from mesascope.zoo.language import load_language_model
 from mesascope.zoo.own import load_own
 from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, is_language_model, names, place
@@ -162,6 +163,8 @@ def _read(path: Path) -> Checkpoint:
 
 def _trained(name: str, where: Path, device: str) -> Subject:
     found = _read(where)
+    if found.spec.get("type") == LanguageSpec.__name__:
+        return trained_here(found, name, device=device, checkpoints=_checkpoints(where, device))
     try:
         config = _config(found.spec)
     except ValueError as error:

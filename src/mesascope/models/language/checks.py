@@ -191,9 +191,12 @@ def edits_at_every_site(drawn: Sample) -> str:
     def at_row(row: int, site: Site) -> Intervention:
         def edit(value: Tensor) -> Tensor:
             new = value.clone()
-            if site.kind == "pattern":  # everybody attends to the first position only
-                new[row] = 0.0
-                new[row, :, :, 0] = 1.0
+            if (
+                site.kind == "pattern"
+            ):  # everybody attends only to the earlier position that got least: to none that is a sink
+                seen = torch.ones_like(value[row], dtype=torch.bool).tril()
+                least = value[row].masked_fill(~seen, math.inf).argmin(-1, keepdim=True)
+                new[row] = torch.zeros_like(value[row]).scatter(-1, least, 1.0)
             else:
                 new[row] += _noise(value[row])
             return new

@@ -40,8 +40,8 @@ def convert_gguf(file: Path, out: Path) -> None:
     """
     check_installed()
     check_gguf(file)
-    import transformers  # noqa: PLC0415 (takes seconds, and is optional)
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint  # noqa: PLC0415
+    import transformers
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     folder, name = str(file.parent), file.name
     try:

@@ -56,7 +56,7 @@ def load_network(directory: Path, name: str, *, device: str = "cpu") -> Network:
     check_installed()
     family = check_config(directory, name)
     check_weights(directory, name)
-    import transformers  # noqa: PLC0415 (takes seconds, and is optional)
+    import transformers
 
     try:
         with quiet():
@@ -112,7 +112,7 @@ def load_tokenizer(directory: Path, name: str) -> Any:
     Raises:
         ValueError: there is none that can be read.
     """
-    import transformers  # noqa: PLC0415
+    import transformers
 
     try:
         with quiet():
@@ -184,7 +184,7 @@ def check_loss(network: Network, tokenizer: Any, text: str, below: float, name: 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the library's progress bars and advice; its errors are raised as ever."""
-    from transformers.utils import logging  # noqa: PLC0415
+    from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
