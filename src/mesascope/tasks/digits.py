@@ -26,17 +26,19 @@ class DigitRegression:
     with s from ``spreads`` and a digit c, so that a = ±1/s: from prompt to prompt, Σx² changes by about the square of s.
 
     Prompts are balanced: every combination of stratum, slope and sign takes its turn. A new query is an input that no example
-    shows, so that no answer can be copied. Prompt number i depends on the seed and on i alone.
+    shows, so that no answer can be copied. A prompt's queries are one of two inputs, half the range apart, so that the
+    variance of its targets is never small. Prompt number i depends on the seed and on i alone.
 
     Attributes:
         examples: number of pairs shown per prompt; inputs are drawn with replacement.
         queries: number of queries per prompt, all of one stratum.
         steepest: the largest |a| of narrow inputs.
         spreads: the values of s for wide inputs; empty for narrow ones.
-        new_only: ask for new queries only; otherwise every second prompt asks for an input among its examples (`STRATA`).
+        new_only: ask for new queries only; otherwise every second prompt asks for inputs among its examples (`STRATA`).
 
     Raises:
-        ValueError: a size below 1, a ``steepest`` above 3, or a spread that is not from 1 to 10.
+        ValueError: a size below 1, a single example that would have to show two inputs, a ``steepest`` above 3, or a spread
+            that is not from 1 to 10.
     """
 
     examples: int = 8
@@ -52,6 +54,11 @@ class DigitRegression:
             raise ValueError(
                 f"steepest must be at most 3; got {self.steepest}. A steeper map has fewer than four inputs with a label of one "
                 "digit."
+            )
+        if not self.new_only and self.examples < 2:
+            raise ValueError(
+                f"examples must be at least 2 where queries are among them; got {self.examples}. Show two, "
+                "or ask for new ones only."
             )
         if wrong := [s for s in self.spreads if not isinstance(s, int) or not 1 <= s <= SPREAD]:
             raise ValueError(
@@ -107,17 +114,21 @@ class DigitRegression:
         slopes = self.spreads or range(1, self.steepest + 1)
         size, sign = slopes[turn % len(slopes)], 1 - 2 * (turn // len(slopes) % 2)
         xs, ys = _map(size, sign, bool(self.spreads), rng)
-        order = torch.randperm(len(xs), generator=rng)
-        hidden = max(1, min(self.queries, len(xs) - 2)) if stratum == 0 else 0
-        shown_at = order[hidden:][torch.randint(len(xs) - hidden, (self.examples,), generator=rng)]
-        pool = order[:hidden] if hidden else shown_at
-        asked = pool[torch.randint(len(pool), (self.queries,), generator=rng)] if len(pool) != self.queries else pool
+        half = len(xs) // 2
+        first = int(torch.randint(half, (), generator=rng))
+        pair = torch.tensor([first, first + half])
+        others = torch.tensor([i for i in range(len(xs)) if stratum or i not in (first, first + half)])
+        shown_at = others[torch.randint(len(others), (self.examples,), generator=rng)]
+        places = torch.randperm(self.examples, generator=rng)[:2]
+        asked = pair[torch.randint(2, (self.queries,), generator=rng)]
+        if stratum:
+            shown_at[places] = pair
         return {
             "xs": xs[shown_at, None],
             "ys": ys[shown_at],
             "queries": xs[asked, None],
             "targets": ys[asked],
-            "target_variance": ys.var(unbiased=False),
+            "target_variance": ys[pair].var(unbiased=False),
             "strata": torch.tensor(stratum),
         }
 
