@@ -30,17 +30,19 @@ class DigitRegression:
     with s from ``spreads`` and a digit c, so that a = ±1/s: from prompt to prompt, Σx² changes by about the square of s.
 
     Prompts are balanced: every combination of stratum, slope and sign takes its turn. A new query is an input that no example
-    shows, so that no answer can be copied. Prompt number i depends on the seed and on i alone.
+    shows, so that no answer can be copied. A prompt's queries are one of two inputs, half the range apart, so that the
+    variance of its targets is never small. Prompt number i depends on the seed and on i alone.
 
     Attributes:
         examples: number of pairs shown per prompt; inputs are drawn with replacement.
         queries: number of queries per prompt, all of one stratum.
         steepest: the largest |a| of narrow inputs.
         spreads: the values of s for wide inputs; empty for narrow ones.
-        new_only: ask for new queries only; otherwise every second prompt asks for an input among its examples (`STRATA`).
+        new_only: ask for new queries only; otherwise every second prompt asks for inputs among its examples (`STRATA`).
 
     Raises:
-        ValueError: a size below 1, a ``steepest`` above 3, or a spread that is not from 1 to 10.
+        ValueError: a size below 1, a single example that would have to show two inputs, a ``steepest`` above 3, or a spread
+            that is not from 1 to 10.
     """
 
     examples: int = 8
@@ -56,6 +58,11 @@ class DigitRegression:
             raise ValueError(
                 f"steepest must be at most 3; got {self.steepest}. A steeper map has fewer than four inputs with a label of one "
                 "digit."
+            )
+        if not self.new_only and self.examples < 2:
+            raise ValueError(
+                f"examples must be at least 2 where queries are among them; got {self.examples}. Show two, "
+                "or ask for new ones only."
             )
         if wrong := [s for s in self.spreads if not isinstance(s, int) or not 1 <= s <= SPREAD]:
             raise ValueError(
@@ -109,27 +116,36 @@ class DigitRegression:
         stratum, turn = number % strata, number // strata
         slopes = torch.tensor(self.spreads or range(1, self.steepest + 1))
         size, rising = slopes[turn % len(slopes)], turn // len(slopes) % 2 == 0
-        # Random numbers of a prompt: one for its map, one for each input that there could be, then one per example and query.
-        drawn = uniform(n, 1 + VALUES + self.examples + self.queries, seed=seed, stream=f"{stream}/digits", start=start)
-        which, keys, at, asked_at = drawn.split([1, VALUES, self.examples, self.queries], 1)
+        # Random numbers of a prompt: for its map, its two queries and their two places, then one per example and query.
+        drawn = uniform(n, 4 + self.examples + self.queries, seed=seed, stream=f"{stream}/digits", start=start)
+        which, at, shown_at, asked_at = drawn.split([1, 1, 2 + self.examples, self.queries], 1)
         xs, ys, there = (_wide if self.spreads else _narrow)(size, rising, which)
-        order = (keys + VALUES * ~there).argsort(1)  # those that are there first, in random order
         count = there.sum(1, keepdim=True)
-        hidden = torch.where(stratum[:, None] == 0, (count - 2).clamp(1, self.queries), 0)
-        shown_at = order.gather(1, hidden + (at * (count - hidden)).long())
-        all_once = torch.arange(self.queries).expand(n, -1)
-        new = order.gather(1, torch.where(hidden == self.queries, all_once, (asked_at * hidden).long()))
-        old = shown_at.gather(1, (asked_at * self.examples).long())
-        asked = torch.where(hidden > 0, new, old)
-        mean = (ys * there).sum(1, keepdim=True) / count
+        low = (at * (count // 2)).long()
+        pair = torch.cat([low, low + count // 2], 1)  # counted from the first input whose label is a digit
+        new = stratum[:, None] == 0
+        shown = (shown_at[:, 2:] * (count - 2 * new)).long()
+        for query in pair.split(1, 1):  # a new query is skipped
+            shown = shown + (new & (shown >= query))
+        places = _two_places(shown_at[:, :2], self.examples)
+        shown = torch.where(new, shown, shown.scatter(1, places, pair))
+        first = there.long().argmax(1, keepdim=True)
+        shown, asked = first + shown, first + pair.gather(1, (asked_at * 2).long())
         return {
-            "xs": xs.gather(1, shown_at)[..., None],
-            "ys": ys.gather(1, shown_at),
+            "xs": xs.gather(1, shown)[..., None],
+            "ys": ys.gather(1, shown),
             "queries": xs.gather(1, asked)[..., None],
             "targets": ys.gather(1, asked),
-            "target_variance": ((ys - mean).square() * there).sum(1) / count[:, 0],
+            "target_variance": ys.gather(1, first + pair).var(1, unbiased=False),
             "strata": stratum,
         }
+
+
+def _two_places(drawn: Float[Tensor, "batch 2"], among: int) -> Int[Tensor, "batch 2"]:
+    """Two different places of so many; of one, only that."""
+    first = (drawn[:, :1] * among).long()
+    second = (drawn[:, 1:] * max(1, among - 1)).long()
+    return torch.cat([first, (second + (second >= first)) % among], 1)
 
 
 Maps = tuple[Float[Tensor, "batch input"], Float[Tensor, "batch input"], Bool[Tensor, "batch input"]]

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mesascope.models.language.baselines import baselines
 from mesascope.models.language.pythia import PythiaConfig, pythia
-from mesascope.tasks.baselines import baselines
 from mesascope.tasks.digits import DigitRegression
 from mesascope.training.corpus import PAIR, Corpus, asked
 from mesascope.training.recipe import Recipe

@@ -1,9 +1,22 @@
 """Language models as subjects: problems written as text, answers read from digits or whole numbers."""
 
+from mesascope.models.language.baselines import baselines
 from mesascope.models.language.families import FAMILIES, Family
 from mesascope.models.language.lens import answers_by_layer
 from mesascope.models.language.network import Network
+from mesascope.models.language.numbers import NumberScores, score_numbers
 from mesascope.models.language.subject import LanguageSubject
 from mesascope.models.language.template import Numbers, Template
 
-__all__ = ("FAMILIES", "Family", "LanguageSubject", "Network", "Numbers", "Template", "answers_by_layer")
+__all__ = (
+    "FAMILIES",
+    "Family",
+    "LanguageSubject",
+    "Network",
+    "NumberScores",
+    "Numbers",
+    "Template",
+    "answers_by_layer",
+    "baselines",
+    "score_numbers",
+)

@@ -67,6 +67,7 @@ def load_network(directory: Path, name: str, *, device: str = "cpu") -> Network:
                 trust_remote_code=False,
                 local_files_only=True,
                 weights_only=True,
+                ignore_mismatched_sizes=True,  # they are named below
                 output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError, KeyError, EOFError) as error:
@@ -81,7 +82,7 @@ def load_network(directory: Path, name: str, *, device: str = "cpu") -> Network:
         ("mismatched_keys", "have another shape of"),
         ("unexpected_keys", "also have"),
     ):
-        if wrong := sorted(map(str, info.get(what, ()))):
+        if wrong := sorted(str(key[0] if isinstance(key, tuple) else key) for key in info.get(what, ())):
             raise ValueError(
                 f"model {shown(name)} must have the weights of its own configuration; they {words} {shown(wrong[0])}"
                 f"{f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''}. Get config.json and weights from one place."
