@@ -27,7 +27,7 @@ from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
 from mesascope.instruments.metrics import layer_by_step
-from mesascope.instruments.reading import plain_probes, probes, readout, streaming
+from mesascope.instruments.reading import plain_probes, probes, readout, refinement, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -60,6 +60,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     mixing.INSTRUMENT,
     influence.INSTRUMENT,
     streaming.INSTRUMENT,
+    refinement.INSTRUMENT,
     memorisation.INSTRUMENT,
 )
 """Every instrument that measures one subject on one task. An examination leaves out those with a narrower question."""

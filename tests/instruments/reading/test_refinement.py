@@ -1,0 +1,77 @@
+"""Updates against residuals: known shares of hand-built networks, and what bias alone gives."""
+
+import pytest
+import torch
+
+import mesascope as ms
+from mesascope.instruments.reading.refinement import FRESH, HALF, OTHERS, by_depth, contraction, figure, refinement
+from mesascope.models.constructions import gradient_descent
+from mesascope.models.scripted import Scripted
+from mesascope.tasks import Diagonal, Gaussian, LinearRegression
+
+ONE = LinearRegression(dim=1, examples=16, queries=4, inputs=Gaussian(covariance=Diagonal(condition=1.0), exact=True))
+"""One input, whose XᵀX/n is 1 in every prompt."""
+
+
+def of(found, quantity, layer=None):
+    (m,) = (m for m in found if quantity in m.quantity and m.coordinates.get("layer") == layer)
+    return m
+
+
+def test_gradient_descent_in_one_dimension_takes_the_same_share_in_every_layer():
+    found = refinement(gradient_descent(layers=4, step_size=0.3), ONE, n=64)
+    for layer in (1, 2, 3):
+        assert of(found, "slope", layer).value == pytest.approx(0.3, abs=1e-5)
+        assert of(found, "correlation of update", layer).value == pytest.approx(1, abs=1e-5)
+        assert of(found, "sign", layer).value == 1
+        assert of(found, "residual left", layer).value == pytest.approx(0.7, abs=1e-5)
+    assert of(found, "contraction").value == pytest.approx(0.49, abs=1e-5)
+    assert of(found, "error reduction").value == pytest.approx(1 - 0.7**6, abs=1e-5)
+    assert of(found, "share of layers").value == 1
+    assert of(found, "rank correlation").value == pytest.approx(1)
+
+
+def test_the_positive_control_is_known_and_others_targets_give_nothing():
+    found = refinement(ms.load("two-layer"), LinearRegression(), n=128)
+    known = {"slope": 0.5, "correlation of update": 1, "sign": 1, "residual left": 0.5}
+    for layer in (1, 2):
+        for quantity, value in known.items():
+            controls = {c.name: c.value for c in of(found, quantity, layer).controls}
+            assert controls[HALF] == pytest.approx(value, abs=1e-6)
+            assert set(controls) == {HALF, OTHERS, FRESH}
+    last = of(found, "correlation of update", 2)
+    assert last.value > 0.9
+    assert abs({c.name: c.value for c in last.controls}[OTHERS]) < 0.5
+    rows = figure(found).rows
+    assert {row["targets"] for row in rows} == {"its own", OTHERS, FRESH}
+
+
+def test_a_move_towards_the_mean_target_is_told_from_knowledge():
+    """Answers start far off and move half of the way to 3, the mean target: the slope is bias, as another's targets show."""
+
+    class Shifted(LinearRegression):
+        def sample(self, n, **options):
+            p = super().sample(n, **options)
+            return ms.Prompts(
+                xs=p.xs,
+                ys=p.ys + 3,
+                queries=p.queries,
+                targets=p.targets + 3,
+                target_variance=p.target_variance,
+                weights=None,
+            )
+
+    def script(prompts):
+        start = prompts.queries[..., 0] * 4
+        return torch.stack([start, (start + 3) / 2])
+
+    found = refinement(Scripted(name="to the mean", layers=2, script=script), Shifted(), n=256)
+    moved = of(found, "slope", 1)
+    assert moved.value == pytest.approx({c.name: c.value for c in moved.controls}[OTHERS], abs=0.05)
+    assert moved.value > 0.3
+
+
+def test_what_is_fitted_over_layers():
+    errors = torch.tensor([[8.0, 4.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 4.0, 1.0]], dtype=torch.float64)
+    assert contraction(errors)[0] == pytest.approx(0.5)
+    assert by_depth(errors)[:2].tolist() == pytest.approx([1, -1])
