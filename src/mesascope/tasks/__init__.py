@@ -6,8 +6,18 @@ from mesascope.tasks.generalised import GeneralisedLinearRegression
 from mesascope.tasks.inputs import CentredExponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
 from mesascope.tasks.pooled import PooledRegression
+from mesascope.tasks.sequences import (
+    Alternation,
+    AssociativeRecall,
+    RepeatedBlocks,
+    Sequences,
+    SequenceTask,
+    simple_answers,
+)
 
 __all__ = (
+    "Alternation",
+    "AssociativeRecall",
     "Covariance",
     "Diagonal",
     "Eigenvalues",
@@ -22,6 +32,10 @@ __all__ = (
     "LogUniform",
     "PooledRegression",
     "Rademacher",
+    "RepeatedBlocks",
+    "SequenceTask",
+    "Sequences",
     "Toeplitz",
     "Uniform",
+    "simple_answers",
 )

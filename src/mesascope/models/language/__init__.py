@@ -5,6 +5,7 @@ from mesascope.models.language.families import FAMILIES, Family
 from mesascope.models.language.lens import answers_by_layer
 from mesascope.models.language.network import Network
 from mesascope.models.language.numbers import NumberScores, score_numbers
+from mesascope.models.language.sequences import SequenceReading, read_sequences
 from mesascope.models.language.subject import LanguageSubject
 from mesascope.models.language.template import Numbers, Template
 
@@ -15,8 +16,10 @@ __all__ = (
     "Network",
     "NumberScores",
     "Numbers",
+    "SequenceReading",
     "Template",
     "answers_by_layer",
     "baselines",
+    "read_sequences",
     "score_numbers",
 )
