@@ -107,10 +107,13 @@ class Domain:
     Attributes:
         dims: input dimensions.
         examples: numbers of examples in the context.
+        written: whether numbers are written as text, so that only those that its task draws can be asked about: no sums of
+            labels, no scaled or rotated inputs.
     """
 
     dims: tuple[int, ...] | range | None = None
     examples: tuple[int, ...] | range | None = None
+    written: bool = False
 
     def check(self, problems: Sizes) -> None:
         """Check that prompts, or a task before prompts are drawn from it, lie in the domain.

@@ -14,6 +14,7 @@ from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Profile
 from mesascope.instruments.reading.paths import Splits, nudged, paths
+from mesascope.records.shown import shown
 from mesascope.types import (
     Answer,
     DistributionVerdict,
@@ -107,6 +108,13 @@ def check_sizes(
     Raises:
         ValueError: the task or the distribution is outside the subject's domain, or needs more memory than there is.
     """
+
+    if subject.domain.written:
+        raise ValueError(
+            f"model must take any inputs and labels to be identified; {shown(subject.name)} reads numbers as text, and it is asked "
+            "about sums, rotations and small moves of them. Measure its answers layer by layer instead, with the instruments "
+            "`error`, `readout` and `refinement`."
+        )
 
     def checked(where: Distribution) -> Distribution:
         subject.domain.check(where.task)

@@ -40,7 +40,7 @@ class LanguageSubject:
         writing = self.writing
         room = self.network.context - len(writing.begin) - len(writing.first) - query_length(writing)
         most = max(1, (room + len(writing.after)) // example_length(writing))
-        return Domain(dims=(writing.template.dim,), examples=range(1, most + 1))
+        return Domain(dims=(writing.template.dim,), examples=range(1, most + 1), written=True)
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -1,0 +1,81 @@
+"""Language models that were trained here, by reference."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+import mesascope as ms
+from mesascope.instruments.behaving.errors import errors
+from mesascope.instruments.reading.refinement import refinement
+from mesascope.models.language import LanguageSubject
+from mesascope.models.language.pythia import PythiaConfig
+from mesascope.records import checkpoint
+from mesascope.records.codec import to_json
+from mesascope.tasks import DigitRegression
+from mesascope.training import Corpus, LanguageSpec, train
+from mesascope.training.corpus import asked
+from mesascope.zoo.references import default_task
+
+SPEC = LanguageSpec(
+    name="tiny",
+    corpus=Corpus(pairs=6),
+    model=PythiaConfig(layers=2, width=16, heads=2),
+    steps=6,
+    batch=8,
+    checkpoint_every=3,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(SPEC, tmp_path_factory.mktemp("runs") / "tiny", progress=False)
+
+
+def test_a_run_is_a_subject_with_its_own_task_and_checkpoints(run: Path) -> None:
+    subject = ms.load(str(run))
+    assert isinstance(subject, LanguageSubject)
+    task = default_task(subject)
+    assert task == DigitRegression(examples=5)
+    assert list(subject.domain.examples or ()) == list(range(1, 12))
+    prompts = task.sample(20, seed=0)
+    logits = subject.network.model(asked(prompts)).logits[:, -1, :10]
+    expected = logits.softmax(-1) @ torch.arange(10.0)
+    torch.testing.assert_close(subject.trace(prompts).predictions[:, 0], expected, rtol=1e-5, atol=1e-5)
+    assert set(subject.checkpoints) == {1, 2, 3, 4, 6}
+    early = subject.checkpoints[1]()
+    assert not torch.equal(early.trace(prompts).predictions, subject.trace(prompts).predictions)
+
+
+def test_what_needs_no_other_numbers_is_measured(run: Path) -> None:
+    subject = ms.load(str(run))
+    task = default_task(subject)
+    found = refinement(subject, task, n=32, queries=1)
+    assert {m.coordinates.get("layer") for m in found} == {1, 2, None}
+    (own, *_) = errors(subject, task, n=32, queries=1)
+    assert own.value > 0
+
+
+@pytest.mark.parametrize("examine", [ms.identify, ms.examine])
+def test_identification_refuses_numbers_that_are_written_as_text(run: Path, examine) -> None:
+    subject = ms.load(str(run))
+    with pytest.raises(
+        ValueError, match=r"model must take any inputs and labels to be identified; .* reads numbers as text"
+    ):
+        examine(subject, default_task(subject))
+
+
+def test_weights_of_another_specification_are_refused(run: Path, tmp_path: Path) -> None:
+    found = checkpoint.read(run / "model")
+    wider = dataclasses.replace(SPEC, model=PythiaConfig(layers=2, width=32, heads=2))
+    checkpoint.write(tmp_path / "wrong", dataclasses.replace(found, spec=to_json(wider)))
+    with pytest.raises(
+        ValueError, match=r"must hold the weights of its own specification; .* is \(.*16.*\) there and \(.*32"
+    ):
+        ms.load(str(tmp_path / "wrong"))
+    name = next(iter(found.tensors))
+    tensors = {**found.tensors, name: torch.full_like(found.tensors[name], torch.nan)}
+    checkpoint.write(tmp_path / "nan", dataclasses.replace(found, tensors=tensors))
+    with pytest.raises(ValueError, match="must have finite weights"):
+        ms.load(str(tmp_path / "nan"))
