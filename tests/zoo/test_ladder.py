@@ -60,9 +60,7 @@ def test_what_needs_no_other_numbers_is_measured(run: Path) -> None:
 @pytest.mark.parametrize("examine", [ms.identify, ms.examine])
 def test_identification_refuses_numbers_that_are_written_as_text(run: Path, examine) -> None:
     subject = ms.load(str(run))
-    with pytest.raises(
-        ValueError, match=r"model must take any inputs and labels to be identified; .* reads numbers as text"
-    ):
+    with pytest.raises(ValueError, match=r"model must take any numbers to be identified; .* reads them as text"):
         examine(subject, default_task(subject))
 
 
