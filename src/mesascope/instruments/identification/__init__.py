@@ -111,9 +111,9 @@ def check_sizes(
 
     if subject.domain.written:
         raise ValueError(
-            f"model must take any numbers to be identified; {shown(subject.name)} reads them as text, and the identifier asks about "
-            "sums, rotations and small moves of them. Measure its answers layer by layer instead, with the instruments `error`, "
-            "`readout` and `refinement`."
+            f"model must take any numbers to be identified; {shown(subject.name)} reads them as text, and the identifier asks "
+            "about sums, rotations and small moves of them. Measure its answers layer by layer instead, with the instruments "
+            "`error`, `readout` and `refinement`."
         )
 
     def checked(where: Distribution) -> Distribution:
