@@ -14,7 +14,7 @@ from mesascope.models.language import FAMILIES, Network
 from mesascope.models.language.checks import CHECKS, check_network, draw, overwritten, rows_of_attention
 from mesascope.models.language.families import family_named
 from mesascope.models.language.passes import run
-from mesascope.models.language.tokens import plain
+from mesascope.models.language.tokens import Tokens, plain
 from mesascope.types import Site
 
 
@@ -236,3 +236,36 @@ def test_families_that_are_unknown_say_how_to_add_them() -> None:
         family_named("llama", ["LlamaForSequenceClassification"])
     with pytest.raises(ValueError, match="must be a causal language model, .* got a 'BertModel'"):
         family_named("bert", ["BertModel"])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_a_model_cannot_take_is_refused(tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny.network("llama")
+    with pytest.raises(
+        ValueError, match=r"prompts must have at most 512 tokens, which is this model's context; got one of 513"
+    ):
+        run(network, plain(torch.zeros(1, 513, dtype=torch.long)))
+    with pytest.raises(ValueError, match=r"site must be one of the subject's 22 sites; got blocks\.3\.hook_resid_post"):
+        run(network, plain(torch.zeros(1, 5, dtype=torch.long)), capture=[Site(layer=3, kind="resid_post")])
+    monkeypatch.setattr("mesascope.machine.memory.memory", lambda: 1000)
+    with pytest.raises(
+        ValueError, match=r"a pass over 1 prompts of 5 positions, with 0 sites needs about .* Pass fewer prompts"
+    ):
+        run(network, plain(torch.zeros(1, 5, dtype=torch.long)))
+
+
+def test_a_code_that_counts_positions_takes_one_query_beyond_its_window(tiny: SimpleNamespace) -> None:
+    network = tiny.network("gpt-neo")
+    long = torch.arange(3, 250)[None].repeat(1, 3)[:, :520]
+    with pytest.raises(ValueError, match="at most 512 tokens"):
+        run(network, plain(long))
+    two = Tokens(
+        ids=torch.ones(1, 520, dtype=torch.long),
+        real=torch.ones(1, 520, dtype=torch.bool),
+        branch=torch.tensor([0] * 500 + [1] * 10 + [2] * 10),
+        parents=(0, 0, 0),
+    )
+    with pytest.raises(
+        ValueError, match=r"at most 512 positions, all queries together: .*got 520\. .*ask fewer queries"
+    ):
+        run(network, two)

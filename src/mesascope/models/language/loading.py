@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mesascope.machine.memory import check_memory
 from mesascope.models.language.checks import check_network, overwritten
 from mesascope.models.language.families import Family, family_named
 from mesascope.models.language.network import Network
@@ -51,11 +52,15 @@ def load_network(directory: Path, name: str, *, device: str = "cpu") -> Network:
 
     Raises:
         ValueError: no such files, not a causal language model, a family without a row, weights that are damaged, that are not
-            finite, or that do not belong to the configuration, or a failed self-check.
+            finite, that do not belong to the configuration or do not fit into this machine, or a failed self-check.
     """
     check_installed()
     family = check_config(directory, name)
     check_weights(directory, name)
+    held = sum(
+        path.stat().st_size for path in (*directory.glob("*.safetensors"), *directory.glob("pytorch_model*.bin"))
+    )
+    check_memory(f"the model {shown(name)}", held, "Take a smaller model.")
     import transformers
 
     try:

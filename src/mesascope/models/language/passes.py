@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mesascope.machine.memory import check_memory
 from mesascope.models.language.hooks import hooks
 from mesascope.models.language.network import Network, part
 from mesascope.models.language.tokens import Tokens, places, visible
@@ -35,12 +36,14 @@ def run(
     """One forward pass without the unembedding.
 
     Raises:
-        ValueError: the network does not have a site, an edit changes a shape, or a prompt is longer than the context.
+        ValueError: the network does not have a site, an edit changes a shape, a prompt is longer than the context, or the pass
+            needs more memory than there is.
         RuntimeError: a site did not fire, or the model overwrote what was captured there.
     """
     taps = Taps(network.sites, capture, interventions)
     at = places(tokens)
     _check_length(network, tokens, at)
+    _check_memory(network, tokens, taps)
     versions: dict[Site, int] = {}
 
     def touch(site: Site, value: Tensor) -> Tensor:
@@ -139,6 +142,17 @@ def _masks(network: Network, tokens: Tokens, at: Int[Tensor, "batch position"]) 
         return mask(seen)
     near = seen & (at[:, :, None] - at[:, None] < (network.config.sliding_window or tokens.ids.shape[1]))
     return {"full_attention": mask(seen), "sliding_attention": mask(near)}
+
+
+def _check_memory(network: Network, tokens: Tokens, taps: Taps) -> None:
+    """Check that a pass fits into this machine: the attention scores of one layer, three times, and what is captured."""
+    batch, length = tokens.ids.shape
+    pattern, stream = network.heads * length * length, length * int(network.config.hidden_size)
+    kept = sum(pattern if site.kind == "pattern" else stream for site in taps.wanted)
+    what = f"a pass over {batch} prompts of {length} positions, with {len(taps.wanted)} sites"
+    check_memory(
+        what, 4 * batch * (3 * pattern + 8 * stream + kept), "Pass fewer prompts at once, or capture fewer sites."
+    )
 
 
 def _check_length(network: Network, tokens: Tokens, at: Int[Tensor, "batch position"]) -> None:
