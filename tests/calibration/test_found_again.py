@@ -2,10 +2,11 @@
 
 import pytest
 
-from mesascope.calibration.panel import OTHER, Panel, panel, planted
+from mesascope.calibration.drawing import Setting
+from mesascope.calibration.panel import OTHER, Panel, planted
 from mesascope.instruments.identification import identify_path
 
-SEEN = panel(61)
+SEEN = Panel(name="seed 61", seed=61, setting=Setting())
 MATRIX = "preconditioned-gradient-descent:fixed-matrix"
 
 
