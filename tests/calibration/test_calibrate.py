@@ -177,7 +177,7 @@ def test_the_page_shows_the_matrix(whole, tmp_path):
 def test_arguments_must_make_sense(tiny, unchecked, tmp_path):
     with pytest.raises(ValueError, match="profile must be one of smoke.*; got 'quick'"):
         ms.calibrate(profile="quick")
-    with pytest.raises(ValueError, match="panel_seed must be 0 or more; got -1. 61 is the default panel"):
+    with pytest.raises(ValueError, match="panel_seed must be 0 or more; got -1. 66 is the default panel"):
         ms.calibrate(panel_seed=-1, profile="smoke")
     (tmp_path / "thesis.tex").write_text("chapter 1")
     with pytest.raises(ValueError, match="holds other files"):

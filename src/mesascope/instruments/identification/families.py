@@ -55,6 +55,12 @@ def _chebyshev(*, largest: CoefficientValue, condition: CoefficientValue) -> Alg
     return ChebyshevIteration(bounds=(largest / condition, largest))
 
 
+def _chebyshev_like(size: float, momentum: float) -> tuple[float, float]:
+    """The Chebyshev iteration whose step size and momentum go towards these (largest eigenvalue, condition number)."""
+    spread = min(2 * momentum**0.5 / (1 + momentum), 0.999)  # half of the interval of eigenvalues, over its centre
+    return (1 + momentum) / size * (1 + spread), (1 + spread) / (1 - spread)
+
+
 def _newton(*, scale: CoefficientValue) -> Algorithm:
     return NewtonSchulz(start="gram", scale=scale)
 
@@ -165,6 +171,7 @@ ITERATIVE: tuple[Family, ...] = (
         ),
         filter=_chebyshev,
         contains={"gradient-descent": lambda size: (1 / size, 1.0)},
+        near={"heavy-ball": _chebyshev_like},
     ),
     Family(name="chebyshev-iteration:per-prompt", make=ChebyshevIteration),
     Family(

@@ -97,6 +97,8 @@ class Family:
             comes out near that value, not at it; the larger family is then not counted as another answer. Of a ``variable``
             family, each function is one of the smaller family's coefficients, the number of steps and the dimension, and gives
             ``None`` where the smaller family is not contained.
+        near: other families whose members come close to some of this one's, each with a function from their coefficients to
+            this family's: the search also begins there.
         variable: for a family whose number of coefficients depends on the path: the coefficients, by the number of steps after
             each layer and the dimension. It answers the question of the path only: at the last layer it could be nearly any
             polynomial. ``make`` then takes one sequence of values.
@@ -121,6 +123,7 @@ class Family:
     longest: int | None = None
     composes: bool = False
     contains: Mapping[str, Callable[..., tuple[float, ...] | None]] = field(default_factory=dict)
+    near: Mapping[str, Callable[..., tuple[float, ...]]] = field(default_factory=dict)
     variable: Callable[[Sequence[int], int], tuple[Coefficient, ...]] | None = None
     general: bool = False
     root: Callable[[Sequence[float]], Float[Tensor, "dim dim"]] | None = None

@@ -254,7 +254,12 @@ def fit_options(family: Family, aim: Aim, options: list[tuple[int, ...]], smalle
         and (values := family.contained(fit.family.name, fit.values, max(fit.steps), few.runner.prompts.dim))
         is not None
     ]
-    begin = [*_promising(family, few, options), *known]
+    near: list[Start] = [
+        (fit.steps, family.near[fit.family.name](*fit.values))
+        for fit in smaller
+        if fit.family.name in family.near and fit.steps in options
+    ]
+    begin = [*_promising(family, few, options), *near, *known]
     sketch, rough = (SKETCH, ROUGH) if aim.projection is None else (SKETCH_READ, ROUGH_READ)
     fine = SLOW_FINE if family.slow and not family.examples else FINE
     for prompts, iterations, count in ((few, *sketch), (few, *rough), (aim, *fine)):
