@@ -9,9 +9,8 @@ from typing import TypeVar
 
 from mesascope.instruments.instrument import Profile
 from mesascope.studies.networks import Trained
-from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training import train
-from mesascope.types import Subject, history, spec_of
+from mesascope.types import Subject, Task, history, spec_of
 from mesascope.zoo import curve, default_task, load, names
 
 T = TypeVar("T", bound="Trained | str")
@@ -64,7 +63,7 @@ class Bench:
         """Any other subject, by model reference."""
         return _loaded(reference, self.device)
 
-    def task(self, network: Trained | str) -> LinearRegression | GeneralisedLinearRegression:
+    def task(self, network: Trained | str) -> Task:
         """The task that it was trained on."""
         return default_task(self.reference(network)) if isinstance(network, str) else network.task
 
