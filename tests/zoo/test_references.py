@@ -364,7 +364,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a training run's, not whole": (
         lambda d: write(d / "model", spec={"type": "TrainingSpec", "name": "x", "task": to_json(TASK)}),
-        r"spec needs model, supervision, steps, ",
+        r"spec needs steps, batch, .*, model, supervision, curriculum: add it",
     ),
     "changed by hand": (lambda d: edit(d / "model.json", step=3), r"model\.json is damaged, or was changed after"),
     "another class": (
