@@ -265,6 +265,6 @@ def test_smollm2_reads_and_its_answer_appears_late(monkeypatch: pytest.MonkeyPat
     beside = {name: float((value - prompts.targets).abs().mean()) for name, value in baselines(prompts).items()}
     assert float(errors_by_layer[-1]) == pytest.approx(1.73, abs=0.1)
     assert beside["nearest"] < float(errors_by_layer[-1]) < beside["mean"]
-    drops = errors_by_layer[2:-2] - errors_by_layer[4:]  # over two blocks; row 0 is the embedding, row 1 its own kind
+    drops = errors_by_layer[2:-2] - errors_by_layer[4:]  # over two blocks, from the first block's answer on
     assert 23 <= int(drops.argmax()) + 4 <= 26
     assert subject.spec["origin"]["loss"] < 3.1  # type: ignore[index]

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mesascope.records.checks import check_count
-from mesascope.seeds import generator
+from mesascope.seeds import uniform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,11 +70,7 @@ class SequenceTask(ABC):
         """For each prompt, ``count`` different symbols in random order."""
         check_count("n", n)
         check_count("start", start, least=0)
-        rows = [
-            torch.randperm(self.vocabulary, generator=generator(seed, f"{stream}/sequences", number))[:count]
-            for number in range(start, start + n)
-        ]
-        return torch.stack(rows)
+        return uniform(n, self.vocabulary, seed=seed, stream=f"{stream}/sequences", start=start).argsort(1)[:, :count]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +194,7 @@ def simple_answers(sequences: Sequences) -> dict[str, Int[Tensor, "batch query"]
     earlier = torch.arange(shown.shape[1])[None, :] < at[:, None]
     same = (shown[:, None] == shown[:, at, None]) & earlier
     place = (same * (1 + torch.arange(shown.shape[1]))).amax(-1) - 1
-    counts = torch.stack([(shown[:, : int(i) + 1, None] == torch.arange(sequences.vocabulary)).sum(1) for i in at], 1)
+    counts = torch.nn.functional.one_hot(shown, sequences.vocabulary).cumsum(1)[:, at]
     return {
         "followed": shown.gather(1, place.clamp(min=0) + 1),
         "frequent": counts.argmax(-1),

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from mesascope.models.language.baselines import baselines
 from mesascope.models.language.pythia import PythiaConfig, pythia
-from mesascope.tasks.digits import DigitRegression
+from mesascope.tasks.digits import VALUES, DigitRegression
 from mesascope.training.corpus import PAIR, Corpus, asked
 from mesascope.training.recipe import Recipe
 
 EVALUATED = 1024
 """Passages of the corpus that the final weights are judged on; as many prompts with a new query."""
-DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,7 @@ def learnt(model: nn.Module, spec: LanguageSpec, *, device: str = "cpu") -> dict
     task = DigitRegression(examples=corpus.pairs - 1, steepest=corpus.steepest)
     prompts = task.sample(EVALUATED, seed=spec.seed, stream="evaluation/new")
     answer = logits_of(model, asked(prompts).to(device))[:, -1].double().cpu()
-    expected = answer[:, :DIGITS].softmax(-1) @ torch.arange(DIGITS, dtype=torch.float64)
+    expected = answer[:, :VALUES].softmax(-1) @ torch.arange(VALUES, dtype=torch.float64)
     right = answer.argmax(-1) == prompts.targets[:, 0]
     simple = baselines(prompts)
     model.train(training)

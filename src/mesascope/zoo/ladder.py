@@ -10,10 +10,10 @@ from mesascope.models.language.pythia import pythia
 from mesascope.models.language.writing import writing
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import from_json, to_json
-from mesascope.records.shown import plain, shown
 from mesascope.tasks import DigitRegression
 from mesascope.training import LanguageSpec
 from mesascope.types import Subject
+from mesascope.zoo.shapes import check_shapes
 
 
 def trained_here(
@@ -33,14 +33,7 @@ def trained_here(
     check_installed()
     spec = from_json(LanguageSpec, found.spec, "spec", ours=True)
     model = pythia(spec.model)
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in found.weights.items()}
-    if wrong := sorted(key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)):
-        key = wrong[0]
-        raise ValueError(
-            f"model {shown(name)} must hold the weights of its own specification; {plain(key)} is {given.get(key, 'missing')} "
-            f"there and {expected.get(key, 'nothing')} in the specification."
-        )
+    check_shapes(model, found.weights, name)
     model.load_state_dict(found.weights)
     task = DigitRegression(examples=spec.corpus.pairs - 1, steepest=spec.corpus.steepest)
     return LanguageSubject(

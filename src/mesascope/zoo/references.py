@@ -19,13 +19,14 @@ from mesascope.records.checks import nearest
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.lines import read_lines
 from mesascope.records.parsing import Damaged
-from mesascope.records.shown import plain, said, shown
+from mesascope.records.shown import said, shown
 from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression
 from mesascope.training import LanguageSpec, TrainingSpec
 from mesascope.types import Subject, spec_of
 from mesascope.zoo.ladder import trained_here
 from mesascope.zoo.language import load_language_model
 from mesascope.zoo.own import load_own
+from mesascope.zoo.shapes import check_shapes
 from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, is_language_model, names, place
 
 
@@ -222,13 +223,6 @@ def _hold(config: TransformerConfig, weights: dict[str, Tensor], name: str) -> T
             model = Transformer(config)
     except RuntimeError as error:  # sizes whose product no machine can hold
         raise ValueError(f"model {shown(name)} must be of a size that can be built; {said(error)}") from error
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in weights.items() if value.is_floating_point()}
-    if wrong := sorted(key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)):
-        key = wrong[0]
-        raise ValueError(
-            f"model {shown(name)} must hold the weights of its own specification; {plain(key)} is {given.get(key, 'missing')} "
-            f"there and {expected.get(key, 'nothing')} in the specification."
-        )
+    check_shapes(model, weights, name)
     model.load_state_dict(weights, assign=True)
     return model

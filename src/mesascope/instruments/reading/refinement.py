@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.asking.collect import at_queries
-from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, correlation, measure, moments, partners
 from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, adjusted
@@ -75,6 +75,16 @@ OVERALL = (
     Quantity(name="rank correlation of depth and accuracy", combine=by_depth),
     Quantity(name="contraction of the squared error per layer", combine=contraction),
 )
+
+
+KNOWN = {
+    SLOPE.name: STEADY,
+    ALONG.name: 1.0,
+    SIGN.name: 1.0,
+    RATE.name: 1 - STEADY,
+    "contraction of the squared error per layer": (1 - STEADY) ** 2,
+}
+"""The values of the positive control."""
 
 
 def refinement(
@@ -206,4 +216,8 @@ INSTRUMENT = Instrument(
     coordinates=("layer",),
     sizes=sizes(n=(32, 512, 2048)),
     figure=figure,
+    expected=tuple(
+        Expected(quantity=name, control=HALF, words=f"{value:g}", holds=lambda v, known=value: abs(v - known) < 1e-6)
+        for name, value in KNOWN.items()
+    ),
 )

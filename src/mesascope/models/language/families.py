@@ -4,7 +4,7 @@ CONTRIBUTING says how to add a row. `mesascope.models.language.checks` tests eve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mesascope.records.checks import nearest
@@ -45,26 +45,40 @@ class Family:
     counts_positions: bool = False
 
 
+_GPT2 = Family(
+    name="GPT-2",
+    model_types=("gpt2",),
+    blocks="transformer.h",
+    norm="transformer.ln_f",
+    attention="attn",
+    projection="attn.c_proj",
+    attention_added="attn",
+    middle="ln_2",
+)
+_LLAMA = Family(
+    name="Llama and SmolLM2",
+    model_types=("llama",),
+    blocks="model.layers",
+    norm="model.norm",
+    attention="self_attn",
+    projection="self_attn.o_proj",
+    attention_added="self_attn",
+    middle="post_attention_layernorm",
+)
+_NORMED = replace(
+    _LLAMA,
+    attention_added="post_attention_layernorm",
+    feedforward_added="post_feedforward_layernorm",
+)
+"""As Llama, but what attention and the feed-forward network add to the stream is normed first."""
+
 FAMILIES = (
-    Family(
-        name="GPT-2",
-        model_types=("gpt2",),
-        blocks="transformer.h",
-        norm="transformer.ln_f",
-        attention="attn",
-        projection="attn.c_proj",
-        attention_added="attn",
-        middle="ln_2",
-    ),
-    Family(
+    _GPT2,
+    replace(
+        _GPT2,
         name="GPT-Neo",
         model_types=("gpt_neo",),
-        blocks="transformer.h",
-        norm="transformer.ln_f",
-        attention="attn",
         projection="attn.attention.out_proj",
-        attention_added="attn",
-        middle="ln_2",
         counts_positions=True,
     ),
     Family(
@@ -78,51 +92,14 @@ FAMILIES = (
         middle="post_attention_layernorm",
         parallel="use_parallel_residual",
     ),
-    Family(
-        name="Llama and SmolLM2",
-        model_types=("llama",),
-        blocks="model.layers",
-        norm="model.norm",
-        attention="self_attn",
-        projection="self_attn.o_proj",
-        attention_added="self_attn",
-        middle="post_attention_layernorm",
+    _LLAMA,
+    replace(_LLAMA, name="Qwen2", model_types=("qwen2",), typed_masks=True),
+    replace(
+        _NORMED, name="Gemma 3", model_types=("gemma3_text",), middle="pre_feedforward_layernorm", typed_masks=True
     ),
-    Family(
-        name="Qwen2",
-        model_types=("qwen2",),
-        blocks="model.layers",
-        norm="model.norm",
-        attention="self_attn",
-        projection="self_attn.o_proj",
-        attention_added="self_attn",
-        middle="post_attention_layernorm",
-        typed_masks=True,
-    ),
-    Family(
-        name="Gemma 3",
-        model_types=("gemma3_text",),
-        blocks="model.layers",
-        norm="model.norm",
-        attention="self_attn",
-        projection="self_attn.o_proj",
-        attention_added="post_attention_layernorm",
-        middle="pre_feedforward_layernorm",
-        feedforward_added="post_feedforward_layernorm",
-        typed_masks=True,
-    ),
-    Family(
-        name="OLMo 2",
-        model_types=("olmo2",),
-        blocks="model.layers",
-        norm="model.norm",
-        attention="self_attn",
-        projection="self_attn.o_proj",
-        attention_added="post_attention_layernorm",
-        middle="mlp",
-        feedforward_added="post_feedforward_layernorm",
-    ),
+    replace(_NORMED, name="OLMo 2", model_types=("olmo2",), middle="mlp"),
 )
+"""All families. A row that differs little from another says only where."""
 
 
 def family_of(config: Any) -> Family:
