@@ -34,6 +34,7 @@ EXAMINED: tuple[Instrument, ...] = (
     explaining.INSTRUMENT,
     spectrum.INSTRUMENT,
     readout.INSTRUMENT,
+    refinement.INSTRUMENT,
     probes.INSTRUMENT,
     patching.INSTRUMENT,
     causal.INSTRUMENT,
@@ -60,7 +61,6 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     mixing.INSTRUMENT,
     influence.INSTRUMENT,
     streaming.INSTRUMENT,
-    refinement.INSTRUMENT,
     memorisation.INSTRUMENT,
 )
 """Every instrument that measures one subject on one task. An examination leaves out those with a narrower question."""
