@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 import mesascope as ms
+from mesascope import studies
 from mesascope.studies import STUDIES, networks, run_study
 from mesascope.studies.bench import Bench, NotShipped
+from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Network
+from mesascope.studies.rules import where
+from mesascope.studies.study import Study, own
 from mesascope.training import TrainingSpec, query_only
 from mesascope.zoo import names
 
@@ -167,3 +171,36 @@ def test_many_studies_share_a_page(tmp_path: Path) -> None:
     assert "All measurements" not in page and f"All {len(one.measurements)} measurements" in page
     (name, *_) = one.provenance["networks"]  # type: ignore[misc]
     assert page.count(f"<caption>{name}</caption>") == 1
+
+
+def test_a_language_model_that_is_not_here_is_downloaded_by_full_alone_and_one_with_a_name_by_a_laptop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESASCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "model").mkdir()
+    here, hub, named = f"hf:{tmp_path / 'model'}", "hf:nobody/nothing-987", "smollm2"
+    asked: list[str] = []
+
+    def unreachable(name: str, *_: object) -> None:
+        asked.append(str(name))
+        raise ValueError("no connection")
+
+    monkeypatch.setattr("mesascope.zoo.language.from_hub", unreachable)
+    monkeypatch.setattr("mesascope.zoo.language.kept", unreachable)
+    for profile, tried in {"smoke": [], "laptop": [named], "full": ["nobody/nothing-987", named]}.items():
+        asked.clear()
+        assert bench(profile, tmp_path / profile).shipped((here, hub, named)) == (here,)
+        assert asked == tried
+
+
+def test_a_study_says_which_language_models_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = Measure(
+        instrument="refinement", network="hf:nobody/nothing-987", label={"network": "nobody"}, prompts={"n": 24}
+    )
+    claim = own("It refines.", where("error reduction", network="nobody").between(low=0))
+    study = Study(name="absent", title="Is it there?", claims=(claim,), measures=(some,))
+    monkeypatch.setattr(studies, "STUDIES", {"absent": study})
+    found = run_study("absent", tmp_path / "run")
+    assert found.notes == ("Not available here, and left out: hf:nobody/nothing-987.",)
+    assert found.outcomes[0].judgement == "not decidable"

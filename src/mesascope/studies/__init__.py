@@ -143,6 +143,8 @@ def run_study(
             bench = replace(bench, profile="smoke")
             measured, used = _run(study, bench, place.engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
+    if absent := _absent(study, bench):
+        notes = (*notes, f"Not available here, and left out: {', '.join(absent)}.")
     return StudyResult(
         study=name,
         title=study.title,
@@ -160,6 +162,14 @@ def run_study(
             seconds={"total": round(time.perf_counter() - began, 1)},
         ),
     )
+
+
+def _absent(study: Study, bench: Bench) -> list[str]:
+    """The language models that this profile measures and that cannot be had."""
+    wanted = [m.network for m in study.measures if m.at_smoke or bench.profile != "smoke"]
+    models = [*dict.fromkeys(network for network in wanted if isinstance(network, str))]
+    able = bench.shipped(models)
+    return [model for model in models if model not in able]
 
 
 def _run(

@@ -1,6 +1,7 @@
 """Where a study's networks come from, by profile."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +13,11 @@ from mesascope.studies.networks import Trained
 from mesascope.training import train
 from mesascope.types import Subject, Task, history, spec_of
 from mesascope.zoo import curve, default_task, load, names
+from mesascope.zoo.language import at_hand
+from mesascope.zoo.shipped import PRETRAINED, is_language_model
 
 T = TypeVar("T", bound="Trained | str")
+log = logging.getLogger("mesascope")
 
 SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
 LEAST = 24  # prompts: fewer cannot be fitted and scored
@@ -31,6 +35,9 @@ class Bench:
     Networks come, by profile, from the zoo (``laptop``); from the published recipe, trained in a directory that studies
     can share, for hours and resumable (``full``); or from the zoo again, and where it has none, from a few steps of
     training that prove nothing (``smoke``).
+
+    A pretrained language model that is only on the hub is downloaded by ``full`` alone; one with a name here is downloaded
+    by ``laptop`` too. Those that cannot be had are left out.
 
     Attributes:
         profile: ``smoke``, ``laptop`` or ``full``.
@@ -61,17 +68,33 @@ class Bench:
 
     def reference(self, reference: str) -> Subject:
         """Any other subject, by model reference."""
-        return _loaded(reference, self.device)
+        # A language model is large, so only the last one is kept in memory.
+        return (_language_model if is_language_model(reference) else _loaded)(reference, self.device)
 
     def task(self, network: Trained | str) -> Task:
         """The task that it was trained on."""
         return default_task(self.reference(network)) if isinstance(network, str) else network.task
 
     def shipped(self, networks: Sequence[T]) -> tuple[T, ...]:
-        """The networks that are available, fully trained: all at profile ``full``, which trains them, else those in the zoo."""
-        return tuple(
-            n for n in networks if not isinstance(n, Trained) or self.profile == "full" or n.ships_as in names()
-        )
+        """The networks that are available, fully trained: all at profile ``full``, which trains them, else those in the zoo.
+
+        Of pretrained language models those that can be loaded.
+        """
+        return tuple(network for network in networks if self._available(network))
+
+    def _available(self, network: Trained | str) -> bool:
+        if isinstance(network, Trained):
+            return self.profile == "full" or network.ships_as in names()
+        if not is_language_model(network) or at_hand(network):
+            return True
+        if self.profile == "smoke" or (self.profile == "laptop" and network not in PRETRAINED):
+            return False
+        try:
+            self.reference(network)
+        except (ValueError, OSError) as error:
+            log.warning("%s is left out: %s", network, error)
+            return False
+        return True
 
     def trajectory(self, network: Trained | str) -> tuple[int, ...]:
         """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's."""
@@ -103,6 +126,11 @@ class Bench:
 
 @lru_cache(maxsize=32)
 def _loaded(reference: str, device: str) -> Subject:
+    return load(reference, device=device)
+
+
+@lru_cache(maxsize=1)
+def _language_model(reference: str, device: str) -> Subject:
     return load(reference, device=device)
 
 

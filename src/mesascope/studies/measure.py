@@ -13,8 +13,7 @@ from mesascope.records.checks import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Where, labelled
-from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
-from mesascope.types import Measured, Scalar
+from mesascope.types import Measured, Scalar, Task
 
 N = TypeVar("N", bound=Trained)
 
@@ -55,7 +54,7 @@ class Measure:
     label: Mapping[str, Scalar]
     prompts: Mapping[str, int]
     options: Mapping[str, Any] = field(default_factory=dict)
-    task: LinearRegression | GeneralisedLinearRegression | None = None
+    task: Task | None = None
     kept: tuple[Where, ...] = ()
     over_training: bool = False
     at_smoke: bool = True

@@ -5,6 +5,7 @@ that looks like a model. What is read back is covered by hashes.
 """
 
 import contextlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def kept(name: str, make: Callable[[Path], dict[str, object]]) -> tuple[Path, di
     Raises:
         OSError: the cache is full or not writable; nothing is left behind.
     """
-    place = cache_directory() / "language-models" / name
+    place = _place(name)
     with contextlib.suppress(Damaged):
         return place, _origin(place)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +68,15 @@ def kept(name: str, make: Callable[[Path], dict[str, object]]) -> tuple[Path, di
             shutil.rmtree(place)
         out.rename(place)
     return place, _origin(place)
+
+
+def is_kept(name: str) -> bool:
+    """Whether a directory of the cache has been made; whether its files are intact is checked when they are read."""
+    return (_place(name) / MANIFEST).is_file()
+
+
+def _place(name: str) -> Path:
+    return cache_directory() / "language-models" / name
 
 
 def _origin(place: Path) -> dict[str, object]:
@@ -111,6 +121,20 @@ def from_hub(repository: str, revision: str | None) -> tuple[Path, str]:
             "Nothing was kept that is not whole. Try again with a connection, or give a directory."
         ) from error
     return path, path.name
+
+
+def in_hub_cache(repository: str, revision: str | None) -> bool:
+    """Whether a repository of the hub has been downloaded to the hub's own cache."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return False
+    import huggingface_hub  # noqa: PLC0415 (optional)
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    try:
+        found = huggingface_hub.try_to_load_from_cache(repository, "config.json", revision=revision)
+    except errors.HFValidationError:
+        return False
+    return isinstance(found, str)
 
 
 def unknown_revision(what: str, revision: str, known: list[str]) -> str:

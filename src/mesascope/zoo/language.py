@@ -14,7 +14,7 @@ from mesascope.records.codec import to_json
 from mesascope.records.shown import shown
 from mesascope.records.store import sha256
 from mesascope.tasks import DigitRegression
-from mesascope.zoo.fetching import Packaged, from_hub, from_registry, kept, unknown_revision
+from mesascope.zoo.fetching import Packaged, from_hub, from_registry, in_hub_cache, is_kept, kept, unknown_revision
 
 log = logging.getLogger("mesascope")
 SENTENCE = (
@@ -84,6 +84,15 @@ def load_language_model(reference: str, *, device: str = "cpu", template: Templa
     if reference in NAMED:
         origin["loss"] = check_loss(network, tokenizer, SENTENCE, NAMED[reference].loss_below, reference)
     return as_subject(network, tokenizer, reference, origin=origin, template=template)
+
+
+def at_hand(reference: str) -> bool:
+    """Whether the files of a language model are on this machine, so that loading it downloads nothing."""
+    kind, _, rest = reference.partition(":")
+    name, _, revision = rest.partition("@")
+    if reference in NAMED:
+        return is_kept(reference)
+    return Path(rest).is_file() if kind == "gguf" else Path(name).is_dir() or in_hub_cache(name, revision or None)
 
 
 def as_subject(
