@@ -5,6 +5,7 @@ from mesascope.tasks.digits import DigitRegression
 from mesascope.tasks.generalised import GeneralisedLinearRegression
 from mesascope.tasks.inputs import CentredExponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
 from mesascope.tasks.linear import LinearRegression
+from mesascope.tasks.lines import DigitLines
 from mesascope.tasks.pooled import PooledRegression
 from mesascope.tasks.sequences import (
     Alternation,
@@ -22,6 +23,7 @@ __all__ = (
     "Diagonal",
     "Eigenvalues",
     "CentredExponential",
+    "DigitLines",
     "DigitRegression",
     "Gaussian",
     "GeneralisedLinearRegression",

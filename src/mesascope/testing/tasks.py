@@ -10,7 +10,7 @@ from torch import Tensor
 from mesascope.records.codec import from_json, to_json
 from mesascope.testing.comparison import tensors
 from mesascope.testing.faults import Inspection
-from mesascope.types import LinearTask, PooledTask, Prompts, Task, adjusted
+from mesascope.types import LimitedTask, LinearTask, PooledTask, Prompts, Task, with_queries
 
 COUNT, CUTS = 300, (0, 5, 130, 257, 300)  # more than the 256 that mesascope's tasks draw at a time; arbitrary cuts
 LATER = 1024  # a multiple of any likely number of prompts drawn at a time
@@ -141,16 +141,17 @@ def _check_precision(task: Task, prompts: Prompts, seed: int) -> str:
 
 
 def _check_variance(task: Task, prompts: Prompts, seed: int) -> str:
-    many = adjusted(task, queries=DRAWS).sample(8, seed=seed)
+    every = isinstance(task, LimitedTask)  # then all queries that there are
+    many = with_queries(task, DRAWS).sample(8, seed=seed)
     deviation = (many.targets - many.targets.mean(-1, keepdim=True)).square() / many.target_variance[:, None]
-    ratio = deviation.mean(-1) * DRAWS / (DRAWS - 1)
-    error = deviation.std(-1) / DRAWS**0.5
+    ratio = deviation.mean(-1) * (1 if every else DRAWS / (DRAWS - 1))
+    error = deviation.std(-1) * (0 if every else DRAWS**-0.5)
     off = (ratio - 1).abs() > SIGMAS * error + 1e-3
     if not bool(off.any()):
         return ""
     worst = int(((ratio - 1).abs() / error).argmax())
     return (
-        f"over {DRAWS} queries the target of prompt {worst} varies by {float(ratio[worst]):.3g} times its "
+        f"over {many.queries.shape[1]} queries the target of prompt {worst} varies by {float(ratio[worst]):.3g} times its "
         f"target_variance (standard error {float(error[worst]):.2g})"
     )
 

@@ -75,10 +75,12 @@ from mesascope.types.subjects import (
 from mesascope.types.tasks import (
     GeneralisedTask,
     GlmFamily,
+    LimitedTask,
     LinearTask,
     NoisyTask,
     PooledTask,
     PrescribableTask,
+    RelabelledTask,
     SizedTask,
     Task,
     adjusted,
@@ -88,6 +90,7 @@ from mesascope.types.tasks import (
     is_prescribable,
     label_noise,
     lacking,
+    with_queries,
 )
 
 __all__ = (
@@ -119,12 +122,14 @@ __all__ = (
     "Label",
     "Measured",
     "Layout",
+    "LimitedTask",
     "LinearTask",
     "Measurement",
     "NoisyTask",
     "PooledTask",
     "Outcome",
     "PrescribableTask",
+    "RelabelledTask",
     "Prompts",
     "PublishedFigure",
     "Record",
@@ -157,4 +162,5 @@ __all__ = (
     "stated_layout",
     "table",
     "untrained_twin",
+    "with_queries",
 )

@@ -11,6 +11,8 @@ states this as one of the protocols below. A task without it is not refused: the
   with w drawn anew for each prompt (the discriminating prompts come from it);
 - `GeneralisedTask`: labels that are binary or counts, with the mean μ(wᵀx); ``family`` says which. Its targets are wᵀx
   (identification then has candidates that minimise the likelihood's objective);
+- `LimitedTask`: ``most_queries``, where a prompt cannot have any number of queries;
+- `RelabelledTask`: ``other_labels``, labels of another function of the task on the same inputs, where sums of labels are none;
 - `SizedTask`: ``check_memory(n)``, which refuses a batch that does not fit into this machine's memory.
 
 Two more parts are in the prompts themselves (`mesascope.types.Prompts`): ``weights``, the latent weights w, if the answer to
@@ -170,6 +172,31 @@ class SizedTask(Task, Protocol):
     def check_memory(self, n: int) -> None:
         """Raise ValueError unless this machine has the memory to draw and hold ``n`` prompts."""
         ...
+
+
+@runtime_checkable
+class LimitedTask(Task, Protocol):
+    """A task whose prompts have few different queries."""
+
+    @property
+    def most_queries(self) -> int:
+        """The largest number of queries per prompt."""
+        ...
+
+
+@runtime_checkable
+class RelabelledTask(Task, Protocol):
+    """A task that knows other labels for the inputs of its prompts."""
+
+    def other_labels(self, prompts: Prompts, *, seed: int, place: int) -> Float[Tensor, "batch example"]:
+        """Labels that another function of the task gives the inputs shown; each ``place`` has its own."""
+        ...
+
+
+def with_queries(task: T, least: int) -> T:
+    """The task with at least so many queries per prompt, or as many as it allows."""
+    wanted = max(least, cast(Any, task).queries)
+    return adjusted(task, queries=min(wanted, task.most_queries) if isinstance(task, LimitedTask) else wanted)
 
 
 def is_prescribable(task: object) -> TypeGuard[PrescribableTask]:

@@ -57,7 +57,8 @@ def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 2
     example there is no other order, so the control of ``permutation`` says nothing.
 
     ``additive`` needs labels of another function on the same inputs, so it is left out for tasks not known to be linear.
-    ``homogeneous`` is left out too where labels are binary or counts, since twice such a label is none.
+    ``homogeneous`` is left out too where labels are binary or counts, since twice such a label is none. A subject that reads
+    numbers as text is asked about ``permutation`` alone.
 
     Args:
         subject: what to examine.
@@ -65,7 +66,7 @@ def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 2
         seed: of prompts and transformations.
         prompts: number of prompts.
     """
-    cases = _cases(task, seed, prompts)
+    cases = _cases(task, seed, prompts, written=subject.domain.written)
     draws = bootstrap.weights(prompts, seed=seed, strata=cases["permutation"].prompts[0].strata)
     unit = cases["permutation"].prompts[0].xs.square().mean()  # mean square of the inputs
     found = []
@@ -130,7 +131,7 @@ def _violation(predict: Predict, case: _Case) -> Float[Tensor, " batch"]:
     return ((asked - case.expected(given)).square().mean(-1) / variance).clamp(max=4)
 
 
-def _cases(task: Task, seed: int, count: int) -> dict[str, _Case]:
+def _cases(task: Task, seed: int, count: int, *, written: bool) -> dict[str, _Case]:
     base = task.sample(count, seed=seed, stream="invariance")
     rng = generator(seed, "invariance/transformations")
     turn = rotations(count, task.dim, rng)
@@ -154,24 +155,24 @@ def _cases(task: Task, seed: int, count: int) -> dict[str, _Case]:
             expected=lambda given: (given[0] + given[1]) / 2**0.5,
             breaks=lambda p: answer(p, correlate(p, p.ys).abs()),
         )
-    if glm_family(task) is None:
+    if glm_family(task) is None and not written:
         cases["homogeneous"] = _Case(
             prompts=(base, doubled),
             expected=lambda given: 2 * given[0],
             breaks=lambda p: answer(p, correlate(p, p.ys * p.ys.abs() / label)),
         )
-    return cases | {
-        "rotation": _Case(
+    if not written:
+        cases["rotation"] = _Case(
             prompts=(base, rotated),
             expected=lambda given: given[0],
             breaks=lambda p: p.queries[..., 0] / size.sqrt() * p.ys.square().mean(-1, keepdim=True).sqrt(),
-        ),
-        "permutation": _Case(
-            prompts=(base, shuffled),
-            expected=lambda given: given[0],
-            breaks=lambda p: run(LastLabel(), p).predictions[1],
-        ),
-    }
+        )
+    cases["permutation"] = _Case(
+        prompts=(base, shuffled),
+        expected=lambda given: given[0],
+        breaks=lambda p: run(LastLabel(), p).predictions[1],
+    )
+    return cases
 
 
 def _other_function(task: LinearTask, prompts: Prompts, rng: torch.Generator) -> Prompts:

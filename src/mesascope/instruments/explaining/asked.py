@@ -12,13 +12,23 @@ from torch import Tensor
 
 from mesascope.algorithms.glm import linearised
 from mesascope.instruments.asking.collect import answers
-from mesascope.instruments.reading.paths import Paths, Splits, nudged, paths
+from mesascope.instruments.reading.paths import Paths, Splits, asked_again, paths
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import units
 from mesascope.instruments.statistics.scores import partners
 from mesascope.seeds import generator
 from mesascope.tasks.generalised import draw_labels
-from mesascope.types import GlmFamily, LinearTask, Prompts, Subject, Task, adjusted, glm_family
+from mesascope.types import (
+    GlmFamily,
+    LinearTask,
+    Prompts,
+    RelabelledTask,
+    Subject,
+    Task,
+    adjusted,
+    glm_family,
+    with_queries,
+)
 
 OTHERS = 3
 """Label vectors of other functions that a context is asked with, beside those of the superposition."""
@@ -29,10 +39,10 @@ class Asked:
     """Prompts of one distribution with a subject's answers.
 
     Answers after every layer are in ``paths``: on the prompts that are fitted to, on those that are scored, and on the latter
-    asked again with slightly moved queries, which shows the noise. Queries are moved whenever a context is asked again, since
-    noise may be a function of them: no two askings share theirs.
+    asked again with slightly moved queries (of text, with the examples in another order), which shows the noise. So it is
+    whenever a context is asked again, since noise may be a function of these: no two askings share theirs.
 
-    Of binary labels and counts, no sum is a possible label. There linearity is asked by exchange: a subject that is linear in
+    Of binary labels, counts and digits, no sum is a possible label. There linearity is asked by exchange: a subject that is linear in
     the labels but for a constant answers the same in sum when every second example exchanges its label between y and z. What
     explains the answers then reads the labels as linear predictors to first order (`mesascope.algorithms.glm.linearised`).
 
@@ -79,24 +89,24 @@ def ask(
             which are needed where the subject's own are not sensible.
         readout: how layers before the last are read; see `mesascope.instruments.reading.paths.paths`.
     """
-    task = adjusted(task, queries=max(2 * QUERIES, 3 * task.dim, task.queries))
+    task = with_queries(task, max(2 * QUERIES, 3 * task.dim))
     fitting, scoring = (task.sample(prompts, seed=seed, stream=f"explain/{use}") for use in ("fit", "score"))
 
     def reading() -> tuple[Prompts, Prompts]:
-        few = adjusted(task, queries=QUERIES)
+        few = adjusted(task, queries=min(QUERIES, task.queries))
         first = few.sample(prompts, seed=seed, stream="explain/read")
         return first, first
 
-    splits = Splits(fitting=fitting, scoring=scoring, again=nudged(scoring, seed), reading=reading)
+    splits = Splits(fitting=fitting, scoring=scoring, again=asked_again(subject, scoring, seed), reading=reading)
     path = paths(subject, splits, seed=seed, readout=readout)
     times = itertools.count(seed + 1)
 
     def asked(labels: Tensor) -> Tensor:
-        return answers(subject, _relabelled(nudged(scoring, next(times), HARDLY), labels))
+        return answers(subject, asked_again(subject, _relabelled(scoring, labels), next(times), HARDLY))
 
     z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
     glm = glm_family(task)
-    superposed, of_z = (_summed if glm is None else _exchanged)(asked, path.scoring[-1], scoring.ys, z)
+    superposed, of_z = (_summed if glm is None and not subject.domain.written else _exchanged)(asked, path.scoring[-1], scoring.ys, z)
     other = partners(scoring)
     swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
     return Asked(
@@ -108,7 +118,7 @@ def ask(
             (as_read(_relabelled(scoring, z), glm), of_z),
             *((as_read(_relabelled(scoring, ys), glm), asked(ys)) for ys in more),
         ),
-        swapped=answers(subject, nudged(swapped, next(times), HARDLY)),
+        swapped=answers(subject, asked_again(subject, swapped, next(times), HARDLY)),
         units=units(path.scoring[-1:], scoring.target_variance)[0],
         draws=bootstrap.weights(prompts, seed=seed, strata=scoring.strata),
         fitting_draws=bootstrap.weights(prompts, seed=seed + 1, strata=fitting.strata, repeats=REPEATS),
@@ -155,6 +165,8 @@ def _relabelled(prompts: Prompts, labels: Float[Tensor, "batch example"]) -> Pro
 
 def _other_labels(task: Task, prompts: Prompts, seed: int, place: int) -> Float[Tensor, "batch example"]:
     """Labels of another function on the same inputs: of weights drawn from the prior, or of another prompt."""
+    if isinstance(task, RelabelledTask):
+        return task.other_labels(prompts, seed=seed, place=place)
     rng = generator(seed, "explain/labels", place)
     if not isinstance(task, LinearTask):
         glm, order = glm_family(task), torch.arange(len(prompts)).roll(-place - 1)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mesascope.instruments.asking.lines import as_lines
 from mesascope.instruments.explaining.asked import ask
 from mesascope.instruments.explaining.explanation import explain
 from mesascope.instruments.explaining.words import sentence
@@ -33,6 +34,7 @@ def describe(
         ValueError: something that is no task, or one outside the subject's domain.
     """
     check_keeps_task(task)
+    subject, task = as_lines(subject, task)
     subject.domain.check(task)
     deciding = distribution or discriminating(task, subject.domain)
 

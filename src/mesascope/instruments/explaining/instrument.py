@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mesascope.instruments.asking.lines import as_lines
 from mesascope.instruments.explaining.asked import Asked, ask
 from mesascope.instruments.explaining.controls import shares
 from mesascope.instruments.explaining.explanation import explain
@@ -33,6 +34,7 @@ def explanations(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 
     Raises:
         ValueError: a task outside the subject's domain.
     """
+    subject, task = as_lines(subject, task)
     found: list[Measurement] = []
     for where in filter(None, (training(task), discriminating(task, subject.domain))):
         asked = ask(subject, where.task, seed=seed, prompts=prompts)

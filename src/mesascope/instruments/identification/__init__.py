@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.asking.lines import as_lines
 from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.evidence import Halves
@@ -13,8 +14,7 @@ from mesascope.instruments.identification.offering import offered
 from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
 from mesascope.instruments.instrument import Profile
-from mesascope.instruments.reading.paths import Splits, nudged, paths
-from mesascope.records.shown import shown
+from mesascope.instruments.reading.paths import Splits, asked_again, paths
 from mesascope.types import (
     Answer,
     DistributionVerdict,
@@ -76,6 +76,7 @@ def identify(
             domain, or the prompts need more memory than there is.
     """
     check_keeps_task(task)
+    subject, task = as_lines(subject, task)
     _families(algorithms, task, task)  # unknown names are refused before any work
     deciding = check_sizes(subject, task, prompts, distribution)
     verdicts: dict[str, DistributionVerdict] = {}
@@ -109,12 +110,7 @@ def check_sizes(
         ValueError: the task or the distribution is outside the subject's domain, or needs more memory than there is.
     """
 
-    if subject.domain.written:
-        raise ValueError(
-            f"model must take any numbers to be identified; {shown(subject.name)} reads them as text, and the identifier asks "
-            "about sums, rotations and small moves of them. Measure its answers layer by layer instead, with the instruments "
-            "`error`, `readout` and `refinement`."
-        )
+    subject, task = as_lines(subject, task)
 
     def checked(where: Distribution) -> Distribution:
         subject.domain.check(where.task)
@@ -144,10 +140,11 @@ def identify_path(
     Arguments and exceptions are those of `identify`. There is one answer for each of ``readouts``.
     """
     check_keeps_task(task)
+    subject, task = as_lines(subject, task)
     families = _families(algorithms, task, task)
     distribution = distribution or discriminating(task, subject.domain) or training(task)
     control = untrained(subject, seed + 1)
-    splits = _splits(distribution, seed, prompts)
+    splits = _splits(subject, distribution, seed, prompts)
     halves = Halves.of(distribution.words, splits, seed, glm_family(distribution.task))
     broken = _invariances(subject, distribution, seed)
     if algorithms is None:
@@ -194,7 +191,7 @@ def _on(
     readout: Readouts,
 ) -> tuple[DistributionVerdict, tuple[Figure, ...]]:
     control = untrained(subject, seed + 1)
-    splits = _splits(distribution, seed, prompts)
+    splits = _splits(subject, distribution, seed, prompts)
     halves = Halves.of(distribution.words, splits, seed, glm_family(distribution.task))
     path = paths(subject, splits, seed=seed, readout=readout)
     idle = None if control is None else paths(control, splits, seed=seed, readout=path.readout)
@@ -204,7 +201,7 @@ def _on(
     return DistributionVerdict(function=function, path=way), pictures
 
 
-def _splits(distribution: Distribution, seed: int, prompts: int) -> Splits:
+def _splits(subject: Subject, distribution: Distribution, seed: int, prompts: int) -> Splits:
     def sample(stream: str, count: int) -> Prompts:
         return distribution.task.sample(count, seed=seed, stream=f"identify/{stream}")
 
@@ -212,7 +209,7 @@ def _splits(distribution: Distribution, seed: int, prompts: int) -> Splits:
     return Splits(
         fitting=sample("fit", prompts),
         scoring=scoring,
-        again=nudged(scoring, seed),
+        again=asked_again(subject, scoring, seed),
         reading=lambda: (sample("read", READING * prompts), sample("read again", READING * prompts)),
     )
 

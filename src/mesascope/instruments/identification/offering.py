@@ -32,6 +32,8 @@ def offered(families: Sequence[Family], subject: Subject, task: Task, seed: int)
     straight = tuple(f for f in families if not f.curved)
     if len(straight) == len(families):
         return straight
+    if subject.domain.written:  # no queries but those of its task can be asked
+        return tuple(families)
     prompts = task.sample(ASKED, seed=seed, stream="offered")
     return tuple(families) if even_share(subject, prompts, seed=seed) > CURVED else straight
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mesascope.tasks import Diagonal, Gaussian, LinearRegression
-from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, can_vary_inputs, glm_family
+from mesascope.tasks import Diagonal, DigitLines, Gaussian, LinearRegression
+from mesascope.types import Domain, NoisyTask, PooledTask, Task, adjusted, can_vary_inputs, glm_family, with_queries
 
 CONDITIONS = (3.0, 30.0, 300.0)
 BOUNDED_CONDITIONS = (3.0, 10.0, 30.0)
@@ -27,10 +27,11 @@ class Distribution:
 
 
 def training(task: Task) -> Distribution:
-    """The subject's training distribution, with at least 8 queries per prompt: ratios at a single query are heavy-tailed."""
+    """The subject's training distribution, with 8 queries per prompt if it has as many: ratios at a single query are heavy-tailed."""
     noise = f", noise {task.noise:g}" if isinstance(task, NoisyTask) else ""
-    words = f"training distribution (d={task.dim}, n={task.examples}{noise})"
-    return Distribution(name="training", words=words, task=adjusted(task, queries=max(QUERIES, task.queries)))
+    size = "digits as (x − 4.5)/3, beside a constant" if isinstance(task, DigitLines) else f"d={task.dim}"
+    words = f"training distribution ({size}, n={task.examples}{noise})"
+    return Distribution(name="training", words=words, task=with_queries(task, QUERIES))
 
 
 def discriminating(task: Task, domain: Domain) -> Distribution | None:

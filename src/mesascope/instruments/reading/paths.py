@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mesascope.instruments.asking.collect import at_queries
+from mesascope.instruments.asking.lines import reordered
 from mesascope.instruments.reading.readout import LinearReadout
 from mesascope.instruments.statistics.discrepancy import BLUR, PRECISION, SAME, discrepancy, units
 from mesascope.instruments.statistics.regression import ridge_fits
@@ -35,7 +36,7 @@ class Splits:
     Attributes:
         fitting: prompts to fit candidates on.
         scoring: prompts to score candidates on.
-        again: prompts of ``scoring`` with slightly moved queries, to see how well a subject repeats its answers.
+        again: prompts of ``scoring`` as `asked_again` has them, to see how well a subject repeats its answers.
         reading: draws two more samples, only when needed, to fit readouts on: the second is for ``again``.
     """
 
@@ -131,6 +132,14 @@ def nudged(prompts: Prompts, seed: int, size: float = NUDGE) -> Prompts:
     if prompts.weights is None:
         return replace(prompts, queries=queries)
     return replace(prompts, queries=queries, targets=(queries @ prompts.weights[..., None])[..., 0])
+
+
+def asked_again(subject: Subject, prompts: Prompts, seed: int, size: float = NUDGE) -> Prompts:
+    """The prompts to ask a subject again: with slightly moved queries, or for one that reads text with reordered examples.
+
+    Arguments are those of `nudged`.
+    """
+    return reordered(prompts, seed) if subject.domain.written else nudged(prompts, seed, size)
 
 
 def paths(subject: Subject, splits: Splits, *, seed: int, readout: Literal["auto", "own", "fitted"] = "auto") -> Paths:
