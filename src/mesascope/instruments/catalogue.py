@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesascope.instruments import metrics
-from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing
+from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing, sinks
 from mesascope.instruments.behaving import (
     errors,
     examples,
@@ -25,7 +25,7 @@ from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.explaining import over_training
 from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
-from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
+from mesascope.instruments.intervening import ablation, causal, head_ablation, influence, patching, substitution
 from mesascope.instruments.metrics import layer_by_step
 from mesascope.instruments.reading import plain_probes, probes, readout, refinement, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
@@ -59,6 +59,8 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     attention_content.INSTRUMENT,
     copying.INSTRUMENT,
     mixing.INSTRUMENT,
+    sinks.INSTRUMENT,
+    head_ablation.INSTRUMENT,
     influence.INSTRUMENT,
     streaming.INSTRUMENT,
     memorisation.INSTRUMENT,
