@@ -40,6 +40,7 @@ EXAMINED: tuple[Instrument, ...] = (
     causal.INSTRUMENT,
     ablation.INSTRUMENT,
     attention.INSTRUMENT,
+    sinks.INSTRUMENT,
     stress.INSTRUMENT,
     silent_failure.INSTRUMENT,
     metrics.INSTRUMENT,
@@ -59,8 +60,6 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     attention_content.INSTRUMENT,
     copying.INSTRUMENT,
     mixing.INSTRUMENT,
-    sinks.INSTRUMENT,
-    head_ablation.INSTRUMENT,
     influence.INSTRUMENT,
     streaming.INSTRUMENT,
     memorisation.INSTRUMENT,
@@ -83,8 +82,12 @@ NARROWER: tuple[Instrument, ...] = (
     layer_by_step.INSTRUMENT,
     power.INSTRUMENT,
     kernel_sweep.INSTRUMENT,
+    head_ablation.INSTRUMENT,
 )
-"""Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
+"""Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
+
+Studies run them.
+"""
 
 BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in (*INSTRUMENTS, *NARROWER)}
 """All instruments by name. Measurements carry that name as their ``instrument``, except those of some narrower instruments."""

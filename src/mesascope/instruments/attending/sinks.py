@@ -162,7 +162,9 @@ def _rows(tokens: Tokens, which: slice) -> Tokens:
 def _sites(subject: Subject, part: Prompts | Tokens) -> tuple[Site, ...]:
     if isinstance(part, Prompts):
         return softmax_sites(subject, part[:2])
-    return tuple(site for site in subject.sites if site.kind == "pattern")  # whose rows sum to 1: checked when it was loaded
+    return tuple(
+        site for site in subject.sites if site.kind == "pattern"
+    )  # whose rows sum to 1: checked when it was loaded
 
 
 def _masks(subject: Subject, parts: Sequence[Prompts | Tokens], sites: Sequence[Site]) -> list[Seen]:
@@ -177,7 +179,9 @@ def _masks(subject: Subject, parts: Sequence[Prompts | Tokens], sites: Sequence[
         for part in parts
     ]
     if not all(bool(_places(mask)[0].any(-1).all()) for mask in masks):
-        raise NotApplicable(f"no position of {subject.name} sees a position before it, so none can attend to a first one.")
+        raise NotApplicable(
+            f"no position of {subject.name} sees a position before it, so none can attend to a first one."
+        )
     return masks
 
 

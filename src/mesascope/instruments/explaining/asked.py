@@ -106,7 +106,9 @@ def ask(
 
     z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
     glm = glm_family(task)
-    superposed, of_z = (_summed if glm is None and not subject.domain.written else _exchanged)(asked, path.scoring[-1], scoring.ys, z)
+    superposed, of_z = (_summed if glm is None and not subject.domain.written else _exchanged)(
+        asked, path.scoring[-1], scoring.ys, z
+    )
     other = partners(scoring)
     swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
     return Asked(

@@ -33,11 +33,12 @@ LONG = Quantity(name="loss with more context", unit="nats")
 GAIN = Quantity(name="loss reduction by more context", unit="nats")
 OF_HEAD = Quantity(name="loss added without a head", unit="nats")
 OF_LAYER = Quantity(name="loss added without a layer's heads", unit="nats")
+LATER = Quantity(name="cost of a late layer less that of an early one", unit="nats")
 CHOSEN = Quantity(name="loss added without the chosen heads", unit="nats")
 SHARE = Quantity(name="share of the context's effect lost without the chosen heads", combine=ratio)
 COUNT = "number of chosen heads"
 AGAIN = "share of the chosen heads that other prompts choose too"
-QUANTITIES = (LOSS, ALONE, EFFECT, SHORT, LONG, GAIN, OF_HEAD, OF_LAYER, CHOSEN, SHARE)
+QUANTITIES = (LOSS, ALONE, EFFECT, SHORT, LONG, GAIN, OF_HEAD, OF_LAYER, LATER, CHOSEN, SHARE)
 
 PERCENTILE = 0.95
 """A head is chosen if its removal costs more than this quantile of all heads' costs. Source: source C, section 9.3."""
@@ -79,13 +80,14 @@ def head_ablation(
     n: int = 32,
     sequences: SequenceTask | None = None,
     shown: int = 0,
+    ablate: bool = True,
     draws: int = 8,
     batch: int = 64,
 ) -> tuple[Measurement, ...]:
     """The loss of a language model on sequences, with all heads, without each of them, and without those that cost most.
 
     The loss is the mean surprisal −ln p in nats where the next symbol can be known; without context, that where it cannot be
-    known, on the same prompts. Less and more context are the first and the second half of the positions that are asked (the one in
+    known, on the same prompts. Late and early layers are the last and the first half. Less and more context are the first and the second half of the positions that are asked (the one in
     the middle of an odd number is left out). A head is removed by setting its output to zero before the output projection.
     Heads are chosen on one half of the prompts and removed together on the other half.
 
@@ -101,6 +103,7 @@ def head_ablation(
         n: number of prompts, at least 4.
         sequences: what it reads; by default a block of random symbols, twice, as long as `LENGTH` or the model's context allow.
         shown: ask only where at least so many symbols have been shown.
+        ablate: measure the heads; otherwise only what context does.
         draws: how many sets of random heads.
         batch: sequences per pass; it changes results by rounding only.
 
@@ -119,21 +122,26 @@ def head_ablation(
     weights = bootstrap.weights(n, seed=seed)
     layers, heads = len(subject.network.blocks), subject.network.heads
     none = torch.zeros(1, layers, heads, dtype=torch.bool)
+    fresh = untrained(subject, seed)
+    negative = {OTHERS: surprisal_without(subject, _exchanged(asked), none, batch=batch)}
+    if isinstance(fresh, LanguageSubject):
+        negative[FRESH] = surprisal_without(fresh, asked, none, batch=batch)
+    if not ablate:
+        return tuple(_of_context(surprisal_without(subject, asked, none, batch=batch), negative, weights))
     single = torch.eye(layers * heads, dtype=torch.bool).view(-1, layers, heads)
     whole = torch.eye(layers, dtype=torch.bool)[:, :, None].expand(-1, -1, heads)
     answers = surprisal_without(subject, asked, torch.cat([none, ~none, whole, single, none]), batch=batch)
-    fresh = untrained(subject, seed)
-    blank = None if not isinstance(fresh, LanguageSubject) else surprisal_without(fresh, asked, none, batch=batch)
-    others = surprisal_without(subject, _exchanged(asked), none, batch=batch)
-    negative = {OTHERS: others} | ({} if blank is None else {FRESH: blank})
     costs = _costs(answers)
+    places = [{"layer": i, "head": h} for i in range(layers) for h in range(heads)]
     found = [
         *_of_context(answers, negative, weights),
         *_parts(OF_LAYER, costs, 2, [{"layer": i} for i in range(layers)], weights),
-        *_parts(OF_HEAD, costs, 2 + layers, [{"layer": i, "head": h} for i in range(layers) for h in range(heads)], weights),
+        *_parts(OF_HEAD, costs, 2 + layers, places, weights),
     ]
-    of_heads = costs.known[2 + layers : -1]
-    return (*found, *_together(subject, asked, of_heads.view(layers, heads, n), seed=seed, draws=draws, batch=batch))
+    if layers > 1:
+        found += _parts(LATER, _late_less_early(costs, layers), 2, [{}], weights)
+    of_heads = costs.known[2 + layers : -1].view(layers, heads, n)
+    return (*found, *_together(subject, asked, of_heads, seed=seed, draws=draws, batch=batch))
 
 
 def chosen(costs: Float[Tensor, "*any"]) -> Bool[Tensor, "*any"]:
@@ -233,6 +241,18 @@ def _parts(
     ]
 
 
+def _late_less_early(costs: Costs, layers: int) -> Costs:
+    """What a layer of the last half costs, less what one of the first half costs; in front of and after it, the controls."""
+    half = layers // 2
+
+    def gap(each: Float[Tensor, "member batch"]) -> Float[Tensor, "member batch"]:
+        of_layers = each[2 : 2 + layers]
+        between = of_layers[-half:].mean(0) - of_layers[:half].mean(0)
+        return torch.stack([each[0], each[1], between, each[-1]])
+
+    return Costs(known=gap(costs.known), unknown=gap(costs.unknown))
+
+
 def _together(
     subject: LanguageSubject,
     sequences: Sequences,
@@ -330,7 +350,9 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
 
 
 def _near(known: float, tolerance: float, quantity: str, control: str) -> Expected:
-    return Expected(quantity=quantity, control=control, words=f"{known:.4g}", holds=lambda v: abs(v - known) < tolerance)
+    return Expected(
+        quantity=quantity, control=control, words=f"{known:.4g}", holds=lambda v: abs(v - known) < tolerance
+    )
 
 
 _LOSSES = {quantity: -float(torch.tensor(p, dtype=torch.float64).log()) for quantity, p in KNOWN.items()}

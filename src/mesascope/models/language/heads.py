@@ -3,8 +3,6 @@
 Many sets of heads are left out in one pass: the prompts stand in the batch once for each set.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
