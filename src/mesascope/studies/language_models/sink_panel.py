@@ -140,8 +140,8 @@ def _by_layer(found: Sequence[Measurement]) -> Figure:
         name="sinks-by-depth",
         section="By depth",
         title="Attention to the first position, by depth",
-        caption="Mean over heads, rows from the second on, and prompts; depth from the first layer (0) to the last (1). Beside it, what "
-        "the second position gets, and the first one of the untrained network.",
+        caption="Mean over heads, rows from the second on, and prompts; depth from the first layer (0) to the last (1). Beside "
+        "it, what the second position gets, and the first one of the untrained network.",
         rows=tuple(rows),
         x="depth",
         y="attention",
@@ -179,8 +179,8 @@ def _table(found: Sequence[Measurement]) -> Figure:
         name="sink-panel",
         section="The panel",
         title="Sinks in the first and the last third of the layers",
-        caption="Attention to the first position. Source C prints early and late sinks of 0.085 and 0.217 (Pythia-70M) to 0.214 and "
-        "0.716 (Pythia-410M), and late over early from 1.6 to 5.2.",
+        caption="Attention to the first position. Source C prints early and late sinks of 0.085 and 0.217 (Pythia-70M) to 0.214 "
+        "and 0.716 (Pythia-410M), and late over early from 1.6 to 5.2.",
         rows=tuple(rows),
     )
 
@@ -193,8 +193,8 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     printed = [published("C")[f"sink_panel_effect_nats/{name}"] for name in PRINTED]
     r, (low, high), (_, random) = with_interval(MILLIONS, printed)
     return (
-        f"The effects that source C prints for its six models correlate with their parameters at r = {r:.2f} in logarithms, with a "
-        f"95 % interval from {low:.2f} to {high:.2f}; 97.5 % of random orders stay below {random.value:.2f}.",
+        f"The effects that source C prints for its six models correlate with their parameters at r = {r:.2f} in logarithms, with "
+        f"a 95 % interval from {low:.2f} to {high:.2f}; 97.5 % of random orders stay below {random.value:.2f}.",
         *(
             f"{m.coordinates['network']}, {m.coordinates['task']}: late over early sinks {m.value:.2f}; untrained "
             f"{known(m, FRESH).value:.2f}, second position {known(m, SECOND).value:.2f}."
@@ -253,7 +253,8 @@ STUDY = Study(
             beyond(where(LATE, network=PANEL), SECOND).between(low=0),
         ),
         own(
-            "Sinks grow from layer to layer in SmolLM2, not only from end to end: the rank correlation with depth is at least 0.9.",
+            "Sinks grow from layer to layer in SmolLM2, not only from end to end: the rank correlation with depth is at least "
+            "0.9.",
             where(BY_DEPTH, network=SMOLLM2).between(low=0.9),
         ),
         own(
@@ -264,8 +265,8 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C does not say which layers are early and late, nor which positions count. Here a third of the layers is early and a "
-        "third late, and attention is averaged over all heads and all rows from the second on.",
+        "Source C does not say which layers are early and late, nor which positions count. Here a third of the layers is early "
+        "and a third late, and attention is averaged over all heads and all rows from the second on.",
         "The effect is source C's of its section 9.3: the loss without context, of the first B after a single A or of a block "
         "that is new, less the loss in context. It can be no larger than the loss without context, which grows with "
         "the vocabulary: models with other tokenizers have other ceilings.",
