@@ -43,7 +43,7 @@ ASKED = (*((name, BLOCKS) for name in LADDER), (SMOLLM2, ALTERNATION), (SMOLLM2,
 """What each network reads. The ladder's models copy what stood 24 places before, and so do not complete A B A B … A."""
 FEW = 8
 """Prompts for a pretrained model, where each head takes a pass of its own."""
-SHORT = 8
+BRIEF = 8
 """Symbols of a block, for a pretrained model."""
 SMALL = 64
 """Prompts for a model of the ladder."""
@@ -53,7 +53,7 @@ BY_CHANCE = 0.25
 
 def _measures(network: str, on: str, reference: str) -> tuple[Measure, ...]:
     small = network in LADDER
-    sequences = alternation(network) if on == ALTERNATION else repeated(network, SHORT)
+    sequences = alternation(network) if on == ALTERNATION else repeated(network, BRIEF)
     shown = 2 * PAIRS[0] + 1 if on == ALTERNATION else 0  # the first question comes after this many pairs, and A
     shared: dict[str, Any] = {
         "network": reference,
