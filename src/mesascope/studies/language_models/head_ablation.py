@@ -75,11 +75,11 @@ def _measures(network: str, on: str, reference: str) -> tuple[Measure, ...]:
 # ------------------------------------------------------------------------------------------ pictures and notes
 
 
-def _cases(found: Sequence[Measurement]) -> list[dict[str, Scalar]]:
+def _cases(found: Sequence[Measurement]) -> list[dict[str, Any]]:
     return [{name: m.coordinates[name] for name in ("network", "task")} for m in only(found, quantity=LOSS.name)]
 
 
-def _value(found: Sequence[Measurement], quantity: str, case: dict[str, Scalar], control: str = "") -> float:
+def _value(found: Sequence[Measurement], quantity: str, case: dict[str, Any], control: str = "") -> float:
     (m,) = only(found, quantity=quantity, **case)
     return known(m, control).value if control else m.value
 
