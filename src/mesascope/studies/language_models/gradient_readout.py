@@ -81,8 +81,8 @@ def _table(found: Sequence[Measurement]) -> Figure:
         section="All layers together",
         title="What source C reads, beside the same with another prompt's targets",
         caption="One answer per layer, from the embedding to the end: its mean absolute error in digits; slope, sign agreement "
-        "and R² of all updates and residuals. Source C prints a reduction of 0.33 to 0.52, slopes of 0.08 to 0.12, sign agreement "
-        "of 0.55 to 0.65, and R² of 0.05 to 0.09.",
+        "and R² of all updates and residuals. Source C prints a reduction of 0.33 to 0.52, slopes of 0.08 to 0.12, sign "
+        "agreement of 0.55 to 0.65, and R² of 0.05 to 0.09.",
         rows=tuple(rows),
     )
 
@@ -134,7 +134,7 @@ STUDY = Study(
         sourced(
             "The update has the sign of the residual more often than not, and grows with it.",
             *(where(SIGN, network=name).between(0.5, 0.7) for name in READ),
-            where(ALPHA, network=tuple(READ)).between(0.05, 0.2),
+            *(where(ALPHA, network=name).between(0.05, 0.2) for name in READ),
             published=(*_printed("sign_agreement", "0", "1"), *_printed("alpha", "0", "1")),
         ),
         sourced(

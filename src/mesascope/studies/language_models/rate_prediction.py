@@ -187,7 +187,7 @@ STUDY = Study(
             "In models that are trained on such maps, both rates are lower than with another prompt's targets, and more prompts "
             "contract, in every size and with both seeds.",
             *(where(RATE + BEYOND, network=name).between(high=0) for name in LADDER),
-            where(SHARE + BEYOND, network=LADDER).between(low=0),
+            *(where(SHARE + BEYOND, network=name).between(low=0) for name in LADDER),
         ),
         own(
             f"Yet they do not descend by one step size: beyond another prompt's targets, no rank correlation of rate and "
