@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import untrained
-from mesascope.instruments.asking.collect import BATCH, at_queries
+from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, correlation, measure, moments, partners
@@ -26,8 +26,6 @@ from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, a
 NAME = "refinement"
 OTHERS, HALF, FRESH = "another prompt's targets", "half of the residual at every layer", "untrained network"
 SHOWN = "a label that the prompt shows"
-FEWER = 32
-"""Prompts that a language model reads at once."""
 STEADY = 0.5
 """The share of the residual that each layer of the positive control takes away."""
 
@@ -122,9 +120,9 @@ def refinement(
     of the stream that the first layer reads, or, of a subject without that site, of the stream after the first layer.
 
     Controls. Negative: the targets of another prompt of the same stratum, for which the subject's answers are no better than for
-    nobody's; for each query the label of an example, at random, where labels are targets; the untrained network. Positive: from the
-    subject's first answers on, half of the residual is taken away by every layer (slope 0.5, correlation and sign agreement 1,
-    factor 0.25).
+    nobody's; for each query the label of an example, at random, where labels are targets; the untrained network. Positive: from
+    the subject's first answers on, half of the residual is taken away by every layer (slope 0.5, correlation and sign agreement
+    1, factor 0.25).
 
     Args:
         subject: what to examine.
@@ -194,8 +192,7 @@ def by_layer(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch q
     """
     start = Site(kind="embed")
     sites = [start, *subject.path] if start in subject.sites else [*subject.path]
-    # Every position of every layer is held at once; of text there are many.
-    predictions, streams = at_queries(subject, prompts, sites[:-1], batch=FEWER if subject.domain.written else BATCH)
+    predictions, streams = at_queries(subject, prompts, sites[:-1])
     read = [subject.readout(streams[site], site).double().cpu() for site in sites[:-1]]
     return torch.stack([*read, predictions])
 
