@@ -153,7 +153,8 @@ STUDY = Study(
             where(R2, network=SMOLLM2).between(0.05, 0.09),
         ),
         own(
-            "SmolLM2's answers know the target: its absolute error falls further than with another prompt's targets.",
+            "SmolLM2's answers know something of the prompt: its absolute error falls further than with another "
+            "prompt's targets.",
             beyond(where(LESS, network=SMOLLM2), OTHERS).between(low=0),
         ),
         own(
@@ -186,11 +187,12 @@ STUDY = Study(
             ),
         ),
         own(
-            "So does SmolLM2: its absolute error falls further than with a label that the prompt shows.",
+            "SmolLM2 knows the map, and not only where the labels lie: its absolute error falls further than with a label that "
+            "the prompt shows.",
             beyond(where(LESS, network=SMOLLM2), SHOWN).between(low=0),
         ),
         own(
-            "The model that is trained on shuffled labels does not: a label that the prompt shows gives the same, to within "
+            "The model that is trained on shuffled labels knows no map: a label that the prompt shows gives the same, to within "
             f"{NEAR:g}.",
             *(
                 beyond(where(quantity, network=SHUFFLED), SHOWN).between(-NEAR, NEAR)

@@ -171,7 +171,7 @@ STUDY = Study(
             where(RATIO, network=SMOLLM2, prompts=NARROW).near(1, AGREE),
         ),
         own(
-            "That agreement says nothing of the target: with another prompt's targets, SmolLM2's two rates agree as well, and "
+            "That SmolLM2's rates agree says nothing of the target: with another prompt's targets they agree as well, and "
             "the ratio beyond that is less than 0.12.",
             where(RATIO, control=OTHERS, network=SMOLLM2, prompts=NARROW).near(1, AGREE),
             where(RATIO + BEYOND, network=SMOLLM2, prompts=NARROW).between(1 - AGREE, AGREE - 1),
@@ -193,8 +193,8 @@ STUDY = Study(
             *(where(SHARE + BEYOND, network=name).between(low=0) for name in LADDER),
         ),
         own(
-            f"Yet they do not descend by one step size: beyond another prompt's targets, no rank correlation of rate and "
-            f"curvature is below −{FLAT:g}.",
+            f"Models of the ladder do not descend by one step size: beyond another prompt's targets, no rank correlation of rate "
+            f"and curvature is below −{FLAT:g}.",
             *(where(SPEARMAN + BEYOND, network=name).between(low=-FLAT) for name in LADDER),
         ),
         own(
@@ -207,11 +207,12 @@ STUDY = Study(
             *(beyond(where(RATE, network=name), SHOWN).between(high=0) for name in LADDER),
         ),
         own(
-            "So does SmolLM2: both rates are lower than with a label that the prompt shows.",
+            "SmolLM2 knows the map, and not only where the labels lie: both rates are lower than with a label that the prompt "
+            "shows.",
             beyond(where(RATE, network=SMOLLM2, prompts=NARROW), SHOWN).between(high=0),
         ),
         own(
-            "The model that is trained on shuffled labels does not: a label that the prompt shows gives the same, to within "
+            "The model that is trained on shuffled labels knows no map: a label that the prompt shows gives the same, to within "
             f"{NEAR:g}.",
             beyond(where(RATE, network=UNLEARNED), SHOWN).between(-NEAR, NEAR),
         ),
