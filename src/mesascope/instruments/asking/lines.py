@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mesascope.seeds import generator
 from mesascope.tasks import DigitLines, DigitRegression
-from mesascope.tasks.lines import MIDDLE, UNIT
+from mesascope.tasks.lines import MIDDLE, UNIT, as_digits
 from mesascope.types import (
     Domain,
     Intervention,
@@ -24,8 +24,9 @@ from mesascope.types import (
     untrained_twin,
 )
 
-FEWER = 4
-"""A subject that reads text is asked this many times fewer prompts: each takes about a hundred tokens."""
+FEWER, LEAST = 4, 24
+"""A subject that reads text is asked this many times fewer prompts, since each takes about a hundred tokens; but not fewer than
+can be fitted and scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +65,7 @@ class LinesSubject:
     ) -> Trace:
         """Run the subject on the digits. See `mesascope.types.Subject`."""
         self.domain.check(prompts)
-        found = self.subject.trace(in_digits(prompts), capture=capture, interventions=interventions)
+        found = self.subject.trace(as_digits(prompts), capture=capture, interventions=interventions)
         return replace(found, predictions=(found.predictions - MIDDLE) / UNIT)
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
@@ -98,7 +99,16 @@ def as_lines(subject: Subject, task: Task) -> tuple[Subject, Task]:
 
 def fewer(subject: Subject, prompts: int) -> int:
     """The number of prompts for a subject where others get ``prompts``."""
-    return -(-prompts // FEWER) if subject.domain.written else prompts
+    return min(prompts, max(LEAST, -(-prompts // FEWER))) if subject.domain.written else prompts
+
+
+def beside_constant(prompts: Prompts) -> Prompts:
+    """The prompts with a second input that is 1 everywhere: to regress with an intercept."""
+
+    def with_one(inputs: Float[Tensor, "batch _ dim"]) -> Float[Tensor, "batch _ more"]:
+        return torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
+
+    return replace(prompts, xs=with_one(prompts.xs), queries=with_one(prompts.queries), weights=None)
 
 
 def reordered(prompts: Prompts, seed: int) -> Prompts:
@@ -113,21 +123,4 @@ def reordered(prompts: Prompts, seed: int) -> Prompts:
     return replace(prompts, xs=xs, ys=prompts.ys.gather(1, order))
 
 
-def in_digits(prompts: Prompts) -> Prompts:
-    """Prompts of `DigitLines` as those of `DigitRegression`: whole numbers, without the constant."""
-
-    def digits(values: Tensor) -> Tensor:
-        return (values * UNIT + MIDDLE).round()
-
-    return replace(
-        prompts,
-        xs=digits(prompts.xs[..., :1]),
-        ys=digits(prompts.ys),
-        queries=digits(prompts.queries[..., :1]),
-        targets=digits(prompts.targets),
-        target_variance=prompts.target_variance * UNIT**2,
-        weights=None,
-    )
-
-
-__all__ = ("LinesSubject", "as_lines", "fewer", "in_digits", "reordered")
+__all__ = ("LinesSubject", "as_lines", "beside_constant", "fewer", "reordered")

@@ -3,9 +3,12 @@
 After layer ℓ the subject's own readout answers ŷ_ℓ and leaves the residual y − ŷ_ℓ. If a layer descends on the squared error, its
 update ŷ_(ℓ+1) − ŷ_ℓ grows with the residual. Much of such a slope is bias: a readout that was trained for the last layer
 moves towards the mean target in any case. Every number is therefore also measured with another prompt's target in place of
-the prompt's own; only the difference says that the layer knows the target.
+the prompt's own; only the difference says that the layer knows something of the prompt. And with the label of an example in
+place of the target, because a subject that knows where the labels of a prompt lie, and nothing of their map, tells its own
+target from another prompt's.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -17,10 +20,12 @@ from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, correlation, measure, moments, partners
-from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, adjusted
+from mesascope.seeds import generator
+from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, adjusted, glm_family
 
 NAME = "refinement"
 OTHERS, HALF, FRESH = "another prompt's targets", "half of the residual at every layer", "untrained network"
+SHOWN = "a label that the prompt shows"
 STEADY = 0.5
 """The share of the residual that each layer of the positive control takes away."""
 
@@ -64,6 +69,11 @@ def contraction(means: Tensor) -> Tensor:
     return ((logs * depth).sum(1) / depth.square().sum()).exp()
 
 
+def squared(means: Tensor) -> Tensor:
+    """R²: the share of one's variance that a line in the other explains, from the means of `moments`."""
+    return correlation(means).square()
+
+
 SLOPE = Quantity(name="slope of the update on the residual", combine=slope)
 ALONG = Quantity(name="correlation of update and residual", combine=correlation)
 SIGN = Quantity(name="sign agreement of update and residual")
@@ -75,7 +85,14 @@ OVERALL = (
     Quantity(name="rank correlation of depth and accuracy", combine=by_depth),
     Quantity(name="contraction of the squared error per layer", combine=contraction),
 )
-
+POOLED = (
+    Quantity(name="slope of all updates on the residuals", combine=slope),
+    Quantity(name="R² of all updates and residuals", combine=squared),
+    Quantity(name="sign agreement of all updates and residuals"),
+)
+"""Of all layers together, as source C prints them."""
+FIRST, LAST = (Quantity(name=f"mean absolute error of the {which} answer", unit="y") for which in ("first", "last"))
+LESS = Quantity(name="reduction of the mean absolute error", combine=reduction)
 
 KNOWN = {
     SLOPE.name: STEADY,
@@ -83,6 +100,7 @@ KNOWN = {
     SIGN.name: 1.0,
     RATE.name: 1 - STEADY,
     "contraction of the squared error per layer": (1 - STEADY) ** 2,
+    **dict(zip((quantity.name for quantity in POOLED), (STEADY, 1.0, 1.0), strict=True)),
 }
 """The values of the positive control."""
 
@@ -97,11 +115,14 @@ def refinement(
     are no independent evidence of each other: the correlation says how much of the update goes along the residual.
 
     Over all layers: the share of the error that is gone in the end, the share of layers that lower it, the rank correlation of
-    depth and accuracy, and the factor per layer. The first answer is that of the stream that the first layer reads.
+    depth and accuracy, and the factor per layer; slope, R² and sign agreement of the updates of all layers together; and the mean
+    absolute error of the first and the last answer, in units of the labels, with the share that is gone. The first answer is that
+    of the stream that the first layer reads, or, of a subject without that site, of the stream after the first layer.
 
     Controls. Negative: the targets of another prompt of the same stratum, for which the subject's answers are no better than for
-    nobody's; the untrained network. Positive: from the subject's first answers on, half of the residual is taken away by every
-    layer (slope 0.5, correlation and sign agreement 1, factor 0.25).
+    nobody's; for each query the label of an example, at random, where labels are targets; the untrained network. Positive: from
+    the subject's first answers on, half of the residual is taken away by every layer (slope 0.5, correlation and sign agreement
+    1, factor 0.25).
 
     Args:
         subject: what to examine.
@@ -118,6 +139,7 @@ def refinement(
     answers = by_layer(subject, prompts)
     targets = prompts.targets.double().cpu()
     others = targets[partners(prompts)]
+    label = shown_label(prompts, task, seed)
     fresh = untrained(subject, seed)
     drawn = None if fresh is None else by_layer(fresh, prompts)
     shares = STEADY ** torch.arange(len(answers), dtype=torch.float64)[:, None, None]
@@ -125,6 +147,8 @@ def refinement(
 
     def measured(quantity: Quantity, sums: Callable[[Tensor, Tensor], Tensor], **where: int) -> Measurement:
         negative = {OTHERS: sums(answers, others)}
+        if label is not None:
+            negative[SHOWN] = sums(answers, label)
         if drawn is not None:
             negative[FRESH] = sums(drawn, targets)
         return measure(
@@ -142,7 +166,23 @@ def refinement(
         for layer in range(len(answers) - 1)
         for quantity in OF_LAYERS
     ]
-    return (*found, *(measured(quantity, _errors) for quantity in OVERALL))
+    return (
+        *found,
+        *(measured(quantity, _errors) for quantity in OVERALL),
+        *(measured(quantity, functools.partial(_of_all, quantity)) for quantity in POOLED),
+        *(measured(quantity, sums) for quantity, sums in ABSOLUTE.items()),
+    )
+
+
+def shown_label(prompts: Prompts, task: Task, seed: int) -> Float[Tensor, "batch query"] | None:
+    """For each query the label of one of the prompt's examples, at random; None where labels are binary or counts.
+
+    Targets of such labels are their linear predictors, so that a label is none.
+    """
+    if glm_family(task) is not None:
+        return None
+    drawn = torch.randint(prompts.examples, prompts.targets.shape, generator=generator(seed, f"{NAME}/shown"))
+    return prompts.ys.double().cpu().gather(1, drawn)
 
 
 def by_layer(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch query"]:
@@ -169,6 +209,26 @@ def _of_layer(
     if quantity is SIGN:
         return (residual * update > 0).double().mean(-1)[:, None]
     return moments(residual, update)
+
+
+def _of_all(
+    quantity: Quantity, answers: Float[Tensor, "layer batch query"], targets: Float[Tensor, "batch query"]
+) -> Float[Tensor, "batch statistic"]:
+    residuals, updates = (part.movedim(0, 1).flatten(1) for part in ((targets - answers)[:-1], answers.diff(dim=0)))
+    if quantity is POOLED[-1]:
+        return (residuals * updates > 0).double().mean(-1)[:, None]
+    return moments(residuals, updates)
+
+
+def _absolute(answers: Float[Tensor, "layer batch query"], targets: Float[Tensor, "batch query"]) -> Tensor:
+    return (answers[[0, -1]] - targets).abs().mean(-1).T
+
+
+ABSOLUTE: Mapping[Quantity, Callable[[Tensor, Tensor], Tensor]] = {
+    FIRST: lambda answers, targets: _absolute(answers, targets)[:, :1],
+    LAST: lambda answers, targets: _absolute(answers, targets)[:, 1:],
+    LESS: _absolute,
+}
 
 
 def _errors(
@@ -212,7 +272,7 @@ INSTRUMENT = Instrument(
     question="Does every layer take away a share of the error that is left?",
     measure=refinement,
     needs="a subject with a residual stream and a readout of its own",
-    quantities=tuple(quantity.name for quantity in (*OF_LAYERS, *OVERALL)),
+    quantities=tuple(quantity.name for quantity in (*OF_LAYERS, *OVERALL, *POOLED, *ABSOLUTE)),
     coordinates=("layer",),
     sizes=sizes(n=(32, 512, 2048)),
     figure=figure,
