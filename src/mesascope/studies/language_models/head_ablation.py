@@ -38,6 +38,7 @@ from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar
 
 GPT2 = "gpt2"
+OURS = (*LADDER, SMOLLM2)
 ALTERNATION, BLOCKS = "A B A B … A", "a block, twice"
 ASKED = (*((name, BLOCKS) for name in LADDER), (SMOLLM2, ALTERNATION), (SMOLLM2, BLOCKS))
 """What each network reads. The ladder's models copy what stood 24 places before, and so do not complete A B A B … A."""
@@ -234,12 +235,12 @@ STUDY = Study(
         ),
         own(
             "The number of chosen heads says nothing: the rule chooses as many of random numbers.",
-            beyond(where(COUNT, network=(*LADDER, SMOLLM2)), NUMBERS).between(0, 0),
+            *(beyond(where(COUNT, network=name), NUMBERS).between(0, 0) for name in OURS),
         ),
         own(
             "Context lowers the loss by more than a nat, and not that of the untrained network.",
-            where(EFFECT, network=(*LADDER, SMOLLM2)).between(low=1),
-            where(EFFECT, control=FRESH, network=(*LADDER, SMOLLM2)).between(-BY_CHANCE, BY_CHANCE),
+            *(where(EFFECT, network=name).between(low=1) for name in OURS),
+            *(where(EFFECT, control=FRESH, network=name).between(-BY_CHANCE, BY_CHANCE) for name in OURS),
         ),
         own(
             "SmolLM2's loss is lower with five or six pairs than with three or four.",
@@ -251,12 +252,12 @@ STUDY = Study(
         ),
         own(
             "The same holds in every model of the ladder.",
-            beyond(where(CHOSEN, network=LADDER), RANDOM).between(low=0),
+            *(beyond(where(CHOSEN, network=name), RANDOM).between(low=0) for name in LADDER),
         ),
         own(
             "The chosen heads are those of context: their removal costs more where the next symbol can be known than where it "
             "cannot.",
-            beyond(where(CHOSEN, network=(*LADDER, SMOLLM2)), UNKNOWN).between(low=0),
+            *(beyond(where(CHOSEN, network=name), UNKNOWN).between(low=0) for name in OURS),
         ),
         own(
             "SmolLM2's chosen heads carry most of what context does: without them more than half of its effect is lost.",

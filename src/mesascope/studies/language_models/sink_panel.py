@@ -249,7 +249,7 @@ STUDY = Study(
     claims=(
         sourced(
             "In six models, the late layers put more attention on the first position than the early ones.",
-            where(GROWTH, network=tuple(PRINTED)).between(low=1),
+            *(where(GROWTH, network=name).between(low=1) for name in PRINTED),
         ),
         sourced(
             "In Pythia and GPT-2 early and late sinks are as source C prints them, within a quarter.",
@@ -274,17 +274,16 @@ STUDY = Study(
         ),
         own(
             "So do those of the ladder, in every size and with both seeds.",
-            where(GROWTH, network=LADDER).between(low=1),
+            *(where(GROWTH, network=name).between(low=1) for name in LADDER),
         ),
         own(
             "Untrained networks have no such growth: late over early is from 0.9 to 1.1.",
-            where(GROWTH, control=FRESH, network=PANEL).between(0.9, 1.1),
+            *(where(GROWTH, control=FRESH, network=name).between(0.9, 1.1) for name in PANEL),
         ),
         own(
             "In the late layers, the first position gets more attention than uniform attention would give it, and more than the "
             "second.",
-            beyond(where(LATE, network=PANEL), EVEN).between(low=0),
-            beyond(where(LATE, network=PANEL), SECOND).between(low=0),
+            *(beyond(where(LATE, network=name), null).between(low=0) for name in PANEL for null in (EVEN, SECOND)),
         ),
         own(
             "Sinks grow from layer to layer in SmolLM2, not only from end to end: the rank correlation with depth is at least "
