@@ -17,5 +17,7 @@ def test_every_block_runs_and_gives_what_the_page_says(capsys):
     assert {m.instrument for m in (*names["found"], *names["rates"])} == {"refinement", "curvature"}
     known, control = names["after_last"]
     assert known < control / 2
+    assert {m.instrument for m in (*names["looks"], *names["heads"])} == {"sinks", "head ablation"}
+    assert names["cost"].value > 2 * names["random"] > 0
     assert names["letters"].writing.template.before_input == "x"
     assert capsys.readouterr().out.startswith("slope 0.")

@@ -24,7 +24,13 @@ from mesascope.studies.conditioning import (
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.generalised import likelihood
-from mesascope.studies.language_models import gradient_readout, pretrained_signatures, rate_prediction
+from mesascope.studies.language_models import (
+    gradient_readout,
+    head_ablation,
+    pretrained_signatures,
+    rate_prediction,
+    sink_panel,
+)
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
@@ -82,6 +88,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             gradient_readout.STUDY,
             rate_prediction.STUDY,
             pretrained_signatures.STUDY,
+            head_ablation.STUDY,
+            sink_panel.STUDY,
         )
     }
 )
