@@ -9,13 +9,15 @@ import torch
 import mesascope as ms
 from mesascope.instruments.behaving.errors import errors
 from mesascope.instruments.reading.refinement import refinement
-from mesascope.models.language import LanguageSubject
+from mesascope.models.language import LanguageSubject, baselines, read_sequences
 from mesascope.models.language.pythia import PythiaConfig
 from mesascope.records import checkpoint
 from mesascope.records.codec import to_json
-from mesascope.tasks import DigitRegression
-from mesascope.training import Corpus, LanguageSpec, train
+from mesascope.tasks import DigitRegression, RepeatedBlocks
+from mesascope.training import LADDER, Corpus, LanguageSpec, train
 from mesascope.training.corpus import asked
+from mesascope.types import history
+from mesascope.zoo import checkpoints_of, curve, names
 from mesascope.zoo.references import default_task
 
 SPEC = LanguageSpec(
@@ -80,3 +82,44 @@ def test_weights_of_another_specification_are_refused(run: Path, tmp_path: Path)
     checkpoint.write(tmp_path / "nan", dataclasses.replace(found, tensors=tensors))
     with pytest.raises(ValueError, match="must have finite weights"):
         ms.load(str(tmp_path / "nan"))
+
+
+SHIPPED = [name for name in names() if name.startswith("ladder-")]
+SMALL = ("ladder-small", "ladder-small-seed-100", "ladder-small-shuffled")
+
+
+def test_what_ships_of_the_ladder_has_the_names_of_its_specifications() -> None:
+    assert set(SMALL) <= set(SHIPPED) <= set(LADDER)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_of_the_ladder_answers_new_queries_unless_its_labels_were_shuffled(name: str) -> None:
+    subject = ms.load(name)
+    assert isinstance(subject, LanguageSubject)
+    assert subject.spec["step"] == LADDER[name].steps == curve(name)[-1]["step"]
+    assert {field: subject.spec[field] for field in to_json(LADDER[name])} == to_json(LADDER[name])
+    prompts = default_task(subject).sample(256, seed=1)  # not those on which it was judged when it was trained
+    answers = subject.trace(prompts).predictions
+    error = float((answers - prompts.targets).square().mean())
+    right = float((answers.round() == prompts.targets).double().mean())
+    simple = baselines(prompts)
+    copied = float((simple["nearest"] - prompts.targets).square().mean())
+    if "shuffled" in name:  # it knows which labels are about, and no map
+        assert right < 0.1 + float((simple["mean"].round() == prompts.targets).double().mean()) and error > copied
+    else:
+        assert right > 0.9 and error < 0.2 * copied
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_smallest_models_ship_with_their_checkpoints(name: str) -> None:
+    steps = checkpoints_of(name)
+    assert len(steps) == 13 and sum(400 < step <= 1536 for step in steps) >= 7
+    subject = ms.load(name)
+    assert list(history(subject)) == [*steps, 4096]
+    blocks = RepeatedBlocks(vocabulary=36, length=24).sample(16, seed=0)  # as long as those of the corpus
+
+    def accuracy(of: object) -> float:
+        assert isinstance(of, LanguageSubject)
+        return float(read_sequences(of, blocks).correct[-1].double().mean())
+
+    assert accuracy(subject.checkpoints[1]()) < 0.15 and accuracy(subject) > 0.95

@@ -49,7 +49,7 @@ def loaded(reference: str) -> TransformerSubject:
 # ------------------------------------------------------------------------------------------- what there is
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [name for name in names() if not name.startswith("ladder-")])
 def test_the_zoo_loads(name: str) -> None:
     subject = loaded(name)
     assert subject.name == name

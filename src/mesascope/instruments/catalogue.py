@@ -27,7 +27,7 @@ from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
 from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
 from mesascope.instruments.metrics import layer_by_step
-from mesascope.instruments.reading import plain_probes, probes, readout, refinement, streaming
+from mesascope.instruments.reading import curvature, plain_probes, probes, readout, refinement, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -52,6 +52,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     *EXAMINED,
     errors.INSTRUMENT,
     examples.INSTRUMENT,
+    curvature.INSTRUMENT,
     matching.INSTRUMENT,
     directions.INSTRUMENT,
     krylov.INSTRUMENT,

@@ -24,6 +24,7 @@ from mesascope.studies.conditioning import (
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.generalised import likelihood
+from mesascope.studies.language_models import gradient_readout, rate_prediction
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
@@ -78,6 +79,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             spectral_response.STUDY,
             silent_failure.STUDY,
             likelihood.STUDY,
+            gradient_readout.STUDY,
+            rate_prediction.STUDY,
         )
     }
 )

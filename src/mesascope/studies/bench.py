@@ -11,6 +11,7 @@ from typing import TypeVar
 from mesascope.instruments.instrument import Profile
 from mesascope.studies.networks import Trained
 from mesascope.training import train
+from mesascope.training.ladder import LADDER
 from mesascope.types import Subject, Task, history, spec_of
 from mesascope.zoo import curve, default_task, load, names
 from mesascope.zoo.language import at_hand
@@ -78,13 +79,15 @@ class Bench:
     def shipped(self, networks: Sequence[T]) -> tuple[T, ...]:
         """The networks that are available, fully trained: all at profile ``full``, which trains them, else those in the zoo.
 
-        Of pretrained language models those that can be loaded.
+        Of pretrained language models those that can be loaded, and of the ladder those that ship.
         """
         return tuple(network for network in networks if self._available(network))
 
     def _available(self, network: Trained | str) -> bool:
         if isinstance(network, Trained):
             return self.profile == "full" or network.ships_as in names()
+        if network in LADDER and network not in names():
+            return False
         if not is_language_model(network) or at_hand(network):
             return True
         if self.profile == "smoke" or (self.profile == "laptop" and network not in PRETRAINED):

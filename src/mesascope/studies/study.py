@@ -15,6 +15,8 @@ from mesascope.studies.rules import Derived, Rule
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 N = TypeVar("N", bound=Trained)
+FEW = 3
+"""How much missing evidence a reason names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Ben
     )
     missing = [str(rule.evidence) for rule, held in asked if not held]
     if missing:
-        judgement, reason = "not decidable", f"not measured here: {', '.join(missing)}"
+        judgement, reason = "not decidable", f"not measured here: {_some(missing)}"
     elif bench.profile == "smoke":
         judgement, reason = "not decidable", "profile smoke shows that the study runs, and decides nothing"
     elif all(e.holds for e in evidence):
@@ -109,6 +111,12 @@ def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Ben
         judgement=judgement,
         reason=reason,
     )
+
+
+def _some(words: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f"; and {len(words) - FEW} more" if len(words) > FEW else ""
+    return "; ".join(words[:FEW]) + more
 
 
 def _short(claim: Claim, bench: Bench) -> list[str]:

@@ -31,6 +31,18 @@ def test_gradient_descent_in_one_dimension_takes_the_same_share_in_every_layer()
     assert of(found, "rank correlation").value == pytest.approx(1)
 
 
+def test_all_updates_together_and_absolute_errors_are_those_of_the_source():
+    found = refinement(gradient_descent(layers=4, step_size=0.3), ONE, n=64)
+    assert of(found, "slope of all updates").value == pytest.approx(0.3, abs=1e-5)
+    assert of(found, "R² of all updates").value == pytest.approx(1, abs=1e-5)
+    assert of(found, "sign agreement of all updates").value == 1
+    size = float(ms.types.adjusted(ONE, queries=8).sample(64, seed=0, stream="refinement").targets.abs().mean())
+    first, last = (of(found, f"mean absolute error of the {which} answer") for which in ("first", "last"))
+    assert first.value == pytest.approx(0.7 * size, rel=1e-5)  # after the first layer, for lack of an embedding
+    assert last.value == pytest.approx(0.7**4 * size, rel=1e-5)
+    assert of(found, "reduction of the mean absolute error").value == pytest.approx(1 - last.value / first.value)
+
+
 def test_the_positive_control_is_known_and_others_targets_give_nothing():
     found = refinement(ms.load("two-layer"), LinearRegression(), n=128)
     known = {"slope": 0.5, "correlation of update": 1, "sign": 1, "residual left": 0.5}

@@ -6,6 +6,7 @@ moves towards the mean target in any case. Every number is therefore also measur
 the prompt's own; only the difference says that the layer knows the target.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import untrained
-from mesascope.instruments.asking.collect import at_queries
+from mesascope.instruments.asking.collect import BATCH, at_queries
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, correlation, measure, moments, partners
@@ -21,6 +22,8 @@ from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, a
 
 NAME = "refinement"
 OTHERS, HALF, FRESH = "another prompt's targets", "half of the residual at every layer", "untrained network"
+FEWER = 64
+"""Prompts that a language model reads at once."""
 STEADY = 0.5
 """The share of the residual that each layer of the positive control takes away."""
 
@@ -64,6 +67,11 @@ def contraction(means: Tensor) -> Tensor:
     return ((logs * depth).sum(1) / depth.square().sum()).exp()
 
 
+def squared(means: Tensor) -> Tensor:
+    """R²: the share of one's variance that a line in the other explains, from the means of `moments`."""
+    return correlation(means).square()
+
+
 SLOPE = Quantity(name="slope of the update on the residual", combine=slope)
 ALONG = Quantity(name="correlation of update and residual", combine=correlation)
 SIGN = Quantity(name="sign agreement of update and residual")
@@ -75,7 +83,14 @@ OVERALL = (
     Quantity(name="rank correlation of depth and accuracy", combine=by_depth),
     Quantity(name="contraction of the squared error per layer", combine=contraction),
 )
-
+POOLED = (
+    Quantity(name="slope of all updates on the residuals", combine=slope),
+    Quantity(name="R² of all updates and residuals", combine=squared),
+    Quantity(name="sign agreement of all updates and residuals"),
+)
+"""Of all layers together, as source C prints them."""
+FIRST, LAST = (Quantity(name=f"mean absolute error of the {which} answer", unit="y") for which in ("first", "last"))
+LESS = Quantity(name="reduction of the mean absolute error", combine=reduction)
 
 KNOWN = {
     SLOPE.name: STEADY,
@@ -83,6 +98,7 @@ KNOWN = {
     SIGN.name: 1.0,
     RATE.name: 1 - STEADY,
     "contraction of the squared error per layer": (1 - STEADY) ** 2,
+    **dict(zip((quantity.name for quantity in POOLED), (STEADY, 1.0, 1.0), strict=True)),
 }
 """The values of the positive control."""
 
@@ -97,7 +113,9 @@ def refinement(
     are no independent evidence of each other: the correlation says how much of the update goes along the residual.
 
     Over all layers: the share of the error that is gone in the end, the share of layers that lower it, the rank correlation of
-    depth and accuracy, and the factor per layer. The first answer is that of the stream that the first layer reads.
+    depth and accuracy, and the factor per layer; slope, R² and sign agreement of the updates of all layers together; and the mean
+    absolute error of the first and the last answer, in units of the labels, with the share that is gone. The first answer is that
+    of the stream that the first layer reads, or, of a subject without that site, of the stream after the first layer.
 
     Controls. Negative: the targets of another prompt of the same stratum, for which the subject's answers are no better than for
     nobody's; the untrained network. Positive: from the subject's first answers on, half of the residual is taken away by every
@@ -142,7 +160,12 @@ def refinement(
         for layer in range(len(answers) - 1)
         for quantity in OF_LAYERS
     ]
-    return (*found, *(measured(quantity, _errors) for quantity in OVERALL))
+    return (
+        *found,
+        *(measured(quantity, _errors) for quantity in OVERALL),
+        *(measured(quantity, functools.partial(_of_all, quantity)) for quantity in POOLED),
+        *(measured(quantity, sums) for quantity, sums in ABSOLUTE.items()),
+    )
 
 
 def by_layer(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch query"]:
@@ -152,7 +175,8 @@ def by_layer(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch q
     """
     start = Site(kind="embed")
     sites = [start, *subject.path] if start in subject.sites else [*subject.path]
-    predictions, streams = at_queries(subject, prompts, sites[:-1])
+    # Every position of every layer is held at once; of text there are many.
+    predictions, streams = at_queries(subject, prompts, sites[:-1], batch=FEWER if subject.domain.written else BATCH)
     read = [subject.readout(streams[site], site).double().cpu() for site in sites[:-1]]
     return torch.stack([*read, predictions])
 
@@ -169,6 +193,26 @@ def _of_layer(
     if quantity is SIGN:
         return (residual * update > 0).double().mean(-1)[:, None]
     return moments(residual, update)
+
+
+def _of_all(
+    quantity: Quantity, answers: Float[Tensor, "layer batch query"], targets: Float[Tensor, "batch query"]
+) -> Float[Tensor, "batch statistic"]:
+    residuals, updates = (part.movedim(0, 1).flatten(1) for part in ((targets - answers)[:-1], answers.diff(dim=0)))
+    if quantity is POOLED[-1]:
+        return (residuals * updates > 0).double().mean(-1)[:, None]
+    return moments(residuals, updates)
+
+
+def _absolute(answers: Float[Tensor, "layer batch query"], targets: Float[Tensor, "batch query"]) -> Tensor:
+    return (answers[[0, -1]] - targets).abs().mean(-1).T
+
+
+ABSOLUTE: Mapping[Quantity, Callable[[Tensor, Tensor], Tensor]] = {
+    FIRST: lambda answers, targets: _absolute(answers, targets)[:, :1],
+    LAST: lambda answers, targets: _absolute(answers, targets)[:, 1:],
+    LESS: _absolute,
+}
 
 
 def _errors(
@@ -212,7 +256,7 @@ INSTRUMENT = Instrument(
     question="Does every layer take away a share of the error that is left?",
     measure=refinement,
     needs="a subject with a residual stream and a readout of its own",
-    quantities=tuple(quantity.name for quantity in (*OF_LAYERS, *OVERALL)),
+    quantities=tuple(quantity.name for quantity in (*OF_LAYERS, *OVERALL, *POOLED, *ABSOLUTE)),
     coordinates=("layer",),
     sizes=sizes(n=(32, 512, 2048)),
     figure=figure,
