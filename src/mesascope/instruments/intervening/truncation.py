@@ -6,7 +6,7 @@ keeps the first k of them (and the mean), while the weights stay as they are. Th
 as many random directions stand beside them, and as many of the smallest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ RANDOM, SMALLEST, NONE, EVERY = (
     "no direction",
     "all directions",
 )
+SHARP = "no direction below the rank, all from there on"
 HALF, FRESH = "a matrix of half the rank", "untrained network"
 RANK, HEADS, CONDITION = "rank over width", "heads over rank", "condition number of the embedding"
 ANSWER = Quantity(name="accuracy of the truncated answer")
@@ -107,7 +108,8 @@ def truncation(
     own. Negative controls: as many random directions, and as many of the smallest. Positive: without any direction all symbols are
     alike. With all directions nothing may change.
 
-    The emergence gap is the mean accuracy over the shares that keep the rank or more, less the mean over those that keep less.
+    The emergence gap is the mean accuracy over the shares that keep the rank or more, less the mean over those that keep less. Its
+    positive control is the largest that it could be.
 
     Args:
         subject: a language model.
@@ -160,9 +162,23 @@ def truncation(
             measured(SURPRISAL, lambda case, k=k: case(k)[:, 1], **at),
             measured(ADDED, lambda case, k=k: case(k)[:, 1] - plain[:, 1], **at),
         ]
-    more, fewer = ([k for k in counts if (k >= found.rank) == enough] for enough in (True, False))
-    gap = measured(GAP, lambda case: torch.stack([torch.stack([case(k)[:, 0] for k in ks]).mean(0) for ks in (more, fewer)], 1))
-    return (*fixed, *answers, gap)
+    return (*fixed, *answers, *_gap(cases, none, every, found.rank, counts, draws))
+
+
+def _gap(
+    cases: Mapping[tuple[str, int], Tensor], none: Tensor, every: Tensor, rank: int, counts: Sequence[int], draws: Tensor
+) -> tuple[Measurement, ...]:
+    """The emergence gap, unless no share keeps less than the rank."""
+    more, fewer = ([k for k in counts if (k >= rank) == enough] for enough in (True, False))
+    if not fewer:
+        return ()
+
+    def of(order: str) -> Float[Tensor, "batch statistic"]:
+        return torch.stack([torch.stack([cases[order, k][:, 0] for k in ks]).mean(0) for ks in (more, fewer)], 1)
+
+    positive = {SHARP: torch.stack([every[:, 0], none[:, 0]], 1)}
+    negative = {RANDOM: of(RANDOM), SMALLEST: of(SMALLEST)}
+    return (measure(NAME, GAP, of(""), draws, coordinates={}, positive=positive, negative=negative),)
 
 
 def _embedding(subject: LanguageSubject) -> Float[Tensor, "vocab width"]:
