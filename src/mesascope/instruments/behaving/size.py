@@ -1,4 +1,4 @@
-"""Size: how many parameters a network has."""
+"""Size: how many parameters a network has, and a language model's number of heads."""
 
 from collections.abc import Mapping
 
@@ -6,41 +6,51 @@ from torch import nn
 
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.models.language import LanguageSubject
 from mesascope.types import Control, Measurement, Subject, Task
 
 NAME = "size"
-PARAMETERS = "parameters"
+PARAMETERS, HEADS = "parameters", "attention heads of a layer"
 
 
 def size(subject: Subject, task: Task, *, seed: int = 0, beside: Mapping[str, Subject]) -> tuple[Measurement, ...]:
-    """The number of a network's parameters, in millions; nothing is sampled, so there is no interval.
+    """The number of a network's parameters, in millions, and of a language model also the heads of a layer.
+
+    Nothing is sampled, so there is no interval. Parameters that are used twice, as in tied embeddings, are counted once.
 
     Args:
-        subject: a subject whose ``model`` is a PyTorch module.
+        subject: a language model, or a subject whose ``model`` is a PyTorch module.
         task, seed: not used; all instruments take them.
         beside: networks to compare it with, by name, as negative controls.
 
     Raises:
         NotApplicable: a subject has no such module.
     """
-    controls = tuple(Control(kind="negative", name=name, value=_millions(other)) for name, other in beside.items())
-    found = Measurement(
-        instrument=NAME,
-        quantity=PARAMETERS,
-        value=_millions(subject),
-        interval=None,
-        n=1,
-        unit="millions",
-        controls=controls,
+    return tuple(
+        Measurement(
+            instrument=NAME,
+            quantity=quantity,
+            value=value,
+            interval=None,
+            n=1,
+            unit=unit,
+            controls=tuple(Control(kind="negative", name=name, value=count(other)) for name, other in beside.items()),
+        )
+        for quantity, unit, count in ((PARAMETERS, "millions", _millions), (HEADS, "1", _heads))
+        if (value := count(subject))
     )
-    return (found,)
 
 
 def _millions(subject: Subject) -> float:
-    model = getattr(subject, "model", None)
+    model = subject.network.model if isinstance(subject, LanguageSubject) else getattr(subject, "model", None)
     if not isinstance(model, nn.Module):
         raise NotApplicable(f"{subject.name} has no PyTorch module whose parameters could be counted.")
     return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def _heads(subject: Subject) -> float:
+    """Of a language model; 0 for others, whose heads are not stated."""
+    return float(subject.network.heads) if isinstance(subject, LanguageSubject) else 0.0
 
 
 INSTRUMENT = Instrument(
@@ -48,9 +58,9 @@ INSTRUMENT = Instrument(
     question="How many parameters does it have?",
     measure=size,
     needs="a PyTorch module, and networks to compare it with",
-    quantities=(PARAMETERS,),
+    quantities=(PARAMETERS, HEADS),
     coordinates=(),
     sizes=sizes(),
 )
 
-__all__ = ("INSTRUMENT", "NAME", "PARAMETERS", "size")
+__all__ = ("HEADS", "INSTRUMENT", "NAME", "PARAMETERS", "size")
