@@ -71,7 +71,9 @@ def controls(m):
 def test_rank_and_condition_number_of_a_known_matrix() -> None:
     left = torch.linalg.qr((noise := torch.randn(50, 6, generator=RNG, dtype=torch.float64)) - noise.mean(0))[0]
     right = torch.linalg.qr(torch.randn(6, 6, generator=RNG, dtype=torch.float64))[0]
-    values = torch.tensor([20.0, 10.0, 4.0, 2.1, 1.9, 0.0], dtype=torch.float64)  # the rank ends at a tenth of the largest
+    values = torch.tensor(
+        [20.0, 10.0, 4.0, 2.1, 1.9, 0.0], dtype=torch.float64
+    )  # the rank ends at a tenth of the largest
     found = spectrum(left * values @ right + torch.arange(6.0))
     assert found.rank == 4
     assert found.condition == pytest.approx(20 / 2.1)
@@ -117,7 +119,10 @@ def test_a_model_whose_embedding_has_three_directions_needs_no_more(model: Langu
         assert abs(controls(added)[EVERY]) < 1e-4
     fewer = of(found, ADDED, share=1 / 16)
     assert abs(fewer.value) > 1e-2 and abs(controls(fewer)[RANDOM]) > 1e-2 and abs(controls(fewer)[SMALLEST]) > 1e-2
-    smallest, none = controls(of(found, SURPRISAL, share=1 / 16))[SMALLEST], controls(of(found, SURPRISAL, share=1 / 16))[NONE]
+    smallest, none = (
+        controls(of(found, SURPRISAL, share=1 / 16))[SMALLEST],
+        controls(of(found, SURPRISAL, share=1 / 16))[NONE],
+    )
     assert smallest == pytest.approx(none, abs=1e-3)  # the smallest direction holds nothing
     plain = read_sequences(model, BLOCKS.sample(12, seed=0, stream="truncation"), model.path[-1:])
     assert of(found, SURPRISAL, share=1.0).value == pytest.approx(plain.surprisal.mean().item(), abs=1e-4)

@@ -8,7 +8,6 @@ import torch
 import transformers
 
 import mesascope as ms
-
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.reading import induction as module
 from mesascope.instruments.reading.induction import (

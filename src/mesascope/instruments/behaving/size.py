@@ -26,18 +26,20 @@ def size(subject: Subject, task: Task, *, seed: int = 0, beside: Mapping[str, Su
     Raises:
         NotApplicable: a subject has no such module.
     """
+    counted = [(PARAMETERS, "millions", _millions)]
+    if isinstance(subject, LanguageSubject):
+        counted.append((HEADS, "1", _heads))
     return tuple(
         Measurement(
             instrument=NAME,
             quantity=quantity,
-            value=value,
+            value=count(subject),
             interval=None,
             n=1,
             unit=unit,
             controls=tuple(Control(kind="negative", name=name, value=count(other)) for name, other in beside.items()),
         )
-        for quantity, unit, count in ((PARAMETERS, "millions", _millions), (HEADS, "1", _heads))
-        if (value := count(subject))
+        for quantity, unit, count in counted
     )
 
 
@@ -49,8 +51,10 @@ def _millions(subject: Subject) -> float:
 
 
 def _heads(subject: Subject) -> float:
-    """Of a language model; 0 for others, whose heads are not stated."""
-    return float(subject.network.heads) if isinstance(subject, LanguageSubject) else 0.0
+    """The heads of a layer; 0 for a network that has none."""
+    if isinstance(subject, LanguageSubject):
+        return float(subject.network.heads)
+    return float(getattr(getattr(getattr(subject, "model", None), "config", None), "heads", 0))
 
 
 INSTRUMENT = Instrument(

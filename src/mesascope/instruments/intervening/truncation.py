@@ -1,9 +1,9 @@
 """Whether a language model needs all directions of its input embedding: the stream that the first layer reads is truncated.
 
 The embedding is centred on its mean row, and its right singular directions are ordered by their singular values σ. Source C calls
-those with σ² ≥ 0.01 σ₁² its rank, and claims that in-context learning is destroyed when fewer are kept. Here an edit of the stream
-keeps the first k of them (and the mean), while the weights stay as they are. That fewer directions carry less is no news, so that
-as many random directions stand beside them, and as many of the smallest.
+those with σ² ≥ 0.01 σ₁² its rank, and claims that in-context learning is destroyed when fewer are kept. Here an edit of the
+stream keeps the first k of them (and the mean), while the weights stay as they are. That fewer directions carry less is no news,
+so that as many random directions stand beside them, and as many of the smallest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -101,15 +101,15 @@ def truncation(
 ) -> tuple[Measurement, ...]:
     """The embedding's rank, and the answer on repeated blocks with a growing share of its directions.
 
-    Of the embedding, without sampling: its rank over the width, the heads of a layer over its rank, and its condition number. Their
-    controls are a matrix of known rank (half of the largest possible, condition number 1) and the untrained network.
+    Of the embedding, without sampling: its rank over the width, the heads of a layer over its rank, and its condition number.
+    Their controls are a matrix of known rank (half of the largest possible, condition number 1) and the untrained network.
 
-    Of the answer, for every share of directions kept: accuracy, surprisal, and the surprisal that truncation adds to each prompt's
-    own. Negative controls: as many random directions, and as many of the smallest. Positive: without any direction all symbols are
-    alike. With all directions nothing may change.
+    Of the answer, for every share of directions kept: accuracy, surprisal, and the surprisal that truncation adds to each
+    prompt's own. Negative controls: as many random directions, and as many of the smallest. Positive: without any direction all
+    symbols are alike. With all directions nothing may change.
 
-    The emergence gap is the mean accuracy over the shares that keep the rank or more, less the mean over those that keep less. Its
-    positive control is the largest that it could be.
+    The emergence gap is the mean accuracy over the shares that keep the rank or more, less the mean over those that keep less.
+    Its positive control is the largest that it could be.
 
     Args:
         subject: a language model.
@@ -146,27 +146,32 @@ def truncation(
     plain, none, every = _answers(model, drawn, batch, []), ask("", 0), ask("", width)
     cases = {(o, k): every if k == width else ask(o, k) for o in orders for k in counts}
 
-    def measured(quantity: Quantity, of: Callable[[Callable[[int], Tensor], str], Tensor], **at: Scalar) -> Measurement:
-        fixed_cases = {NONE: lambda k: none, EVERY: lambda k: every}
-        case = {name: (lambda k, o=name: cases[o, k]) for name in orders} | fixed_cases
-        sums = {name: of(at_kept) for name, at_kept in case.items()}
-        own = sums.pop("")
-        positive = {NONE: sums.pop(NONE)}
+    def measured(quantity: Quantity, column: int, kept: int, less: Tensor | float = 0.0) -> Measurement:
+        case = {o: cases[o, kept] for o in orders} | {NONE: none, EVERY: every}
+        sums = {name: found[:, column] - less for name, found in case.items()}
+        own, positive = sums.pop(""), {NONE: sums.pop(NONE)}
+        at = {"share": kept / width}
         return measure(NAME, quantity, own, draws, coordinates=at, positive=positive, negative=sums)
 
-    answers = []
-    for k in counts:
-        at = {"share": k / width}
-        answers += [
-            measured(ANSWER, lambda case, k=k: case(k)[:, 0], **at),
-            measured(SURPRISAL, lambda case, k=k: case(k)[:, 1], **at),
-            measured(ADDED, lambda case, k=k: case(k)[:, 1] - plain[:, 1], **at),
-        ]
+    answers = [
+        made
+        for kept in counts
+        for made in (
+            measured(ANSWER, 0, kept),
+            measured(SURPRISAL, 1, kept),
+            measured(ADDED, 1, kept, plain[:, 1]),
+        )
+    ]
     return (*fixed, *answers, *_gap(cases, none, every, found.rank, counts, draws))
 
 
 def _gap(
-    cases: Mapping[tuple[str, int], Tensor], none: Tensor, every: Tensor, rank: int, counts: Sequence[int], draws: Tensor
+    cases: Mapping[tuple[str, int], Tensor],
+    none: Tensor,
+    every: Tensor,
+    rank: int,
+    counts: Sequence[int],
+    draws: Tensor,
 ) -> tuple[Measurement, ...]:
     """The emergence gap, unless no share keeps less than the rank."""
     more, fewer = ([k for k in counts if (k >= rank) == enough] for enough in (True, False))
@@ -241,8 +246,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         name="truncation",
         section="Directions of the embedding",
         title="Accuracy with a part of the embedding's directions",
-        caption="The stream that the first layer reads keeps the directions with the largest singular values of the embedding, as "
-        "many random ones, or as many of the smallest.",
+        caption="The stream that the first layer reads keeps the directions with the largest singular values of the embedding, "
+        "as many random ones, or as many of the smallest.",
         kind="lines",
         rows=tuple(rows),
         x="share",

@@ -2,8 +2,8 @@
 
 From the second symbol of the repetition on, the prompt says what comes next. Source C reads the surprisal e_ℓ there after every
 layer ℓ, and calls it contraction by ρ² per layer if log e_ℓ falls along a line. Two things can look the same. The logit lens is
-badly calibrated in early layers, so that surprisal also falls where nothing can be known: the first block of the same prompts shows
-how much. And a fit that ends at the layer of least surprisal cannot show that it rises again: both ranges are fitted.
+badly calibrated in early layers, so that surprisal also falls where nothing can be known: the first block of the same prompts
+shows how much. And a fit that ends at the layer of least surprisal cannot show that it rises again: both ranges are fitted.
 """
 
 import functools
@@ -124,8 +124,8 @@ def induction(
         NotApplicable: the subject is no language model, or has fewer than two layers.
 
     Source: source C, section 8.2.
-    Departs from source: all symbols of the repetition but the first are asked for and not one; a block's symbols all differ and are
-    drawn from at most 1,000 tokens; the source fits to the layer of least surprisal only, and has no control.
+    Departs from source: all symbols of the repetition but the first are asked for and not one; a block's symbols all differ and
+    are drawn from at most 1,000 tokens; the source fits to the layer of least surprisal only, and has no control.
     """
     model = language_model(subject)
     if len(subject.path) < LEAST:
@@ -141,7 +141,9 @@ def induction(
     def measured(quantity: Quantity, of: Callable[[Tensor], Tensor], **where: Scalar) -> Measurement:
         negative = {FIRST: of(own.control), **({} if fresh is None else {FRESH: of(fresh.surprisal)})}
         positive = {HALF: of(planted)}
-        return measure(NAME, quantity, of(own.surprisal), draws, coordinates=where, positive=positive, negative=negative)
+        return measure(
+            NAME, quantity, of(own.surprisal), draws, coordinates=where, positive=positive, negative=negative
+        )
 
     def accuracy(quantity: Quantity, after: int, **where: Scalar) -> Measurement:
         rules = {name: _rule(drawn, rule) for name, rule in RULES.items()}
@@ -221,8 +223,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         name="induction",
         section="From layer to layer",
         title="Surprisal at the symbols of a repeated block",
-        caption="Mean surprisal by the logit lens, before the first layer (0) and after each. Where the curve of the first block, in "
-        "which nothing can be known, falls as much, the lens has become better and not the knowledge.",
+        caption="Mean surprisal by the logit lens, before the first layer (0) and after each. Where the curve of the first "
+        "block, in which nothing can be known, falls as much, the lens has become better and not the knowledge.",
         kind="lines",
         rows=tuple(rows),
         x="layer",
@@ -247,7 +249,9 @@ INSTRUMENT = Instrument(
     figure=figure,
     expected=(
         *(
-            Expected(quantity=name, control=HALF, words=f"{value:g}", holds=lambda v, known=value: abs(v - known) < 1e-9)
+            Expected(
+                quantity=name, control=HALF, words=f"{value:g}", holds=lambda v, known=value: abs(v - known) < 1e-9
+            )
             for name, value in KNOWN.items()
         ),
         Expected(quantity=ANSWER.name, control=FOLLOWED, words="1", holds=functools.partial(math.isclose, 1.0)),

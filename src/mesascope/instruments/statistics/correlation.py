@@ -34,13 +34,11 @@ class Correlation:
     n: int
 
 
-def correlation(
-    a: Sequence[float], b: Sequence[float], given: Sequence[Sequence[float]] = ()
-) -> Correlation:
+def correlation(a: Sequence[float], b: Sequence[float], given: Sequence[Sequence[float]] = ()) -> Correlation:
     """Pearson's correlation of two variables over models, or the partial one with others held fixed.
 
-    The partial correlation is that of what a linear regression on the others leaves of each. Fisher's interval for it is the one of
-    a plain correlation over as many models fewer as variables are held fixed.
+    The partial correlation is that of what a linear regression on the others leaves of each. Fisher's interval for it is the one
+    of a plain correlation over as many models fewer as variables are held fixed.
 
     Args:
         a, b: a value for each model.

@@ -76,8 +76,9 @@ def _correlations(found: Sequence[Measurement]) -> Figure:
         name="correlations",
         section="The panel",
         title="Correlations over the models that can be run here",
-        caption="Pearson's, with Fisher's intervals, which take the models for independent ones: sizes and seeds of one family are not, "
-        "so that the intervals are too narrow. Source C prints 0.90 for size, 0.53 for heads, and 0.08 for heads at a fixed size.",
+        caption="Pearson's, with Fisher's intervals, which take the models for independent ones: sizes and seeds of one family "
+        "are not, so that the intervals are too narrow. Source C prints 0.90 for size, 0.53 for heads, and 0.08 for heads at a fixed "
+        "size.",
         rows=tuple(rows),
     )
 
@@ -88,8 +89,9 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     return tuple(
-        f"{m.coordinates['network']}: {pick(found, PARAMETERS, network=m.coordinates['network']).value:.3g} million parameters; right "
-        f"on blocks of {m.coordinates['symbols']} symbols in {m.value:.0%} of the cases, untrained in {known(m, FRESH).value:.0%}."
+        f"{m.coordinates['network']}: {pick(found, PARAMETERS, network=m.coordinates['network']).value:.3g} million parameters; "
+        f"right on blocks of {m.coordinates['symbols']} symbols in {m.value:.0%} of the cases, untrained in "
+        f"{known(m, FRESH).value:.0%}."
         for m in only(found, quantity=ANSWER.name)
     )
 
@@ -121,13 +123,13 @@ STUDY = Study(
             published=("confound_control/head_count_r", "confound_control/head_count_partial_r"),
         ),
         own(
-            "The larger, the more accurate, also among the models that can be run here: on blocks of 16 symbols, which none of them was "
-            "trained on in particular.",
+            "The larger, the more accurate, also among the models that can be run here: on blocks of 16 symbols, which none of "
+            "them was trained on in particular.",
             OF_SIZE[SHORT].between(low=0),
         ),
         own(
-            "But it is training that decides: on blocks of the length that the ladder is trained on, the largest model is not the most "
-            "accurate, and the correlation is negative.",
+            "But it is training that decides: on blocks of the length that the ladder is trained on, the largest model is not "
+            "the most accurate, and the correlation is negative.",
             OF_SIZE[TRAINED].between(high=0),
         ),
         own(
@@ -138,10 +140,10 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C's 0.53 is of the number of heads and its 0.08 of its logarithm (the partial correlation of the number is 0.01); here "
-        "both are asked for. Which heads it counts is not said; here those of a layer.",
+        "Source C's 0.53 is of the number of heads and its 0.08 of its logarithm (the partial correlation of the number is "
+        "0.01); here both are asked for. Which heads it counts is not said; here those of a layer.",
         "Seven models of which six are one family say little; the same is ready for source C's eleven.",
-        "The rules about SmolLM2 were written before it was measured, and after one look at the accuracies of the ladder's smallest "
-        "and its second size.",
+        "The rules about SmolLM2 were written before it was measured, and after one look at the accuracies of the ladder's "
+        "smallest and its second size.",
     ),
 )

@@ -108,8 +108,8 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     return tuple(
-        f"{m.coordinates['network']}, blocks of {m.coordinates['symbols']} symbols: R² {m.value:.2f}, and {known(m, FIRST).value:.2f} "
-        "where nothing can be known."
+        f"{m.coordinates['network']}, blocks of {m.coordinates['symbols']} symbols: R² {m.value:.2f}, and "
+        f"{known(m, FIRST).value:.2f} where nothing can be known."
         for m in only(found, quantity=FIT, range=LEAST_RANGE)
     )
 
@@ -141,11 +141,11 @@ STUDY = Study(
             published=("depth_contraction/gpt_neo_125m_r2",),
         ),
         own(
-            "The measurement works: a surprisal that is halved by every layer gives ρ² 0.25 and R² 1 in every model, and the rule that "
-            "solves the task is always right.",
+            "The measurement works: a surprisal that is halved by every layer gives ρ² 0.25 and R² 1 in every model, and the "
+            "rule that solves the task is always right.",
             where(RHO2, control=HALF).between(STEADY**2 - EXACT, STEADY**2 + EXACT),
             where(FIT, control=HALF).between(1 - EXACT, 1 + EXACT),
-            where(ANSWER, control=FOLLOWED).between(1, 1),
+            where(ANSWER, control=FOLLOWED).between(1 - EXACT, 1 + EXACT),
         ),
         own(
             "SmolLM2's surprisal falls as in source C's models: R² at least 0.5, and at least 57 % of layers lower it.",
@@ -153,8 +153,8 @@ STUDY = Study(
             where(MONOTONE, network=SMOLLM2).between(low=0.57),
         ),
         own(
-            "Such a fit says nothing of the context: where nothing can be known, SmolLM2's surprisal falls along a line too, to less "
-            "than half.",
+            "Such a fit says nothing of the context: where nothing can be known, SmolLM2's surprisal falls along a line too, to "
+            "less than half.",
             where(FIT, control=FIRST, network=SMOLLM2, range=LEAST_RANGE).between(low=RELIABLE),
             where(AT_LEAST, control=FIRST, network=SMOLLM2).between(high=0.5),
         ),
@@ -163,8 +163,8 @@ STUDY = Study(
             beyond(where(AT_LEAST, network=SMOLLM2), FIRST).between(high=0),
         ),
         own(
-            "SmolLM2's skill comes late and suddenly: halfway through the layers the lens is right in less than a tenth of the cases, "
-            "and at the end in more than four tenths.",
+            "SmolLM2's skill comes late and suddenly: halfway through the layers the lens is right in less than a tenth of the "
+            "cases, and at the end in more than four tenths.",
             where(ACCURACY, network=SMOLLM2, layer=HALFWAY).between(high=0.1),
             where(ANSWER, network=SMOLLM2).between(low=0.4),
         ),
@@ -173,18 +173,19 @@ STUDY = Study(
             where(ANSWER, network=LADDER, symbols=TRAINED).between(low=0.9),
         ),
         own(
-            "They do not look for what followed the same symbol, but copy from a fixed distance: of shorter blocks they repeat less "
-            "than a tenth.",
+            "They do not look for what followed the same symbol, but copy from a fixed distance: of shorter blocks they repeat "
+            "less than a tenth.",
             where(ANSWER, network=LADDER, symbols=SHORT).between(high=0.1),
         ),
     ),
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C asks for the last symbol only, and does not say how long its blocks are. Here all symbols of the repetition but the "
-        "first are asked for, in blocks of 16 that differ, out of 1,000 tokens; the fitted range has at least two layers.",
-        "The rules about SmolLM2 were written before it was measured here, but not before it was known that it repeats blocks of 32 tokens "
-        "(accuracy 0.57), and that the lens finds the digits of a regression late; those about the ladder after one look at the "
-        "accuracies of its smallest and its second size.",
+        "Source C asks for the last symbol only, and does not say how long its blocks are. Here all symbols of the repetition "
+        "but the first are asked for, in blocks of 16 that differ, out of 1,000 tokens; the fitted range has at least two "
+        "layers.",
+        "The rules about SmolLM2 were written before it was measured here, but not before it was known that it repeats blocks of "
+        "32 tokens (accuracy 0.57), and that the lens finds the digits of a regression late; those about the ladder after one "
+        "look at the accuracies of its smallest and its second size.",
     ),
 )

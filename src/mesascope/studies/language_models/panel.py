@@ -32,7 +32,7 @@ SHORT, TRAINED = 16, 24
 SHUFFLED, LINE = "another model's value", "a line through the first variable"
 
 
-def blocks(network: str, length: int) -> RepeatedBlocks | None:
+def blocks(network: str, length: int) -> RepeatedBlocks:
     """Two blocks of this many symbols: out of the ladder's 38 characters, or out of 1,000 tokens."""
     return RepeatedBlocks(vocabulary=38 if network.startswith("ladder") else 1000, length=length)
 
@@ -87,7 +87,7 @@ def mean_over(of: Where, networks: Sequence[str]) -> Derived:
             )
         ]
 
-    return Derived(words=f"mean {of} over {len(networks)} models", of=among, uses=(of,))
+    return Derived(words=f"mean {of.quantity} over {len(networks)} models", of=among, uses=(of,))
 
 
 def correlated(

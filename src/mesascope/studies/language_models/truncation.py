@@ -83,8 +83,8 @@ def _curves(found: Sequence[Measurement]) -> Figure:
         name="accuracy-by-directions",
         section="Truncation",
         title="Accuracy on repeated blocks with a part of the embedding's directions",
-        caption="The stream that the first layer reads keeps some directions of the embedding: those of the largest singular values, "
-        "as many random ones, or as many of the smallest.",
+        caption="The stream that the first layer reads keeps some directions of the embedding: those of the largest singular "
+        "values, as many random ones, or as many of the smallest.",
         rows=tuple(rows),
         x="share",
         y="accuracy",
@@ -116,9 +116,9 @@ def _table(found: Sequence[Measurement]) -> Figure:
         name="embeddings",
         section="The embedding",
         title="The embedding's rank, and what truncation destroys",
-        caption="Rank: eigenvalues of at least a hundredth of the largest, so that the condition number is at most 10. Emergence gap: mean "
-        "accuracy where the rank or more is kept, less the mean where less is kept. No gap where every share keeps the rank. "
-        "Source C prints gaps of 0.30 and 0.32, and ranks of 0.95 to 1.00 of the width.",
+        caption="Rank: eigenvalues of at least a hundredth of the largest, so that the condition number is at most 10. Emergence "
+        "gap: mean accuracy where the rank or more is kept, less the mean where less is kept. No gap where every share "
+        "keeps the rank. Source C prints gaps of 0.30 and 0.32, and ranks of 0.95 to 1.00 of the width.",
         rows=tuple(rows),
     )
 
@@ -154,17 +154,17 @@ STUDY = Study(
             published=("capacity_bridge/rank_over_d/0", "capacity_bridge/rank_over_d/1"),
         ),
         sourced(
-            "Where the rank is a larger share of the width, the surprisal contracts less per layer, but not significantly so: r is 0.43 "
-            "(p 0.21) over the ten models whose fit is reliable, after 0.93 over the first six.",
+            "Where the rank is a larger share of the width, the surprisal contracts less per layer, but not significantly so: r "
+            "is 0.43 (p 0.21) over the ten models whose fit is reliable, after 0.93 over the first six.",
             correlated(DENSITY, RATE, tuple(PANEL), whole=True, reliable=_reliable).between(0.2, 0.65),
-            correlated(
-                DENSITY, RATE, tuple(PANEL), whole=True, reliable=_reliable, show=p_value, words=P
-            ).between(low=0.05),
+            correlated(DENSITY, RATE, tuple(PANEL), whole=True, reliable=_reliable, show=p_value, words=P).between(
+                low=0.05
+            ),
             published=("capacity_bridge/r", "capacity_bridge/p", "capacity_bridge/r_first_panel"),
         ),
         own(
-            "The measurement works: a matrix of half the rank is found to have it, keeping all directions changes nothing, and without "
-            "any direction nobody knows what is repeated.",
+            "The measurement works: a matrix of half the rank is found to have it, keeping all directions changes nothing, and "
+            "without any direction nobody knows what is repeated.",
             where(RANK, control=HALF).between(0.5, 0.5),
             where(ADDED, control=EVERY).between(-EQUAL, EQUAL),
             where(ANSWER, control=NONE).between(high=0.2),
@@ -193,8 +193,8 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C does not name its two models, nor which matrix is truncated, nor the ranks of the gap. Here the first layer's stream "
-        "keeps 1/16 to all of the embedding's directions, and the weights stay as they are.",
+        "Source C does not name its two models, nor which matrix is truncated, nor the ranks of the gap. Here the first layer's "
+        "stream keeps 1/16 to all of the embedding's directions, and the weights stay as they are.",
         "The ladder is asked about blocks of the length that it was trained on, the others about blocks of 16 symbols.",
         "The rules were written before anything was measured.",
     ),
