@@ -28,6 +28,7 @@ from mesascope.studies.language_models import (
     confounds,
     depth_contraction,
     gradient_readout,
+    pretrained_signatures,
     rate_prediction,
     truncation,
 )
@@ -90,6 +91,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             depth_contraction.STUDY,
             truncation.STUDY,
             confounds.STUDY,
+            pretrained_signatures.STUDY,
         )
     }
 )

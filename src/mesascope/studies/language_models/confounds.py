@@ -77,8 +77,8 @@ def _correlations(found: Sequence[Measurement]) -> Figure:
         section="The panel",
         title="Correlations over the models that can be run here",
         caption="Pearson's, with Fisher's intervals, which take the models for independent ones: sizes and seeds of one family "
-        "are not, so that the intervals are too narrow. Source C prints 0.90 for size, 0.53 for heads, and 0.08 for heads at a fixed "
-        "size.",
+        "are not, so that the intervals are too narrow. Source C prints 0.90 for size, 0.53 for heads, and 0.08 for heads at a "
+        "fixed size.",
         rows=tuple(rows),
     )
 
@@ -128,7 +128,7 @@ STUDY = Study(
             OF_SIZE[SHORT].between(low=0),
         ),
         own(
-            "But it is training that decides: on blocks of the length that the ladder is trained on, the largest model is not "
+            "It is training that decides: on blocks of the length that the ladder is trained on, the largest model is not "
             "the most accurate, and the correlation is negative.",
             OF_SIZE[TRAINED].between(high=0),
         ),

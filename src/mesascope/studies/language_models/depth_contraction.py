@@ -153,7 +153,7 @@ STUDY = Study(
             where(MONOTONE, network=SMOLLM2).between(low=0.57),
         ),
         own(
-            "Such a fit says nothing of the context: where nothing can be known, SmolLM2's surprisal falls along a line too, to "
+            "A fall along a line says nothing of the context: where nothing can be known, SmolLM2's surprisal falls along a line too, to "
             "less than half.",
             where(FIT, control=FIRST, network=SMOLLM2, range=LEAST_RANGE).between(low=RELIABLE),
             where(AT_LEAST, control=FIRST, network=SMOLLM2).between(high=0.5),
@@ -170,12 +170,12 @@ STUDY = Study(
         ),
         own(
             "Models of the ladder repeat blocks of the length that they were trained on, with every size and seed.",
-            where(ANSWER, network=LADDER, symbols=TRAINED).between(low=0.9),
+            *(where(ANSWER, network=name, symbols=TRAINED).between(low=0.9) for name in LADDER),
         ),
         own(
-            "They do not look for what followed the same symbol, but copy from a fixed distance: of shorter blocks they repeat "
-            "less than a tenth.",
-            where(ANSWER, network=LADDER, symbols=SHORT).between(high=0.1),
+            "Models of the ladder do not look for what followed the same symbol, but copy from a fixed distance: of blocks shorter "
+            "than those that they were trained on they repeat less than a tenth.",
+            *(where(ANSWER, network=name, symbols=SHORT).between(high=0.1) for name in LADDER),
         ),
     ),
     figures=_figures,
