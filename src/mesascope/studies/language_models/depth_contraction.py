@@ -153,8 +153,8 @@ STUDY = Study(
             where(MONOTONE, network=SMOLLM2).between(low=0.57),
         ),
         own(
-            "A fall along a line says nothing of the context: where nothing can be known, SmolLM2's surprisal falls along a line too, to "
-            "less than half.",
+            "A fall along a line says nothing of the context: where nothing can be known, SmolLM2's surprisal falls along a line "
+            "too, to less than half.",
             where(FIT, control=FIRST, network=SMOLLM2, range=LEAST_RANGE).between(low=RELIABLE),
             where(AT_LEAST, control=FIRST, network=SMOLLM2).between(high=0.5),
         ),
@@ -173,8 +173,8 @@ STUDY = Study(
             *(where(ANSWER, network=name, symbols=TRAINED).between(low=0.9) for name in LADDER),
         ),
         own(
-            "Models of the ladder do not look for what followed the same symbol, but copy from a fixed distance: of blocks shorter "
-            "than those that they were trained on they repeat less than a tenth.",
+            "Models of the ladder do not look for what followed the same symbol, but copy from a fixed distance: of blocks "
+            "shorter than those that they were trained on they repeat less than a tenth.",
             *(where(ANSWER, network=name, symbols=SHORT).between(high=0.1) for name in LADDER),
         ),
     ),
