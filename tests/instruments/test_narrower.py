@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import mesascope as ms
 from mesascope.algorithms import GradientDescent, LeastSquares, PreconditionedConjugateGradient, Ridge
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.attending import causal_mask
@@ -24,6 +25,14 @@ def test_a_size_is_the_number_of_parameters(tiny, task) -> None:
     assert (found.controls[0].name, found.controls[0].value) == ("itself", found.value)
     with pytest.raises(NotApplicable, match="has no PyTorch module whose parameters could be counted"):
         size.size(followed("scripted", GradientDescent(step_size=0.5), (1, 2)), task, beside={})
+
+
+def test_of_a_language_model_the_heads_are_counted_too(tiny, task) -> None:
+    subject = ms.load("ladder-small")
+    parameters, heads = size.size(subject, task, beside={"another kind": tiny})
+    assert (parameters.quantity, heads.quantity) == size.INSTRUMENT.quantities
+    assert parameters.value == sum(p.numel() for p in subject.network.model.parameters()) / 1e6 > 0.1
+    assert (heads.value, heads.controls[0].value) == (2, tiny.model.config.heads)
 
 
 def test_what_only_rescales_is_no_worse_on_gaussian_inputs() -> None:

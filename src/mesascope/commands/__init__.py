@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mesascope.commands import calibrate, convert, examine, identify, listing, study, sweep, theory, train
+from mesascope.commands import calibrate, checkpoints, convert, examine, identify, listing, study, sweep, theory, train
 from mesascope.commands.arguments import Parser, check_words
 from mesascope.commands.endings import ending
 from mesascope.machine.devices import check_device, check_threads, set_threads
@@ -67,7 +67,7 @@ def parser() -> Any:
         prog="mesascope", description="Which learning algorithm does a sequence model run in its forward pass?"
     )
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (examine, identify, calibrate, study, theory, train, sweep, convert, listing):
+    for command in (examine, identify, calibrate, study, theory, train, sweep, checkpoints, convert, listing):
         command.add(commands)
     return found
 

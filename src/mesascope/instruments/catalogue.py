@@ -25,9 +25,17 @@ from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.explaining import over_training
 from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
-from mesascope.instruments.intervening import ablation, causal, head_ablation, influence, patching, substitution
+from mesascope.instruments.intervening import (
+    ablation,
+    causal,
+    head_ablation,
+    influence,
+    patching,
+    substitution,
+    truncation,
+)
 from mesascope.instruments.metrics import layer_by_step
-from mesascope.instruments.reading import curvature, plain_probes, probes, readout, refinement, streaming
+from mesascope.instruments.reading import curvature, induction, plain_probes, probes, readout, refinement, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -84,6 +92,8 @@ NARROWER: tuple[Instrument, ...] = (
     power.INSTRUMENT,
     kernel_sweep.INSTRUMENT,
     head_ablation.INSTRUMENT,
+    induction.INSTRUMENT,
+    truncation.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
 

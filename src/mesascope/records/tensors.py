@@ -1,9 +1,10 @@
 """Tensors on disk: safetensors, written atomically and checked against a hash."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 from torch import Tensor
 
@@ -32,4 +33,19 @@ def read_tensors(path: Path, expected_sha256: str | None = None) -> dict[str, Te
     except Exception as error:  # safetensors raises its own class, OSError or ValueError, depending on the damage
         if f"os error {errno.ENOMEM}" in str(error):
             raise MemoryError(f"{shown(path)} cannot be read ({said(error)}).") from error
+        raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error
+
+
+def each_tensor(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a safetensors file one after another, so that one is in memory at a time.
+
+    Raises:
+        Damaged: the file is not readable as safetensors.
+    """
+    check_file(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise Damaged(f"{shown(path)} is not a readable safetensors file ({said(error)}).") from error

@@ -24,7 +24,16 @@ from mesascope.studies.conditioning import (
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.generalised import likelihood
-from mesascope.studies.language_models import gradient_readout, head_ablation, rate_prediction, sink_panel
+from mesascope.studies.language_models import (
+    confounds,
+    depth_contraction,
+    gradient_readout,
+    head_ablation,
+    pretrained_signatures,
+    rate_prediction,
+    sink_panel,
+    truncation,
+)
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
@@ -81,6 +90,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             likelihood.STUDY,
             gradient_readout.STUDY,
             rate_prediction.STUDY,
+            depth_contraction.STUDY,
+            truncation.STUDY,
+            confounds.STUDY,
+            pretrained_signatures.STUDY,
             head_ablation.STUDY,
             sink_panel.STUDY,
         )

@@ -142,7 +142,7 @@ def _train(spec: Recipe, directory: Path, stop: threading.Event, resume: bool, d
                 bar.update()
                 if run.step % spec.log_every == 0 or run.step == spec.steps:
                     bar.set_postfix_str(f"loss {run.log():.4g}")
-                if _on_grid(run.step, spec) or stop.is_set():
+                if on_grid(run.step, spec) or stop.is_set():
                     run.save()
                 if stop.is_set() and run.step < spec.steps:
                     raise Interrupted(run.step, directory)
@@ -309,7 +309,8 @@ def _has_ended(spec: Recipe, directory: Path) -> bool:
     return True
 
 
-def _on_grid(step: int, spec: Recipe) -> bool:
+def on_grid(step: int, spec: Recipe) -> bool:
+    """Whether a training keeps a checkpoint of this step."""
     return step % spec.checkpoint_every == 0 or math.log2(step).is_integer() or step == spec.steps
 
 

@@ -5,6 +5,7 @@ that looks like a model. What is read back is covered by hashes.
 """
 
 import contextlib
+import fnmatch
 import importlib.util
 import shutil
 import subprocess
@@ -93,8 +94,12 @@ def _origin(place: Path) -> dict[str, object]:
     return dict(found["origin"])
 
 
-def from_hub(repository: str, revision: str | None) -> tuple[Path, str]:
+def from_hub(repository: str, revision: str | None, *, into: Path | None = None) -> tuple[Path, str]:
     """A repository's files, downloaded or from the hub's own cache, and the commit that they are of.
+
+    Args:
+        repository, revision: on the hub.
+        into: a directory for the files, in place of the hub's cache; what is returned for the commit is then its name.
 
     Raises:
         ValueError: no such repository or revision (the message lists similar ones), or the hub cannot be reached.
@@ -104,11 +109,52 @@ def from_hub(repository: str, revision: str | None) -> tuple[Path, str]:
 
     what = f"model {shown(f'hf:{repository}')}"
     try:
-        path = Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(WANTED)))
+        with _asking(what):
+            given = {} if into is None else {"local_dir": into}
+            wanted = list(WANTED)
+            path = Path(
+                huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=wanted, **given)
+            )
     except errors.RevisionNotFoundError as error:
+        raise ValueError(unknown_revision(what, str(revision), hub_revisions(repository))) from error
+    return path, path.name
+
+
+def hub_revisions(repository: str) -> list[str]:
+    """The names of a repository's branches and tags on the hub.
+
+    Raises:
+        ValueError: no such repository, or the hub cannot be reached.
+    """
+    import huggingface_hub  # noqa: PLC0415 (optional)
+
+    with _asking(f"model {shown(f'hf:{repository}')}"):
         refs = huggingface_hub.list_repo_refs(repository)
-        known = [ref.name for ref in (*refs.branches, *refs.tags)]
-        raise ValueError(unknown_revision(what, str(revision), known)) from error
+    return [ref.name for ref in (*refs.branches, *refs.tags)]
+
+
+def hub_size(repository: str, revision: str | None) -> int:
+    """Bytes of the files that `from_hub` downloads.
+
+    Raises:
+        ValueError: no such repository, or the hub cannot be reached.
+    """
+    import huggingface_hub  # noqa: PLC0415 (optional)
+
+    with _asking(f"model {shown(f'hf:{repository}')}"):
+        files = huggingface_hub.model_info(repository, revision=revision, files_metadata=True).siblings or []
+    return sum(each.size or 0 for each in files if any(fnmatch.fnmatch(each.rfilename, wanted) for wanted in WANTED))
+
+
+@contextlib.contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Say what the hub does not have, and why it cannot be asked; a revision that does not exist is left to the caller."""
+    from huggingface_hub import errors  # noqa: PLC0415 (optional)
+
+    try:
+        yield
+    except errors.RevisionNotFoundError:
+        raise
     except errors.HFValidationError as error:
         raise ValueError(f"{what} must name a directory, or a repository as OWNER/NAME; {said(error)}") from error
     except errors.RepositoryNotFoundError as error:
@@ -120,7 +166,6 @@ def from_hub(repository: str, revision: str | None) -> tuple[Path, str]:
             f"{what} must be a directory here, or on the hub, which did not give it ({said(error)}) "
             "Nothing was kept that is not whole. Try again with a connection, or give a directory."
         ) from error
-    return path, path.name
 
 
 def in_hub_cache(repository: str, revision: str | None) -> bool:

@@ -26,6 +26,7 @@ from mesascope.types import Subject, spec_of
 from mesascope.zoo.ladder import trained_here
 from mesascope.zoo.language import load_language_model
 from mesascope.zoo.own import load_own
+from mesascope.zoo.revisions import load_revisions
 from mesascope.zoo.shapes import check_shapes
 from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, is_language_model, names, place
 
@@ -56,7 +57,8 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     Args:
         reference: a name in the zoo (`names`); ``construction:NAME`` with options after ``?``;
             ``python:package.module:factory``, a callable without arguments that returns a subject; a pretrained language
-            model (``smollm2``, ``hf:NAME_OR_DIR[@revision]``, ``gguf:FILE``); or a run directory or checkpoint.
+            model (``smollm2``, ``hf:NAME_OR_DIR[@revision]``, ``gguf:FILE``), of which a pattern such as ``@step*`` gives the
+            last revision with all others as its history; or a run directory or checkpoint.
         device: where a trained model computes.
 
     Raises:
@@ -67,7 +69,8 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     if where is not None:
         return _trained(reference, where, device)
     if is_language_model(reference):
-        return load_language_model(reference, device=device)
+        several = reference.startswith("hf:") and "*" in reference.partition("@")[2]
+        return (load_revisions if several else load_language_model)(reference, device=device)
     kind, _, rest = reference.partition(":")
     return _construction(rest) if kind == "construction" else load_own(rest)
 

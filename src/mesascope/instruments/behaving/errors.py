@@ -37,9 +37,9 @@ def errors(
     The ratio is paired: resampling draws the same prompts for both, so its interval is much narrower than those of the two
     errors.
 
-    Controls. Positive: least squares, with an intercept where numbers are written as text (0 if labels have no noise and there are at least as many examples as dimensions); for
-    a ratio, the rival over itself, which is 1. Negative: answering zero, one example alone (`from_one_example`), the
-    untrained subject.
+    Controls. Positive: least squares (0 if labels have no noise and there are at least as many examples as dimensions), with an
+    intercept where numbers are written as text; for a ratio, the rival over itself, which is 1. Negative: answering zero, one
+    example alone (`from_one_example`), the untrained subject.
 
     Args:
         subject: what to examine.

@@ -12,7 +12,7 @@ from mesascope.models.language.subject import LanguageSubject
 from mesascope.models.language.tokens import Tokens, plain
 from mesascope.seeds import generator
 from mesascope.tasks import Sequences
-from mesascope.types import Site
+from mesascope.types import Intervention, Site
 
 ROWS = 256
 """Positions unembedded at once: each has a logit for every token of the vocabulary."""
@@ -26,16 +26,22 @@ class SequenceReading:
         surprisal: where the next symbol can be known, in nats.
         correct: whether the most likely token is the right one.
         control: the surprisal where the next symbol cannot be known, of the same prompts.
+        guessed: whether the most likely token is the right one there.
     """
 
     surprisal: Float[Tensor, "layer batch query"]
     correct: Bool[Tensor, "layer batch query"]
     control: Float[Tensor, "layer batch control"]
+    guessed: Bool[Tensor, "layer batch control"]
 
 
 @torch.no_grad()
 def read_sequences(
-    subject: LanguageSubject, sequences: Sequences, sites: Sequence[Site] | None = None
+    subject: LanguageSubject,
+    sequences: Sequences,
+    sites: Sequence[Site] | None = None,
+    *,
+    interventions: Sequence[Intervention] = (),
 ) -> SequenceReading:
     """Read what a model expects next, at the positions where it can be known and where it cannot.
 
@@ -43,6 +49,7 @@ def read_sequences(
         subject: the model.
         sequences: the symbols; `symbol_tokens` gives each a token.
         sites: where the stream is read; by default before the first layer and after each layer.
+        interventions: edits of the pass. What is read is the stream after them.
 
     Raises:
         ValueError: the model has fewer tokens than there are symbols, or the sequences are longer than its context.
@@ -51,14 +58,17 @@ def read_sequences(
     at = torch.cat([sequences.at, sequences.control_at]) + len(subject.writing.begin)
     targets = words[torch.cat([sequences.targets, sequences.control_targets], 1)]
     where = (Site(kind="embed"), *subject.path) if sites is None else tuple(sites)
-    stream = read(subject.network, sequence_tokens(subject, sequences), where, at)
+    stream = read(subject.network, sequence_tokens(subject, sequences), where, at, interventions)
     flat, wanted = stream.flatten(0, 2), targets.expand(len(where), -1, -1).flatten()
     parts = [_judge(subject, flat[i : i + ROWS], wanted[i : i + ROWS]) for i in range(0, len(flat), ROWS)]
     shape = (len(where), len(sequences), len(at))
     surprisal, correct = (torch.cat(part).view(shape) for part in zip(*parts, strict=True))
     asked = len(sequences.at)
     return SequenceReading(
-        surprisal=surprisal[..., :asked], correct=correct[..., :asked], control=surprisal[..., asked:]
+        surprisal=surprisal[..., :asked],
+        correct=correct[..., :asked],
+        control=surprisal[..., asked:],
+        guessed=correct[..., asked:],
     )
 
 

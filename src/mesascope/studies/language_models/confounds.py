@@ -1,0 +1,149 @@
+"""Does in-context learning depend on the number of heads, or on the size that comes with it?"""
+
+from collections.abc import Sequence
+
+from mesascope.instruments.behaving import size
+from mesascope.instruments.behaving.size import HEADS, PARAMETERS
+from mesascope.instruments.reading.induction import ANSWER, FRESH
+from mesascope.studies.bench import Bench
+from mesascope.studies.language_models.depth_contraction import measured
+from mesascope.studies.language_models.networks import LADDER, SMOLLM2
+from mesascope.studies.language_models.panel import HERE, PANEL, SHORT, TRAINED, Variable, correlated
+from mesascope.studies.measure import Measure, Referenced
+from mesascope.studies.pictures import bars, only, table
+from mesascope.studies.rules import Derived, known, pick, where
+from mesascope.studies.study import Study, own, sourced
+from mesascope.types import Figure, Measurement, Scalar, bounds
+
+N = {**dict.fromkeys(LADDER, 48), SMOLLM2: 16}
+BESIDE = "two-layer"
+"""A network of another kind, beside which sizes stand."""
+SIZE = Variable(of=where(PARAMETERS), name="parameters", log=True)
+COUNT = Variable(of=where(HEADS), name="heads")
+LOG_COUNT = Variable(of=where(HEADS), name="heads", log=True)
+LENGTHS = (SHORT, TRAINED)
+
+
+def _accuracy(length: int) -> Variable:
+    return Variable(of=where(ANSWER, symbols=length), name=f"accuracy on blocks of {length}")
+
+
+def _of(network: str, reference: str, lengths: Sequence[int]) -> tuple[Measure, ...]:
+    counted = Measure(
+        instrument=size.NAME,
+        network=reference,
+        label={"network": network},
+        prompts={},
+        options={"beside": {BESIDE: Referenced(reference=BESIDE)}},
+        at_smoke=network in LADDER,
+    )
+    return (counted, *(measured(network, reference, length, N.get(network, 48)) for length in lengths))
+
+
+OF_SIZE = {length: correlated(SIZE, _accuracy(length), HERE) for length in LENGTHS}
+OF_HEADS = {length: correlated(COUNT, _accuracy(length), HERE) for length in LENGTHS}
+BEYOND_SIZE = {length: correlated(LOG_COUNT, _accuracy(length), HERE, given=SIZE) for length in LENGTHS}
+BOTH = correlated(SIZE, LOG_COUNT, HERE)
+_PUBLISHED = tuple(PANEL)
+
+
+def _accuracies(found: Sequence[Measurement]) -> Figure:
+    rows: list[dict[str, Scalar]] = []
+    for m in only(found, quantity=ANSWER.name):
+        on = f"{m.coordinates['symbols']} symbols"
+        network = str(m.coordinates["network"])
+        rows.append({"network": network, "blocks": on, "accuracy": m.value, **bounds(m.interval)})
+    return bars(
+        name="accuracies",
+        section="The panel",
+        title="Accuracy on repeated blocks, by model",
+        caption="The ladder's models in order of size, each with two seeds. They were trained on blocks of 24 symbols.",
+        rows=tuple(rows),
+        x="network",
+        y="accuracy",
+        series="blocks",
+    )
+
+
+def _correlations(found: Sequence[Measurement]) -> Figure:
+    wanted = [*OF_SIZE.values(), *OF_HEADS.values(), *BEYOND_SIZE.values(), BOTH]
+    rows: list[dict[str, Scalar]] = []
+    for derived in wanted:
+        for m in derived.among(found):
+            controls = {c.name: c.value for c in m.controls}
+            rows.append({"what": m.quantity, "value": m.value, **bounds(m.interval), "n": m.n, **controls})
+    return table(
+        name="correlations",
+        section="The panel",
+        title="Correlations over the models that can be run here",
+        caption="Pearson's, with Fisher's intervals, which take the models for independent ones: sizes and seeds of one family "
+        "are not, so that the intervals are too narrow. Source C prints 0.90 for size, 0.53 for heads, and 0.08 for heads at a "
+        "fixed size.",
+        rows=tuple(rows),
+    )
+
+
+def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
+    return (_correlations(found), _accuracies(found))
+
+
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
+    return tuple(
+        f"{m.coordinates['network']}: {pick(found, PARAMETERS, network=m.coordinates['network']).value:.3g} million parameters; "
+        f"right on blocks of {m.coordinates['symbols']} symbols in {m.value:.0%} of the cases, untrained in "
+        f"{known(m, FRESH).value:.0%}."
+        for m in only(found, quantity=ANSWER.name)
+    )
+
+
+def _partial(heads: Variable) -> Derived:
+    return correlated(heads, _accuracy(SHORT), _PUBLISHED, given=SIZE, whole=True)
+
+
+STUDY = Study(
+    name="confounds",
+    source="C",
+    title="Does in-context learning depend on the number of heads, or on the size that comes with it?",
+    measures=(
+        *(measure for name in HERE for measure in _of(name, name, LENGTHS)),
+        *(measure for name, reference in PANEL.items() for measure in _of(name, reference, (SHORT,))),
+    ),
+    claims=(
+        sourced(
+            "Over eleven models, the accuracy on repeated blocks grows with the logarithm of the size (r 0.90).",
+            correlated(SIZE, _accuracy(SHORT), _PUBLISHED, whole=True).between(0.8, 1),
+            published=("confound_control/log_params_r",),
+        ),
+        sourced(
+            "It also grows with the number of heads (r 0.53), but not at a fixed size (0.08), whether heads are counted or their "
+            "logarithm is taken.",
+            correlated(COUNT, _accuracy(SHORT), _PUBLISHED, whole=True).between(0.33, 0.73),
+            _partial(LOG_COUNT).between(-0.25, 0.25),
+            _partial(COUNT).between(-0.25, 0.25),
+            published=("confound_control/head_count_r", "confound_control/head_count_partial_r"),
+        ),
+        own(
+            "The larger, the more accurate, also among the models that can be run here: on blocks of 16 symbols, which none of "
+            "them was trained on in particular.",
+            OF_SIZE[SHORT].between(low=0),
+        ),
+        own(
+            "It is training that decides: on blocks of the length that the ladder is trained on, the largest model is not "
+            "the most accurate, and the correlation is negative.",
+            OF_SIZE[TRAINED].between(high=0),
+        ),
+        own(
+            "Here, heads and size cannot be told apart: their logarithms correlate by 0.9 or more.",
+            BOTH.between(low=0.9),
+        ),
+    ),
+    figures=_figures,
+    notes=_notes,
+    departures=(
+        "Source C's 0.53 is of the number of heads and its 0.08 of its logarithm (the partial correlation of the number is "
+        "0.01); here both are asked for. Which heads it counts is not said; here those of a layer.",
+        "Seven models of which six are one family say little; the same is ready for source C's eleven.",
+        "The rules about SmolLM2 were written before it was measured, and after one look at the accuracies of the ladder's "
+        "smallest and its second size.",
+    ),
+)
