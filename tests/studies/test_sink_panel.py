@@ -62,4 +62,8 @@ def test_a_correlation_takes_four_networks_whose_context_has_an_effect() -> None
         ]
     (m,) = derived.among(found)
     assert (m.n, m.value) == (4, pytest.approx(1))
+    (above,) = sink_panel._above_random(LADDER, sink_panel.BLOCKS, "some").among(found)
+    null = m.controls[1].value
+    assert above.value == pytest.approx(1 - null)
+    assert above.interval == pytest.approx(tuple(end - null for end in m.interval or ()))
     assert not derived.among(found[:8])  # the one without an effect is left out, and so three are left

@@ -130,7 +130,12 @@ def _above_random(networks: Sequence[str], on: str, words: str) -> Derived:
     correlated = _correlated(networks, on, words)
 
     def of(found: Sequence[Measurement]) -> list[Measurement]:
-        return [less(m, ANY) for m in correlated.among(found)]
+        made = []
+        for m in correlated.among(found):
+            (null,) = (c.value for c in m.controls if c.name == ANY)
+            assert m.interval is not None, "a correlation of networks has an interval"
+            made.append(replace(less(m, ANY), interval=(m.interval[0] - null, m.interval[1] - null)))
+        return made
 
     return Derived(words=f"{correlated.words}, beyond random orders", of=of, uses=correlated.uses)
 
