@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mesascope.instruments import NotApplicable
+from mesascope.instruments.asking.lines import fewer
 from mesascope.instruments.asking.rehearsal import rehearse
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
 from mesascope.instruments.explaining.verdict import identify_and_describe
@@ -94,7 +95,8 @@ def examine(
     Args:
         subject: any object that satisfies the subject protocol, or a model reference, by which other processes load it too.
         task: its training distribution.
-        profile: ``smoke`` (seconds), ``laptop`` (under a minute for a small model) or ``full``.
+        profile: ``smoke`` (seconds), ``laptop`` (under a minute for a small model) or ``full``. A subject that reads text gets
+            a quarter of the prompts.
         seed: the seed of all prompts, resampling and untrained controls.
         journal: a directory that keeps the result of each finished instrument, so that an interrupted examination resumes.
         engine: an engine of `mesascope.plans`, which runs the instruments; by default in this process.
@@ -109,7 +111,7 @@ def examine(
         raise ValueError(f"profile must be one of {', '.join(IDENTIFIED)}; got {profile!r}.")
     began = time.perf_counter()
     sent, subject = subject, _loaded(subject)
-    check_sizes(subject, task, IDENTIFIED[profile])
+    check_sizes(subject, task, fewer(subject, IDENTIFIED[profile]))
     rehearse(subject, task, seed=seed)
     plan = examination(sent, task, profile, seed)
     with contextlib.nullcontext() if journal is None else claim(journal, "an examination"):
@@ -189,16 +191,18 @@ def _load(reference: str, device: str) -> Subject:
 
 
 def _identify(sent: Subject | ModelReference, task: Task, profile: Profile, seed: int, say: Say) -> Identified:
-    began = time.perf_counter()
-    verdict = identify_and_describe(_loaded(sent), task, seed=seed, prompts=IDENTIFIED[profile], progress=say)
+    began, subject = time.perf_counter(), _loaded(sent)
+    prompts = fewer(subject, IDENTIFIED[profile])
+    verdict = identify_and_describe(subject, task, seed=seed, prompts=prompts, progress=say)
     return Identified(verdict=verdict, seconds=time.perf_counter() - began)
 
 
 def _measure(place: int, sent: Subject | ModelReference, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
     """Run one instrument of `EXAMINED`, given by its index, because its functions cannot be sent to another process."""
     instrument, began, subject = EXAMINED[place], time.perf_counter(), _loaded(sent)
+    numbers = {name: fewer(subject, number) for name, number in instrument.sizes[profile].items()}
     try:
-        found = instrument.measure(subject, task, seed=seed, **instrument.sizes[profile])
+        found = instrument.measure(subject, task, seed=seed, **numbers)
         figures = [] if instrument.figure is None else [instrument.figure(found)]
         if instrument.shown is not None:
             figures.append(instrument.shown(subject, task, seed=seed))

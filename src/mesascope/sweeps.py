@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mesascope.instruments import NotApplicable
+from mesascope.instruments.asking.lines import fewer
 from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS
 from mesascope.instruments.identification import IDENTIFIED, identify
 from mesascope.instruments.instrument import PROFILES, Profile
@@ -220,7 +221,7 @@ def _cell(
 
 def _verdict(subject: Any, spec: TrainingSpec, profile: Profile, seed: int) -> Measurement:
     """The verdict as a number: the best candidate's score, with the label and the names beside it."""
-    verdict = identify(subject, spec.task, seed=seed, prompts=IDENTIFIED[profile])
+    verdict = identify(subject, spec.task, seed=seed, prompts=fewer(subject, IDENTIFIED[profile]))
     answer = (verdict.discriminating or verdict.training).path
     best = answer.scores[0]
     return Measurement(

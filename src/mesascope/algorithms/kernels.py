@@ -153,7 +153,7 @@ class NadarayaWatson(ClosedForm):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestExample(ClosedForm):
-    """The label of the example nearest to the query (Euclidean distance; the earliest among equally near examples).
+    """The label of the example nearest to the query (Euclidean distance); the mean label of equally near examples.
 
     Source: Cover & Hart 1967, with one neighbour.
     """
@@ -164,7 +164,10 @@ class NearestExample(ClosedForm):
 
     def answer(self, problem: Problem) -> tuple[Float[Tensor, "batch query"], Int[Tensor, " batch"]]:
         xs, ys = problem.data
-        return _answers(ys.gather(1, _square_distance(problem.queries, xs).argmin(-1)))
+        away = _square_distance(problem.queries, xs)
+        rounding = 64 * torch.finfo(away.dtype).eps * away.amax(-1, keepdim=True)
+        nearest = (away <= away.amin(-1, keepdim=True) + rounding).to(ys)
+        return _answers((nearest @ ys[..., None])[..., 0] / nearest.sum(-1))
 
 
 @final

@@ -72,6 +72,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from mesascope.instruments.asking.lines import fewer
     from mesascope.instruments.asking.rehearsal import rehearse
     from mesascope.instruments.identification import IDENTIFIED
 
@@ -80,7 +81,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.compare is not None:
         _compare(options, subject, task)
         return
-    given = {"algorithms": options.algorithms, "prompts": IDENTIFIED[options.profile]}
+    given = {"algorithms": options.algorithms, "prompts": fewer(subject, IDENTIFIED[options.profile])}
     verdict = ms.identify(subject, task, seed=options.seed, **given)
     if options.json:
         print_json(dataclasses.replace(verdict, figures=()))

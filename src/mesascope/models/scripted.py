@@ -1,7 +1,7 @@
 """Subjects that are not networks: a function of the prompts gives their answers after every layer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -23,15 +23,13 @@ class Scripted:
         name: its name in reports.
         layers: number of layers.
         script: the answers after every layer.
+        domain: the prompts that it accepts, and whether it is asked as one that reads text; any by default.
     """
 
     name: str
     layers: int
     script: Callable[[Prompts], Float[Tensor, "layer batch query"]]
-
-    @property
-    def domain(self) -> Domain:
-        return Domain()
+    domain: Domain = field(default_factory=Domain)
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -41,8 +41,8 @@ class DigitLines:
         check_count("queries", self.queries)
         if self.queries > self.most_queries:
             raise ValueError(
-                f"queries must be at most {self.most_queries}; got {self.queries}. Some maps have no more inputs whose label is a "
-                "digit."
+                f"queries must be at most {self.most_queries}; got {self.queries}. Some maps have no more inputs whose label is "
+                "a digit."
             )
         if self.digits.spreads or not self.digits.new_only:
             raise ValueError(

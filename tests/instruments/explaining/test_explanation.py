@@ -15,7 +15,7 @@ from mesascope.models.constructions import gradient_descent
 from mesascope.models.scripted import followed
 from mesascope.types import Explanation
 
-PAIRS = pairs(1.0, seed=2)
+PAIRS = pairs(1.0, standard().task, seed=2)
 # What the planted subjects are: the narrowest class of the one on a class, and of the one just above it.
 WITHIN = {kind: kind for kind in ORDER} | {"labels": "smoother"}
 ABOVE = {

@@ -11,28 +11,32 @@ from mesascope.instruments.asking.tokens import along, asked, layout
 from mesascope.types import Intervention, Prompts, Site, Subject
 
 BATCH = 512
+WRITTEN = 32
+"""The same for prompts that are text: each takes about a hundred tokens, in a wider model."""
 Position = Literal["query", "labels", "label mean", "context mean"]
 """Where a residual stream is read: at the queries, at every label's last token, averaged over those tokens, or averaged over
 all tokens of the context."""
 
 
 def answers(
-    subject: Subject, prompts: Prompts, interventions: Sequence[Intervention] = (), batch: int = BATCH
+    subject: Subject, prompts: Prompts, interventions: Sequence[Intervention] = (), batch: int | None = None
 ) -> Float[Tensor, "batch query"]:
     """The subject's predictions, in float64 on the CPU."""
-    parts = [subject.trace(p, interventions=interventions).predictions for p in _split(prompts, batch)]
+    # An intervention may hold what it puts in for every prompt of a batch, so its caller says how large one is.
+    each = batch or (BATCH if interventions else _size(subject))
+    parts = [subject.trace(p, interventions=interventions).predictions for p in _split(prompts, each)]
     return torch.cat(parts).double().cpu()
 
 
 def at_queries(
-    subject: Subject, prompts: Prompts, sites: Sequence[Site], batch: int = BATCH
+    subject: Subject, prompts: Prompts, sites: Sequence[Site], batch: int | None = None
 ) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch query width"]]]:
     """Predictions in float64, and activations at the queries' last tokens in the subject's precision, both on the CPU."""
     return at_positions(subject, prompts, sites, "query", batch)
 
 
 def at_positions(
-    subject: Subject, prompts: Prompts, sites: Sequence[Site], reading: Position, batch: int = BATCH
+    subject: Subject, prompts: Prompts, sites: Sequence[Site], reading: Position, batch: int | None = None
 ) -> tuple[Float[Tensor, "batch query"], dict[Site, Float[Tensor, "batch position width"]]]:
     """As `at_queries`, read where ``reading`` says: a mean has one position, ``labels`` has one per example.
 
@@ -44,7 +48,7 @@ def at_positions(
     read = _reader(subject, prompts, reading)
     predictions: list[Tensor] = []
     kept: dict[Site, list[Tensor]] = {site: [] for site in sites}
-    for part in _split(prompts, batch):
+    for part in _split(prompts, batch or _size(subject)):
         trace = subject.trace(part, capture=tuple(sites))
         predictions.append(trace.predictions)
         for site in sites:
@@ -64,6 +68,10 @@ def _reader(subject: Subject, prompts: Prompts, reading: Position) -> Callable[[
         "label mean": lambda activation: activation[:, last].mean(1, keepdim=True),
         "context mean": lambda activation: activation[:, context].mean(1, keepdim=True),
     }[reading]
+
+
+def _size(subject: Subject) -> int:
+    return WRITTEN if subject.domain.written else BATCH
 
 
 def _split(prompts: Prompts, batch: int) -> list[Prompts]:

@@ -24,8 +24,9 @@ from mesascope.types import (
     untrained_twin,
 )
 
-FEWER = 4
-"""A subject that reads text is asked this many times fewer prompts: each takes about a hundred tokens."""
+FEWER, LEAST = 4, 24
+"""A subject that reads text is asked this many times fewer prompts, since each takes about a hundred tokens; but not fewer than
+can be fitted and scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,7 +99,7 @@ def as_lines(subject: Subject, task: Task) -> tuple[Subject, Task]:
 
 def fewer(subject: Subject, prompts: int) -> int:
     """The number of prompts for a subject where others get ``prompts``."""
-    return -(-prompts // FEWER) if subject.domain.written else prompts
+    return min(prompts, max(LEAST, -(-prompts // FEWER))) if subject.domain.written else prompts
 
 
 def reordered(prompts: Prompts, seed: int) -> Prompts:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mesascope.algorithms import GradientDescent, LastLabel, run
 from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.asking.lines import fewer
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.seeds import generator
@@ -64,8 +65,9 @@ def invariances(subject: Subject, task: Task, *, seed: int = 0, prompts: int = 2
         subject: what to examine.
         task: the distribution of prompts.
         seed: of prompts and transformations.
-        prompts: number of prompts.
+        prompts: number of prompts; a quarter of them for a subject that reads text.
     """
+    prompts = fewer(subject, prompts)
     cases = _cases(task, seed, prompts, written=subject.domain.written)
     draws = bootstrap.weights(prompts, seed=seed, strata=cases["permutation"].prompts[0].strata)
     unit = cases["permutation"].prompts[0].xs.square().mean()  # mean square of the inputs

@@ -42,9 +42,10 @@ class Asked:
     asked again with slightly moved queries (of text, with the examples in another order), which shows the noise. So it is
     whenever a context is asked again, since noise may be a function of these: no two askings share theirs.
 
-    Of binary labels, counts and digits, no sum is a possible label. There linearity is asked by exchange: a subject that is linear in
-    the labels but for a constant answers the same in sum when every second example exchanges its label between y and z. What
-    explains the answers then reads the labels as linear predictors to first order (`mesascope.algorithms.glm.linearised`).
+    Of binary labels, counts and digits, no sum is a possible label. There linearity is asked by exchange: a subject that is
+    linear in the labels but for a constant answers the same in sum when every second example exchanges its label between y and
+    z. What explains the answers then reads binary labels and counts as linear predictors to first order
+    (`mesascope.algorithms.glm.linearised`).
 
     Attributes:
         fitting, scoring: the prompts, with the labels as explanations read them.
@@ -106,7 +107,9 @@ def ask(
 
     z, *more = (_other_labels(task, scoring, seed, place) for place in range(OTHERS))
     glm = glm_family(task)
-    superposed, of_z = (_summed if glm is None and not subject.domain.written else _exchanged)(asked, path.scoring[-1], scoring.ys, z)
+    superposed, of_z = (_summed if glm is None and not subject.domain.written else _exchanged)(
+        asked, path.scoring[-1], scoring.ys, z
+    )
     other = partners(scoring)
     swapped = dataclasses.replace(scoring, xs=scoring.xs[other], ys=scoring.ys[other])
     return Asked(

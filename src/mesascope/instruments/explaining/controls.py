@@ -6,7 +6,7 @@ from mesascope.instruments.explaining import planted
 from mesascope.instruments.explaining.asked import ask
 from mesascope.instruments.explaining.explanation import explain, share_of
 from mesascope.instruments.explaining.functions import GRADIENT_FLOW
-from mesascope.types import Explanation, RungKind, Task, glm_family
+from mesascope.types import Explanation, RungKind, Task
 
 KNOWN_TIME = 4.0
 """Time of the planted gradient flow, in units of the inverse mean square of a coordinate."""
@@ -25,7 +25,7 @@ def shares(task: Task, kind: RungKind, *, seed: int, prompts: int) -> tuple[Know
         seed: of the prompts, the planted subjects and the resampling.
         prompts: prompts in each half.
     """
-    pair = planted.pairs(_size(task, seed, prompts), seed, glm_family(task))[kind]
+    pair = planted.pairs(_size(task, seed, prompts), task, seed)[kind]
     within, above = (
         share_of(ask(subject, task, seed=seed, prompts=prompts), kind) for subject in (pair.within, pair.above)
     )
@@ -36,9 +36,8 @@ def shares(task: Task, kind: RungKind, *, seed: int, prompts: int) -> tuple[Know
 def flow_and_filter(task: Task, *, seed: int, prompts: int) -> tuple[Known, Known]:
     """The time that is found of a planted gradient flow, and the share that one filter explains of a planted filter's answers."""
     size = _size(task, seed, prompts)
-    glm = glm_family(task)
-    flow = planted.planted("flow", planted.gradient_flow(KNOWN_TIME / size), glm)
-    bump = planted.planted("filter", planted.random_filter(seed, size), glm)
+    flow = planted.planted("flow", planted.gradient_flow(KNOWN_TIME / size), task)
+    bump = planted.planted("filter", planted.random_filter(seed, size), task)
     found = time_of(explain(ask(flow, task, seed=seed, prompts=prompts), ""))
     return found, share_of(ask(bump, task, seed=seed, prompts=prompts), "filter")
 

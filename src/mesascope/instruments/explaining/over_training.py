@@ -6,6 +6,7 @@ from dataclasses import replace
 from mesascope.algorithms import LeastSquares, run
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.asking.lines import as_lines
 from mesascope.instruments.explaining.asked import ask
 from mesascope.instruments.explaining.controls import Known, flow_and_filter, time_of
 from mesascope.instruments.explaining.explanation import explain
@@ -45,6 +46,7 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
     known = history(subject)
     if len(known) < 2:
         raise NotApplicable(f"there are no checkpoints of the training of {subject.name}.")
+    subject, task = as_lines(subject, asked := task)
     where = discriminating(task, subject.domain) or training(task)
     prompts = task.sample(n, seed=seed, stream=f"{NAME}/error")
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
@@ -59,7 +61,7 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
     best = normalised_error(run(LeastSquares(), prompts).predictions[-1], prompts)
     found: list[Measurement] = []
     for step in spread(sorted(known)):
-        there = known[step]()
+        there, _ = as_lines(known[step](), asked)
         followed = follow(there, task, seed=seed, n=n, idle={UNTRAINED: subject})
         score = next(m for m in followed if m.quantity == SCORE)
         described = explained(there)

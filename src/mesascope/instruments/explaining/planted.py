@@ -16,14 +16,23 @@ from mesascope.instruments.explaining.asked import as_read
 from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.models.scripted import Scripted
 from mesascope.seeds import generator
-from mesascope.types import GlmFamily, Prompts, RungKind
+from mesascope.types import Domain, Prompts, RelabelledTask, RungKind, Task, glm_family
 
 Answering = Callable[[Prompts], Float[Tensor, "batch query"]]
 
 
-def planted(name: str, answering: Answering, glm: GlmFamily | None = None) -> Scripted:
-    """A subject of one layer that answers so; binary labels and counts it reads as explanations do (``glm``)."""
-    return Scripted(name=name, layers=1, script=lambda prompts: answering(as_read(prompts, glm))[None])
+def planted(name: str, answering: Answering, task: Task | None = None) -> Scripted:
+    """A subject of one layer that answers so.
+
+    On a ``task`` of binary labels or counts it reads these as explanations do; on one of digits it is asked as a subject that
+    reads text is.
+    """
+    glm, written = glm_family(task), isinstance(task, RelabelledTask)
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        return answering(as_read(prompts, glm))[None]
+
+    return Scripted(name=name, layers=1, script=script, domain=Domain(written=written))
 
 
 def filtering(gains: Callable[[Float[Tensor, "batch dim"]], Float[Tensor, "batch dim"]]) -> Answering:
@@ -140,13 +149,13 @@ class Pair:
     above: Scripted
 
 
-def pairs(unit: float, seed: int = 0, glm: GlmFamily | None = None) -> Mapping[RungKind, Pair]:
+def pairs(unit: float, task: Task, seed: int = 0) -> Mapping[RungKind, Pair]:
     """The controls of every class.
 
     Args:
         unit: the mean square of an input's coordinate.
+        task: where the prompts come from.
         seed: of what is drawn.
-        glm: the distribution of the labels, if they are binary or counts.
     """
     flow, some, squares = gradient_flow(3 / unit), random_filter(seed, unit), least_squares()
     smooth = smoothing(0.7 * unit**0.5)
@@ -154,7 +163,7 @@ def pairs(unit: float, seed: int = 0, glm: GlmFamily | None = None) -> Mapping[R
         "function": (flow, some),
         "polynomial": (random_polynomial(seed, 2, unit), filtering(lambda at: (at > 0.5 * unit).to(at.dtype))),
         "filter": (some, by_condition(unit)),
-        "own polynomial": (conjugate_gradient(2), across(unit)),
+        "own polynomial": (conjugate_gradient(max(1, min(2, task.dim - 1))), across(unit)),
         "diagonal": (by_condition(unit), across(unit)),
         "labels and query": (across(unit), smooth),
         "smoother": (smooth, smoothing_in_turn(0.7 * unit**0.5)),
@@ -162,7 +171,7 @@ def pairs(unit: float, seed: int = 0, glm: GlmFamily | None = None) -> Mapping[R
         "query alone": (of_the_query(seed), squares),
     }
     return {
-        kind: Pair(within=planted(f"within: {kind}", a, glm), above=planted(f"above: {kind}", b, glm))
+        kind: Pair(within=planted(f"within: {kind}", a, task), above=planted(f"above: {kind}", b, task))
         for kind, (a, b) in cases.items()
     }
 

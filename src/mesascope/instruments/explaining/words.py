@@ -23,7 +23,7 @@ def sentence(description: Description) -> str:
     main = away or home
     if not main.rungs:
         return _capital(f"nothing can be said: {next(iter(main.missing.values()), 'no class could be measured')}.")
-    told = f"{_class(main, home if away else None)}: {_what(main)}."
+    told = f"{_class(main, home if away else None)}: {_what(main)}{_mixed(main)}."
     return told if away is None else told + _difference(home, away)
 
 
@@ -39,6 +39,14 @@ def _class(main: Explanation, home: Explanation | None) -> str:
     if at_home is not None:
         shares += f"; {percent(at_home.share)} on its training prompts"
     return f"{_capital(_called(rung, main))} ({shares}{_limit(rung)})"
+
+
+def _mixed(main: Explanation) -> str:
+    """A remark where a class that is linear in the labels holds, and answers to labels of two functions mixed are not."""
+    labels = main.of("labels")
+    if main.rung in (None, "query alone", "labels", "labels and query") or labels is None or labels.holds:
+        return ""
+    return f"; with the labels of two functions mixed it is linear in them only to {percent(max(0.0, labels.share))}"
 
 
 def _limit(rung: Rung) -> str:

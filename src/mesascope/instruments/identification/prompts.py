@@ -27,7 +27,7 @@ class Distribution:
 
 
 def training(task: Task) -> Distribution:
-    """The subject's training distribution, with 8 queries per prompt if it has as many: ratios at a single query are heavy-tailed."""
+    """The subject's training distribution, with 8 queries per prompt if there are as many: ratios at one are heavy-tailed."""
     noise = f", noise {task.noise:g}" if isinstance(task, NoisyTask) else ""
     size = "digits as (x − 4.5)/3, beside a constant" if isinstance(task, DigitLines) else f"d={task.dim}"
     words = f"training distribution ({size}, n={task.examples}{noise})"
