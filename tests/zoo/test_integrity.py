@@ -159,6 +159,7 @@ def test_a_directory_with_a_folder_per_revision_is_a_model_with_a_history(saved:
     steps = [0, 1, 10, 100, 1000, 10000]
     assert [each.step for each in revisions(str(saved))] == [each.step for each in revisions(f"hf:{saved}")] == steps
     assert [each.step for each in revisions(f"hf:{saved}@step10*")] == [10, 100, 1000, 10000]
+    assert [each.step for each in revisions(f"hf:{saved}@step1,step1000*")] == [1, 1000, 10000]
     shutil.rmtree(saved / "step10")
     shutil.copytree(saved / "step10000", saved / "step10")
     subject = ms.load(f"hf:{saved}@step*")
@@ -197,6 +198,8 @@ def test_a_model_without_a_sound_checkpoint_is_refused(saved: Path) -> None:
 def test_what_has_no_checkpoints_is_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no revision 'stage\*'; it has 'step0'"):
         revisions(f"hf:{saved}@stage*")
+    with pytest.raises(ValueError, match=r"has no revision 'step11'; it has .* Did you mean 'step1'"):
+        revisions(f"hf:{saved}@step1,step11")
     for reference in ("construction:gradient-descent", "smollm2"):
         with pytest.raises(ValueError, match=r"must have checkpoints: a name in the zoo"):
             integrity(reference)

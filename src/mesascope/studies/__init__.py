@@ -24,7 +24,7 @@ from mesascope.studies.conditioning import (
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.generalised import likelihood
-from mesascope.studies.language_models import gradient_readout, rate_prediction
+from mesascope.studies.language_models import emergence, gradient_readout, life_cycle, rate_prediction
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
@@ -81,6 +81,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             likelihood.STUDY,
             gradient_readout.STUDY,
             rate_prediction.STUDY,
+            emergence.STUDY,
+            life_cycle.STUDY,
         )
     }
 )
@@ -148,6 +150,8 @@ def run_study(
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     if absent := _absent(study, bench):
         notes = (*notes, f"Not available here, and left out: {', '.join(absent)}.")
+    if faulty := _faulty(study, bench):
+        notes = (*notes, f"Checkpoints that are not what their names say, and left out: {'; '.join(faulty)}.")
     return StudyResult(
         study=name,
         title=study.title,
@@ -173,6 +177,17 @@ def _absent(study: Study, bench: Bench) -> list[str]:
     models = [*dict.fromkeys(network for network in wanted if isinstance(network, str))]
     able = bench.shipped(models)
     return [model for model in models if model not in able]
+
+
+def _faulty(study: Study, bench: Bench) -> list[str]:
+    """What is wrong with checkpoints of the networks that this profile measures over training, in words."""
+    wanted = [m.network for m in study.measures if m.over_training and (m.at_smoke or bench.profile != "smoke")]
+    able = bench.shipped(list(dict.fromkeys(wanted)))
+    return [
+        f"{network if isinstance(network, str) else network.name}, {why}"
+        for network in able
+        for why in bench.excluded(network).values()
+    ]
 
 
 def _run(

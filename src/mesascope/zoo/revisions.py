@@ -89,7 +89,7 @@ def revisions(reference: str, *, budget: int | None = None) -> tuple[Revision, .
 
     Args:
         reference: a name in the zoo that ships with checkpoints, a run's directory, ``hf:`` with a directory that has a folder per
-            revision, or with a repository of the hub; of the latter two, ``@`` and a pattern choose some: ``@step*``.
+            revision, or with a repository of the hub; of the latter two, ``@`` and patterns choose some: ``@step*``, ``@step1,step8``.
         budget: bytes of disk that the download of one may take; half of what is free by default.
 
     Raises:
@@ -165,9 +165,12 @@ def _fingerprint(revision: Revision) -> Fingerprint:
 
 
 def _chosen(reference: str, found: Sequence[Revision], pattern: str) -> tuple[Revision, ...]:
-    chosen = sorted((each for each in found if fnmatch.fnmatch(each.name, pattern)), key=lambda each: each.step)
-    if not chosen and found:
-        raise ValueError(unknown_revision(f"model {shown(reference)}", pattern, [each.name for each in found]))
+    names = [each.name for each in found]
+    for part in pattern.split(","):
+        if found and not fnmatch.filter(names, part):
+            raise ValueError(unknown_revision(f"model {shown(reference)}", part, names))
+    wanted = {name for part in pattern.split(",") for name in fnmatch.filter(names, part)}
+    chosen = sorted((each for each in found if each.name in wanted), key=lambda each: each.step)
     if not chosen:
         raise ValueError(
             f"model {shown(reference)} must have checkpoints whose names say their step, such as step1000; it has none."
