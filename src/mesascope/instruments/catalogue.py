@@ -25,9 +25,9 @@ from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.explaining import over_training
 from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
-from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution
+from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution, truncation
 from mesascope.instruments.metrics import layer_by_step
-from mesascope.instruments.reading import curvature, plain_probes, probes, readout, refinement, streaming
+from mesascope.instruments.reading import curvature, induction, plain_probes, probes, readout, refinement, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -82,8 +82,11 @@ NARROWER: tuple[Instrument, ...] = (
     layer_by_step.INSTRUMENT,
     power.INSTRUMENT,
     kernel_sweep.INSTRUMENT,
+    induction.INSTRUMENT,
+    truncation.INSTRUMENT,
 )
-"""Instruments that need more than a subject and a task: several noise levels, other subjects, a training. Studies run them."""
+"""Instruments that need more than a subject and a task: several noise levels, other subjects, a training; or a language model,
+whatever the task. Studies run them."""
 
 BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in (*INSTRUMENTS, *NARROWER)}
 """All instruments by name. Measurements carry that name as their ``instrument``, except those of some narrower instruments."""

@@ -69,9 +69,13 @@ def run(
 
 
 def read(
-    network: Network, tokens: Tokens, sites: Sequence[Site], positions: Int[Tensor, " query"]
+    network: Network,
+    tokens: Tokens,
+    sites: Sequence[Site],
+    positions: Int[Tensor, " query"],
+    interventions: Sequence[Intervention] = (),
 ) -> Float[Tensor, "layer batch query width"]:
-    """The stream at some positions of some sites. Nothing else is kept, so that this costs little memory."""
+    """The stream at some positions of some sites, after the edits. Nothing else is kept, so that this costs little memory."""
     found: dict[Site, Tensor] = {}
 
     def keep(site: Site) -> Callable[[Tensor], Tensor]:
@@ -81,7 +85,8 @@ def read(
 
         return look
 
-    run(network, tokens, interventions=[Intervention(site=site, edit=keep(site)) for site in sites])
+    looks = [Intervention(site=site, edit=keep(site)) for site in sites]
+    run(network, tokens, interventions=[*interventions, *looks])
     return torch.stack([found[site] for site in sites])
 
 

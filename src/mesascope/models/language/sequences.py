@@ -9,10 +9,10 @@ from torch import Tensor
 
 from mesascope.models.language.passes import read, unembed
 from mesascope.models.language.subject import LanguageSubject
-from mesascope.models.language.tokens import plain
+from mesascope.models.language.tokens import Tokens, plain
 from mesascope.seeds import generator
 from mesascope.tasks import Sequences
-from mesascope.types import Site
+from mesascope.types import Intervention, Site
 
 ROWS = 256
 """Positions unembedded at once: each has a logit for every token of the vocabulary."""
@@ -26,16 +26,22 @@ class SequenceReading:
         surprisal: where the next symbol can be known, in nats.
         correct: whether the most likely token is the right one.
         control: the surprisal where the next symbol cannot be known, of the same prompts.
+        guessed: whether the most likely token is the right one there.
     """
 
     surprisal: Float[Tensor, "layer batch query"]
     correct: Bool[Tensor, "layer batch query"]
     control: Float[Tensor, "layer batch control"]
+    guessed: Bool[Tensor, "layer batch control"]
 
 
 @torch.no_grad()
 def read_sequences(
-    subject: LanguageSubject, sequences: Sequences, sites: Sequence[Site] | None = None
+    subject: LanguageSubject,
+    sequences: Sequences,
+    sites: Sequence[Site] | None = None,
+    *,
+    interventions: Sequence[Intervention] = (),
 ) -> SequenceReading:
     """Read what a model expects next, at the positions where it can be known and where it cannot.
 
@@ -43,25 +49,46 @@ def read_sequences(
         subject: the model.
         sequences: the symbols; `symbol_tokens` gives each a token.
         sites: where the stream is read; by default before the first layer and after each layer.
+        interventions: edits of the pass. What is read is the stream after them.
 
     Raises:
         ValueError: the model has fewer tokens than there are symbols, or the sequences are longer than its context.
     """
     words = symbol_tokens(subject, sequences.vocabulary)
-    begin = subject.writing.begin
-    ids = torch.cat([torch.tensor(begin, dtype=torch.long).expand(len(sequences), -1), words[sequences.symbols]], 1)
-    at = torch.cat([sequences.at, sequences.control_at]) + len(begin)
+    at = torch.cat([sequences.at, sequences.control_at]) + len(subject.writing.begin)
     targets = words[torch.cat([sequences.targets, sequences.control_targets], 1)]
     where = (Site(kind="embed"), *subject.path) if sites is None else tuple(sites)
-    stream = read(subject.network, plain(ids), where, at)
+    stream = read(subject.network, sequence_tokens(subject, sequences), where, at, interventions)
     flat, wanted = stream.flatten(0, 2), targets.expand(len(where), -1, -1).flatten()
     parts = [_judge(subject, flat[i : i + ROWS], wanted[i : i + ROWS]) for i in range(0, len(flat), ROWS)]
     shape = (len(where), len(sequences), len(at))
     surprisal, correct = (torch.cat(part).view(shape) for part in zip(*parts, strict=True))
     asked = len(sequences.at)
     return SequenceReading(
-        surprisal=surprisal[..., :asked], correct=correct[..., :asked], control=surprisal[..., asked:]
+        surprisal=surprisal[..., :asked],
+        correct=correct[..., :asked],
+        control=surprisal[..., asked:],
+        guessed=correct[..., asked:],
     )
+
+
+def sequence_tokens(subject: LanguageSubject, sequences: Sequences) -> Tokens:
+    """Sequences in a model's tokens, after the token that begins a text, if its tokenizer has one.
+
+    Raises:
+        ValueError: the model has fewer tokens than there are symbols.
+    """
+    words = symbol_tokens(subject, sequences.vocabulary)
+    begin = torch.tensor(subject.writing.begin, dtype=torch.long)
+    return plain(torch.cat([begin.expand(len(sequences), -1), words[sequences.symbols]], 1))
+
+
+def ordinary_tokens(subject: LanguageSubject) -> Int[Tensor, " member"]:
+    """The tokens that can stand for symbols: all of the model's, but for special ones."""
+    tokenizer = subject.writing.tokenizer
+    rows = int(subject.network.unembedding.weight.shape[0])  # type: ignore[union-attr, arg-type, index]
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return torch.tensor([i for i in range(min(rows, len(tokenizer))) if i not in special])
 
 
 def symbol_tokens(subject: LanguageSubject, count: int) -> Int[Tensor, " member"]:
@@ -70,10 +97,7 @@ def symbol_tokens(subject: LanguageSubject, count: int) -> Int[Tensor, " member"
     Raises:
         ValueError: the tokenizer has fewer ordinary tokens.
     """
-    tokenizer = subject.writing.tokenizer
-    rows = int(subject.network.unembedding.weight.shape[0])  # type: ignore[union-attr, arg-type, index]
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    ordinary = torch.tensor([i for i in range(min(rows, len(tokenizer))) if i not in special])
+    ordinary = ordinary_tokens(subject)
     if count > len(ordinary):
         raise ValueError(
             f"vocabulary must be at most {len(ordinary)}, which is the number of this model's ordinary tokens; got {count}. "
