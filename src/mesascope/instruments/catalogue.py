@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesascope.instruments import metrics
-from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing
+from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing, sinks
 from mesascope.instruments.behaving import (
     errors,
     examples,
@@ -25,7 +25,15 @@ from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.explaining import over_training
 from mesascope.instruments.identification import following, power
 from mesascope.instruments.instrument import Instrument
-from mesascope.instruments.intervening import ablation, causal, influence, patching, substitution, truncation
+from mesascope.instruments.intervening import (
+    ablation,
+    causal,
+    head_ablation,
+    influence,
+    patching,
+    substitution,
+    truncation,
+)
 from mesascope.instruments.metrics import layer_by_step
 from mesascope.instruments.reading import curvature, induction, plain_probes, probes, readout, refinement, streaming
 from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
@@ -40,6 +48,7 @@ EXAMINED: tuple[Instrument, ...] = (
     causal.INSTRUMENT,
     ablation.INSTRUMENT,
     attention.INSTRUMENT,
+    sinks.INSTRUMENT,
     stress.INSTRUMENT,
     silent_failure.INSTRUMENT,
     metrics.INSTRUMENT,
@@ -84,9 +93,12 @@ NARROWER: tuple[Instrument, ...] = (
     kernel_sweep.INSTRUMENT,
     induction.INSTRUMENT,
     truncation.INSTRUMENT,
+    head_ablation.INSTRUMENT,
 )
-"""Instruments that need more than a subject and a task: several noise levels, other subjects, a training; or a language model,
-whatever the task. Studies run them."""
+"""Instruments that need more than a subject and a task (several noise levels, other subjects, a training), or a language model.
+
+Studies run them.
+"""
 
 BY_NAME: Mapping[str, Instrument] = {instrument.name: instrument for instrument in (*INSTRUMENTS, *NARROWER)}
 """All instruments by name. Measurements carry that name as their ``instrument``, except those of some narrower instruments."""

@@ -24,7 +24,14 @@ from mesascope.studies.conditioning import (
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
 from mesascope.studies.generalised import likelihood
-from mesascope.studies.language_models import emergence, gradient_readout, life_cycle, rate_prediction
+from mesascope.studies.language_models import (
+    emergence,
+    gradient_readout,
+    head_ablation,
+    life_cycle,
+    rate_prediction,
+    sink_panel,
+)
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
 from mesascope.studies.rules import Between, labelled, pick
@@ -83,6 +90,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             rate_prediction.STUDY,
             emergence.STUDY,
             life_cycle.STUDY,
+            head_ablation.STUDY,
+            sink_panel.STUDY,
         )
     }
 )
@@ -149,7 +158,8 @@ def run_study(
             measured, used = _run(study, bench, place.engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     if absent := _absent(study, bench):
-        notes = (*notes, f"Not available here, and left out: {', '.join(absent)}.")
+        names = dict.fromkeys(name.partition("@")[0] for name in absent)
+        notes = (*notes, f"Not available here, and left out: {', '.join(names)}.")
     if faulty := _faulty(study, bench):
         notes = (*notes, f"Checkpoints that are not what their names say, and left out: {'; '.join(faulty)}.")
     return StudyResult(

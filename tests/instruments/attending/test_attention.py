@@ -78,8 +78,8 @@ def test_uniform_attention_has_the_factor_it_must(found, look):
 
 def test_entropy_against_the_formula(tiny, task):
     prompts = dataclasses.replace(task, queries=2).sample(3, seed=0)
-    sites = attention._softmax_sites(tiny, prompts)
-    visible = attention._visible(tiny, prompts, sites)
+    sites = attention.softmax_sites(tiny, prompts)
+    visible = attention.seen(tiny, prompts, sites)
     places = layout(tiny, prompts)
     groups = attention.row_groups(places)
     assert [len(groups[k]) for k in ("query", "label", "input")] == [2, 10, 9]
@@ -97,7 +97,7 @@ def test_visible_positions_are_those_of_the_mask(make_transformer, task):
     for mask, tokens in (("causal", "interleaved"), ("prefix", "pairs")):
         subject = make_transformer(mask=mask, tokens=tokens)
         prompts = dataclasses.replace(task, queries=2).sample(4, seed=0)
-        visible = attention._visible(subject, prompts, attention._softmax_sites(subject, prompts))
+        visible = attention.seen(subject, prompts, attention.softmax_sites(subject, prompts))
         assert torch.equal(visible, subject.model._layout(10, 2, False, torch.device("cpu"))[0])
 
 
@@ -106,10 +106,10 @@ def test_visible_positions_are_those_of_the_mask(make_transformer, task):
 def test_several_queries_are_each_counted_as_if_asked_alone(make_transformer, task, mask, tokens):
     subject = make_transformer(mask=mask, tokens=tokens)
     prompts = dataclasses.replace(task, queries=4).sample(3, seed=0)
-    sites = attention._softmax_sites(subject, prompts)
+    sites = attention.softmax_sites(subject, prompts)
 
     def statistics(p):
-        return attention._collect(subject, [p], sites, attention._visible(subject, p, sites), layout(subject, p))
+        return attention._collect(subject, [p], sites, attention.seen(subject, p, sites), layout(subject, p))
 
     together = statistics(prompts)
     alone = [

@@ -71,8 +71,8 @@ def attention(
     """
     prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     parts = [prompts[i : i + batch] for i in range(0, n, batch)]
-    sites = _softmax_sites(subject, prompts[:2])
-    visible = _visible(subject, prompts[:64], sites)
+    sites = softmax_sites(subject, prompts[:2])
+    visible = seen(subject, prompts[:64], sites)
     draws = bootstrap.weights(n, seed=seed, strata=prompts.strata)
     places = layout(subject, prompts)
 
@@ -161,7 +161,7 @@ def maps(subject: Subject, task: Task, *, seed: int = 0, n: int = 64) -> Figure:
         NotApplicable: as for `attention`.
     """
     prompts = adjusted(task, queries=1).sample(n, seed=seed, stream=NAME)
-    sites = _softmax_sites(subject, prompts[:2])
+    sites = softmax_sites(subject, prompts[:2])
     places = layout(subject, prompts)
     rows: list[dict[str, Scalar]] = []
     fresh = untrained(subject, seed)
@@ -195,7 +195,12 @@ def maps(subject: Subject, task: Task, *, seed: int = 0, n: int = 64) -> Figure:
     )
 
 
-def _softmax_sites(subject: Subject, prompts: Prompts) -> tuple[Site, ...]:
+def softmax_sites(subject: Subject, prompts: Prompts) -> tuple[Site, ...]:
+    """The sites of attention patterns whose rows sum to 1.
+
+    Raises:
+        NotApplicable: there are none.
+    """
     sites = tuple(site for site in subject.sites if site.kind == "pattern")
     if not sites:
         raise NotApplicable(f"{subject.name} shows no attention pattern.")
@@ -208,7 +213,8 @@ def _softmax_sites(subject: Subject, prompts: Prompts) -> tuple[Site, ...]:
     return kept
 
 
-def _visible(subject: Subject, prompts: Prompts, sites: Sequence[Site]) -> Visible:
+def seen(subject: Subject, prompts: Prompts, sites: Sequence[Site]) -> Visible:
+    """Whether the first position gives the second any weight, in any layer, head or prompt."""
     trace = subject.trace(prompts, capture=sites)
     return torch.stack([(trace[site] > 0).any(0).any(0).cpu() for site in sites]).any(0)
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.models.language import LanguageSubject
 from mesascope.types import Control, Measurement, Subject, Task
 
 NAME = "size"
@@ -16,7 +17,7 @@ def size(subject: Subject, task: Task, *, seed: int = 0, beside: Mapping[str, Su
     """The number of a network's parameters, in millions; nothing is sampled, so there is no interval.
 
     Args:
-        subject: a subject whose ``model`` is a PyTorch module.
+        subject: a subject whose ``model`` is a PyTorch module, or a language model. Tied weights count once.
         task, seed: not used; all instruments take them.
         beside: networks to compare it with, by name, as negative controls.
 
@@ -37,7 +38,7 @@ def size(subject: Subject, task: Task, *, seed: int = 0, beside: Mapping[str, Su
 
 
 def _millions(subject: Subject) -> float:
-    model = getattr(subject, "model", None)
+    model = subject.network.model if isinstance(subject, LanguageSubject) else getattr(subject, "model", None)
     if not isinstance(model, nn.Module):
         raise NotApplicable(f"{subject.name} has no PyTorch module whose parameters could be counted.")
     return sum(parameter.numel() for parameter in model.parameters()) / 1e6
