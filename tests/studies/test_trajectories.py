@@ -1,5 +1,6 @@
 """Features of curves over training, on planted curves whose features are known."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -51,6 +52,7 @@ KNOWN = [
     (t.VALLEY_STEP, along(0.5), 0.2 * along(0.5)),
     (t.CROSSING, along(0.6), 0.05 * along(0.6)),
     (t.HALF, along(0.7), 0.05 * along(0.7)),
+    (t.HALF_RISE, along(0.7), 0.05 * along(0.7)),
 ]
 
 
@@ -116,3 +118,19 @@ def test_curves_that_go_together() -> None:
     assert null.value == pytest.approx(0, abs=0.02) and null.interval is not None
     assert null.interval[0] == pytest.approx(-2 / len(STEPS) ** 0.5, rel=0.3)
     assert t.correlated("together", a[:3], b) == []
+
+
+def test_half_of_the_rise_counts_from_the_first_value() -> None:
+    (found,) = t.read(curve([(0, 1.0), (0.5, 1.0), (1, 3.0)]), t.HALF_RISE, NULL)
+    assert found.value == pytest.approx(along(0.75), rel=0.05)
+    assert t.read(curve([(0, 1.0), (1, -1.0)], half=0), t.HALF_RISE, NULL) == []
+
+
+def test_a_quantity_where_another_peaks_and_at_the_end() -> None:
+    other = [dataclasses.replace(m, quantity="width", value=m.coordinates["step"]) for m in curve(SHAPE)]  # type: ignore[type-var]
+    height, width = where("height", network="a"), where("width", network="a")
+    (found,) = t.at_peak(width, height).among([*curve(SHAPE), *other])
+    assert found.value == pytest.approx(along(0.8), rel=0.1)
+    (last,) = t.at_end(width).among(other)
+    assert last.value == STEPS[-1]
+    assert t.at_peak(width, height).among([]) == t.at_end(width).among([]) == ()

@@ -30,6 +30,7 @@ from mesascope.studies.language_models import (
     head_ablation,
     life_cycle,
     rate_prediction,
+    sink_emergence,
     sink_panel,
 )
 from mesascope.studies.measure import works
@@ -89,6 +90,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             gradient_readout.STUDY,
             rate_prediction.STUDY,
             emergence.STUDY,
+            sink_emergence.STUDY,
             life_cycle.STUDY,
             head_ablation.STUDY,
             sink_panel.STUDY,

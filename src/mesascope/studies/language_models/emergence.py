@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mesascope.instruments.reading.refinement import FALL, OTHERS
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import less
-from mesascope.studies.language_models.following import BY_DEPTH, curves, features, followed
+from mesascope.studies.language_models.following import BY_DEPTH, HERE, curves, features, refined
 from mesascope.studies.language_models.networks import SHUFFLED, SMALL
 from mesascope.studies.language_models.trajectories import (
     CROSSING,
@@ -14,6 +14,7 @@ from mesascope.studies.language_models.trajectories import (
     PEAK,
     VALLEY,
     VALLEY_STEP,
+    at_end,
     feature,
     flat,
     plateau,
@@ -34,12 +35,10 @@ at most, where labels were shuffled."""
 def _last_beyond(network: str) -> Derived:
     """At the last step, how much further the error falls than with another prompt's targets."""
 
-    def of(found: Sequence[Measurement]) -> list[Measurement]:
-        curve = where(FALL, network=network).among(found)
-        ends = [m for m in curve if m.coordinates["step"] == max(int(c.coordinates["step"] or 0) for c in curve)]
-        return [less(m, OTHERS) for m in ends]
-
-    return Derived(words=f"{FALL.name} of {network} at the end, beyond {OTHERS}", of=of, uses=(where(FALL, network=network),))
+    end = at_end(where(FALL, network=network))
+    return Derived(
+        words=f"{end}, beyond {OTHERS}", of=lambda found: [less(m, OTHERS) for m in end.among(found)], uses=end.uses
+    )
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
@@ -50,16 +49,16 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         caption="Mean absolute error of the answer before the first layer less that after the last, in digits, with 95 % intervals. "
         "The null band is the same with another prompt's targets. Above it the model knows its own prompt's target; below 0 its "
         "layers make the answer worse than the embedding's.",
-        rows=curves(found, FALL.name),
+        rows=curves(found, where(FALL)),
         x="step",
         y="value",
-        series="targets",
+        series="of",
         facet="network",
         titles={"step": "training step", "value": "fall of the error, digits"},
         log=("x",),
     )
     wanted = (VALLEY, VALLEY_STEP, CROSSING, HALF, PEAK, FINAL)
-    rows = features(found, FALL.name, wanted)
+    rows = features(found, where(FALL), wanted)
     described = table(
         name="phases",
         section="Over training",
@@ -89,7 +88,7 @@ STUDY = Study(
     name="emergence",
     source="C",
     title="Does refinement from layer to layer emerge in training, and in three phases?",
-    measures=followed(PYTHIA),
+    measures=tuple(refined(name) for name in (*HERE, *PYTHIA)),
     claims=(
         sourced(
             "At first the layers neither help nor hurt, up to step 8.",

@@ -1,74 +1,104 @@
-"""What the studies over training share: one measure per network, its curves as rows, its features as a table."""
+"""What the studies over training share: what is measured at each checkpoint, curves as rows, features of curves as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from mesascope.instruments.reading import refinement
+from mesascope.instruments.attending import sinks
+from mesascope.instruments.reading import induction, refinement
+from mesascope.instruments.reading.induction import ANSWER, SURPRISAL
 from mesascope.instruments.reading.refinement import FALL, OTHERS, POOLED
 from mesascope.studies.language_models.networks import FOLLOWED, SHUFFLED, SMALL
 from mesascope.studies.language_models.trajectories import Feature, read
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import only
-from mesascope.studies.rules import known, where
+from mesascope.studies.rules import Where, known, where
+from mesascope.tasks import Alternation, AssociativeRecall, RepeatedBlocks, SequenceTask
 from mesascope.types import Measurement, Scalar, bounds
 
 SLOPE, _, SIGN = POOLED
 BY_DEPTH = "rank correlation of depth and accuracy"
-TRAINED_HERE = (*SMALL, SHUFFLED)
-PROMPTS = 512
-"""Prompts at every checkpoint, on a laptop."""
-KEPT = (where(FALL), where(BY_DEPTH), where(SIGN), where(SLOPE))
+HERE = (*SMALL, SHUFFLED)
+"""The models of the ladder that are followed."""
+BLOCKS, SHORTER, RECALL, TURNS = "blocks", "shorter blocks", "recall", "alternation"
+SYMBOLS = 36
+"""Ordinary tokens of the ladder's models: a space and control characters are none."""
+OF_LADDER: dict[str, SequenceTask] = {
+    BLOCKS: RepeatedBlocks(vocabulary=SYMBOLS, length=24),  # as long as those in training
+    SHORTER: RepeatedBlocks(vocabulary=SYMBOLS, length=16),
+    RECALL: AssociativeRecall(vocabulary=SYMBOLS, pairs=10),
+    TURNS: Alternation(vocabulary=SYMBOLS),
+}
+OF_OTHERS: dict[str, SequenceTask] = {BLOCKS: RepeatedBlocks(length=16), RECALL: AssociativeRecall(vocabulary=128)}
+N, SEQUENCES = 512, 64
+"""Prompts, and sequences, at every checkpoint, on a laptop."""
 
 
-def followed(names: Sequence[str] = tuple(FOLLOWED)) -> tuple[Measure, ...]:
-    """The errors after every layer at every checkpoint, of the ladder and of published models."""
-    references: Mapping[str, str] = {**{name: name for name in TRAINED_HERE}, **{name: FOLLOWED[name] for name in names}}
-    return tuple(
-        Measure(
-            instrument=refinement.NAME,
-            network=reference,
-            label={"network": name},
-            prompts={"n": PROMPTS},
-            options={"queries": 1},
-            kept=KEPT,
-            over_training=True,
-            at_smoke=name in (SMALL[0], SHUFFLED),
-        )
-        for name, reference in references.items()
+def refined(name: str) -> Measure:
+    """The errors after every layer, and updates against residuals, at every checkpoint of a model."""
+    kept = (where(FALL), where(BY_DEPTH), where(SIGN), where(SLOPE))
+    return _at_every_checkpoint(refinement.NAME, name, prompts={"n": N}, options={"queries": 1}, kept=kept)
+
+
+def attended(name: str) -> Measure:
+    """Attention sinks at every checkpoint of a model."""
+    return _at_every_checkpoint(sinks.NAME, name, prompts={"n": SEQUENCES}, kept=(where(sinks.GROWTH),))
+
+
+def asked(name: str, sequences: str, *more: Where) -> Measure:
+    """The accuracy of the answers to sequences of symbols at every checkpoint of a model."""
+    task = (OF_LADDER if name in HERE else OF_OTHERS)[sequences]
+    label = {"network": name, "sequences": sequences}
+    options = {"sequences": task}
+    kept = (where(ANSWER), *more)
+    return _at_every_checkpoint(
+        induction.NAME, name, label=label, prompts={"n": SEQUENCES}, options=options, kept=kept
     )
 
 
-def curves(found: Sequence[Measurement], quantity: str) -> tuple[dict[str, Scalar], ...]:
+def _at_every_checkpoint(instrument: str, name: str, *, label: dict[str, Scalar] | None = None, **given: Any) -> Measure:
+    return Measure(
+        instrument=instrument,
+        network=FOLLOWED.get(name, name),
+        label=label or {"network": name},
+        over_training=True,
+        at_smoke=name == SMALL[0],
+        **given,
+    )
+
+
+def curves(found: Sequence[Measurement], of: Where, null: str = OTHERS) -> tuple[dict[str, Scalar], ...]:
     """A quantity over training, with its null, by network."""
     return tuple(
         {
             "network": m.coordinates["network"],
-            "step": max(1, int(m.coordinates["step"] or 0)),
-            "targets": targets,
+            "step": max(1, int(m.coordinates["step"])),  # type: ignore[arg-type]
+            "of": what,
             "value": shown.value,
             **bounds(shown.interval),
         }
-        for m in only(found, quantity=quantity)
+        for m in of.among(found)
         if "step" in m.coordinates
-        for targets, shown in (("its own", m), (OTHERS, known(m, OTHERS)))
+        for what, shown in (("the model", m), (null, known(m, null)))
     )
 
 
-def features(found: Sequence[Measurement], quantity: str, wanted: Sequence[Feature]) -> tuple[dict[str, Scalar], ...]:
-    """Features of a quantity's curve, one row for each network and feature, with interval and controls."""
-    networks = dict.fromkeys(m.coordinates["network"] for m in only(found, quantity=quantity))
+def features(
+    found: Sequence[Measurement], of: Where, wanted: Sequence[Feature], null: str = OTHERS
+) -> tuple[dict[str, Scalar], ...]:
+    """Features of a quantity's curve, one row for each network and feature, beside those of its null."""
+    held = [m for m in of.among(found) if "step" in m.coordinates]
     rows: list[dict[str, Scalar]] = []
-    for network in networks:
-        curve = [m for m in only(found, quantity=quantity, network=network) if "step" in m.coordinates]
+    for network in dict.fromkeys(m.coordinates["network"] for m in held):
+        curve = only(held, network=network)
         for feature in wanted:
-            for m in read(curve, feature, OTHERS):
-                controls = {c.kind if c.name != OTHERS else OTHERS: c.value for c in m.controls}
-                rows.append(
-                    {
-                        "network": network,
-                        "what": feature.name,
-                        "value": m.value,
-                        **bounds(m.interval),
-                        OTHERS: controls.get(OTHERS),
-                    }
-                )
+            for m in read(curve, feature, null):
+                beside = next((c.value for c in m.controls if c.name == null), None)
+                row = {"network": network, "quantity": held[0].quantity, "feature": feature.name, "value": m.value}
+                rows.append({**row, **bounds(m.interval), "control": beside})
     return tuple(rows)
+
+
+__all__ = (
+    "BLOCKS", "BY_DEPTH", "FALL", "HERE", "RECALL", "SHORTER", "SIGN", "SLOPE", "SURPRISAL", "TURNS",
+    "asked", "attended", "curves", "features", "refined",
+)  # fmt: skip

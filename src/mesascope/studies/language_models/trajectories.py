@@ -63,6 +63,11 @@ def _half(values: Values, steps: Steps) -> Float[Tensor, " repeat"]:
     return torch.where(top > 0, _first(values >= top[:, None] / 2, top / 2, values, steps), torch.nan)
 
 
+def _half_rise(values: Values, steps: Steps) -> Float[Tensor, " repeat"]:
+    """The first step that is half of the way from the first value to the peak, if the peak is above the first value."""
+    return _half(values - values[:, :1], steps)
+
+
 def _crossing(values: Values, steps: Steps) -> Float[Tensor, " repeat"]:
     """The step from which on the values stay above 0, if they end there and did not begin there."""
     stays = (values > 0).flip(1).long().cumprod(1).flip(1).bool()
@@ -85,6 +90,7 @@ VALLEY_STEP = Feature(
 )
 CROSSING = Feature(name="step of the zero crossing", of=_crossing, planted=0.5, is_step=True)
 HALF = Feature(name="step of the half-maximum", of=_half, planted=0.6, is_step=True)
+HALF_RISE = Feature(name="step of half the rise", of=_half_rise, planted=0.6, is_step=True)
 PLATEAU = "last step of the plateau"
 
 
@@ -219,6 +225,28 @@ def correlated(words: str, a: Sequence[Measurement], b: Sequence[Measurement], *
             ),
         )
     ]
+
+
+def at_peak(of: Where, by: Where) -> Derived:
+    """One quantity at the step at which another of the same network is largest."""
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        curve = by.among(found)
+        step = max(curve, key=lambda m: m.value).coordinates["step"] if curve else None
+        return [m for m in of.among(found) if m.coordinates["step"] == step]
+
+    return Derived(words=f"{of}, at the peak of {by}", of=among, uses=(of, by))
+
+
+def at_end(of: Where) -> Derived:
+    """A quantity at the last step at which it was measured."""
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        curve = of.among(found)
+        last = max((int(m.coordinates["step"]) for m in curve), default=0)  # type: ignore[arg-type]
+        return [m for m in curve if m.coordinates["step"] == last]
+
+    return Derived(words=f"{of}, at the end", of=among, uses=(of,))
 
 
 def _curve(found: Sequence[Measurement]) -> tuple[Steps, Tensor, Tensor]:
