@@ -1,6 +1,6 @@
 """What the studies over training share: what is measured at each checkpoint, curves as rows, features of curves as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mesascope.instruments.attending import sinks
@@ -33,33 +33,47 @@ N, SEQUENCES = 512, 64
 """Prompts, and sequences, at every checkpoint, on a laptop."""
 
 
-def refined(name: str) -> Measure:
+def refined(name: str, reference: str = "") -> Measure:
     """The errors after every layer, and updates against residuals, at every checkpoint of a model."""
     kept = (where(FALL), where(BY_DEPTH), where(SIGN), where(SLOPE))
-    return _at_every_checkpoint(refinement.NAME, name, prompts={"n": N}, options={"queries": 1}, kept=kept)
+    return _at_every_checkpoint(refinement.NAME, name, reference, prompts={"n": N}, options={"queries": 1}, kept=kept)
 
 
-def attended(name: str) -> Measure:
+def attended(name: str, reference: str = "") -> Measure:
     """Attention sinks at every checkpoint of a model."""
-    return _at_every_checkpoint(sinks.NAME, name, prompts={"n": SEQUENCES}, kept=(where(sinks.GROWTH),))
+    return _at_every_checkpoint(sinks.NAME, name, reference, prompts={"n": SEQUENCES}, kept=(where(sinks.GROWTH),))
 
 
-def asked(name: str, sequences: str, *more: Where) -> Measure:
+def asked(name: str, sequences: str, *more: Where, reference: str = "") -> Measure:
     """The accuracy of the answers to sequences of symbols at every checkpoint of a model."""
-    task = (OF_LADDER if name in HERE else OF_OTHERS)[sequences]
-    label = {"network": name, "sequences": sequences}
-    options = {"sequences": task}
-    kept = (where(ANSWER), *more)
+    task = (OF_OTHERS if name in FOLLOWED else OF_LADDER)[sequences]
     return _at_every_checkpoint(
-        induction.NAME, name, label=label, prompts={"n": SEQUENCES}, options=options, kept=kept
+        induction.NAME,
+        name,
+        reference,
+        more={"sequences": sequences},
+        prompts={"n": SEQUENCES},
+        options={"sequences": task},
+        kept=(where(ANSWER), *more),
     )
 
 
-def _at_every_checkpoint(instrument: str, name: str, *, label: dict[str, Scalar] | None = None, **given: Any) -> Measure:
+def everything(name: str, reference: str) -> tuple[Measure, ...]:
+    """All of this, of a model of the ladder."""
+    return (
+        refined(name, reference),
+        attended(name, reference),
+        *(asked(name, sequences, reference=reference) for sequences in OF_LADDER),
+    )
+
+
+def _at_every_checkpoint(
+    instrument: str, name: str, reference: str, *, more: Mapping[str, Scalar] | None = None, **given: Any
+) -> Measure:
     return Measure(
         instrument=instrument,
-        network=FOLLOWED.get(name, name),
-        label=label or {"network": name},
+        network=reference or FOLLOWED.get(name, name),
+        label={"network": name, **(more or {})},
         over_training=True,
         at_smoke=name == SMALL[0],
         **given,
@@ -100,5 +114,5 @@ def features(
 
 __all__ = (
     "BLOCKS", "BY_DEPTH", "FALL", "HERE", "RECALL", "SHORTER", "SIGN", "SLOPE", "SURPRISAL", "TURNS",
-    "asked", "attended", "curves", "features", "refined",
+    "asked", "attended", "curves", "everything", "features", "refined",
 )  # fmt: skip
