@@ -109,7 +109,9 @@ def test_the_plateau_ends_where_the_intervals_part() -> None:
 
 
 def test_curves_that_go_together() -> None:
-    a, b, back = (curve(knots, half=1e-6) for knots in ([(0, 0.0), (1, 1.0)], [(0, 3.0), (1, 9.0)], [(0, 1.0), (1, 0.0)]))
+    a, b, back = (
+        curve(knots, half=1e-6) for knots in ([(0, 0.0), (1, 1.0)], [(0, 3.0), (1, 9.0)], [(0, 1.0), (1, 0.0)])
+    )
     (same,) = t.correlated("together", a, b)
     assert same.value == pytest.approx(1) and same.n == len(STEPS)
     (opposite,) = t.correlated("together", a, back)
@@ -127,7 +129,8 @@ def test_half_of_the_rise_counts_from_the_first_value() -> None:
 
 
 def test_a_quantity_where_another_peaks_and_at_the_end() -> None:
-    other = [dataclasses.replace(m, quantity="width", value=m.coordinates["step"]) for m in curve(SHAPE)]  # type: ignore[type-var]
+    other = [dataclasses.replace(m, quantity="width", value=m.coordinates["step"]) for m in curve(SHAPE)]  # type:
+    ignore[type - var]
     height, width = where("height", network="a"), where("width", network="a")
     (found,) = t.at_peak(width, height).among([*curve(SHAPE), *other])
     assert found.value == pytest.approx(along(0.8), rel=0.1)

@@ -191,7 +191,9 @@ def test_weights_that_are_damaged_in_one_revision_leave_the_others(saved: Path) 
 def test_a_model_without_a_sound_checkpoint_is_refused(saved: Path) -> None:
     for step in (1, 10, 100, 1000, 10000):
         shutil.copy(saved / "step0" / "model.safetensors", saved / f"step{step}" / "model.safetensors")
-    with pytest.raises(ValueError, match=r"must have a checkpoint without a fault; step0: the same weights as step 1, 10"):
+    with pytest.raises(
+        ValueError, match=r"must have a checkpoint without a fault; step0: the same weights as step 1, 10"
+    ):
         ms.load(f"hf:{saved}@step*")
 
 
@@ -260,7 +262,9 @@ def test_of_a_model_on_the_hub_one_revision_at_a_time_is_on_disk(hub: Hub) -> No
 
 def test_a_download_keeps_to_its_budget(hub: Hub) -> None:
     hub.size = 2**31
-    with pytest.raises(ValueError, match=r"'hf:someone/model@step0' needs 2 GiB of disk, and it may take 1\. Free some"):
+    with pytest.raises(
+        ValueError, match=r"'hf:someone/model@step0' needs 2 GiB of disk, and it may take 1\. Free some"
+    ):
         integrity("hf:someone/model@step*", budget=2**30)
     assert not hub.given
     assert len(integrity("hf:someone/model@step*", budget=2**32).usable) == 6

@@ -30,7 +30,9 @@ def add(commands: Any) -> None:
         help="a name in the zoo, a run's directory, or hf:NAME_OR_DIR with a folder or revision per step; hf:NAME@step* chooses",
     )
     sub.add_argument("--steps", help="steps at which there should be a checkpoint, separated by commas")
-    sub.add_argument("--disk", type=positive, help="GiB that the download of one may take; default: half of what is free")
+    sub.add_argument(
+        "--disk", type=positive, help="GiB that the download of one may take; default: half of what is free"
+    )
     add_json(sub)
 
 

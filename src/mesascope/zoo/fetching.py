@@ -112,7 +112,9 @@ def from_hub(repository: str, revision: str | None, *, into: Path | None = None)
         with _asking(what):
             given = {} if into is None else {"local_dir": into}
             wanted = list(WANTED)
-            path = Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=wanted, **given))
+            path = Path(
+                huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=wanted, **given)
+            )
     except errors.RevisionNotFoundError as error:
         raise ValueError(unknown_revision(what, str(revision), hub_revisions(repository))) from error
     return path, path.name

@@ -109,8 +109,8 @@ def examined(found: Sequence[Fingerprint], expected: Sequence[int] = ()) -> Inte
     """What is wrong with checkpoints: those that differ from the others in shape, are not finite, equal, mixed, or out of order.
 
     Checkpoints are out of order if the distance from the first (or to the last, whichever explains all with fewer faults) does
-    not grow (shrink) with the steps. Weights from a neighbouring step are within `SLACK` and are not seen. Of equal checkpoints the
-    one in its order is kept; where the order cannot tell, none is.
+    not grow (shrink) with the steps. Weights from a neighbouring step are within `SLACK` and are not seen. Of equal checkpoints
+    the one in its order is kept; where the order cannot tell, none is.
 
     Args:
         found: in any order; two may not have one step.
@@ -129,7 +129,9 @@ def examined(found: Sequence[Fingerprint], expected: Sequence[int] = ()) -> Inte
     mixed = _mixed(whole, faults)
     for step in out - mixed:
         if not faults[step]:
-            faults[step].append("out of order: its weights are nearer to those of another part of training than to its own")
+            faults[step].append(
+                "out of order: its weights are nearer to those of another part of training than to its own"
+            )
     checked = tuple(
         Checked(
             step=each.step,

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
+import itertools
 import re
 import shutil
 import tempfile
@@ -79,7 +80,7 @@ def _kept(reference: str) -> list[int]:
         held = checkpoints.read_meta(checkpoints.stem(folder, steps[-1]))["spec"]
         kind = LanguageSpec if held.get("type") == LanguageSpec.__name__ else TrainingSpec
         spec = from_json(kind, held, "spec")
-    except (Damaged, ValueError):  # the fault is named where the checkpoint is read; of another's task the schedule is not known
+    except (Damaged, ValueError):  # named where it is read; with a task of somebody's own, the schedule is not known
         return []
     return [step for step in range(1, steps[-1] + 1) if on_grid(step, spec)]
 
@@ -88,8 +89,9 @@ def revisions(reference: str, *, budget: int | None = None) -> tuple[Revision, .
     """The checkpoints of a model, in the order of their steps.
 
     Args:
-        reference: a name in the zoo that ships with checkpoints, a run's directory, ``hf:`` with a directory that has a folder per
-            revision, or with a repository of the hub; of the latter two, ``@`` and patterns choose some: ``@step*``, ``@step1,step8``.
+        reference: a name in the zoo that ships with checkpoints, a run's directory, ``hf:`` with a directory that has a folder
+            per revision, or with a repository of the hub; of the latter two, ``@`` and patterns choose some: ``@step*``,
+            ``@step1,step8``.
         budget: bytes of disk that the download of one may take; half of what is free by default.
 
     Raises:
@@ -114,7 +116,9 @@ def revisions(reference: str, *, budget: int | None = None) -> tuple[Revision, .
     if not found and where.is_dir():
         return _chosen(reference, _of_directory(where), "*")
     stems = [*found, *(each for each in last if found)]
-    return _chosen(reference, [Revision(step=s, name=p.name, tensors=functools.partial(_own, p)) for s, p in stems], "*")
+    return _chosen(
+        reference, [Revision(step=s, name=p.name, tensors=functools.partial(_own, p)) for s, p in stems], "*"
+    )
 
 
 def load_revisions(reference: str, *, device: str = "cpu", budget: int | None = None) -> LanguageSubject:
@@ -137,9 +141,7 @@ def load_revisions(reference: str, *, device: str = "cpu", budget: int | None = 
             "See `mesascope checkpoints`."
         )
     repository = reference.removeprefix("hf:").partition("@")[0]
-    loaders = {
-        step: functools.partial(_load, repository, found[step].name, device, budget) for step in checked.usable
-    }
+    loaders = {step: functools.partial(_load, repository, found[step].name, device, budget) for step in checked.usable}
     last = max(loaders)
     subject = loaders[last]()
     told = {"step": last, "excluded": {str(step): why for step, why in checked.excluded.items()}}
@@ -175,7 +177,7 @@ def _chosen(reference: str, found: Sequence[Revision], pattern: str) -> tuple[Re
         raise ValueError(
             f"model {shown(reference)} must have checkpoints whose names say their step, such as step1000; it has none."
         )
-    for before, after in zip(chosen, chosen[1:], strict=False):
+    for before, after in itertools.pairwise(chosen):
         if before.step == after.step:
             raise ValueError(
                 f"checkpoints must be of different steps; {shown(before.name)} and {shown(after.name)} are both of step "

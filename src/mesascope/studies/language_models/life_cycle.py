@@ -101,8 +101,17 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         )
         for name, title, of, null, axis in (
             ("magnitude", "Magnitude: by how much the layers lower the error", where(FALL), OTHERS, "digits"),
-            ("direction", "Direction: how often updates have the residual's sign", where(SIGN), OTHERS, "sign agreement"),
-            *((f"held-out-{s}", f"Another task: {s}", where(ANSWER, sequences=s), UNKNOWABLE, "accuracy") for s in held),
+            (
+                "direction",
+                "Direction: how often updates have the residual's sign",
+                where(SIGN),
+                OTHERS,
+                "sign agreement",
+            ),
+            *(
+                (f"held-out-{s}", f"Another task: {s}", where(ANSWER, sequences=s), UNKNOWABLE, "accuracy")
+                for s in held
+            ),
         )
         if of.among(found)
     )
@@ -112,8 +121,8 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         name="decay",
         section="Over training",
         title="Peak, final value, and the share that is lost",
-        caption="The largest of several noisy values is too large by itself, so a share that is lost after the peak counts only "
-        "beyond what noise alone gives; that stands with the evidence.",
+        caption="The largest of several noisy values is too large by itself, so a share that is lost after the peak counts "
+        "only beyond what noise alone gives; that stands with the evidence.",
         rows=rows,
     )
     return (*pictures, described)
@@ -125,7 +134,9 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
         for name in (FALL.name, SIGN.name):
             for m in read(where(name, network=network).among(found), DECAY, OTHERS):
                 (noise,) = (c for c in m.controls if "noise" in c.name)
-                notes.append(f"{network}: {name} loses {m.value:.1%} after its peak; noise alone gives {noise.value:.1%}.")
+                notes.append(
+                    f"{network}: {name} loses {m.value:.1%} after its peak; noise alone gives {noise.value:.1%}."
+                )
     return tuple(notes)
 
 
@@ -137,8 +148,8 @@ STUDY = Study(
     claims=(
         *(
             sourced(
-                f"In {name} error reduction peaks at {_printed(name, 0):g} digits and ends at {_printed(name, 1):g}, a loss of "
-                f"{0 - _printed(name, 2):.0%}, while sign agreement loses {0 - _printed(name, 3):.0%}.",
+                f"In {name} error reduction peaks at {_printed(name, 0):g} digits and ends at {_printed(name, 1):g}, a loss "
+                f"of {0 - _printed(name, 2):.0%}, while sign agreement loses {0 - _printed(name, 3):.0%}.",
                 feature(where(FALL, network=name), PEAK, OTHERS).near(_printed(name, 0), 1.25),
                 feature(where(FALL, network=name), FINAL, OTHERS).near(_printed(name, 1), 1.25),
                 feature(where(FALL, network=name), DECAY, OTHERS).between(
@@ -152,8 +163,8 @@ STUDY = Study(
             for name in READ
         ),
         sourced(
-            "What decays is no ability: between its peak of error reduction and the end, OLMo-2-1B's accuracy rises in induction, "
-            "and in recall with its log-probability, and sign agreement stays.",
+            "What decays is no ability: between its peak of error reduction and the end, OLMo-2-1B's accuracy rises in "
+            "induction, and in recall with its log-probability, and sign agreement stays.",
             *_held_out(),
             published=tuple(
                 f"held_out_olmo2_1b/{name}/{i}"
@@ -162,8 +173,8 @@ STUDY = Study(
             ),
         ),
         own(
-            "What the ladder is not trained on it does not learn: in the end it is right in at most a tenth of recalls and of "
-            "alternations.",
+            "What the ladder is not trained on it does not learn: in the end it is right in at most a tenth of recalls and "
+            "of alternations.",
             *(
                 at_end(where(ANSWER, network=name, sequences=sequences)).between(high=CHANCE)
                 for name in SMALL
@@ -171,9 +182,13 @@ STUDY = Study(
             ),
         ),
         own(
-            f"In the smallest models of the ladder nothing decays within 4,096 steps: at most {MOST:.0%} of the peak is lost, of the "
-            "magnitude and of the direction.",
-            *(feature(where(q, network=name), DECAY, OTHERS).between(high=MOST) for name in SMALL for q in (FALL, SIGN)),
+            f"In the smallest models of the ladder nothing decays within 4,096 steps: at most {MOST:.0%} of the peak is lost, "
+            "of the magnitude and of the direction.",
+            *(
+                feature(where(q, network=name), DECAY, OTHERS).between(high=MOST)
+                for name in SMALL
+                for q in (FALL, SIGN)
+            ),
         ),
         own(
             "Direction and magnitude are not two things there: over training, sign agreement and slope rise together (rank "
@@ -187,12 +202,12 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C prints decay as a share of the peak; so does this, with the sign turned round. Its curves are means of three "
-        "seeds of prompts and a dozen checkpoints; peaks of noisy curves are too large, which the control shows.",
-        "Sequences of symbols are ours: 16 symbols twice, and 20 pairs of 128 symbols for recall; in the ladder 24 symbols twice, as in "
-        "its training, 10 pairs of 36, and two symbols in turn. That ladder-small does not learn the last two was seen before the "
-        "rule was written.",
-        f"Published values get a factor of 1.25, published shares ±{WITHIN:g}. Our other rules were written before sign agreement and slope "
-        "of all layers together had been looked at over training.",
+        "Source C prints decay as a share of the peak; so does this, with the sign turned round. Its curves are means of "
+        "three seeds of prompts and a dozen checkpoints; peaks of noisy curves are too large, which the control shows.",
+        "Sequences of symbols are ours: 16 symbols twice, and 20 pairs of 128 symbols for recall; in the ladder 24 symbols "
+        "twice, as in its training, 10 pairs of 36, and two symbols in turn. That ladder-small does not learn the last two "
+        "was seen before the rule was written.",
+        f"Published values get a factor of 1.25, published shares ±{WITHIN:g}. Our other rules were written before sign "
+        "agreement and slope of all layers together had been looked at over training.",
     ),
 )

@@ -1,7 +1,7 @@
 """What was measured over the training of models whose checkpoints do not ship: a record that ships in their place.
 
-``python -m mesascope.studies.language_models.recording RUN…`` measures all checkpoints of a run of the ladder, with the instruments of
-the studies, and writes a record beside the others. What comes from a record is called so wherever it is shown.
+``python -m mesascope.studies.language_models.recording RUN…`` measures all checkpoints of a run of the ladder, with the
+instruments of the studies, and writes a record beside the others. What comes from a record is called so wherever it is shown.
 """
 
 import sys
@@ -83,7 +83,9 @@ def record(run: Path, journal: Path, *, seed: int = 0, progress: bool = False) -
 @cache
 def recorded() -> dict[str, TrainingRecord]:
     """All records that ship, by the name of the model."""
-    found = (from_json(TrainingRecord, read_sealed(path), path.name, ours=True) for path in sorted(RECORDS.glob("*.json")))
+    found = (
+        from_json(TrainingRecord, read_sealed(path), path.name, ours=True) for path in sorted(RECORDS.glob("*.json"))
+    )
     return {each.name: each for each in found}
 
 
@@ -100,8 +102,8 @@ def from_records(names: Sequence[str], quantity: str = "", **coordinates: str) -
 def told(names: Sequence[str]) -> tuple[str, ...]:
     """For each record that is shown, a sentence that says where it comes from."""
     return tuple(
-        f"{each.name}{MARK}: not measured in this run, but when it was trained, at {len(_steps(each))} checkpoints that do not ship "
-        f"(seed {each.provenance.get('seed')}, mesascope {_version(each)})."
+        f"{each.name}{MARK}: not measured in this run, but when it was trained, at {len(_steps(each))} checkpoints that do "
+        f"not ship (seed {each.provenance.get('seed')}, mesascope {_version(each)})."
         for name, each in recorded().items()
         if name in names
     )

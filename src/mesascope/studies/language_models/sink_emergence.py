@@ -7,7 +7,16 @@ from mesascope.instruments.reading.induction import ANSWER
 from mesascope.instruments.reading.induction import FIRST as UNKNOWABLE
 from mesascope.instruments.reading.refinement import FALL, OTHERS
 from mesascope.studies.bench import Bench
-from mesascope.studies.language_models.following import BLOCKS, HERE, SHORTER, asked, attended, curves, features, refined
+from mesascope.studies.language_models.following import (
+    BLOCKS,
+    HERE,
+    SHORTER,
+    asked,
+    attended,
+    curves,
+    features,
+    refined,
+)
 from mesascope.studies.language_models.networks import SHUFFLED, SMALL
 from mesascope.studies.language_models.trajectories import FINAL, HALF_RISE, PEAK, at_end, read, together
 from mesascope.studies.measure import Measure
@@ -58,8 +67,8 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         name="beside",
         section="Over training",
         title="When each of them emerges",
-        caption="Half of the rise is counted from the value at the first checkpoint to the peak. A curve whose peak is hardly above its "
-        "first value has a step of half its rise, too: compare the peaks with the control.",
+        caption="Half of the rise is counted from the value at the first checkpoint to the peak. A curve whose peak is "
+        "hardly above its first value has a step of half its rise, too: compare the peaks with the control.",
         rows=rows,
     )
     return (*pictures, beside)
@@ -95,14 +104,14 @@ STUDY = Study(
             published=tuple(f"sink_emergence_pythia160m_late_over_early/{name}" for name in PRINTED.values()),
         ),
         own(
-            f"The ladder's smallest models have the law too: late over early sinks of at least {LAW:g} in the end, with both seeds, "
-            "and none before training.",
+            f"The ladder's smallest models have the law too: late over early sinks of at least {LAW:g} in the end, with both "
+            "seeds, and none before training.",
             *(where(GROWTH, network=name, step=1).between(1 / LAW, LAW) for name in SMALL),
             *(at_end(where(GROWTH, network=name)).between(low=LAW) for name in SMALL),
         ),
         own(
-            "There they emerge with refinement: late over early sinks and the fall of the error have a rank correlation over training of "
-            "at least 0.7.",
+            "There they emerge with refinement: late over early sinks and the fall of the error have a rank correlation over "
+            "training of at least 0.7.",
             *(
                 together(f"correlation of sinks and refinement over training, {name}", *_pair).between(low=0.7)
                 for name in SMALL
@@ -110,13 +119,13 @@ STUDY = Study(
             ),
         ),
         own(
-            "That is no sign that one belongs to the other: with shuffled labels, where nothing is refined, late over early sinks are at "
-            f"least {LAW:g} in the end as well.",
+            "That is no sign that one belongs to the other: with shuffled labels, where nothing is refined, late over early "
+            f"sinks are at least {LAW:g} in the end as well.",
             at_end(where(GROWTH, network=SHUFFLED)).between(low=LAW),
         ),
         own(
-            "What looks like induction in the ladder is copying from a fixed distance: blocks as long as in training are repeated "
-            f"rightly (accuracy at least {COPIED:g}), shorter ones not (at most {CHANCE:g}).",
+            "What looks like induction in the ladder is copying from a fixed distance: blocks as long as in training are "
+            f"repeated rightly (accuracy at least {COPIED:g}), shorter ones not (at most {CHANCE:g}).",
             *(at_end(where(ANSWER, network=name, sequences=BLOCKS)).between(low=COPIED) for name in HERE),
             *(at_end(where(ANSWER, network=name, sequences=SHORTER)).between(high=CHANCE) for name in HERE),
         ),
@@ -124,10 +133,10 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C says neither which layers are early and late nor which positions count; the first and the last third of the layers "
-        "are taken, and rows from the second position on. Its figures get a factor of 1.25.",
-        "The rules about sinks were written before they were measured over training. That blocks of another length are not repeated "
-        "was seen before its rule was written: the corpus repeats every block after 24 characters, which can be solved without "
-        "looking at any of them.",
+        "Source C says neither which layers are early and late nor which positions count; the first and the last third of "
+        "the layers are taken, and rows from the second position on. Its figures get a factor of 1.25.",
+        "The rules about sinks were written before they were measured over training. That blocks of another length are not "
+        "repeated was seen before its rule was written: the corpus repeats every block after 24 characters, which can be "
+        "solved without looking at any of them.",
     ),
 )

@@ -1,10 +1,12 @@
 """The shape of a quantity over training: plateau, valley, zero crossing, half-maximum, peak, final value, decay.
 
 All are functions of measurements at the steps of one network. Intervals come from 1,000 curves drawn around the measured one,
-each value by its own interval, independently: the values of one run share their prompts, so this is rather too wide. Each number stands
-beside what the same function gives for the curve of a negative control, and for a planted curve on the same steps with a known answer.
+each value by its own interval, independently: the values of one run share their prompts, so this is rather too wide. Each
+number stands beside what the same function gives for the curve of a negative control, and for a planted curve on the same steps
+with a known answer.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -85,9 +87,7 @@ PEAK_STEP = Feature(name="step of the peak", of=lambda v, s: s[v.argmax(1)], pla
 FINAL = Feature(name="final value", of=lambda v, s: v[:, -1], planted=0.6)
 DECAY = Feature(name="share lost after the peak", of=lambda v, s: 1 - v[:, -1] / v.amax(1), planted=0.4)
 VALLEY = Feature(name="valley", of=lambda v, s: _until_peak(v).amin(1), planted=-0.5)
-VALLEY_STEP = Feature(
-    name="step of the valley", of=lambda v, s: s[_until_peak(v).argmin(1)], planted=0.4, is_step=True
-)
+VALLEY_STEP = Feature(name="step of the valley", of=lambda v, s: s[_until_peak(v).argmin(1)], planted=0.4, is_step=True)
 CROSSING = Feature(name="step of the zero crossing", of=_crossing, planted=0.5, is_step=True)
 HALF = Feature(name="step of the half-maximum", of=_half, planted=0.6, is_step=True)
 HALF_RISE = Feature(name="step of half the rise", of=_half_rise, planted=0.6, is_step=True)
@@ -215,7 +215,9 @@ def correlated(words: str, a: Sequence[Measurement], b: Sequence[Measurement], *
             n=len(a),
             coordinates=_common(a),
             controls=(
-                Control(kind="positive", name="a curve with itself", value=float(rank_correlation(x[None], x[None])[0])),
+                Control(
+                    kind="positive", name="a curve with itself", value=float(rank_correlation(x[None], x[None])[0])
+                ),
                 Control(
                     kind="negative",
                     name="shuffled steps",
@@ -268,7 +270,7 @@ def _planted(steps: Steps) -> Tensor:
     logs = steps.log()
     along = (logs - logs[0]) / (logs[-1] - logs[0])
     made = torch.zeros_like(along)
-    for (left, low), (right, high) in zip(KNOTS, KNOTS[1:], strict=False):
+    for (left, low), (right, high) in itertools.pairwise(KNOTS):
         inside = (along >= left) & (along <= right)
         made = torch.where(inside, low + (along - left) / (right - left) * (high - low), made)
     return made
