@@ -129,8 +129,9 @@ def test_half_of_the_rise_counts_from_the_first_value() -> None:
 
 
 def test_a_quantity_where_another_peaks_and_at_the_end() -> None:
-    other = [dataclasses.replace(m, quantity="width", value=m.coordinates["step"]) for m in curve(SHAPE)]  # type:
-    ignore[type - var]
+    other = [
+        dataclasses.replace(m, quantity="width", value=float(step)) for m, step in zip(curve(SHAPE), STEPS, strict=True)
+    ]
     height, width = where("height", network="a"), where("width", network="a")
     (found,) = t.at_peak(width, height).among([*curve(SHAPE), *other])
     assert found.value == pytest.approx(along(0.8), rel=0.1)

@@ -26,6 +26,7 @@ from mesascope.studies.constructions import causal_mask, rounding, synthetic_pan
 from mesascope.studies.generalised import likelihood
 from mesascope.studies.language_models import (
     emergence,
+    forecast,
     gradient_readout,
     head_ablation,
     life_cycle,
@@ -92,6 +93,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             emergence.STUDY,
             sink_emergence.STUDY,
             life_cycle.STUDY,
+            forecast.STUDY,
             head_ablation.STUDY,
             sink_panel.STUDY,
         )

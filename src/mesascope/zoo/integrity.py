@@ -95,7 +95,7 @@ def fingerprint(step: int, name: str, tensors: Iterable[tuple[str, Tensor]]) -> 
     for key, tensor in tensors:
         flat = tensor.detach().cpu().contiguous().flatten()
         digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(flat.view(torch.uint8).numpy())
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))  # type: ignore[arg-type]
         hashes[key], shapes[key] = digest.hexdigest(), tuple(tensor.shape)
         if tensor.is_floating_point() and len(flat):
             at = torch.linspace(0, len(flat) - 1, min(len(flat), ENTRIES)).round().long()

@@ -7,7 +7,7 @@ from mesascope.instruments.attending import sinks
 from mesascope.instruments.reading import induction, refinement
 from mesascope.instruments.reading.induction import ANSWER, SURPRISAL
 from mesascope.instruments.reading.refinement import FALL, OTHERS, POOLED
-from mesascope.studies.language_models.networks import FOLLOWED, SHUFFLED, SMALL
+from mesascope.studies.language_models.networks import FOLLOWED, FORECAST, SHUFFLED, SMALL
 from mesascope.studies.language_models.trajectories import Feature, read
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import only
@@ -46,7 +46,7 @@ def attended(name: str, reference: str = "") -> Measure:
 
 def asked(name: str, sequences: str, *more: Where, reference: str = "") -> Measure:
     """The accuracy of the answers to sequences of symbols at every checkpoint of a model."""
-    task = (OF_OTHERS if name in FOLLOWED else OF_LADDER)[sequences]
+    task = (OF_OTHERS if name in (*FOLLOWED, *FORECAST) else OF_LADDER)[sequences]
     return _at_every_checkpoint(
         induction.NAME,
         name,

@@ -23,3 +23,6 @@ FOLLOWED = {
     "OLMo-2-7B": "hf:allenai/OLMo-2-1124-7B@stage1-step*00000-*",
 }
 """Models that source C follows over training, with the checkpoints that it reads (of OLMo, every hundred thousandth step)."""
+_SIZES = ("14M", "31M", "70M", "160M", "410M", "1B", "1.4B", "6.9B", "12B")
+FORECAST = {f"Pythia-{size}": f"hf:EleutherAI/pythia-{size.lower()}@step4000,step143000" for size in _SIZES}
+"""The sizes of Pythia without 2.8B, whose checkpoints gave one readout, at the step to forecast from and the last."""
