@@ -10,6 +10,7 @@ from torch import Tensor
 from mesascope.algorithms import Algorithm, run
 from mesascope.models.taps import Taps
 from mesascope.seeds import generator
+from mesascope.tasks.lines import MIDDLE, UNIT, as_values
 from mesascope.types import Domain, Intervention, Prompts, Site, Trace
 
 
@@ -68,6 +69,20 @@ class Scripted:
             return torch.einsum("bqd,ld->lbq", prompts.queries, weights.to(prompts.queries))
 
         return Scripted(name=f"{self.name}, unwritten", layers=self.layers, script=script)
+
+
+def followed_in_digits(name: str, algorithm: Algorithm, steps: Sequence[int]) -> Scripted:
+    """As `followed`, for a subject that reads and answers digits: the algorithm works on their values, beside a constant.
+
+    It takes the prompts of `mesascope.tasks.DigitRegression`, and regresses as `mesascope.tasks.DigitLines` has it.
+    """
+    index = torch.tensor(list(steps))
+
+    def script(prompts: Prompts) -> Float[Tensor, "layer batch query"]:
+        found = run(algorithm, as_values(prompts), int(index.max())).predictions[index]
+        return found * UNIT + MIDDLE
+
+    return Scripted(name=name, layers=len(index), script=script, domain=Domain(dims=(1,), written=True))
 
 
 def followed(name: str, algorithm: Algorithm, steps: Sequence[int]) -> Scripted:

@@ -117,6 +117,36 @@ def values(digits: Float[Tensor, "batch number 1"]) -> Float[Tensor, "batch numb
     return torch.cat([(digits - MIDDLE) / UNIT, torch.ones_like(digits)], -1)
 
 
+def as_values(prompts: Prompts) -> Prompts:
+    """Prompts of digits in the units of `DigitLines`, with the constant."""
+    return replace(
+        prompts,
+        xs=values(prompts.xs),
+        ys=(prompts.ys - MIDDLE) / UNIT,
+        queries=values(prompts.queries),
+        targets=(prompts.targets - MIDDLE) / UNIT,
+        target_variance=prompts.target_variance / UNIT**2,
+        weights=None,
+    )
+
+
+def as_digits(prompts: Prompts) -> Prompts:
+    """Prompts of `DigitLines` as those of `DigitRegression`: whole numbers, without the constant."""
+
+    def digits(values: Tensor) -> Tensor:
+        return (values * UNIT + MIDDLE).round()
+
+    return replace(
+        prompts,
+        xs=digits(prompts.xs[..., :1]),
+        ys=digits(prompts.ys),
+        queries=digits(prompts.queries[..., :1]),
+        targets=digits(prompts.targets),
+        target_variance=prompts.target_variance * UNIT**2,
+        weights=None,
+    )
+
+
 def _line(prompts: Prompts) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
     """Slope and intercept, from two points: the first example, and the query, which no example shows."""
     x, y = prompts.xs[:, 0, 0], prompts.ys[:, 0]
@@ -124,4 +154,4 @@ def _line(prompts: Prompts) -> tuple[Float[Tensor, " batch"], Float[Tensor, " ba
     return slope, (y - slope * x).round()
 
 
-__all__ = ("MIDDLE", "UNIT", "DigitLines", "values")
+__all__ = ("MIDDLE", "UNIT", "DigitLines", "as_digits", "as_values", "values")

@@ -1,7 +1,6 @@
 """Subjects that read digits, asked as regressions: what they compute is known beforehand."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,11 +16,11 @@ from mesascope.algorithms import (
     NearestExample,
     run,
 )
-from mesascope.instruments.asking.lines import LinesSubject, as_lines, fewer, in_digits, reordered
+from mesascope.instruments.asking.lines import LinesSubject, as_lines, fewer, reordered
 from mesascope.instruments.behaving.invariance import invariances
-from mesascope.models.scripted import Scripted
+from mesascope.models.scripted import Scripted, followed_in_digits
 from mesascope.tasks import DigitLines, DigitRegression, LinearRegression
-from mesascope.tasks.lines import MIDDLE, UNIT, values
+from mesascope.tasks.lines import MIDDLE, UNIT, as_digits, as_values
 from mesascope.types import Domain, Prompts
 
 TASK = DigitRegression(examples=4)
@@ -35,20 +34,13 @@ def reads_digits(name: str, layers: int, script: Callable[[Prompts], Tensor]) ->
             assert torch.equal(numbers, numbers.round()), "it can read whole numbers only"
             assert float(numbers.min()) >= 0 and float(numbers.max()) <= 9, "and one digit each"
         assert prompts.dim == 1
-        as_values = replace(
-            prompts,
-            xs=values(prompts.xs),
-            ys=(prompts.ys - MIDDLE) / UNIT,
-            queries=values(prompts.queries),
-            weights=None,
-        )
-        return script(as_values) * UNIT + MIDDLE
+        return script(as_values(prompts)) * UNIT + MIDDLE
 
     return Scripted(name=name, layers=layers, script=answer, domain=Domain(dims=(1,), written=True))
 
 
 def stepping(algorithm: Algorithm, layers: int) -> Scripted:
-    return reads_digits(algorithm.name, layers, lambda p: run(algorithm, p, layers).predictions[1 : layers + 1])
+    return followed_in_digits(algorithm.name, algorithm, range(1, layers + 1))
 
 
 def test_a_subject_is_asked_about_digits_and_answers_in_values() -> None:
@@ -62,7 +54,7 @@ def test_a_subject_is_asked_about_digits_and_answers_in_values() -> None:
     determined = prompts.xs[..., 0].amax(1) > prompts.xs[..., 0].amin(1)
     assert bool(determined.any())
     torch.testing.assert_close(solved[determined], prompts.targets[determined])
-    digits = in_digits(prompts)
+    digits = as_digits(prompts)
     assert digits.dim == 1 and digits.weights is None
     torch.testing.assert_close(digits.targets / UNIT - MIDDLE / UNIT, prompts.targets)
 
@@ -70,7 +62,7 @@ def test_a_subject_is_asked_about_digits_and_answers_in_values() -> None:
 def test_the_task_has_new_queries_known_weights_and_other_labels_that_are_digits() -> None:
     task = DigitLines(digits=DigitRegression(examples=6, steepest=3))
     prompts = task.sample(60, seed=4)
-    shown, asked = in_digits(prompts).xs[..., 0], in_digits(prompts).queries[..., 0]
+    shown, asked = as_digits(prompts).xs[..., 0], as_digits(prompts).queries[..., 0]
     assert not bool((asked[:, :2, None] == shown[:, None]).any())
     assert all(len(row.unique()) == 4 for row in asked)
     torch.testing.assert_close((prompts.queries @ prompts.weights[..., None])[..., 0], prompts.targets)  # type: ignore[index]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mesascope.seeds import generator
 from mesascope.tasks import DigitLines, DigitRegression
-from mesascope.tasks.lines import MIDDLE, UNIT
+from mesascope.tasks.lines import MIDDLE, UNIT, as_digits
 from mesascope.types import (
     Domain,
     Intervention,
@@ -65,7 +65,7 @@ class LinesSubject:
     ) -> Trace:
         """Run the subject on the digits. See `mesascope.types.Subject`."""
         self.domain.check(prompts)
-        found = self.subject.trace(in_digits(prompts), capture=capture, interventions=interventions)
+        found = self.subject.trace(as_digits(prompts), capture=capture, interventions=interventions)
         return replace(found, predictions=(found.predictions - MIDDLE) / UNIT)
 
     def readout(self, activation: Float[Tensor, "batch query width"], site: Site) -> Float[Tensor, "batch query"]:
@@ -114,21 +114,4 @@ def reordered(prompts: Prompts, seed: int) -> Prompts:
     return replace(prompts, xs=xs, ys=prompts.ys.gather(1, order))
 
 
-def in_digits(prompts: Prompts) -> Prompts:
-    """Prompts of `DigitLines` as those of `DigitRegression`: whole numbers, without the constant."""
-
-    def digits(values: Tensor) -> Tensor:
-        return (values * UNIT + MIDDLE).round()
-
-    return replace(
-        prompts,
-        xs=digits(prompts.xs[..., :1]),
-        ys=digits(prompts.ys),
-        queries=digits(prompts.queries[..., :1]),
-        targets=digits(prompts.targets),
-        target_variance=prompts.target_variance * UNIT**2,
-        weights=None,
-    )
-
-
-__all__ = ("LinesSubject", "as_lines", "fewer", "in_digits", "reordered")
+__all__ = ("LinesSubject", "as_lines", "fewer", "reordered")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.asking.lines import as_lines
 from mesascope.instruments.identification import IDENTIFIED, identify_path
 from mesascope.instruments.identification.prompts import training
 from mesascope.instruments.instrument import Instrument, sizes
@@ -73,11 +74,12 @@ def follow(
         where: on discriminating prompts, or on the training distribution.
     """
     names = None if candidates is None else tuple(candidates)
+    raw, (subject, task) = task, as_lines(subject, task)
     asked = _Question(task=task, seed=seed, n=n, candidates=names, where=where)
     found = _identified(subject, asked)
     suiting = _suiting(task)
     built = {f"hand-built {name}": _identified_once(b, asked) for name, b in suiting.items() if not _is(subject, b)}
-    idlers = {name: _untrained(network, asked) for name, network in (idle or {}).items()}
+    idlers = {name: _untrained(network, raw, asked) for name, network in (idle or {}).items()}
 
     def beside(m: Measurement) -> tuple[Control, ...]:
         """The first value of a quantity is the nearest candidate's."""
@@ -152,8 +154,8 @@ def _identified_once(built: Construction, asked: _Question) -> tuple[Measurement
 
 
 @functools.lru_cache(maxsize=8)
-def _untrained(network: Subject, asked: _Question) -> tuple[Measurement, ...]:
-    twin = untrained(network, asked.seed)
+def _untrained(network: Subject, task: Task, asked: _Question) -> tuple[Measurement, ...]:
+    twin = untrained(as_lines(network, task)[0], asked.seed)
     return () if twin is None else _identified(twin, asked)
 
 
