@@ -99,6 +99,15 @@ def test_a_decay_stands_beside_what_noise_alone_gives() -> None:
     assert loud[1].value > 0.2  # the largest of so many noisy values is far above the last one
 
 
+def test_an_interval_holds_its_value_however_noisy_the_curve() -> None:
+    for feature in (t.PEAK, t.VALLEY, t.DECAY, t.FINAL):
+        (found,) = t.read(curve(SHAPE, half=0.8), feature, NULL)
+        low, high = found.interval or (0, 0)
+        assert low < found.value < high, feature.name
+    (peak,) = t.read(curve(SHAPE, half=0.8), t.PEAK, NULL)
+    assert peak.interval == pytest.approx((peak.value - 0.8, peak.value + 0.8), abs=0.1)  # that of the value itself
+
+
 def test_the_plateau_ends_where_the_intervals_part() -> None:
     (found,) = t.plateau(where("height"), NULL).among(curve(SHAPE))
     assert along(0.28) < found.value < along(0.36)

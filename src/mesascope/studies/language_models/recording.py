@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from mesascope.plans import Plan, execute
 from mesascope.records.codec import from_json, to_json
@@ -42,11 +41,11 @@ class TrainingRecord:
     """
 
     name: str
-    spec: Mapping[str, Any]
+    spec: Mapping[str, object]
     measurements: tuple[Measurement, ...]
     missing: tuple[int, ...]
     excluded: Mapping[str, str]
-    provenance: Mapping[str, Any]
+    provenance: Mapping[str, object]
     schema_version: int = 1
 
 

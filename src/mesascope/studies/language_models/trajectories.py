@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mesascope.instruments.statistics.bootstrap import interval
@@ -27,6 +27,7 @@ WIDE = 3.92
 KNOTS = ((0.0, 0.0), (0.25, 0.0), (0.4, -0.5), (0.7, 1.0), (1.0, 0.6))
 """The planted curve: its values at shares of the way from the first step to the last, on a logarithmic scale."""
 Values = Float[Tensor, "repeat step"]
+Own = Float[Tensor, "#repeat step"]
 Steps = Float[Tensor, " step"]
 
 
@@ -36,13 +37,15 @@ class Feature:
 
     Attributes:
         name: what it is called in reports.
-        of: computes it from the values and the steps, curve by curve; NaN for a curve without it.
+        of: computes it, curve by curve, from the values, the steps and the curves that say where peak and valley are; NaN for a
+            curve without it. Those are the measured one for all curves that are drawn around it: the largest of noisy values is
+            too large, and an interval of largest values would not hold the measured one.
         planted: its value for the planted curve: a value, or a share of the way along the steps.
         is_step: whether it is a step of training, and not a value of the quantity.
     """
 
     name: str
-    of: Callable[[Values, Steps], Float[Tensor, " repeat"]] = field(repr=False)
+    of: Callable[[Values, Steps, Own], Float[Tensor, " repeat"]] = field(repr=False)
     planted: float
     is_step: bool = False
 
@@ -59,35 +62,44 @@ def _first(reached: Tensor, level: Tensor, values: Values, steps: Steps) -> Floa
     return torch.where(reached.any(1), found, torch.nan)
 
 
-def _half(values: Values, steps: Steps) -> Float[Tensor, " repeat"]:
+def _half(values: Values, steps: Steps, own: Own) -> Float[Tensor, " repeat"]:
     """The first step at which half of the peak is reached, if the peak is above 0."""
-    top = values.amax(1)
+    top = own.amax(1).expand(len(values))
     return torch.where(top > 0, _first(values >= top[:, None] / 2, top / 2, values, steps), torch.nan)
 
 
-def _half_rise(values: Values, steps: Steps) -> Float[Tensor, " repeat"]:
+def _half_rise(values: Values, steps: Steps, own: Own) -> Float[Tensor, " repeat"]:
     """The first step that is half of the way from the first value to the peak, if the peak is above the first value."""
-    return _half(values - values[:, :1], steps)
+    return _half(values - own[:, :1], steps, own - own[:, :1])
 
 
-def _crossing(values: Values, steps: Steps) -> Float[Tensor, " repeat"]:
+def _crossing(values: Values, steps: Steps, own: Own) -> Float[Tensor, " repeat"]:
     """The step from which on the values stay above 0, if they end there and did not begin there."""
     stays = (values > 0).flip(1).long().cumprod(1).flip(1).bool()
     found = _first(stays, torch.zeros(len(values), dtype=values.dtype), values, steps)
     return torch.where(stays[:, 0], torch.nan, found)
 
 
-def _until_peak(values: Values) -> Values:
+def _lowest(values: Values) -> Int[Tensor, " repeat"]:
+    """Where each curve is lowest before its peak."""
     before = torch.arange(values.shape[1]) <= values.argmax(1, keepdim=True)
-    return torch.where(before, values, torch.inf)
+    return torch.where(before, values, torch.inf).argmin(1)
 
 
-PEAK = Feature(name="peak", of=lambda v, s: v.amax(1), planted=1.0)
-PEAK_STEP = Feature(name="step of the peak", of=lambda v, s: s[v.argmax(1)], planted=0.7, is_step=True)
-FINAL = Feature(name="final value", of=lambda v, s: v[:, -1], planted=0.6)
-DECAY = Feature(name="share lost after the peak", of=lambda v, s: 1 - v[:, -1] / v.amax(1), planted=0.4)
-VALLEY = Feature(name="valley", of=lambda v, s: _until_peak(v).amin(1), planted=-0.5)
-VALLEY_STEP = Feature(name="step of the valley", of=lambda v, s: s[_until_peak(v).argmin(1)], planted=0.4, is_step=True)
+def _there(values: Values, at: Int[Tensor, " #repeat"]) -> Float[Tensor, " repeat"]:
+    return values.gather(1, at[:, None].expand(len(values), 1))[:, 0]
+
+
+def _peak(values: Values, steps: Steps, own: Own) -> Float[Tensor, " repeat"]:
+    return _there(values, own.argmax(1))
+
+
+PEAK = Feature(name="peak", of=_peak, planted=1.0)
+PEAK_STEP = Feature(name="step of the peak", of=lambda v, s, own: s[v.argmax(1)], planted=0.7, is_step=True)
+FINAL = Feature(name="final value", of=lambda v, s, own: v[:, -1], planted=0.6)
+DECAY = Feature(name="share lost after the peak", of=lambda v, s, own: 1 - v[:, -1] / _peak(v, s, own), planted=0.4)
+VALLEY = Feature(name="valley", of=lambda v, s, own: _there(v, _lowest(own)), planted=-0.5)
+VALLEY_STEP = Feature(name="step of the valley", of=lambda v, s, own: s[_lowest(v)], planted=0.4, is_step=True)
 CROSSING = Feature(name="step of the zero crossing", of=_crossing, planted=0.5, is_step=True)
 HALF = Feature(name="step of the half-maximum", of=_half, planted=0.6, is_step=True)
 HALF_RISE = Feature(name="step of half the rise", of=_half_rise, planted=0.6, is_step=True)
@@ -114,7 +126,7 @@ def read(found: Sequence[Measurement], feature: Feature, null: str, *, seed: int
         return []
     steps, values, errors = _curve(found)
     noise = torch.randn(REPEATS, len(steps), dtype=torch.float64, generator=generator(seed, "trajectories"))
-    value = float(feature.of(values[None], steps)[0])
+    value = float(feature.of(values[None], steps, values[None])[0])
     if not math.isfinite(value):
         return []
     _, other, _ = _curve([known(m, null) for m in found])
@@ -127,10 +139,11 @@ def read(found: Sequence[Measurement], feature: Feature, null: str, *, seed: int
     controls = [
         Control(kind=kind, name=name, value=v)  # type: ignore[arg-type]
         for kind, name, curve in cases
-        if math.isfinite(v := float(feature.of(curve[None], steps)[0]))
+        if math.isfinite(v := float(feature.of(curve[None], steps, curve[None])[0]))
     ]
     if feature is DECAY:  # the largest of noisy values is too large by itself
-        flat = feature.of(values[-1] + errors * noise, steps)
+        level = values[-1] + errors * noise
+        flat = feature.of(level, steps, level)
         low, high = interval(flat)
         controls.append(
             Control(kind="negative", name="noise alone, no decay", value=float(flat.nanmedian()), interval=(low, high))
@@ -140,7 +153,7 @@ def read(found: Sequence[Measurement], feature: Feature, null: str, *, seed: int
             instrument=found[0].instrument,
             quantity=f"{feature.name}, {found[0].quantity}",
             value=value,
-            interval=interval(feature.of(values + errors * noise, steps)),
+            interval=interval(feature.of(values + errors * noise, steps, values[None])),
             n=found[0].n,
             unit="step" if feature.is_step else "1" if feature is DECAY else found[0].unit,
             coordinates=_common(found),
