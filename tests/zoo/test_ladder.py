@@ -57,6 +57,7 @@ def test_what_needs_no_other_numbers_is_measured(run: Path) -> None:
     assert {m.coordinates.get("layer") for m in found} == {1, 2, None}
     (own, *_) = errors(subject, task, n=32, queries=1)
     assert own.value > 0
+    assert next(c.value for c in own.controls if c.name == "least squares") < 1  # and not 20, as without an intercept
 
 
 @pytest.mark.slow

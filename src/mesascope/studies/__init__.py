@@ -30,6 +30,7 @@ from mesascope.studies.language_models import (
     gradient_readout,
     head_ablation,
     life_cycle,
+    pretrained_signatures,
     rate_prediction,
     sink_emergence,
     sink_panel,
@@ -96,6 +97,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             forecast.STUDY,
             head_ablation.STUDY,
             sink_panel.STUDY,
+            pretrained_signatures.STUDY,
         )
     }
 )

@@ -27,7 +27,7 @@ from mesascope.instruments.reading.curvature import (
     rates,
     strangers,
 )
-from mesascope.instruments.reading.refinement import FRESH, OTHERS
+from mesascope.instruments.reading.refinement import FRESH, OTHERS, SHOWN
 from mesascope.models.constructions import gradient_descent
 from mesascope.models.language import Template
 from mesascope.models.scripted import Scripted
@@ -107,7 +107,7 @@ def test_the_controls_are_known():
     found = curvature(ms.load("two-layer"), LinearRegression(), n=128)
     for m in found:
         if not m.quantity.endswith(BEYOND):
-            assert {OTHERS, FRESH} <= set(controls(m))
+            assert {OTHERS, SHOWN, FRESH} <= set(controls(m))
         for expected in INSTRUMENT.expected:
             if expected.quantity == m.quantity:
                 assert expected.holds(controls(m)[expected.control])

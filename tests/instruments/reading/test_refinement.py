@@ -4,7 +4,16 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.instruments.reading.refinement import FRESH, HALF, OTHERS, by_depth, contraction, figure, refinement
+from mesascope.instruments.reading.refinement import (
+    FRESH,
+    HALF,
+    OTHERS,
+    SHOWN,
+    by_depth,
+    contraction,
+    figure,
+    refinement,
+)
 from mesascope.models.constructions import gradient_descent
 from mesascope.models.scripted import Scripted
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
@@ -50,12 +59,12 @@ def test_the_positive_control_is_known_and_others_targets_give_nothing():
         for quantity, value in known.items():
             controls = {c.name: c.value for c in of(found, quantity, layer).controls}
             assert controls[HALF] == pytest.approx(value, abs=1e-6)
-            assert set(controls) == {HALF, OTHERS, FRESH}
+            assert set(controls) == {HALF, OTHERS, SHOWN, FRESH}
     last = of(found, "correlation of update", 2)
     assert last.value > 0.9
     assert abs({c.name: c.value for c in last.controls}[OTHERS]) < 0.5
     rows = figure(found).rows
-    assert {row["targets"] for row in rows} == {"its own", OTHERS, FRESH}
+    assert {row["targets"] for row in rows} == {"its own", OTHERS, SHOWN, FRESH}
 
 
 def test_a_move_towards_the_mean_target_is_told_from_knowledge():
@@ -87,3 +96,21 @@ def test_what_is_fitted_over_layers():
     errors = torch.tensor([[8.0, 4.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 4.0, 1.0]], dtype=torch.float64)
     assert contraction(errors)[0] == pytest.approx(0.5)
     assert by_depth(errors)[:2].tolist() == pytest.approx([1, -1])
+
+
+def test_who_knows_the_labels_of_a_prompt_and_not_its_map_is_told_by_a_label_that_is_shown():
+    """Answers that move to the mean label of the prompt: nearer to its own target than to another's, and to any label alike."""
+    task = ms.tasks.DigitRegression()
+
+    def script(prompts):
+        mean = prompts.ys.mean(1, keepdim=True).expand_as(prompts.targets)
+        return torch.stack([torch.full_like(mean, 9.0), (mean + 9) / 2, mean])
+
+    found = refinement(Scripted(name="to the mean label", layers=3, script=script), task, n=512, queries=1)
+    reduced = of(found, "reduction of the mean absolute error")
+    controls = {c.name: c for c in reduced.controls}
+    assert reduced.value > controls[OTHERS].interval[1]
+    assert reduced.value < controls[SHOWN].interval[1]
+    glm = ms.tasks.GeneralisedLinearRegression(dim=2, examples=12, family="logistic")
+    scripted = Scripted(name="nothing", layers=2, script=lambda p: torch.stack([p.targets * 0, p.targets / 2]))
+    assert all(SHOWN not in {c.name for c in m.controls} for m in refinement(scripted, glm, n=24))

@@ -102,6 +102,15 @@ def fewer(subject: Subject, prompts: int) -> int:
     return min(prompts, max(LEAST, -(-prompts // FEWER))) if subject.domain.written else prompts
 
 
+def beside_constant(prompts: Prompts) -> Prompts:
+    """The prompts with a second input that is 1 everywhere: to regress with an intercept."""
+
+    def with_one(inputs: Float[Tensor, "batch _ dim"]) -> Float[Tensor, "batch _ more"]:
+        return torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
+
+    return replace(prompts, xs=with_one(prompts.xs), queries=with_one(prompts.queries), weights=None)
+
+
 def reordered(prompts: Prompts, seed: int) -> Prompts:
     """The same prompts with their examples in another order.
 
@@ -114,4 +123,4 @@ def reordered(prompts: Prompts, seed: int) -> Prompts:
     return replace(prompts, xs=xs, ys=prompts.ys.gather(1, order))
 
 
-__all__ = ("LinesSubject", "as_lines", "fewer", "reordered")
+__all__ = ("LinesSubject", "as_lines", "beside_constant", "fewer", "reordered")

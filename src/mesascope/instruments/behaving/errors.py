@@ -11,6 +11,7 @@ from torch import Tensor
 from mesascope.algorithms import LeastSquares, run
 from mesascope.instruments.asking.applicability import untrained
 from mesascope.instruments.asking.collect import answers
+from mesascope.instruments.asking.lines import beside_constant
 from mesascope.instruments.instrument import Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, ratio, squared_error
@@ -36,9 +37,9 @@ def errors(
     The ratio is paired: resampling draws the same prompts for both, so its interval is much narrower than those of the two
     errors.
 
-    Controls. Positive: least squares (0 if labels have no noise and there are at least as many examples as dimensions); for
-    a ratio, the rival over itself, which is 1. Negative: answering zero, one example alone (`from_one_example`), the
-    untrained subject.
+    Controls. Positive: least squares (0 if labels have no noise and there are at least as many examples as dimensions), with an
+    intercept where numbers are written as text; for a ratio, the rival over itself, which is 1. Negative: answering zero, one
+    example alone (`from_one_example`), the untrained subject.
 
     Args:
         subject: what to examine.
@@ -57,7 +58,8 @@ def errors(
     }
     if (fresh := untrained(subject, seed)) is not None:
         negative["untrained network"] = squared_error(answers(fresh, prompts), prompts)
-    best = squared_error(run(LeastSquares(), prompts).predictions[1], prompts)
+    solved = run(LeastSquares(), beside_constant(prompts) if subject.domain.written else prompts)
+    best = squared_error(solved.predictions[1], prompts)
     found = [measure(NAME, MSE, own, draws, coordinates={}, positive={"least squares": best}, negative=negative)]
     for name, rival in rivals.items():
         theirs = squared_error(answers(rival, prompts), prompts)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
 from mesascope.instruments.instrument import Expected, Instrument, sizes
-from mesascope.instruments.reading.refinement import FRESH, OTHERS, by_layer, slope
+from mesascope.instruments.reading.refinement import FRESH, OTHERS, SHOWN, by_layer, shown_label, slope
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import correlation, moments
 from mesascope.models.language import LanguageSubject, Template
@@ -178,7 +178,8 @@ def curvature(
 
     Controls. Positive: from the subject's first answers on, every layer takes away a tenth of the residual (both rates 0.9), or
     descends with a step size that is the same for all prompts (rates fall with the curvature: both correlations −1). Negative:
-    the targets of another prompt of the same stratum; another prompt's curvature; the untrained network.
+    the targets of another prompt of the same stratum; for each query the label of an example, where labels are targets; another
+    prompt's curvature; the untrained network.
 
     Args:
         subject: what to examine.
@@ -204,7 +205,8 @@ def curvature(
     if len(answers) < 2:
         raise NotApplicable(f"{subject.name} has one readout, and rates need answers before and after a layer.")
     fresh = untrained(subject, seed)
-    cases = _cases(prompts, answers, None if fresh is None else by_layer(fresh, prompts), seed)
+    drawn = None if fresh is None else by_layer(fresh, prompts)
+    cases = _cases(prompts, answers, drawn, shown_label(prompts, task, seed), seed)
     curved = cases[OWN][1]
     varied = bool(curved.amax() - curved.amin() > EQUAL * curved.mean())
     even = torch.full((1, n), 1 / n, dtype=torch.float64)
@@ -250,6 +252,7 @@ def _cases(
     prompts: Prompts,
     answers: Float[Tensor, "layer batch query"],
     drawn: Float[Tensor, "layer batch query"] | None,
+    label: Float[Tensor, "batch query"] | None,
     seed: int,
 ) -> dict[str, tuple[Rates, Float[Tensor, " batch"]]]:
     """The rates and curvatures of the subject and of its controls."""
@@ -271,7 +274,11 @@ def _cases(
         AGAIN: (rates(answers, targets[other[other]], scale[other[other]]), curvature),
         SHUFFLED: (own, curvature[other]),
     }
-    return found if drawn is None else {**found, FRESH: (rates(drawn, targets, scale), curvature)}
+    if label is not None:
+        found[SHOWN] = (rates(answers, label, scale), curvature)
+    if drawn is not None:
+        found[FRESH] = (rates(drawn, targets, scale), curvature)
+    return found
 
 
 def _says(control: str, quantity: str) -> bool:

@@ -3,7 +3,9 @@
 After layer ℓ the subject's own readout answers ŷ_ℓ and leaves the residual y − ŷ_ℓ. If a layer descends on the squared error, its
 update ŷ_(ℓ+1) − ŷ_ℓ grows with the residual. Much of such a slope is bias: a readout that was trained for the last layer
 moves towards the mean target in any case. Every number is therefore also measured with another prompt's target in place of
-the prompt's own; only the difference says that the layer knows the target.
+the prompt's own; only the difference says that the layer knows something of the prompt. And with the label of an example in
+place of the target, because a subject that knows where the labels of a prompt lie, and nothing of their map, tells its own
+target from another prompt's.
 """
 
 import functools
@@ -14,16 +16,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import untrained
-from mesascope.instruments.asking.collect import BATCH, at_queries
+from mesascope.instruments.asking.collect import at_queries
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, correlation, measure, moments, partners
-from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, adjusted
+from mesascope.seeds import generator
+from mesascope.types import Figure, Measurement, Prompts, Site, Subject, Task, adjusted, glm_family
 
 NAME = "refinement"
 OTHERS, HALF, FRESH = "another prompt's targets", "half of the residual at every layer", "untrained network"
-FEWER = 64
-"""Prompts that a language model reads at once."""
+SHOWN = "a label that the prompt shows"
 STEADY = 0.5
 """The share of the residual that each layer of the positive control takes away."""
 
@@ -120,8 +122,9 @@ def refinement(
     of the stream that the first layer reads, or, of a subject without that site, of the stream after the first layer.
 
     Controls. Negative: the targets of another prompt of the same stratum, for which the subject's answers are no better than for
-    nobody's; the untrained network. Positive: from the subject's first answers on, half of the residual is taken away by every
-    layer (slope 0.5, correlation and sign agreement 1, factor 0.25).
+    nobody's; for each query the label of an example, at random, where labels are targets; the untrained network. Positive: from
+    the subject's first answers on, half of the residual is taken away by every layer (slope 0.5, correlation and sign agreement
+    1, factor 0.25).
 
     Args:
         subject: what to examine.
@@ -138,6 +141,7 @@ def refinement(
     answers = by_layer(subject, prompts)
     targets = prompts.targets.double().cpu()
     others = targets[partners(prompts)]
+    label = shown_label(prompts, task, seed)
     fresh = untrained(subject, seed)
     drawn = None if fresh is None else by_layer(fresh, prompts)
     shares = STEADY ** torch.arange(len(answers), dtype=torch.float64)[:, None, None]
@@ -145,6 +149,8 @@ def refinement(
 
     def measured(quantity: Quantity, sums: Callable[[Tensor, Tensor], Tensor], **where: int) -> Measurement:
         negative = {OTHERS: sums(answers, others)}
+        if label is not None:
+            negative[SHOWN] = sums(answers, label)
         if drawn is not None:
             negative[FRESH] = sums(drawn, targets)
         return measure(
@@ -170,6 +176,17 @@ def refinement(
     )
 
 
+def shown_label(prompts: Prompts, task: Task, seed: int) -> Float[Tensor, "batch query"] | None:
+    """For each query the label of one of the prompt's examples, at random; None where labels are binary or counts.
+
+    Targets of such labels are their linear predictors, so that a label is none.
+    """
+    if glm_family(task) is not None:
+        return None
+    drawn = torch.randint(prompts.examples, prompts.targets.shape, generator=generator(seed, f"{NAME}/shown"))
+    return prompts.ys.double().cpu().gather(1, drawn)
+
+
 def by_layer(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch query"]:
     """The answers that the subject's own readout gives before the first layer and after every layer, in float64.
 
@@ -177,8 +194,7 @@ def by_layer(subject: Subject, prompts: Prompts) -> Float[Tensor, "layer batch q
     """
     start = Site(kind="embed")
     sites = [start, *subject.path] if start in subject.sites else [*subject.path]
-    # Every position of every layer is held at once; of text there are many.
-    predictions, streams = at_queries(subject, prompts, sites[:-1], batch=FEWER if subject.domain.written else BATCH)
+    predictions, streams = at_queries(subject, prompts, sites[:-1])
     read = [subject.readout(streams[site], site).double().cpu() for site in sites[:-1]]
     return torch.stack([*read, predictions])
 
