@@ -1,8 +1,8 @@
 """Attention sinks: how much attention lies on the first position, and whether it grows from the early layers to the late ones.
 
 A language model puts much of its attention on the first token of a text, whatever that token is, where a head has nothing to
-look for. Some attention lies there in any case: attention that is uniform over what a row sees puts 1/k on the first of k positions.
-So every number stands beside uniform attention, the untrained network, and what the second position gets.
+look for. Some attention lies there in any case: attention that is uniform over what a row sees puts 1/k on the first of k
+positions. So every number stands beside uniform attention, the untrained network, and what the second position gets.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,9 +68,9 @@ def sinks(
     Positions that hold no token are left out, as rows and as the first position. Means are over a prompt's rows, then over heads
     and prompts. A third of the layers is their number over three, rounded, at least one.
 
-    Controls. Positive: patterns that put all attention on the first position (exactly 1), and patterns whose last third puts twice as
-    much there as the first third (exactly 2). Negative: the attention that the second position gets, in the same rows; uniform attention
-    over what each row sees; the untrained network.
+    Controls. Positive: patterns that put all attention on the first position (exactly 1), and patterns whose last third puts
+    twice as much there as the first third (exactly 2). Negative: the attention that the second position gets, in the same rows;
+    uniform attention over what each row sees; the untrained network.
 
     Args:
         subject: what to examine.
@@ -83,8 +83,8 @@ def sinks(
         batch: number of prompts per pass; it does not change the results.
 
     Raises:
-        NotApplicable: the subject shows no attention pattern, none whose rows sum to 1, no row sees two positions, or ``sequences``
-            are asked of a subject that is no language model.
+        NotApplicable: the subject shows no attention pattern, none whose rows sum to 1, no row sees two positions, or
+            ``sequences`` are asked of a subject that is no language model.
 
     Source: source C, sections 9.3 and 9.4.
     Departs from source: it says neither which positions count nor which layers are early and late; the choices here are ours.
@@ -200,7 +200,7 @@ def _mass(pattern: Float[Tensor, "batch head position position"], counted: Tenso
 
 
 def _masses(
-    subject: Subject, parts: Sequence[Prompts | Tokens], masks: Sequence[Seen], sites: Sequence[Site]
+    subject: Subject, parts: Sequence[Prompts | Tokens], masks: Sequence[Tensor], sites: Sequence[Site]
 ) -> tuple[Mass, Mass]:
     """The attention on the first and on the second position."""
     found = [_read(subject, part, mask, sites) for part, mask in zip(parts, masks, strict=True)]
@@ -227,7 +227,7 @@ def _read(subject: Subject, part: Prompts | Tokens, mask: Seen, sites: Sequence[
     return torch.stack([masses[site] for site in sites], 2)
 
 
-def _uniform(masks: Sequence[Seen]) -> Mass:
+def _uniform(masks: Sequence[Tensor]) -> Mass:
     """The attention on the first position where it is uniform over what each row sees, of one layer and one head."""
     found = []
     for mask in masks:
@@ -237,7 +237,7 @@ def _uniform(masks: Sequence[Seen]) -> Mass:
     return torch.cat(found)[:, None]
 
 
-def _planted(masks: Sequence[Seen], layers: int) -> dict[str, Mass]:
+def _planted(masks: Sequence[Tensor], layers: int) -> dict[str, Mass]:
     """The same for patterns that put a known share on the first position: all of it, or a share that grows with depth."""
     third = thirds(layers)
     rising = torch.linspace(0, 1, layers, dtype=torch.float64)
@@ -272,7 +272,8 @@ def figure(measurements: Sequence[Measurement]) -> Figure:
         name="sinks",
         section="Attention sinks",
         title="How much attention lies on the first position",
-        caption="Mean over heads, rows from the second on, and prompts. Uniform attention puts 1/k there, with k positions visible.",
+        caption="Mean over heads, rows from the second on, and prompts. Uniform attention puts 1/k there, where k positions are "
+        "visible.",
         kind="lines",
         rows=tuple(rows),
         x="layer",

@@ -48,7 +48,8 @@ LENGTH, SYMBOLS = 24, 1000
 PLANTED = "planted probabilities"
 FRESH, OTHERS = "untrained network", "what another prompt asks for"
 EVERYTHING, NOTHING, UNKNOWN = "all heads zeroed", "no head zeroed", "where the next symbol cannot be known"
-RANDOM, CHANCE, SAME, NUMBERS = "as many random heads", "chance", "the same prompts", "random numbers in place of costs"
+RANDOM, CHANCE, SAME = "as many random heads", "chance", "the same prompts"
+NUMBERS, OUTSTANDING = "random numbers in place of costs", "a planted twentieth of the heads"
 KNOWN = {  # the probability of what comes, in the positive control
     LOSS: 1 / 2,
     ALONE: 1 / 4,
@@ -56,7 +57,8 @@ KNOWN = {  # the probability of what comes, in the positive control
     LONG: 3 / 4,
 }
 
-Answers = tuple[Float[Tensor, "member batch query"], Float[Tensor, "member batch control"]]
+Answers = tuple[Tensor, Tensor]
+"""From `surprisal_without`: (member, batch, query) where the next symbol can be known, (member, batch, control) where not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,9 +89,10 @@ def head_ablation(
     """The loss of a language model on sequences, with all heads, without each of them, and without those that cost most.
 
     The loss is the mean surprisal −ln p in nats where the next symbol can be known; without context, that where it cannot be
-    known, on the same prompts. Late and early layers are the last and the first half. Less and more context are the first and the second half of the positions that are asked (the one in
-    the middle of an odd number is left out). A head is removed by setting its output to zero before the output projection.
-    Heads are chosen on one half of the prompts and removed together on the other half.
+    known, on the same prompts. Less and more context are the first and the second half of the positions that are asked; late and
+    early layers are the last and the first half. What is in the middle of an odd number is left out. A head is removed by setting
+    its output to zero before the output projection. Heads are chosen on one half of the prompts and removed together on the
+    other half.
 
     Controls. Positive: given probabilities of what comes, whose loss is known; all heads zeroed, after which no symbol but the
     present one can matter. Negative: the untrained network; what another prompt asks for, in place of what comes; no head zeroed;
@@ -161,7 +164,7 @@ def _asked(sequences: Sequences, shown: int) -> Sequences:
     late = sequences.at + 1 >= shown
     if not bool(late.any()):
         raise ValueError(
-            f"shown must be at most {int(sequences.at.max()) + 1}, after which these sequences ask for the last time; got {shown}. "
+            f"shown must be at most {int(sequences.at.max()) + 1}, after which these sequences ask last; got {shown}. "
             "Choose longer sequences."
         )
     return replace(sequences, at=sequences.at[late], targets=sequences.targets[:, late])
@@ -245,7 +248,7 @@ def _late_less_early(costs: Costs, layers: int) -> Costs:
     """What a layer of the last half costs, less what one of the first half costs; in front of and after it, the controls."""
     half = layers // 2
 
-    def gap(each: Float[Tensor, "member batch"]) -> Float[Tensor, "member batch"]:
+    def gap(each: Float[Tensor, "member batch"]) -> Float[Tensor, "4 batch"]:
         of_layers = each[2 : 2 + layers]
         between = of_layers[-half:].mean(0) - of_layers[:half].mean(0)
         return torch.stack([each[0], each[1], between, each[-1]])
@@ -302,10 +305,17 @@ def _together(
         )
         for quantity, (own, all_, nothing, random_) in cases.items()
     ]
+    planted = (torch.arange(count) < max(1, count // 20)).double()
     by_chance = float(chosen(torch.rand(count, generator=rng, dtype=torch.float64)).sum())
     return [
         *found,
-        _counted(COUNT, float(every.sum()), n, Control(kind="negative", name=NUMBERS, value=by_chance)),
+        _counted(
+            COUNT,
+            float(every.sum()),
+            n,
+            Control(kind="positive", name=OUTSTANDING, value=float(chosen(planted).sum())),
+            Control(kind="negative", name=NUMBERS, value=by_chance),
+        ),
         _counted(
             AGAIN,
             _overlap(first, second),

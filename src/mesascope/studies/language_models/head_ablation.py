@@ -41,8 +41,10 @@ GPT2 = "gpt2"
 ALTERNATION, BLOCKS = "A B A B … A", "a block, twice"
 ASKED = (*((name, BLOCKS) for name in LADDER), (SMOLLM2, ALTERNATION), (SMOLLM2, BLOCKS))
 """What each network reads. The ladder's models copy what stood 24 places before, and so do not complete A B A B … A."""
-PROMPTS = {ALTERNATION: 16, BLOCKS: 8}
-"""Of a pretrained model, where each head takes a pass of its own."""
+FEW = 8
+"""Prompts for a pretrained model, where each head takes a pass of its own."""
+BRIEF = 8
+"""Symbols of a block, for a pretrained model."""
 SMALL = 64
 """Prompts for a model of the ladder."""
 BY_CHANCE = 0.25
@@ -51,12 +53,12 @@ BY_CHANCE = 0.25
 
 def _measures(network: str, on: str, reference: str) -> tuple[Measure, ...]:
     small = network in LADDER
-    sequences = alternation(network) if on == ALTERNATION else repeated(network)
+    sequences = alternation(network) if on == ALTERNATION else repeated(network, BRIEF)
     shown = 2 * PAIRS[0] + 1 if on == ALTERNATION else 0  # the first question comes after this many pairs, and A
     shared: dict[str, Any] = {
         "network": reference,
         "label": {"network": network, "task": on},
-        "prompts": {"n": SMALL if small else PROMPTS[on]},
+        "prompts": {"n": SMALL if small else FEW},
         "at_smoke": small,
     }
     return (
@@ -73,11 +75,11 @@ def _measures(network: str, on: str, reference: str) -> tuple[Measure, ...]:
 # ------------------------------------------------------------------------------------------ pictures and notes
 
 
-def _cases(found: Sequence[Measurement]) -> list[dict[str, Scalar]]:
+def _cases(found: Sequence[Measurement]) -> list[dict[str, Any]]:
     return [{name: m.coordinates[name] for name in ("network", "task")} for m in only(found, quantity=LOSS.name)]
 
 
-def _value(found: Sequence[Measurement], quantity: str, case: dict[str, Scalar], control: str = "") -> float:
+def _value(found: Sequence[Measurement], quantity: str, case: dict[str, Any], control: str = "") -> float:
     (m,) = only(found, quantity=quantity, **case)
     return known(m, control).value if control else m.value
 
@@ -121,8 +123,8 @@ def _context(found: Sequence[Measurement]) -> Figure:
         name="context",
         section="What context does",
         title="Loss in nats, with and without context",
-        caption="Less and more context: the first and the second half of the positions that are asked. Source C prints, for GPT-2, "
-        "0.378 in context, 10.93 without, and 0.49 and 0.31 with less and more.",
+        caption="Less and more context: the first and the second half of the positions that are asked. Source C prints, for "
+        "GPT-2, 0.378 in context, 10.93 without, and 0.49 and 0.31 with less and more.",
         rows=tuple(rows),
     )
 
@@ -147,8 +149,8 @@ def _together(found: Sequence[Measurement]) -> Figure:
         name="chosen-heads",
         section="The chosen heads together",
         title="Loss added without the chosen heads, in nats",
-        caption="Chosen are the heads above the 95th percentile, on one half of the prompts; what they cost together is measured on "
-        "the other half. A share above 1 means that the model does worse than without context.",
+        caption="Chosen are the heads above the 95th percentile, on one half of the prompts; what they cost together is measured "
+        "on the other half. A share above 1 means that the model does worse than without context.",
         rows=tuple(rows),
     )
 
@@ -183,7 +185,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     of_gpt2 = int(head_ablation.chosen(torch.arange(144.0)).sum())
     return (
-        f"Of any 144 numbers without ties, {of_gpt2} lie above their 95th percentile; source C finds 8 of GPT-2's 144 heads, which "
+        f"Of any 144 numbers without ties, {of_gpt2} lie above their 95th percentile. That source C finds 8 of GPT-2's 144 heads "
         "therefore says nothing of GPT-2.",
         *(
             f"{case['network']}, {case['task']}: without the chosen heads the loss rises by "
@@ -272,10 +274,12 @@ STUDY = Study(
     figures=_figures,
     notes=_notes,
     departures=(
-        "Source C does not say how a head is ablated; here its output is set to zero. It shows 3 to 6 repetitions of A B, read here "
-        "as 3 to 6 pairs before the last A; less context is 3 or 4 pairs, more is 5 or 6, and no context is the first A alone.",
-        "The rules of our own claims were written after the smallest model of the ladder had been looked at, and before all others.",
-        "Models of the ladder copy what stood 24 places before them, as in their training, whatever it is. They repeat no blocks of "
-        "another length, and do not complete A B A B … A, so they are asked blocks of 24 characters only.",
+        "Source C does not say how a head is ablated; here its output is set to zero. It shows 3 to 6 repetitions of A B, read "
+        "here as 3 to 6 pairs before the last A; less context is 3 or 4 pairs, more is 5 or 6, and no context is the first A "
+        "alone.",
+        "The rules of our own claims were written after the smallest model of the ladder had been looked at, and before all "
+        "others.",
+        "Models of the ladder copy what stood 24 places before them, as in their training, whatever it is. They repeat no blocks "
+        "of another length, and do not complete A B A B … A, so they are asked blocks of 24 characters only.",
     ),
 )
