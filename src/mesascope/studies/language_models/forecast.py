@@ -146,7 +146,8 @@ STUDY = Study(
         ),
         own(
             "Over the ladder, whose models all reduce the error in the end, error reduction after an eighth of the training "
-            "forecasts that at the end: rank correlation at least 0.5, and a line through the other models is better than their mean.",
+            "forecasts that at the end: rank correlation at least 0.5, and a line through the other models is better than "
+            "their mean.",
             *(at_end(FELL[name]).between(low=0.0) for name in SMALL),
             _ladder(RANKS).between(low=0.5),
             _ladder(SKILL).between(low=0.0),
