@@ -158,7 +158,7 @@ STUDY = Study(
     departures=(
         "Intervals are over models. A panel of seven or nine is judged only if all of it was measured. Source C's wide panel "
         "has ten models, of which pythia-2.8b had the same readout at all checkpoints: it is left out.",
-        "Of the ladder's larger models the checkpoints do not ship; their numbers come from records. The rule about the "
-        "ladder was written before any of these were recorded.",
+        "Of the ladder's larger models the checkpoints do not ship; their numbers come from records. The rule about the ladder "
+        "was written when the curves of the two smallest models had been seen, and no record had been looked at.",
     ),
 )
