@@ -159,6 +159,7 @@ def test_a_directory_with_a_folder_per_revision_is_a_model_with_a_history(saved:
     steps = [0, 1, 10, 100, 1000, 10000]
     assert [each.step for each in revisions(str(saved))] == [each.step for each in revisions(f"hf:{saved}")] == steps
     assert [each.step for each in revisions(f"hf:{saved}@step10*")] == [10, 100, 1000, 10000]
+    assert [each.step for each in revisions(f"hf:{saved}@step1,step1000*")] == [1, 1000, 10000]
     shutil.rmtree(saved / "step10")
     shutil.copytree(saved / "step10000", saved / "step10")
     subject = ms.load(f"hf:{saved}@step*")
@@ -190,13 +191,17 @@ def test_weights_that_are_damaged_in_one_revision_leave_the_others(saved: Path) 
 def test_a_model_without_a_sound_checkpoint_is_refused(saved: Path) -> None:
     for step in (1, 10, 100, 1000, 10000):
         shutil.copy(saved / "step0" / "model.safetensors", saved / f"step{step}" / "model.safetensors")
-    with pytest.raises(ValueError, match=r"must have a checkpoint without a fault; step0: the same weights as step 1, 10"):
+    with pytest.raises(
+        ValueError, match=r"must have a checkpoint without a fault; step0: the same weights as step 1, 10"
+    ):
         ms.load(f"hf:{saved}@step*")
 
 
 def test_what_has_no_checkpoints_is_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no revision 'stage\*'; it has 'step0'"):
         revisions(f"hf:{saved}@stage*")
+    with pytest.raises(ValueError, match=r"has no revision 'step11'; it has .* Did you mean 'step1'"):
+        revisions(f"hf:{saved}@step1,step11")
     for reference in ("construction:gradient-descent", "smollm2"):
         with pytest.raises(ValueError, match=r"must have checkpoints: a name in the zoo"):
             integrity(reference)
@@ -257,7 +262,9 @@ def test_of_a_model_on_the_hub_one_revision_at_a_time_is_on_disk(hub: Hub) -> No
 
 def test_a_download_keeps_to_its_budget(hub: Hub) -> None:
     hub.size = 2**31
-    with pytest.raises(ValueError, match=r"'hf:someone/model@step0' needs 2 GiB of disk, and it may take 1\. Free some"):
+    with pytest.raises(
+        ValueError, match=r"'hf:someone/model@step0' needs 2 GiB of disk, and it may take 1\. Free some"
+    ):
         integrity("hf:someone/model@step*", budget=2**30)
     assert not hub.given
     assert len(integrity("hf:someone/model@step*", budget=2**32).usable) == 6

@@ -116,6 +116,7 @@ def test_the_smallest_models_ship_with_their_checkpoints(name: str) -> None:
     steps = checkpoints_of(name)
     assert len(steps) == 13 and sum(400 < step <= 1536 for step in steps) >= 7
     subject = ms.load(name)
+    assert isinstance(subject, LanguageSubject)
     assert list(history(subject)) == [*steps, 4096]
     blocks = RepeatedBlocks(vocabulary=36, length=24).sample(16, seed=0)  # as long as those of the corpus
 

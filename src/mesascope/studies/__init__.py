@@ -27,10 +27,14 @@ from mesascope.studies.generalised import likelihood
 from mesascope.studies.language_models import (
     confounds,
     depth_contraction,
+    emergence,
+    forecast,
     gradient_readout,
     head_ablation,
+    life_cycle,
     pretrained_signatures,
     rate_prediction,
+    sink_emergence,
     sink_panel,
     truncation,
 )
@@ -90,12 +94,16 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             likelihood.STUDY,
             gradient_readout.STUDY,
             rate_prediction.STUDY,
+            emergence.STUDY,
+            sink_emergence.STUDY,
+            life_cycle.STUDY,
+            forecast.STUDY,
             depth_contraction.STUDY,
             truncation.STUDY,
             confounds.STUDY,
-            pretrained_signatures.STUDY,
             head_ablation.STUDY,
             sink_panel.STUDY,
+            pretrained_signatures.STUDY,
         )
     }
 )
@@ -162,7 +170,10 @@ def run_study(
             measured, used = _run(study, bench, place.engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     if absent := _absent(study, bench):
-        notes = (*notes, f"Not available here, and left out: {', '.join(absent)}.")
+        names = dict.fromkeys(name.partition("@")[0] for name in absent)
+        notes = (*notes, f"Not available here, and left out: {', '.join(names)}.")
+    if faulty := _faulty(study, bench):
+        notes = (*notes, f"Checkpoints that are not what their names say, and left out: {'; '.join(faulty)}.")
     return StudyResult(
         study=name,
         title=study.title,
@@ -188,6 +199,17 @@ def _absent(study: Study, bench: Bench) -> list[str]:
     models = [*dict.fromkeys(network for network in wanted if isinstance(network, str))]
     able = bench.shipped(models)
     return [model for model in models if model not in able]
+
+
+def _faulty(study: Study, bench: Bench) -> list[str]:
+    """What is wrong with checkpoints of the networks that this profile measures over training, in words."""
+    wanted = [m.network for m in study.measures if m.over_training and (m.at_smoke or bench.profile != "smoke")]
+    able = bench.shipped(list(dict.fromkeys(wanted)))
+    return [
+        f"{network if isinstance(network, str) else network.name}, {why}"
+        for network in able
+        for why in bench.excluded(network).values()
+    ]
 
 
 def _run(

@@ -12,9 +12,10 @@ from mesascope.instruments.instrument import Profile
 from mesascope.studies.networks import Trained
 from mesascope.training import train
 from mesascope.training.ladder import LADDER
-from mesascope.types import Subject, Task, history, spec_of
+from mesascope.types import Subject, Task, history, spec_mapping, spec_of
 from mesascope.zoo import curve, default_task, load, names
 from mesascope.zoo.language import at_hand
+from mesascope.zoo.revisions import integrity
 from mesascope.zoo.shipped import PRETRAINED, is_language_model
 
 T = TypeVar("T", bound="Trained | str")
@@ -100,8 +101,21 @@ class Bench:
         return True
 
     def trajectory(self, network: Trained | str) -> tuple[int, ...]:
-        """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's."""
-        return tuple(history(self.network(network)))
+        """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's.
+
+        Checkpoints that are not what their names say are left out: `excluded` says which.
+        """
+        faulty = self.excluded(network)
+        return tuple(step for step in history(self.network(network)) if step not in faulty)
+
+    def excluded(self, network: Trained | str) -> dict[int, str]:
+        """By step, what is wrong with a network's checkpoints, found by hashing all of them."""
+        subject = self.network(network)
+        if len(history(subject)) < 2:
+            return {}
+        if isinstance(network, str) and (":" in network or is_language_model(network)):  # hashed when they were loaded
+            return {int(step): why for step, why in spec_mapping(subject).get("excluded", {}).items()}
+        return _faulty(network if isinstance(network, str) else self._place(network))
 
     def curve(self, network: Trained | str) -> tuple[dict[str, float], ...]:
         """What its training logged, line by line; see `mesascope.zoo.curve`. A name is one of the zoo's."""
@@ -125,6 +139,11 @@ class Bench:
             raise NotShipped(f"the zoo has no {network.ships_as}")
         brief = dataclasses.replace(network.laptop, steps=BRIEF, batch=8, curriculum=None)
         return str(train(brief, self.directory / "networks" / network.ships_as, resume=True, progress=False))
+
+
+@lru_cache(maxsize=32)
+def _faulty(reference: str) -> dict[int, str]:
+    return integrity(reference).excluded
 
 
 @lru_cache(maxsize=32)

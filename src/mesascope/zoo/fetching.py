@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mesascope.machine.cache import cache_directory
 from mesascope.records.checks import nearest
@@ -110,11 +111,9 @@ def from_hub(repository: str, revision: str | None, *, into: Path | None = None)
     what = f"model {shown(f'hf:{repository}')}"
     try:
         with _asking(what):
-            given = {} if into is None else {"local_dir": into}
-            wanted = list(WANTED)
-            path = Path(
-                huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=wanted, **given)
-            )
+            given: dict[str, Any] = {} if into is None else {"local_dir": into}
+            given["allow_patterns"] = list(WANTED)
+            path = Path(huggingface_hub.snapshot_download(repository, revision=revision, **given))
     except errors.RevisionNotFoundError as error:
         raise ValueError(unknown_revision(what, str(revision), hub_revisions(repository))) from error
     return path, path.name

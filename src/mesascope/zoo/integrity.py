@@ -95,7 +95,7 @@ def fingerprint(step: int, name: str, tensors: Iterable[tuple[str, Tensor]]) -> 
     for key, tensor in tensors:
         flat = tensor.detach().cpu().contiguous().flatten()
         digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(flat.view(torch.uint8).numpy())
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))  # type: ignore[arg-type]
         hashes[key], shapes[key] = digest.hexdigest(), tuple(tensor.shape)
         if tensor.is_floating_point() and len(flat):
             at = torch.linspace(0, len(flat) - 1, min(len(flat), ENTRIES)).round().long()
@@ -109,8 +109,8 @@ def examined(found: Sequence[Fingerprint], expected: Sequence[int] = ()) -> Inte
     """What is wrong with checkpoints: those that differ from the others in shape, are not finite, equal, mixed, or out of order.
 
     Checkpoints are out of order if the distance from the first (or to the last, whichever explains all with fewer faults) does
-    not grow (shrink) with the steps. Weights from a neighbouring step are within `SLACK` and are not seen. Of equal checkpoints the
-    one in its order is kept; where the order cannot tell, none is.
+    not grow (shrink) with the steps. Weights from a neighbouring step are within `SLACK` and are not seen. Of equal checkpoints
+    the one in its order is kept; where the order cannot tell, none is.
 
     Args:
         found: in any order; two may not have one step.

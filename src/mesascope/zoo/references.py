@@ -69,7 +69,7 @@ def load(reference: str, *, device: str = "cpu") -> Subject:
     if where is not None:
         return _trained(reference, where, device)
     if is_language_model(reference):
-        several = reference.startswith("hf:") and "*" in reference.partition("@")[2]
+        several = reference.startswith("hf:") and any(sign in reference.partition("@")[2] for sign in "*,")
         return (load_revisions if several else load_language_model)(reference, device=device)
     kind, _, rest = reference.partition(":")
     return _construction(rest) if kind == "construction" else load_own(rest)

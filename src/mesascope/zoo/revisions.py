@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import functools
+import itertools
 import re
 import shutil
 import tempfile
@@ -79,10 +80,7 @@ def _kept(reference: str) -> list[int]:
         held = checkpoints.read_meta(checkpoints.stem(folder, steps[-1]))["spec"]
         kind = LanguageSpec if held.get("type") == LanguageSpec.__name__ else TrainingSpec
         spec = from_json(kind, held, "spec")
-    except (
-        Damaged,
-        ValueError,
-    ):  # the fault is named where the checkpoint is read; of another's task the schedule is not known
+    except (Damaged, ValueError):  # named where it is read; with a task of somebody's own, the schedule is not known
         return []
     return [step for step in range(1, steps[-1] + 1) if on_grid(step, spec)]
 
@@ -91,8 +89,9 @@ def revisions(reference: str, *, budget: int | None = None) -> tuple[Revision, .
     """The checkpoints of a model, in the order of their steps.
 
     Args:
-        reference: a name in the zoo that ships with checkpoints, a run's directory, ``hf:`` with a directory that has a folder per
-            revision, or with a repository of the hub; of the latter two, ``@`` and a pattern choose some: ``@step*``.
+        reference: a name in the zoo that ships with checkpoints, a run's directory, ``hf:`` with a directory that has a folder
+            per revision, or with a repository of the hub; of the latter two, ``@`` and patterns choose some: ``@step*``,
+            ``@step1,step8``.
         budget: bytes of disk that the download of one may take; half of what is free by default.
 
     Raises:
@@ -168,14 +167,17 @@ def _fingerprint(revision: Revision) -> Fingerprint:
 
 
 def _chosen(reference: str, found: Sequence[Revision], pattern: str) -> tuple[Revision, ...]:
-    chosen = sorted((each for each in found if fnmatch.fnmatch(each.name, pattern)), key=lambda each: each.step)
-    if not chosen and found:
-        raise ValueError(unknown_revision(f"model {shown(reference)}", pattern, [each.name for each in found]))
+    names = [each.name for each in found]
+    for part in pattern.split(","):
+        if found and not fnmatch.filter(names, part):
+            raise ValueError(unknown_revision(f"model {shown(reference)}", part, names))
+    wanted = {name for part in pattern.split(",") for name in fnmatch.filter(names, part)}
+    chosen = sorted((each for each in found if each.name in wanted), key=lambda each: each.step)
     if not chosen:
         raise ValueError(
             f"model {shown(reference)} must have checkpoints whose names say their step, such as step1000; it has none."
         )
-    for before, after in zip(chosen, chosen[1:], strict=False):
+    for before, after in itertools.pairwise(chosen):
         if before.step == after.step:
             raise ValueError(
                 f"checkpoints must be of different steps; {shown(before.name)} and {shown(after.name)} are both of step "

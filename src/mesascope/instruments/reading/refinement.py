@@ -93,6 +93,8 @@ POOLED = (
 """Of all layers together, as source C prints them."""
 FIRST, LAST = (Quantity(name=f"mean absolute error of the {which} answer", unit="y") for which in ("first", "last"))
 LESS = Quantity(name="reduction of the mean absolute error", combine=reduction)
+FALL = Quantity(name="fall of the mean absolute error", combine=lambda means: means[:, 0] - means[:, 1], unit="y")
+"""What source C calls error reduction where it follows it over training."""
 
 KNOWN = {
     SLOPE.name: STEADY,
@@ -228,6 +230,7 @@ ABSOLUTE: Mapping[Quantity, Callable[[Tensor, Tensor], Tensor]] = {
     FIRST: lambda answers, targets: _absolute(answers, targets)[:, :1],
     LAST: lambda answers, targets: _absolute(answers, targets)[:, 1:],
     LESS: _absolute,
+    FALL: _absolute,
 }
 
 
