@@ -20,7 +20,8 @@ from mesascope.types import Figure, Measurement
 DESCENT, CONJUGATE = "planted gradient descent", "planted conjugate gradient"
 MODELS = (*LADDER, SHUFFLED, SMOLLM2)
 SMOKE = ("ladder-small", SHUFFLED)
-PROMPTS = 75
+PROMPTS, FEWER = 75, 32
+"""Prompts in each half; the second of SmolLM2, which takes seconds per prompt."""
 KNOWN = ("gradient-descent", "conjugate-gradient", "newton-schulz")
 """The candidates of profile ``smoke``."""
 HOLDS = 0.98
@@ -43,13 +44,14 @@ PLANTED = {DESCENT: descent, CONJUGATE: conjugate}
 def _measures(name: str, reference: str) -> tuple[Measure, Measure]:
     """The path and the explanation of one model. Planted subjects have no task of their own."""
     at_smoke = name in (*SMOKE, *PLANTED)
+    count = FEWER if name == SMOLLM2 else PROMPTS
     task = DigitRegression() if name in PLANTED else None
     return (
         Measure(
             instrument=following.NAME,
             network=reference,
             label={"network": name},
-            prompts={"n": PROMPTS},
+            prompts={"n": count},
             smoke_options={"candidates": KNOWN},
             task=task,
             at_smoke=at_smoke,
@@ -58,7 +60,7 @@ def _measures(name: str, reference: str) -> tuple[Measure, Measure]:
             instrument=explanation.NAME,
             network=reference,
             label={"network": name},
-            prompts={"prompts": PROMPTS},
+            prompts={"prompts": count},
             task=task,
             at_smoke=name in SMOKE,
         ),
