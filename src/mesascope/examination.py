@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from mesascope.instruments import NotApplicable
-from mesascope.instruments.asking.lines import fewer
+from mesascope.instruments.asking.lines import fewer, is_deep
 from mesascope.instruments.asking.rehearsal import rehearse
 from mesascope.instruments.catalogue import EXAMINED, INSTRUMENTS
 from mesascope.instruments.explaining.verdict import identify_and_describe
 from mesascope.instruments.identification import FAMILIES, IDENTIFIED, check_sizes, identify_path
-from mesascope.instruments.instrument import Profile
+from mesascope.instruments.instrument import Instrument, Profile
 from mesascope.instruments.intervening.interventions import inert_sites
 from mesascope.instruments.spectral import spectrum
 from mesascope.instruments.spectral.channels import response
@@ -96,7 +96,7 @@ def examine(
         subject: any object that satisfies the subject protocol, or a model reference, by which other processes load it too.
         task: its training distribution.
         profile: ``smoke`` (seconds), ``laptop`` (under a minute for a small model) or ``full``. A subject that reads text gets
-            a quarter of the prompts.
+            a quarter of the prompts, and a sixteenth if it has more than eight layers.
         seed: the seed of all prompts, resampling and untrained controls.
         journal: a directory that keeps the result of each finished instrument, so that an interrupted examination resumes.
         engine: an engine of `mesascope.plans`, which runs the instruments; by default in this process.
@@ -200,6 +200,8 @@ def _identify(sent: Subject | ModelReference, task: Task, profile: Profile, seed
 def _measure(place: int, sent: Subject | ModelReference, task: Task, profile: Profile, seed: int, say: Say) -> Measured:
     """Run one instrument of `EXAMINED`, given by its index, because its functions cannot be sent to another process."""
     instrument, began, subject = EXAMINED[place], time.perf_counter(), _loaded(sent)
+    if why := _left_out(instrument, subject):
+        return Measured(skipped=why)
     numbers = {name: fewer(subject, number) for name, number in instrument.sizes[profile].items()}
     try:
         found = instrument.measure(subject, task, seed=seed, **numbers)
@@ -210,6 +212,20 @@ def _measure(place: int, sent: Subject | ModelReference, task: Task, profile: Pr
         return Measured(skipped=str(reason))
     drawn = tuple(figure for figure in figures if figure.rows)
     return Measured(measurements=found, figures=drawn, seconds=time.perf_counter() - began)
+
+
+def _left_out(instrument: Instrument, subject: Subject) -> str:
+    """Why an instrument is left out of the examination of a subject that reads text; empty if it is not."""
+    if not subject.domain.written:
+        return ""
+    if instrument.through_origin:
+        return "it compares answers with regressions through the origin, and a line in digits has an intercept."
+    if instrument.by_part and is_deep(subject):
+        return (
+            f"it runs the model once for each of the parts of {len(subject.path)} layers, which takes too long here; measure it "
+            "by itself."
+        )
+    return ""
 
 
 def _curves(verdict: Verdict, layers: int, most: int = 4) -> dict[str, torch.Tensor]:

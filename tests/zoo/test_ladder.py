@@ -65,8 +65,10 @@ def test_an_examination_says_that_an_untrained_model_does_not_learn_in_context(r
     subject = ms.load(str(run))
     record = ms.examine(subject, default_task(subject), profile="smoke")
     assert record.verdict.label == "none" and record.verdict.description is not None
-    assert {"explanation", "refinement", "over training", "attention"} <= {m.instrument for m in record.measurements}
-    assert record.skipped.keys() == {"spectrum", "patching", "stress"}
+    assert {"explanation", "refinement", "sinks", "over training", "attention"} <= {
+        m.instrument for m in record.measurements
+    }
+    assert record.skipped.keys() == {"spectrum", "patching", "stress", "causal", "silent failure", "metrics"}
     assert all(row["holds"] is not False for row in record.controls), record.controls
 
 

@@ -43,6 +43,10 @@ class Instrument:
         sizes: the numbers of prompts for each profile, as arguments of ``measure``.
         figure: makes the picture of the measurements; a figure without rows is left out of the report.
         shown: makes a second picture, of the subject itself: ``shown(subject, task, seed=…)``.
+        through_origin: it compares the subject with regressions through the origin on the inputs as they are. Of a subject that
+            reads numbers as text, an examination leaves it out.
+        by_part: it runs the subject once for each head or sub-layer. Of a deep subject that reads text, an examination leaves
+            it out.
         expected: the controls whose value is known beforehand. An examination says which of them have the value they must have.
     """
 
@@ -56,6 +60,8 @@ class Instrument:
     values: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     figure: Callable[[Sequence[Measurement]], Figure] | None = None
     shown: Callable[..., Figure] | None = None
+    through_origin: bool = False
+    by_part: bool = False
     expected: tuple[Expected, ...] = field(default=())
 
 

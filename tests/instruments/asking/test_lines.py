@@ -102,7 +102,8 @@ def test_it_is_asked_again_in_another_order_and_about_that_alone() -> None:
 
 def test_fewer_prompts() -> None:
     reader = stepping(ConjugateGradient(), 2)
-    assert [fewer(reader, n) for n in (10, 60, 300, 1200)] == [10, 24, 75, 300]
+    assert [fewer(reader, n) for n in (10, 60, 300, 1200)] == [10, 16, 75, 300]
+    assert [fewer(stepping(ConjugateGradient(), 9), n) for n in (10, 300, 1200)] == [10, 19, 75]
     assert fewer(ms.load("two-layer"), 300) == 300
 
 

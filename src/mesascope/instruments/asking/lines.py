@@ -24,9 +24,13 @@ from mesascope.types import (
     untrained_twin,
 )
 
-FEWER, LEAST = 4, 24
-"""A subject that reads text is asked this many times fewer prompts, since each takes about a hundred tokens; but not fewer than
-can be fitted and scored."""
+FEWER, FEWEST = 4, 16
+"""A subject that reads text is asked this many times fewer prompts, since each takes about a hundred tokens; and this many
+times if it is deep."""
+DEEP = 8
+"""A subject with more layers is deep."""
+LEAST = 16
+"""Fewer prompts cannot be fitted and scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,7 +103,14 @@ def as_lines(subject: Subject, task: Task) -> tuple[Subject, Task]:
 
 def fewer(subject: Subject, prompts: int) -> int:
     """The number of prompts for a subject where others get ``prompts``."""
-    return min(prompts, max(LEAST, -(-prompts // FEWER))) if subject.domain.written else prompts
+    if not subject.domain.written:
+        return prompts
+    return min(prompts, max(LEAST, -(-prompts // (FEWEST if is_deep(subject) else FEWER))))
+
+
+def is_deep(subject: Subject) -> bool:
+    """Whether a pass takes so long that a subject cannot be run once for each of its parts."""
+    return len(subject.path) > DEEP
 
 
 def beside_constant(prompts: Prompts) -> Prompts:
@@ -123,4 +134,4 @@ def reordered(prompts: Prompts, seed: int) -> Prompts:
     return replace(prompts, xs=xs, ys=prompts.ys.gather(1, order))
 
 
-__all__ = ("LinesSubject", "as_lines", "beside_constant", "fewer", "reordered")
+__all__ = ("LinesSubject", "as_lines", "beside_constant", "fewer", "is_deep", "reordered")

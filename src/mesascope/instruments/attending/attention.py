@@ -311,6 +311,7 @@ INSTRUMENT = Instrument(
         "rows",
         "site",
     ),
+    by_part=True,
     sizes=sizes(n=(24, 128, 512)),
     figure=figure,
     shown=maps,

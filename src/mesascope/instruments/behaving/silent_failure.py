@@ -195,6 +195,7 @@ INSTRUMENT = Instrument(
     measure=silent_failure,
     quantities=(*(quantity.name for quantity in QUANTITIES), FLAG),
     coordinates=("setting", "left out", "constant answers", "in words"),
+    through_origin=True,
     sizes=sizes(n=(64, 128, 512)),
     figure=figure,
     expected=(

@@ -230,6 +230,7 @@ INSTRUMENT = Instrument(
         "method",
         "site",
     ),
+    by_part=True,
     sizes=sizes(n=(24, 128, 512)),
     figure=figure,
 )

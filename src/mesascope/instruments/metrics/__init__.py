@@ -170,6 +170,7 @@ INSTRUMENT = Instrument(
         "reference",
         "source",
     ),
+    through_origin=True,
     sizes=sizes(n=(24, 128, 512)),
     figure=figure,
 )

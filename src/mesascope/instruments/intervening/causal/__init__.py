@@ -261,6 +261,7 @@ INSTRUMENT = Instrument(
         "variable",
         "with",
     ),
+    through_origin=True,
     sizes=sizes(n=(24, 128, 512), fit=(48, 256, 1024)),
     figure=figure,
     expected=(
