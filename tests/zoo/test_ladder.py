@@ -9,7 +9,7 @@ import torch
 import mesascope as ms
 from mesascope.instruments.behaving.errors import errors
 from mesascope.instruments.reading.refinement import refinement
-from mesascope.models.language import LanguageSubject, baselines, read_sequences
+from mesascope.models.language import LanguageSubject, Template, baselines, read_sequences
 from mesascope.models.language.pythia import PythiaConfig
 from mesascope.records import checkpoint
 from mesascope.records.codec import to_json
@@ -18,6 +18,7 @@ from mesascope.training import LADDER, Corpus, LanguageSpec, train
 from mesascope.training.corpus import asked
 from mesascope.types import history
 from mesascope.zoo import checkpoints_of, curve, names
+from mesascope.zoo.language import with_template
 from mesascope.zoo.references import default_task
 
 SPEC = LanguageSpec(
@@ -70,6 +71,15 @@ def test_an_examination_says_that_an_untrained_model_does_not_learn_in_context(r
     }
     assert record.skipped.keys() == {"spectrum", "patching", "stress", "causal", "silent failure", "metrics"}
     assert all(row["holds"] is not False for row in record.controls), record.controls
+
+
+def test_a_template_with_characters_that_it_has_no_tokens_for_is_refused(run: Path) -> None:
+    subject = ms.load(str(run))
+    assert isinstance(subject, LanguageSubject)
+    with pytest.raises(
+        ValueError, match="tokenizer must have tokens for the template and the digits; it has none for 'X'"
+    ):
+        with_template(subject, Template(before_input="X", before_label=":", after_label="\n"))
 
 
 def test_weights_of_another_specification_are_refused(run: Path, tmp_path: Path) -> None:

@@ -26,4 +26,5 @@ def tokenizer() -> Any:
     core = tokenizers.Tokenizer(models.WordLevel(vocab=words, unk_token=begin))
     core.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
     core.post_processor = processors.TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, BEGIN)])
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, bos_token=begin)
+    # The token of characters that there are none for: naming it lets a template with such a character be refused.
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, bos_token=begin, unk_token=begin)
