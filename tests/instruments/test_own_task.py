@@ -122,7 +122,7 @@ def briefly(monkeypatch):
 @pytest.mark.usefixtures("briefly")
 def test_what_needs_a_linear_task_is_skipped_with_its_reason():
     record = ms.examine(gradient_descent(layers=2), Quadratic(), profile="smoke")
-    assert set(record.skipped) == {"spectrum", "patching", "attention", "stress", "metrics", "over training"}
+    assert set(record.skipped) == {"spectrum", "patching", "attention", "sinks", "stress", "metrics", "over training"}
     for name in ("spectrum", "stress"):
         assert "Quadratic has no noise, no weight_variance, no inputs, no query_inputs" in record.skipped[name]
     assert "no latent weights" in record.skipped["patching"]
@@ -135,7 +135,7 @@ def test_what_needs_a_linear_task_is_skipped_with_its_reason():
 @pytest.mark.usefixtures("briefly")
 def test_a_linear_task_without_a_spectrum_keeps_the_rest():
     record = ms.examine(gradient_descent(layers=2), Sparse(), profile="smoke")
-    assert set(record.skipped) == {"spectrum", "attention", "stress", "over training"}
+    assert set(record.skipped) == {"spectrum", "attention", "sinks", "stress", "over training"}
     for name in ("spectrum", "stress"):
         assert "Sparse has no noise, no weight_variance, no inputs, no query_inputs" in record.skipped[name]
     assert "another spectrum" in record.skipped["spectrum"]

@@ -153,7 +153,7 @@ class NadarayaWatson(ClosedForm):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestExample(ClosedForm):
-    """The label of the example nearest to the query (Euclidean distance); the mean label of equally near examples.
+    """The label of the example nearest to the query (Euclidean distance); the smallest label of equally near examples.
 
     Source: Cover & Hart 1967, with one neighbour.
     """
@@ -166,8 +166,8 @@ class NearestExample(ClosedForm):
         xs, ys = problem.data
         away = _square_distance(problem.queries, xs)
         rounding = 64 * torch.finfo(away.dtype).eps * away.amax(-1, keepdim=True)
-        nearest = (away <= away.amin(-1, keepdim=True) + rounding).to(ys)
-        return _answers((nearest @ ys[..., None])[..., 0] / nearest.sum(-1))
+        nearest = away <= away.amin(-1, keepdim=True) + rounding
+        return _answers(torch.where(nearest, ys[:, None], torch.inf).amin(-1))
 
 
 @final

@@ -127,4 +127,7 @@ def test_copying_the_nearest_example_is_no_regression() -> None:
     )
     function = verdict.training.function
     assert function.label == "identified" and function.algorithms == ("nearest-example",)
-    assert verdict.description is not None and verdict.description.training.rung in ("labels", "smoother")
+    assert (
+        verdict.description is not None
+    )  # of equally near examples the smallest label counts: not linear in the labels
+    assert verdict.description.training.rung not in ("function", "polynomial", "filter", "diagonal", "labels and query")
