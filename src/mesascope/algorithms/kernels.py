@@ -165,7 +165,8 @@ class NearestExample(ClosedForm):
     def answer(self, problem: Problem) -> tuple[Float[Tensor, "batch query"], Int[Tensor, " batch"]]:
         xs, ys = problem.data
         away = _square_distance(problem.queries, xs)
-        rounding = 64 * torch.finfo(away.dtype).eps * away.amax(-1, keepdim=True)
+        norms = problem.queries.square().sum(-1)[..., None] + xs.square().sum(-1).amax(-1)[:, None, None]
+        rounding = 8 * torch.finfo(away.dtype).eps * norms
         nearest = away <= away.amin(-1, keepdim=True) + rounding
         return _answers(torch.where(nearest, ys[:, None], torch.inf).amin(-1))
 
