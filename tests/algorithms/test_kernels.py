@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,21 @@ def test_nearest_example_is_scikit_learns(make):
     for i in range(6):
         x, y, q = arrays(prompts, i)
         np.testing.assert_allclose(predictions[i].numpy(), KNeighborsRegressor(1).fit(x, y).predict(q), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 0, 2]])
+def test_of_equally_near_examples_the_smallest_label_is_copied_in_any_order(make, order):
+    xs = torch.tensor([[1.0], [5.0], [9.0]], dtype=torch.float64)[order]
+    ys = torch.tensor([7.0, 2.0, 4.0], dtype=torch.float64)[order]
+    prompts = dataclasses.replace(
+        make(batch=1, examples=3, dim=1),
+        xs=xs[None],
+        ys=ys[None],
+        queries=torch.tensor([[[3.0], [7.0], [8.5]]], dtype=torch.float64),
+        targets=torch.zeros(1, 3, dtype=torch.float64),
+        weights=None,
+    )
+    assert answers(NearestExample(), prompts)[0].tolist() == [2.0, 2.0, 4.0]
 
 
 def test_baselines_ignore_the_query(make):

@@ -12,11 +12,11 @@ from mesascope.studies.language_models.panel import (
     PANEL,
     SHUFFLED,
     Variable,
-    blocks,
     correlated,
     mean_over,
     p_value,
 )
+from mesascope.studies.language_models.sequences import blocks
 from mesascope.studies.rules import where
 from mesascope.types import Control, Measurement
 
@@ -97,7 +97,7 @@ def test_a_mean_over_models_has_an_interval_over_prompts() -> None:
 
 
 def test_blocks_fit_their_models() -> None:
-    assert blocks("ladder-small", 24).vocabulary == 38
+    assert blocks("ladder-small", 24).vocabulary == 36
     assert blocks("gpt2", 16).vocabulary == 1000
 
 

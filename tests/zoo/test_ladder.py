@@ -9,7 +9,7 @@ import torch
 import mesascope as ms
 from mesascope.instruments.behaving.errors import errors
 from mesascope.instruments.reading.refinement import refinement
-from mesascope.models.language import LanguageSubject, Template, baselines, read_sequences
+from mesascope.models.language import LanguageSubject, Template, baselines, read_sequences, with_template
 from mesascope.models.language.pythia import PythiaConfig
 from mesascope.records import checkpoint
 from mesascope.records.codec import to_json
@@ -18,7 +18,6 @@ from mesascope.training import LADDER, Corpus, LanguageSpec, train
 from mesascope.training.corpus import asked
 from mesascope.types import history
 from mesascope.zoo import checkpoints_of, curve, names
-from mesascope.zoo.language import with_template
 from mesascope.zoo.references import default_task
 
 SPEC = LanguageSpec(

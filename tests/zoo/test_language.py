@@ -24,7 +24,7 @@ from mesascope.models.language import LanguageSubject, Template
 from mesascope.records.store import sha256
 from mesascope.zoo import default_task, fetching
 from mesascope.zoo.fetching import Packaged, from_registry, kept
-from mesascope.zoo.language import load_language_model, with_template
+from mesascope.zoo.language import load_language_model
 
 
 @pytest.fixture

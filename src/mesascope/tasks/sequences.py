@@ -5,7 +5,7 @@ of the same prompts. Prompt number i depends on the seed and on i alone.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
@@ -37,6 +37,15 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def __getitem__(self, index: slice) -> "Sequences":
+        """The chosen prompts, as a batch."""
+        return replace(
+            self,
+            symbols=self.symbols[index],
+            targets=self.targets[index],
+            control_targets=self.control_targets[index],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

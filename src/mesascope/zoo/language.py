@@ -1,6 +1,5 @@
 """Language models by reference: ``smollm2``, ``hf:NAME_OR_DIR[@revision]``, ``gguf:FILE``."""
 
-import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,16 +116,6 @@ def as_subject(
         "origin": origin or {},
     }
     return LanguageSubject(name=name, network=network, writing=made, spec=spec)
-
-
-def with_template(subject: LanguageSubject, template: Template) -> LanguageSubject:
-    """The same model with prompts written in another way.
-
-    Raises:
-        ValueError: the tokenizer cannot express the template or the digits.
-    """
-    made = writing(template, subject.writing.tokenizer)
-    return dataclasses.replace(subject, writing=made, spec={**subject.spec, "template": to_json(template)})
 
 
 def _named(name: str) -> tuple[Path, dict[str, object]]:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mesascope.models.constructions import CONSTRUCTIONS
@@ -35,6 +34,7 @@ from mesascope.zoo.fetching import from_hub, hub_revisions, hub_size, in_hub_cac
 from mesascope.zoo.integrity import Fingerprint, Integrity, examined, fingerprint
 from mesascope.zoo.language import as_subject, load_language_model
 from mesascope.zoo.shipped import WEIGHTS, checkpoints_of, place
+from mesascope.zoo.unwrapping import plain_content
 
 _STEP = re.compile(r"(?:^|[-_.])(?:step|checkpoint)[-_]?0*(\d+)(?!\d)", re.IGNORECASE)
 """The step in a revision's name: ``step1000``, ``checkpoint-500``, ``stage1-step1000-tokens5B``."""
@@ -231,9 +231,9 @@ def _weights(directory: Path) -> Iterator[tuple[str, Tensor]]:
         return
     for path in sorted(directory.glob("pytorch_model*.bin")):
         try:
-            held = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # pickle, zip files and torch have their own classes, depending on the damage
-            raise Damaged(f"{shown(path)} cannot be read weights-only ({said(error)}).") from error
+            held = plain_content(path)
+        except ValueError as error:
+            raise Damaged(said(error)) from error
         yield from sorted(held.items())
 
 

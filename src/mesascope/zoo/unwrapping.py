@@ -50,7 +50,7 @@ def read(path: Path) -> Unwrapped:
         ValueError: no such file, not a file of tensors, or no such weights in it.
         OSError: it cannot be read.
     """
-    whole = _load(path)
+    whole = plain_content(path)
     places = dict(_places(whole))
     if not places:
         raise ValueError(_remedy(whole, path))
@@ -85,7 +85,7 @@ def few(names: list[str]) -> str:
     return ", ".join(map(plain, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _load(path: Path) -> dict[str, Any]:
+def plain_content(path: Path) -> dict[str, Any]:
     """The content of the file, which may be tensors and plain values only."""
     if not os.path.isfile(path):  # unlike Path.is_file, also False for a name that is too long
         raise ValueError(f"checkpoint must be a .pt file; there is no file {shown(str(path))}.")

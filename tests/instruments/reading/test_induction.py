@@ -30,7 +30,6 @@ from mesascope.instruments.reading.induction import (
     fit_quality,
     induction,
     monotone,
-    parts,
 )
 from mesascope.models.constructions import gradient_descent
 from mesascope.models.language import LanguageSubject, Network, SequenceReading
@@ -150,8 +149,8 @@ def test_batches_change_nothing_and_other_sequences_can_be_asked() -> None:
     assert [m.value for m in one] == pytest.approx([m.value for m in many], rel=1e-5)
     assert controls(of(induction(subject, TASK, n=6, sequences=other), ANSWER.name))[FOLLOWED] == 1
     drawn = RepeatedBlocks(vocabulary=30, length=4).sample(5, seed=0)
-    assert torch.equal(torch.cat([part.symbols for part in parts(drawn, 2)]), drawn.symbols)
-    assert [len(part) for part in parts(drawn, 2)] == [2, 2, 1]
+    assert torch.equal(torch.cat([drawn[i : i + 2].symbols for i in (0, 2, 4)]), drawn.symbols)
+    assert [len(drawn[i : i + 2]) for i in (0, 2, 4)] == [2, 2, 1]
 
 
 def test_the_figure_shows_what_can_be_known_beside_what_cannot() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mesascope.instruments import NotApplicable
+from mesascope.instruments.asking.sequences import fitting_blocks
 from mesascope.instruments.intervening import head_ablation as ablating
 from mesascope.instruments.intervening.head_ablation import AGAIN, CHOSEN, COUNT, OF_HEAD, chosen, head_ablation
 from mesascope.instruments.intervening.interventions import replace_head
@@ -153,7 +154,7 @@ def test_heads_that_always_matter_are_chosen_by_other_prompts_too(
 
 
 def test_only_language_models_read_sequences(tiny: SimpleNamespace) -> None:
-    with pytest.raises(NotApplicable, match="is no language model, so it reads no sequences of symbols"):
+    with pytest.raises(NotApplicable, match="is no language model, so it cannot read sequences of symbols"):
         head_ablation(gradient_descent(layers=2), LinearRegression())
     with pytest.raises(ValueError, match="n must be a whole number of at least 4; got 3"):
         head_ablation(tiny.subject("llama"), TASK, n=3)
@@ -161,6 +162,6 @@ def test_only_language_models_read_sequences(tiny: SimpleNamespace) -> None:
 
 def test_blocks_fit_the_model(tiny: SimpleNamespace) -> None:
     subject = tiny.subject("llama")
-    assert ablating.blocks(subject) == RepeatedBlocks(vocabulary=256, length=24)
+    assert fitting_blocks(subject, 24) == RepeatedBlocks(vocabulary=256, length=24)
     subject.network.config.max_position_embeddings = 21
-    assert ablating.blocks(subject).length == 10
+    assert fitting_blocks(subject, 24).length == 10

@@ -125,5 +125,5 @@ def test_a_third_of_the_layers(layers: int, third: int) -> None:
 def test_what_it_cannot_be_asked_of() -> None:
     with pytest.raises(NotApplicable, match="shows no attention pattern|is no distribution"):
         sinks(gradient_descent(layers=2), LinearRegression(), n=4)
-    with pytest.raises(NotApplicable, match="is no language model, so it reads no sequences of symbols"):
+    with pytest.raises(NotApplicable, match="is no language model, so it cannot read sequences of symbols"):
         sinks(gradient_descent(layers=2), LinearRegression(), n=4, sequences=BLOCKS)

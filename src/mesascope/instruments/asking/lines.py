@@ -24,7 +24,7 @@ from mesascope.types import (
     untrained_twin,
 )
 
-FEWER, FEWEST = 4, 16
+FEWER, FEWER_IF_DEEP = 4, 16
 """A subject that reads text is asked this many times fewer prompts, since each takes about a hundred tokens; and this many
 times if it is deep."""
 DEEP = 8
@@ -105,7 +105,7 @@ def fewer(subject: Subject, prompts: int) -> int:
     """The number of prompts for a subject where others get ``prompts``."""
     if not subject.domain.written:
         return prompts
-    return min(prompts, max(LEAST, -(-prompts // (FEWEST if is_deep(subject) else FEWER))))
+    return min(prompts, max(LEAST, -(-prompts // (FEWER_IF_DEEP if is_deep(subject) else FEWER))))
 
 
 def is_deep(subject: Subject) -> bool:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
+from mesascope.instruments.asking.sequences import language_model
 from mesascope.instruments.attending.attention import seen, softmax_sites
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.reading.refinement import by_depth
@@ -143,9 +144,7 @@ def _drawn(
 ) -> tuple[list[Prompts | Tokens], Tensor | None]:
     """The prompts in batches, as tokens for a language model, and the stratum of each."""
     if sequences is not None:
-        if not isinstance(subject, LanguageSubject):
-            raise NotApplicable(f"{subject.name} is no language model, so it reads no sequences of symbols.")
-        tokens = sequence_tokens(subject, sequences.sample(n, seed=seed, stream=NAME))
+        tokens = sequence_tokens(language_model(subject), sequences.sample(n, seed=seed, stream=NAME))
         return [_rows(tokens, slice(i, i + batch)) for i in range(0, n, batch)], None
     prompts = adjusted(task, queries=queries).sample(n, seed=seed, stream=NAME)
     if isinstance(subject, LanguageSubject):

@@ -92,7 +92,7 @@ def identify(
         verdict, drawn = _on(subject, where, families, found, seed, prompts, readout)
         verdicts[where.name] = verdict
         pictures += drawn
-    alone = "" if can_vary_inputs(task) or deciding is not None else f" {_alone(task)}"
+    alone = "" if can_vary_inputs(task) or deciding is not None else f" {_alone(subject, task)}"
     return _verdict(subject.name, verdicts, broken, pictures, alone)
 
 
@@ -236,7 +236,12 @@ def _verdict(
     )
 
 
-def _alone(task: Task) -> str:
+def _alone(subject: Subject, task: Task) -> str:
+    if subject.domain.written:
+        return (
+            "This rests on the training distribution alone: text has whole digits only, whose spectrum cannot be chosen, "
+            "so no prompts can be made to tell candidates apart."
+        )
     return (
         f"This rests on the training distribution alone: {type(task).__name__} is no linear task whose inputs can be given "
         "another spectrum, so no prompts can be made to tell candidates apart."

@@ -12,16 +12,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mesascope.instruments.asking.applicability import NotApplicable, untrained
+from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.asking.sequences import SYMBOLS, fitting_blocks, language_model
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, ratio
 from mesascope.models.language import LanguageSubject
-from mesascope.models.language.heads import Without, surprisal, surprisal_without
-from mesascope.models.language.sequences import ordinary_tokens
+from mesascope.models.language.heads import Without, surprisal_without
+from mesascope.models.language.sequences import surprisal
 from mesascope.records.checks import check_count
 from mesascope.seeds import generator
-from mesascope.tasks import RepeatedBlocks, Sequences, SequenceTask
+from mesascope.tasks import Sequences, SequenceTask
 from mesascope.types import Control, Figure, Measurement, Scalar, Subject, Task, bounds
 
 NAME = "head ablation"
@@ -42,8 +43,8 @@ QUANTITIES = (LOSS, ALONE, EFFECT, SHORT, LONG, GAIN, OF_HEAD, OF_LAYER, LATER, 
 
 PERCENTILE = 0.95
 """A head is chosen if its removal costs more than this quantile of all heads' costs. Source: source C, section 9.3."""
-LENGTH, SYMBOLS = 24, 1000
-"""Of the blocks that are repeated where no sequences are given: at most so long, of at most so many different symbols."""
+LENGTH = 24
+"""The most symbols of a block, where no sequences are given."""
 
 PLANTED = "planted probabilities"
 FRESH, OTHERS = "untrained network", "what another prompt asks for"
@@ -119,9 +120,8 @@ def head_ablation(
     """
     check_count("n", n, least=4)
     check_count("draws", draws)
-    if not isinstance(subject, LanguageSubject):
-        raise NotApplicable(f"{subject.name} is no language model, so it reads no sequences of symbols.")
-    asked = _asked((sequences or blocks(subject)).sample(n, seed=seed, stream=NAME), shown)
+    subject = language_model(subject)
+    asked = _asked((sequences or fitting_blocks(subject, LENGTH)).sample(n, seed=seed, stream=NAME), shown)
     weights = bootstrap.weights(n, seed=seed)
     layers, heads = len(subject.network.blocks), subject.network.heads
     none = torch.zeros(1, layers, heads, dtype=torch.bool)
@@ -150,13 +150,6 @@ def head_ablation(
 def chosen(costs: Float[Tensor, "*any"]) -> Bool[Tensor, "*any"]:
     """The heads whose removal costs more than the `PERCENTILE` of all heads' costs."""
     return costs > costs.flatten().quantile(PERCENTILE)
-
-
-def blocks(subject: LanguageSubject) -> RepeatedBlocks:
-    """A block of random symbols, twice, that fits a model."""
-    symbols = min(SYMBOLS, len(ordinary_tokens(subject)))
-    room = (subject.network.context - len(subject.writing.begin)) // 2
-    return RepeatedBlocks(vocabulary=symbols, length=min(LENGTH, room, symbols))
 
 
 def _asked(sequences: Sequences, shown: int) -> Sequences:
@@ -276,13 +269,7 @@ def _together(
         row[rest[torch.randperm(len(rest), generator=rng)[: int(first.sum())]]] = True
     none = torch.zeros_like(first)[None]
     sets: Without = torch.cat([none, ~none, first[None], some.view(draws, *first.shape), none])
-    late = slice(half, None)
-    other = replace(
-        sequences,
-        symbols=sequences.symbols[late],
-        targets=sequences.targets[late],
-        control_targets=sequences.control_targets[late],
-    )
+    other = sequences[half:]
     answers = surprisal_without(subject, other, sets, batch=batch)
     lost = _costs(answers)
     effect = (answers[1][0].mean(1) - answers[0][0].mean(1)).expand_as(lost.known)

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import untrained
+from mesascope.instruments.asking.sequences import fitting_blocks, language_model
 from mesascope.instruments.instrument import Expected, Instrument, sizes
-from mesascope.instruments.reading.induction import fitting_blocks, language_model, parts
+from mesascope.instruments.reading.induction import LENGTH
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure
 from mesascope.models.language import LanguageSubject, read_sequences
@@ -131,7 +132,7 @@ def truncation(
     found = spectrum(_embedding(model))
     twin = untrained(subject, seed)
     fixed = _of_the_embedding(model, found, None if twin is None else spectrum(_embedding(language_model(twin))), seed)
-    drawn = (sequences or fitting_blocks(model)).sample(n, seed=seed, stream=NAME)
+    drawn = (sequences or fitting_blocks(model, LENGTH)).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed)
     width = len(found.mean)
     at_random = torch.linalg.qr(
@@ -195,7 +196,8 @@ def _answers(
 ) -> Float[Tensor, "batch statistic"]:
     """Each prompt's accuracy and surprisal (nats), means over its symbols, in float64."""
     last = subject.path[-1:]
-    read = [read_sequences(subject, part, last, interventions=edits) for part in parts(drawn, batch)]
+    parts = (drawn[i : i + batch] for i in range(0, len(drawn), batch))
+    read = [read_sequences(subject, part, last, interventions=edits) for part in parts]
     return torch.cat([torch.stack([r.correct[0].double().mean(-1), r.surprisal[0].double().mean(-1)], 1) for r in read])
 
 

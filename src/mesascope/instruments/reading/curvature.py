@@ -11,7 +11,7 @@ another prompt's targets, which the subject cannot know, and stated as what is l
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -23,8 +23,7 @@ from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.reading.refinement import FRESH, OTHERS, SHOWN, by_layer, shown_label, slope
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import correlation, moments
-from mesascope.models.language import LanguageSubject, Template
-from mesascope.models.language.writing import writing
+from mesascope.models.language import LanguageSubject, Template, with_template
 from mesascope.seeds import generator
 from mesascope.types import Control, Figure, Measurement, Prompts, Subject, Task, adjusted
 
@@ -245,7 +244,7 @@ def _rewritten(subject: Subject, template: Template) -> Subject:
         raise ValueError(
             f"template must be None for a subject that reads no text; got one for {subject.name}. Leave it out."
         )
-    return replace(subject, writing=writing(template, subject.writing.tokenizer))
+    return with_template(subject, template)
 
 
 def _cases(

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import NotApplicable, untrained
+from mesascope.instruments.asking.sequences import fitting_blocks, language_model
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure
 from mesascope.models.language import LanguageSubject, SequenceReading, read_sequences
-from mesascope.models.language.sequences import ordinary_tokens
-from mesascope.tasks import RepeatedBlocks, Sequences, SequenceTask
+from mesascope.tasks import Sequences, SequenceTask
 from mesascope.tasks.sequences import simple_answers
 from mesascope.types import Figure, Measurement, Scalar, Subject, Task
 
@@ -33,8 +33,8 @@ RULES = {FOLLOWED: "followed", LAST: "last", CONSTANT: "constant"}
 """Simple rules, by their names in `simple_answers`; the first solves every one of these tasks."""
 STEADY = 0.5
 """The share of the surprisal that each layer of the positive control leaves."""
-SYMBOLS = 1000
-"""The most symbols that are drawn from a vocabulary."""
+LENGTH = 16
+"""Symbols of a block, where no sequences are given."""
 LEAST = 2
 """The fewest layers in a fitted range: a line through two points always fits."""
 Range = Literal["to the least", "all layers"]
@@ -130,7 +130,7 @@ def induction(
     model = language_model(subject)
     if len(subject.path) < LEAST:
         raise NotApplicable(f"{subject.name} has {len(subject.path)} layers; a line is fitted to {LEAST} at least.")
-    drawn = (sequences or fitting_blocks(model)).sample(n, seed=seed, stream=NAME)
+    drawn = (sequences or fitting_blocks(model, LENGTH)).sample(n, seed=seed, stream=NAME)
     draws = bootstrap.weights(n, seed=seed)
     own = _read(model, drawn, batch)
     twin = untrained(subject, seed)
@@ -168,34 +168,8 @@ def induction(
     return (*by_layer, *fits, *rest, accuracy(ANSWER, -1))
 
 
-def language_model(subject: Subject) -> LanguageSubject:
-    """The subject, if it reads sequences of tokens.
-
-    Raises:
-        NotApplicable: it is no language model.
-    """
-    if isinstance(subject, LanguageSubject):
-        return subject
-    raise NotApplicable(f"{subject.name} is no language model, so it cannot read sequences of symbols.")
-
-
-def fitting_blocks(subject: LanguageSubject, length: int = 16) -> RepeatedBlocks:
-    """Two blocks that fit the model: out of as many symbols as it has ordinary tokens, but at most `SYMBOLS`."""
-    return RepeatedBlocks(vocabulary=min(SYMBOLS, len(ordinary_tokens(subject))), length=length)
-
-
-def parts(drawn: Sequences, batch: int) -> list[Sequences]:
-    """The sequences in parts of at most ``batch``."""
-    common = {"at": drawn.at, "control_at": drawn.control_at, "vocabulary": drawn.vocabulary}
-    names = [field.name for field in fields(drawn) if field.name not in common]
-    return [
-        Sequences(**common, **{name: getattr(drawn, name)[i : i + batch] for name in names})  # type: ignore[arg-type]
-        for i in range(0, len(drawn), batch)
-    ]
-
-
 def _read(subject: LanguageSubject, drawn: Sequences, batch: int) -> _Cases:
-    found: list[SequenceReading] = [read_sequences(subject, part) for part in parts(drawn, batch)]
+    found: list[SequenceReading] = [read_sequences(subject, drawn[i : i + batch]) for i in range(0, len(drawn), batch)]
 
     def mean(name: str) -> Tensor:
         return torch.cat([getattr(reading, name).double().mean(-1).T for reading in found])

@@ -6,7 +6,7 @@ from mesascope.models.language.lens import answers_by_layer
 from mesascope.models.language.network import Network
 from mesascope.models.language.numbers import NumberScores, score_numbers
 from mesascope.models.language.sequences import SequenceReading, read_sequences
-from mesascope.models.language.subject import LanguageSubject
+from mesascope.models.language.subject import LanguageSubject, with_template
 from mesascope.models.language.template import Numbers, Template
 
 __all__ = (
@@ -22,4 +22,5 @@ __all__ = (
     "baselines",
     "read_sequences",
     "score_numbers",
+    "with_template",
 )

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.models.language.passes import run, unembed
-from mesascope.models.language.sequences import ROWS, sequence_tokens, symbol_tokens
+from mesascope.models.language.sequences import ROWS, questions, sequence_tokens, surprisal
 from mesascope.models.language.subject import LanguageSubject
 from mesascope.models.language.tokens import plain
 from mesascope.tasks import Sequences
@@ -34,19 +34,12 @@ def surprisal_without(
         For each set, the surprisal where the next symbol can be known, and where it cannot.
     """
     tokens = sequence_tokens(subject, sequences)
-    at = torch.cat([sequences.at, sequences.control_at]) + len(subject.writing.begin)
-    words = symbol_tokens(subject, sequences.vocabulary)
-    targets = words[torch.cat([sequences.targets, sequences.control_targets], 1)]
+    at, targets = questions(subject, sequences)
     sets = max(1, batch // len(sequences))
     parts = [_pass(subject, tokens.ids, at, targets, without[i : i + sets]) for i in range(0, len(without), sets)]
     both = torch.cat(parts)
     asked = len(sequences.at)
     return both[..., :asked], both[..., asked:]
-
-
-def surprisal(logits: Float[Tensor, "*any vocab"], wanted: Int[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """−ln p of the wanted tokens, in nats."""
-    return logits.logsumexp(-1) - logits.gather(-1, wanted[..., None])[..., 0]
 
 
 def _pass(
@@ -78,4 +71,4 @@ def _zeroed(layer: int, heads: Bool[Tensor, "member head"], rows: int) -> Interv
     return Intervention(site=Site(layer=layer, kind="z"), edit=edit)
 
 
-__all__ = ("Without", "surprisal", "surprisal_without")
+__all__ = ("Without", "surprisal_without")

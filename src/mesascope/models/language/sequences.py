@@ -54,20 +54,18 @@ def read_sequences(
     Raises:
         ValueError: the model has fewer tokens than there are symbols, or the sequences are longer than its context.
     """
-    words = symbol_tokens(subject, sequences.vocabulary)
-    at = torch.cat([sequences.at, sequences.control_at]) + len(subject.writing.begin)
-    targets = words[torch.cat([sequences.targets, sequences.control_targets], 1)]
+    at, targets = questions(subject, sequences)
     where = (Site(kind="embed"), *subject.path) if sites is None else tuple(sites)
     stream = read(subject.network, sequence_tokens(subject, sequences), where, at, interventions)
     flat, wanted = stream.flatten(0, 2), targets.expand(len(where), -1, -1).flatten()
     parts = [_judge(subject, flat[i : i + ROWS], wanted[i : i + ROWS]) for i in range(0, len(flat), ROWS)]
     shape = (len(where), len(sequences), len(at))
-    surprisal, correct = (torch.cat(part).view(shape) for part in zip(*parts, strict=True))
+    surprised, correct = (torch.cat(part).view(shape) for part in zip(*parts, strict=True))
     asked = len(sequences.at)
     return SequenceReading(
-        surprisal=surprisal[..., :asked],
+        surprisal=surprised[..., :asked],
         correct=correct[..., :asked],
-        control=surprisal[..., asked:],
+        control=surprised[..., asked:],
         guessed=correct[..., asked:],
     )
 
@@ -81,6 +79,20 @@ def sequence_tokens(subject: LanguageSubject, sequences: Sequences) -> Tokens:
     words = symbol_tokens(subject, sequences.vocabulary)
     begin = torch.tensor(subject.writing.begin, dtype=torch.long)
     return plain(torch.cat([begin.expand(len(sequences), -1), words[sequences.symbols]], 1))
+
+
+def questions(
+    subject: LanguageSubject, sequences: Sequences
+) -> tuple[Int[Tensor, " query"], Int[Tensor, "batch query"]]:
+    """The positions in a model's tokens that are asked, and what comes there: what can be known, then what cannot."""
+    words = symbol_tokens(subject, sequences.vocabulary)
+    at = torch.cat([sequences.at, sequences.control_at]) + len(subject.writing.begin)
+    return at, words[torch.cat([sequences.targets, sequences.control_targets], 1)]
+
+
+def surprisal(logits: Float[Tensor, "*any vocab"], wanted: Int[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """−ln p of the wanted tokens, in nats."""
+    return logits.logsumexp(-1) - logits.gather(-1, wanted[..., None])[..., 0]
 
 
 def ordinary_tokens(subject: LanguageSubject) -> Int[Tensor, " member"]:
@@ -111,5 +123,4 @@ def _judge(
 ) -> tuple[Float[Tensor, " member"], Bool[Tensor, " member"]]:
     logits = unembed(subject.network, stream)
     wanted = wanted.to(logits.device)
-    surprisal = logits.logsumexp(-1) - logits.gather(1, wanted[:, None])[:, 0]
-    return surprisal.float().cpu(), (logits.argmax(-1) == wanted).cpu()
+    return surprisal(logits, wanted).float().cpu(), (logits.argmax(-1) == wanted).cpu()

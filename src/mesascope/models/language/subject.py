@@ -1,7 +1,7 @@
 """A language model as a subject: problems go in as text, and the answer is read from the digits' logits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from mesascope.models.language.network import Network
 from mesascope.models.language.passes import run, unembed
-from mesascope.models.language.writing import Writing, encode, example_length, layout, query_length
+from mesascope.models.language.template import Template
+from mesascope.models.language.writing import Writing, encode, example_length, layout, query_length, writing
+from mesascope.records.codec import to_json
 from mesascope.types import Domain, Intervention, Layout, Prompts, Site, Subject, Trace
 
 
@@ -96,6 +98,16 @@ class LanguageSubject:
             )
         logits = unembed(self.network, stream, torch.tensor(writing.answers), normed=normed)
         return expected_number(logits, writing)
+
+
+def with_template(subject: LanguageSubject, template: Template) -> LanguageSubject:
+    """The same model with prompts written in another way.
+
+    Raises:
+        ValueError: the tokenizer cannot express the template or the digits.
+    """
+    made = writing(template, subject.writing.tokenizer)
+    return replace(subject, writing=made, spec={**subject.spec, "template": to_json(template)})
 
 
 def expected_number(logits: Float[Tensor, "*any vocab"], writing: Writing) -> Float[Tensor, "*any"]:

@@ -8,7 +8,7 @@ from mesascope.studies.rules import Derived, Where, known
 from mesascope.types import Measurement
 
 
-def beyond(of: Where, control: str) -> Derived:
+def beyond(of: Where | Derived, control: str) -> Derived:
     """Each measurement less the value of its control, and its other controls less the same.
 
     The interval is that of two independent estimates: too wide rather than too narrow, because both come from the same prompts.
@@ -17,7 +17,7 @@ def beyond(of: Where, control: str) -> Derived:
     def among(found: Sequence[Measurement]) -> list[Measurement]:
         return [less(m, control) for m in of.among(found)]
 
-    return Derived(words=f"{of}, beyond {control}", of=among, uses=(of,))
+    return Derived(words=f"{of}, beyond {control}", of=among, uses=of.uses if isinstance(of, Derived) else (of,))
 
 
 def less(measurement: Measurement, control: str) -> Measurement:

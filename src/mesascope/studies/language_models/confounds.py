@@ -8,7 +8,8 @@ from mesascope.instruments.reading.induction import ANSWER, FRESH
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.depth_contraction import measured
 from mesascope.studies.language_models.networks import LADDER, SMOLLM2
-from mesascope.studies.language_models.panel import HERE, PANEL, SHORT, TRAINED, Variable, correlated
+from mesascope.studies.language_models.panel import HERE, PANEL, Variable, correlated
+from mesascope.studies.language_models.sequences import LEARNT, LENGTH
 from mesascope.studies.measure import Measure, Referenced
 from mesascope.studies.pictures import bars, only, table
 from mesascope.studies.rules import Derived, known, pick, where
@@ -21,7 +22,7 @@ BESIDE = "two-layer"
 SIZE = Variable(of=where(PARAMETERS), name="parameters", log=True)
 COUNT = Variable(of=where(HEADS), name="heads")
 LOG_COUNT = Variable(of=where(HEADS), name="heads", log=True)
-LENGTHS = (SHORT, TRAINED)
+LENGTHS = (LENGTH, LEARNT)
 
 
 def _accuracy(length: int) -> Variable:
@@ -97,7 +98,7 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
 
 
 def _partial(heads: Variable) -> Derived:
-    return correlated(heads, _accuracy(SHORT), _PUBLISHED, given=SIZE, whole=True)
+    return correlated(heads, _accuracy(LENGTH), _PUBLISHED, given=SIZE, whole=True)
 
 
 STUDY = Study(
@@ -106,18 +107,18 @@ STUDY = Study(
     title="Does in-context learning depend on the number of heads, or on the size that comes with it?",
     measures=(
         *(measure for name in HERE for measure in _of(name, name, LENGTHS)),
-        *(measure for name, reference in PANEL.items() for measure in _of(name, reference, (SHORT,))),
+        *(measure for name, reference in PANEL.items() for measure in _of(name, reference, (LENGTH,))),
     ),
     claims=(
         sourced(
             "Over eleven models, the accuracy on repeated blocks grows with the logarithm of the size (r 0.90).",
-            correlated(SIZE, _accuracy(SHORT), _PUBLISHED, whole=True).between(0.8, 1),
+            correlated(SIZE, _accuracy(LENGTH), _PUBLISHED, whole=True).between(0.8, 1),
             published=("confound_control/log_params_r",),
         ),
         sourced(
             "It also grows with the number of heads (r 0.53), but not at a fixed size (0.08), whether heads are counted or their "
             "logarithm is taken.",
-            correlated(COUNT, _accuracy(SHORT), _PUBLISHED, whole=True).between(0.33, 0.73),
+            correlated(COUNT, _accuracy(LENGTH), _PUBLISHED, whole=True).between(0.33, 0.73),
             _partial(LOG_COUNT).between(-0.25, 0.25),
             _partial(COUNT).between(-0.25, 0.25),
             published=("confound_control/head_count_r", "confound_control/head_count_partial_r"),
@@ -125,12 +126,12 @@ STUDY = Study(
         own(
             "The larger, the more accurate, also among the models that can be run here: on blocks of 16 symbols, which none of "
             "them was trained on in particular.",
-            OF_SIZE[SHORT].between(low=0),
+            OF_SIZE[LENGTH].between(low=0),
         ),
         own(
             "It is training that decides: on blocks of the length that the ladder is trained on, the largest model is not "
             "the most accurate, and the correlation is negative.",
-            OF_SIZE[TRAINED].between(high=0),
+            OF_SIZE[LEARNT].between(high=0),
         ),
         own(
             "Here, heads and size cannot be told apart: their logarithms correlate by 0.9 or more.",

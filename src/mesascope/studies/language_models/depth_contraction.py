@@ -23,7 +23,8 @@ from mesascope.instruments.reading.induction import (
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
-from mesascope.studies.language_models.panel import PANEL, SHORT, TRAINED, blocks, mean_over
+from mesascope.studies.language_models.panel import PANEL, mean_over
+from mesascope.studies.language_models.sequences import LEARNT, LENGTH, blocks
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import lines, only, table
 from mesascope.studies.rules import known, pick, where
@@ -55,7 +56,7 @@ def _curves(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in only(found, quantity=SURPRISAL.name):
         name, length = str(m.coordinates["network"]), m.coordinates["symbols"]
-        if length == (TRAINED if name.startswith("ladder") else SHORT):
+        if length == (LEARNT if name.startswith("ladder") else LENGTH):
             for symbol, shown in (("can be known", m), *((c, known(m, c)) for c in (FIRST, FRESH))):
                 row = {"network": name, "layer": m.coordinates["layer"], "symbol": symbol}
                 rows.append({**row, "surprisal": shown.value, **bounds(shown.interval)})
@@ -119,9 +120,9 @@ STUDY = Study(
     source="C",
     title="Does a language model's surprisal at what it could know fall geometrically with depth?",
     measures=(
-        *(measured(name, name, length) for name in (*LADDER, SHUFFLED) for length in (TRAINED, SHORT)),
-        measured(SMOLLM2, SMOLLM2, SHORT),
-        *(measured(name, reference, SHORT) for name, reference in PANEL.items()),
+        *(measured(name, name, length) for name in (*LADDER, SHUFFLED) for length in (LEARNT, LENGTH)),
+        measured(SMOLLM2, SMOLLM2, LENGTH),
+        *(measured(name, reference, LENGTH) for name, reference in PANEL.items()),
     ),
     claims=(
         sourced(
@@ -170,12 +171,12 @@ STUDY = Study(
         ),
         own(
             "Models of the ladder repeat blocks of the length that they were trained on, with every size and seed.",
-            *(where(ANSWER, network=name, symbols=TRAINED).between(low=0.9) for name in LADDER),
+            *(where(ANSWER, network=name, symbols=LEARNT).between(low=0.9) for name in LADDER),
         ),
         own(
             "Models of the ladder do not look for what followed the same symbol, but copy from a fixed distance: of blocks "
             "shorter than those that they were trained on they repeat less than a tenth.",
-            *(where(ANSWER, network=name, symbols=SHORT).between(high=0.1) for name in LADDER),
+            *(where(ANSWER, network=name, symbols=LENGTH).between(high=0.1) for name in LADDER),
         ),
     ),
     figures=_figures,

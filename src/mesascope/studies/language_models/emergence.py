@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from mesascope.instruments.reading.refinement import FALL, OTHERS
 from mesascope.studies.bench import Bench
-from mesascope.studies.language_models.beyond import less
-from mesascope.studies.language_models.following import BY_DEPTH, HERE, curves, features, refined
+from mesascope.studies.language_models.beyond import beyond
+from mesascope.studies.language_models.following import BY_DEPTH, HERE, curves, features, over_training, refined
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMALL
 from mesascope.studies.language_models.recording import from_records, told
 from mesascope.studies.language_models.trajectories import (
@@ -21,7 +21,7 @@ from mesascope.studies.language_models.trajectories import (
     plateau,
     read,
 )
-from mesascope.studies.pictures import lines, only, table
+from mesascope.studies.pictures import only, table
 from mesascope.studies.rules import Derived, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement
@@ -35,11 +35,7 @@ at most, where labels were shuffled."""
 
 def _last_beyond(network: str) -> Derived:
     """At the last step, how much further the error falls than with another prompt's targets."""
-
-    end = at_end(where(FALL, network=network))
-    return Derived(
-        words=f"{end}, beyond {OTHERS}", of=lambda found: [less(m, OTHERS) for m in end.among(found)], uses=end.uses
-    )
+    return beyond(at_end(where(FALL, network=network)), OTHERS)
 
 
 LARGER = tuple(name for name in LADDER if name not in SMALL)
@@ -48,21 +44,15 @@ LARGER = tuple(name for name in LADDER if name not in SMALL)
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     found = [*found, *from_records(LARGER, FALL.name)]
-    picture = lines(
+    picture = over_training(
         name="emergence",
-        section="Over training",
         title="By how much the layers lower the error, over training",
         caption="Mean absolute error of the answer before the first layer less that after the last, in digits, with 95 % "
         "intervals. The null band is the same with another prompt's targets. Above it the model knows its own prompt's "
         "target; below 0 its layers make the answer worse than the embedding's. What is called recorded was measured when "
         "the model was trained.",
         rows=curves(found, where(FALL)),
-        x="step",
-        y="value",
-        series="of",
-        facet="network",
-        titles={"step": "training step", "value": "fall of the error, digits"},
-        log=("x",),
+        axis="fall of the error, digits",
     )
     wanted = (VALLEY, VALLEY_STEP, CROSSING, HALF, PEAK, FINAL)
     rows = features(found, where(FALL), wanted)

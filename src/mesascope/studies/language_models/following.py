@@ -8,27 +8,26 @@ from mesascope.instruments.reading import induction, refinement
 from mesascope.instruments.reading.induction import ANSWER, SURPRISAL
 from mesascope.instruments.reading.refinement import FALL, OTHERS, POOLED
 from mesascope.studies.language_models.networks import FOLLOWED, FORECAST, SHUFFLED, SMALL
+from mesascope.studies.language_models.sequences import CHARACTERS, LEARNT, LENGTH, blocks
 from mesascope.studies.language_models.trajectories import Feature, read
 from mesascope.studies.measure import Measure
-from mesascope.studies.pictures import only
+from mesascope.studies.pictures import lines, only
 from mesascope.studies.rules import Where, known, where
 from mesascope.tasks import Alternation, AssociativeRecall, RepeatedBlocks, SequenceTask
-from mesascope.types import Measurement, Scalar, bounds
+from mesascope.types import Figure, Measurement, Scalar, bounds
 
 SLOPE, _, SIGN = POOLED
 BY_DEPTH = "rank correlation of depth and accuracy"
 HERE = (*SMALL, SHUFFLED)
 """The models of the ladder that are followed."""
 BLOCKS, SHORTER, RECALL, TURNS = "blocks", "shorter blocks", "recall", "alternation"
-SYMBOLS = 36
-"""Ordinary tokens of the ladder's models: a space and control characters are none."""
 OF_LADDER: dict[str, SequenceTask] = {
-    BLOCKS: RepeatedBlocks(vocabulary=SYMBOLS, length=24),  # as long as those in training
-    SHORTER: RepeatedBlocks(vocabulary=SYMBOLS, length=16),
-    RECALL: AssociativeRecall(vocabulary=SYMBOLS, pairs=10),
-    TURNS: Alternation(vocabulary=SYMBOLS),
+    BLOCKS: blocks(SHUFFLED, LEARNT),
+    SHORTER: blocks(SHUFFLED, LENGTH),
+    RECALL: AssociativeRecall(vocabulary=CHARACTERS, pairs=10),
+    TURNS: Alternation(vocabulary=CHARACTERS),
 }
-OF_OTHERS: dict[str, SequenceTask] = {BLOCKS: RepeatedBlocks(length=16), RECALL: AssociativeRecall(vocabulary=128)}
+OF_OTHERS: dict[str, SequenceTask] = {BLOCKS: RepeatedBlocks(length=LENGTH), RECALL: AssociativeRecall(vocabulary=128)}
 N, SEQUENCES = 512, 64
 """Prompts, and sequences, at every checkpoint, on a laptop."""
 
@@ -96,6 +95,29 @@ def curves(found: Sequence[Measurement], of: Where, null: str = OTHERS) -> tuple
     )
 
 
+def over_training(name: str, title: str, caption: str, rows: Sequence[Mapping[str, Scalar]], axis: str) -> Figure:
+    """The picture of `curves`: one panel for each network.
+
+    Args:
+        name, title, caption: of the picture.
+        rows: from `curves`.
+        axis: what the values are, with their unit.
+    """
+    return lines(
+        name=name,
+        section="Over training",
+        title=title,
+        caption=caption,
+        rows=tuple(rows),
+        x="step",
+        y="value",
+        series="of",
+        facet="network",
+        titles={"step": "training step", "value": axis},
+        log=("x",),
+    )
+
+
 def features(
     found: Sequence[Measurement], of: Where, wanted: Sequence[Feature], null: str = OTHERS
 ) -> tuple[dict[str, Scalar], ...]:
@@ -114,5 +136,5 @@ def features(
 
 __all__ = (
     "BLOCKS", "BY_DEPTH", "FALL", "HERE", "RECALL", "SHORTER", "SIGN", "SLOPE", "SURPRISAL", "TURNS",
-    "asked", "attended", "curves", "everything", "features", "refined",
+    "asked", "attended", "curves", "everything", "features", "over_training", "refined",
 )  # fmt: skip

@@ -1,5 +1,4 @@
-"""Does a number from an early checkpoint forecast another one at the end, over models? Rank correlation, and "
-"leave-one-out skill."""
+"""Whether a number from an early checkpoint forecasts another one at the end, over models: correlations, leave-one-out skill."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mesascope.instruments.statistics.bootstrap import interval
-from mesascope.instruments.statistics.ordering import rank_correlation
+from mesascope.instruments.statistics.ordering import constant, rank_correlation
+from mesascope.instruments.statistics.scores import correlation, moments
 from mesascope.seeds import generator
 from mesascope.types import Control, Measurement
 
@@ -24,9 +24,8 @@ Statistic = Callable[[Values, Values], Float[Tensor, " repeat"]]
 
 def pearson(x: Values, y: Values) -> Float[Tensor, " repeat"]:
     """Pearson's correlation; 0 where either is constant."""
-    a, b = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    lengths = (a.square().sum(1) * b.square().sum(1)).sqrt()
-    return torch.where(lengths > 0, (a * b).sum(1) / torch.where(lengths > 0, lengths, 1.0), 0.0)
+    none = constant(x) | constant(y)
+    return torch.where(none, 0.0, correlation(moments(x, y)))
 
 
 def skill(x: Values, y: Values) -> Float[Tensor, " repeat"]:
@@ -60,9 +59,10 @@ def forecast(
 ) -> list[Measurement]:
     """How well one number of each model tells another one, over the models that have both; empty for fewer than five.
 
-    The interval is a bootstrap over models; a repetition with fewer than three different ones is left out. Controls. Negative:
-    the
-    outcomes of other models, in 1,000 random orders, with the interval in which 95 % of them lie. Positive: the outcome itself.
+    The interval is a bootstrap over models; a repetition with fewer than three different ones is left out.
+
+    Controls. Negative: the outcomes of other models, in 1,000 random orders, with the interval in which 95 % of them lie.
+    Positive: the outcome itself.
 
     Args:
         early, final: one measurement of each model, with a coordinate ``network``.

@@ -16,6 +16,7 @@ from mesascope.studies.language_models.following import (
     asked,
     curves,
     features,
+    over_training,
     refined,
 )
 from mesascope.studies.language_models.networks import SMALL
@@ -31,7 +32,7 @@ from mesascope.studies.language_models.trajectories import (
     together,
 )
 from mesascope.studies.measure import Measure
-from mesascope.studies.pictures import lines, only, table
+from mesascope.studies.pictures import only, table
 from mesascope.studies.rules import Rule, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement
@@ -86,18 +87,12 @@ def _held_out() -> tuple[Rule, ...]:
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     held = (BLOCKS, *HELD_OUT)
     pictures = tuple(
-        lines(
+        over_training(
             name=name,
-            section="Over training",
             title=title,
             caption=f"With 95 % intervals, beside the same where nothing can be known: {null}.",
             rows=curves(found, of, null),
-            x="step",
-            y="value",
-            series="of",
-            facet="network",
-            titles={"step": "training step", "value": axis},
-            log=("x",),
+            axis=axis,
         )
         for name, title, of, null, axis in (
             ("magnitude", "Magnitude: by how much the layers lower the error", where(FALL), OTHERS, "digits"),

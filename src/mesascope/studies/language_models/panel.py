@@ -8,7 +8,6 @@ from statistics import fmean
 from mesascope.instruments.statistics.correlation import Correlation, correlation
 from mesascope.studies.language_models.networks import LADDER, SMOLLM2
 from mesascope.studies.rules import Derived, Where
-from mesascope.tasks import RepeatedBlocks
 from mesascope.types import Control, Measurement, Scalar
 
 PANEL = {
@@ -27,14 +26,7 @@ PANEL = {
 """Source C's eleven models, by its names for them."""
 HERE = (*LADDER, SMOLLM2)
 """The models that can be run here."""
-SHORT, TRAINED = 16, 24
-"""Symbols of a block: of those that are asked of every model, and of those that the ladder is trained on."""
 SHUFFLED, LINE = "another model's value", "a line through the first variable"
-
-
-def blocks(network: str, length: int) -> RepeatedBlocks:
-    """Two blocks of this many symbols: out of the ladder's 38 characters, or out of 1,000 tokens."""
-    return RepeatedBlocks(vocabulary=38 if network.startswith("ladder") else 1000, length=length)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,28 @@
 """The sequences that source C's studies show to language models."""
 
-from mesascope.studies.language_models.networks import LADDER
+from mesascope.studies.language_models.networks import LADDER, SHUFFLED
 from mesascope.tasks import Alternation, RepeatedBlocks
 
 SYMBOLS = 1000
 """Different symbols, for a pretrained model."""
 CHARACTERS = 36
-"""Different symbols for the ladder, whose models know 38 characters."""
+"""Different symbols for the ladder, of the 38 characters that its models know."""
 PAIRS = (3, 6)
 """How many pairs A B source C shows before the last A."""
 LENGTH = 16
-"""Symbols of a block, for a pretrained model."""
+"""Symbols of a block that every model is asked to repeat."""
 LEARNT = 24
 """Symbols of the blocks that the ladder was trained on. It repeats no shorter ones, see `repeated`."""
 
 
+def blocks(network: str, length: int) -> RepeatedBlocks:
+    """A block of random symbols of this length, twice."""
+    return RepeatedBlocks(vocabulary=symbols(network), length=length)
+
+
 def alternation(network: str) -> Alternation:
     """A B A B … A, up to the largest number of pairs that source C shows; each B along the way is asked too."""
-    return Alternation(vocabulary=_symbols(network), times=PAIRS[1] + 1)
+    return Alternation(vocabulary=symbols(network), times=PAIRS[1] + 1)
 
 
 def repeated(network: str, length: int = LENGTH) -> RepeatedBlocks:
@@ -30,8 +35,9 @@ def repeated(network: str, length: int = LENGTH) -> RepeatedBlocks:
         network: its name.
         length: of a pretrained model's blocks.
     """
-    return RepeatedBlocks(vocabulary=_symbols(network), length=LEARNT if network in LADDER else length)
+    return blocks(network, LEARNT if network in LADDER else length)
 
 
-def _symbols(network: str) -> int:
-    return CHARACTERS if network in LADDER else SYMBOLS
+def symbols(network: str) -> int:
+    """How many different symbols a model is shown."""
+    return CHARACTERS if network in (*LADDER, SHUFFLED) else SYMBOLS

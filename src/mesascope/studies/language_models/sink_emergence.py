@@ -15,12 +15,13 @@ from mesascope.studies.language_models.following import (
     attended,
     curves,
     features,
+    over_training,
     refined,
 )
 from mesascope.studies.language_models.networks import SHUFFLED, SMALL
 from mesascope.studies.language_models.trajectories import FINAL, HALF_RISE, PEAK, at_end, read, together
 from mesascope.studies.measure import Measure
-from mesascope.studies.pictures import lines, table
+from mesascope.studies.pictures import table
 from mesascope.studies.rules import Where, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement
@@ -45,18 +46,12 @@ def _measures(name: str) -> tuple[Measure, ...]:
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
     pictures = tuple(
-        lines(
+        over_training(
             name=name,
-            section="Over training",
             title=title,
             caption=f"With 95 % intervals, beside the control: {null}.",
             rows=curves(found, of, null),
-            x="step",
-            y="value",
-            series="of",
-            facet="network",
-            titles={"step": "training step", "value": axis},
-            log=("x",),
+            axis=axis,
         )
         for name, title, of, null, axis in OF
         if of.among(found)

@@ -25,13 +25,11 @@ from mesascope.studies.language_models.networks import LADDER, SMOLLM2
 from mesascope.studies.language_models.panel import (
     HERE,
     PANEL,
-    SHORT,
-    TRAINED,
     Variable,
-    blocks,
     correlated,
     p_value,
 )
+from mesascope.studies.language_models.sequences import LEARNT, LENGTH, blocks
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import lines, only, table
 from mesascope.studies.rules import known, pick, where
@@ -50,7 +48,7 @@ P = "p-value of the correlation"
 
 
 def _length(network: str) -> int:
-    return TRAINED if network in LADDER else SHORT
+    return LEARNT if network in LADDER else LENGTH
 
 
 def _measure(network: str, reference: str) -> Measure:
