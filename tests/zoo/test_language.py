@@ -20,7 +20,7 @@ from tokenizers import pre_tokenizers
 from tokenizers.models import BPE
 
 import mesascope as ms
-from mesascope.models.language import LanguageSubject, Template
+from mesascope.models.language import LanguageSubject, Template, with_template
 from mesascope.records.store import sha256
 from mesascope.zoo import default_task, fetching
 from mesascope.zoo.fetching import Packaged, from_registry, kept
