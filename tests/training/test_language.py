@@ -38,7 +38,9 @@ def text(tokens: torch.Tensor) -> str:
 
 def test_passages_are_maps_and_repeated_blocks_in_turn() -> None:
     corpus = Corpus(pairs=8)
-    passages = [text(row) for row in corpus.sample(40, seed=1)]
+    passages = [text(row) for row in corpus.sample(400, seed=1)]
+    repeats = corpus.repeats(400, seed=1)
+    assert not repeats[::2].any()
     for passage in passages[::2]:
         pairs = [line.split(":") for line in passage.splitlines()]
         assert len(pairs) == 8
@@ -47,9 +49,12 @@ def test_passages_are_maps_and_repeated_blocks_in_turn() -> None:
         if xs[far] != xs[0]:
             slope = float((ys[far] - ys[0]) / (xs[far] - xs[0]))
         assert torch.allclose(ys, ys[0] + slope * (xs - xs[0]))
-    for passage in passages[1::2]:
-        assert passage[:16] == passage[16:]
-    assert len({passage[:16] for passage in passages[1::2]}) == 20
+    lengths = [32 - int(row.sum()) - 1 for row in repeats[1::2]]
+    assert set(lengths) == set(range(5, 17)), "copying from a fixed distance must not do"
+    for passage, length, row in zip(passages[1::2], lengths, repeats[1::2], strict=True):
+        assert passage == (passage[:length] * 7)[:32]
+        assert row.nonzero()[0] == 1 + length + 1, "a block's first character cannot be told"
+    assert len({passage[:5] for passage in passages[1::2]}) == 200
 
 
 def test_shuffled_labels_are_the_same_labels_in_another_order() -> None:

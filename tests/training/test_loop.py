@@ -17,7 +17,7 @@ from mesascope.records.store import read_sealed
 from mesascope.tasks import Diagonal, Gaussian, LinearRegression
 from mesascope.training import SPECS, TrainingSpec, dense, evaluate, loop, query_only, regression, train, train_many
 from mesascope.training.batches import Batch, batches, mean_squared_error
-from mesascope.training.optimisers import Optimisers
+from mesascope.training.schedules import beta, rate
 from mesascope.training.size import check_fits
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
@@ -114,14 +114,26 @@ def test_short_runs(tiny: TrainingSpec, tmp_path: Path, steps: int, schedule: st
 
 def test_a_cosine_schedule_rises_linearly_and_falls_to_nothing(tiny: TrainingSpec) -> None:
     spec = replace(tiny, steps=100, warmup=0.1, schedule="cosine", learning_rate=0.5, optimiser="adamw")
-    optimisers, rates = Optimisers(loop.objective(spec, "cpu"), spec), []
-    for _ in range(100):
-        rates.append(optimisers.learning_rate)
-        optimisers.step()
+    rates = [rate(spec, step) for step in range(101)]
     assert rates[:10] == pytest.approx([0.05 * i for i in range(1, 11)])
-    assert rates[10:] == pytest.approx([0.25 * (1 + math.cos(math.pi * i / 90)) for i in range(90)])
-    assert optimisers.learning_rate == pytest.approx(0, abs=1e-9)
-    assert optimisers.settings()["param_groups"][0]["betas"] == spec.betas
+    assert rates[10:] == pytest.approx([0.25 * (1 + math.cos(math.pi * i / 90)) for i in range(91)], abs=1e-12)
+    assert beta(spec, 3) == spec.betas[0]
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.1), (9, 0.1), (19, 0.05), (100, 0.1), (60, 0.5)])
+def test_one_cycle_is_torchs(tiny: TrainingSpec, steps: int, warmup: float) -> None:
+    spec = replace(tiny, steps=steps, warmup=warmup)
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    off = 1e-8 if warmup * (steps + 1) == 1 else 0.0  # there, torch divides by zero
+    fraction = warmup + off / 10
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, spec.learning_rate, total_steps=steps + 1, pct_start=fraction
+    )
+    for step in range(steps):
+        group = optimiser.param_groups[0]
+        assert (rate(spec, step), beta(spec, step)) == pytest.approx((group["lr"], group["betas"][0]), rel=off, abs=0)
+        optimiser.step()
+        theirs.step()
 
 
 def test_batches_do_not_depend_on_where_one_starts(tiny: TrainingSpec) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.models.language.characters import BEGIN, CHARACTERS
@@ -18,11 +18,12 @@ PAIR = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """Passages of one length. Those with an even number are pairs of one affine map, the others a random block, twice.
+    """Passages of one length. Those with an even number are pairs of one affine map, the others a random block, again and again.
 
     A passage of pairs is a prompt of `DigitRegression` with its query answered, in the form of `characters.PAIRS`. Every label
     can be predicted from the pairs before it, once they determine the map. In a block, any character can follow any other: only
-    its repetition can be predicted.
+    its repetitions can be predicted. Blocks differ in length, from a sixth of the passage to half of it, so that what repeats
+    one must look for what followed the same character before: copying from a fixed distance does not do.
 
     Attributes:
         pairs: number of pairs in a passage.
@@ -52,6 +53,11 @@ class Corpus:
         """Tokens of a passage, with the one that begins it."""
         return 1 + PAIR * self.pairs
 
+    @property
+    def longest(self) -> int:
+        """Characters of the longest blocks, which are shown just twice."""
+        return PAIR * self.pairs // 2
+
     def sample(self, n: int, *, seed: int, stream: str = "sample", start: int = 0) -> Int[Tensor, "batch position"]:
         """The tokens of passages number ``start`` to ``start + n``, each a function of seed, stream and its number alone."""
         numbers = torch.arange(start, start + n)
@@ -73,9 +79,26 @@ class Corpus:
         return _written(torch.cat([drawn.xs, drawn.queries], 1), labels)
 
     def _blocks(self, n: int, first: int, seed: int, stream: str) -> Int[Tensor, "batch position"]:
-        half = PAIR * self.pairs // 2
-        drawn = uniform(n, half, seed=seed, stream=f"{stream}/blocks", start=first)
-        return (drawn * len(CHARACTERS)).long().repeat(1, 2)
+        drawn = uniform(n, self.longest, seed=seed, stream=f"{stream}/blocks", start=first)
+        lengths = self._lengths(n, first, seed, stream)
+        places = torch.arange(PAIR * self.pairs) % lengths[:, None]
+        return (drawn * len(CHARACTERS)).long().gather(1, places)
+
+    def _lengths(self, n: int, first: int, seed: int, stream: str) -> Int[Tensor, "batch"]:
+        """Characters of the blocks."""
+        shortest = self.longest // 3
+        drawn = uniform(n, 1, seed=seed, stream=f"{stream}/lengths", start=first)[:, 0]
+        return shortest + (drawn * (self.longest - shortest + 1)).long()
+
+    def repeats(self, n: int, *, seed: int, stream: str = "sample") -> Bool[Tensor, "batch position"]:
+        """Which tokens of the passages number 0 to ``n`` repeat a block, the first of its first repetition apart.
+
+        That first token follows nothing that was seen before. In passages of pairs there are none.
+        """
+        repeats = torch.zeros(n, self.length, dtype=torch.bool)
+        lengths = self._lengths(n // 2, 0, seed, stream)
+        repeats[1::2, 1:] = torch.arange(PAIR * self.pairs) > lengths[:, None]
+        return repeats
 
 
 def asked(prompts: Prompts) -> Int[Tensor, "batch position"]:

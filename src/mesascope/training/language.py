@@ -97,8 +97,8 @@ def learnt(model: nn.Module, spec: LanguageSpec, *, device: str = "cpu") -> dict
     passages = corpus.sample(EVALUATED, seed=spec.seed, stream="evaluation").to(device)
     logits = logits_of(model, passages[:, :-1])
     wanted = passages[:, 1:]
-    half = 1 + PAIR * corpus.pairs // 2
-    repeated = (logits.argmax(-1) == wanted)[1::2, half:]
+    repeats = corpus.repeats(EVALUATED, seed=spec.seed, stream="evaluation")[:, 1:].to(device)
+    repeated = (logits.argmax(-1) == wanted)[repeats]
     task = DigitRegression(examples=corpus.pairs - 1, steepest=corpus.steepest)
     prompts = task.sample(EVALUATED, seed=spec.seed, stream="evaluation/new")
     answer = logits_of(model, asked(prompts).to(device))[:, -1].double().cpu()

@@ -226,7 +226,6 @@ class _Run:
         if not all(bool(torch.isfinite(v).all()) for v in tensors.values()):  # a finite loss can have an infinite slope
             raise self._diverged(f"a weight or the optimiser's state was not finite after step {self.step}")
         extra: dict[str, Any] = {
-            **self.optimisers.settings(),
             "pending_losses": [float(v) for v in self.losses],
             "course": self.objective.state(),
             "threads": torch.get_num_threads(),
@@ -253,7 +252,7 @@ class _Run:
                 *(found.extra["threads"], torch.get_num_threads(), found.extra["threads"]),
             )
         self.model.load_state_dict(found.weights)
-        self.optimisers.restore(found.tensors, found.extra)
+        self.optimisers.restore(found.tensors, step)
         self.objective.restore(found.extra["course"])
         self.losses = [torch.tensor(v, device=self.device) for v in found.extra["pending_losses"]]
         self.step = self.timed_from = step

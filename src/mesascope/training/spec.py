@@ -177,7 +177,7 @@ SPECS = {
         dense("two-layer", layers=2, steps=25_000),
         dense("four-layer", layers=4, steps=15_000, learning_rate=1.5e-3, clip=1.0),
         *(query_only(layers) for layers in (1, 2, 3, 4, 5, 6, 8)),
-        *(query_only_laptop(layers) for layers in (1, 2, 3, 4, 6)),
+        *(query_only_laptop(layers) for layers in (1, 2, 3, 4, 5, 6, 8)),
     )
 }
 """The named specifications: those of the zoo, and source B's."""
