@@ -389,14 +389,14 @@ def test_sigterm_counts_as_ctrl_c_and_handlers_are_put_back(number, cheap, comma
 
 def stopping_at(step: int, seed: int, monkeypatch) -> None:
     """Ctrl-C at a step of the training from one of the seeds."""
-    real = loop._Run.update
+    real = loop.Run.update
 
     def update(self, batch) -> None:
         real(self, batch)
         if (self.step, self.spec.seed) == (step, seed):
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop._Run, "update", update)
+    monkeypatch.setattr(loop.Run, "update", update)
 
 
 @pytest.mark.parametrize(("step", "seed"), [(2, 3), (4, 3), (1, 5), (3, 5)])

@@ -26,14 +26,14 @@ ALTERED = 14
 """The step before which a course's state is altered."""
 
 
-def course_of(run: loop._Run) -> Course:
+def course_of(run: loop.Run) -> Course:
     assert isinstance(run.objective, Regression)
     return run.objective.course
 
 
-def stages(spec: TrainingSpec, where: Path, **altered: Any) -> tuple[list[int], loop._Run]:
+def stages(spec: TrainingSpec, where: Path, **altered: Any) -> tuple[list[int], loop.Run]:
     """The steps after which a dimension joined, and the run that took them; in it parts of the course's state are altered."""
-    run, joined = loop._Run(spec, where, "cpu"), []
+    run, joined = loop.Run(spec, where, "cpu"), []
     for batch in batches(spec, 0, "cpu"):
         if run.step == ALTERED:
             course_of(run).restore({**course_of(run).state(), **altered})
@@ -118,7 +118,7 @@ def test_learning_advances_it(tmp_path: Path) -> None:
         supervision="everywhere", steps=400, batch=64, learning_rate=1e-2, optimiser="adamw", seed=1,
         curriculum=Curriculum(below=0.6, window=20),
     )  # fmt: skip
-    run = loop._Run(spec, tmp_path, "cpu")
+    run = loop.Run(spec, tmp_path, "cpu")
     for batch in batches(spec, 0, "cpu"):
         run.update(batch)
         if course_of(run).complete:
@@ -163,15 +163,15 @@ def test_stopped_around_its_advances_it_resumes_to_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "run"
-    real = loop._Run.update
+    real = loop.Run.update
     stops = [joined[0] - 2, joined[0] - 1, joined[0], joined[0] + 1, joined[1] - 1, joined[1]]
 
-    def update(self: loop._Run, batch: Batch) -> None:
+    def update(self: loop.Run, batch: Batch) -> None:
         real(self, batch)
         if self.step in stops:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop._Run, "update", update)
+    monkeypatch.setattr(loop.Run, "update", update)
     for step in stops:  # in the middle of a window, and with one just read
         with pytest.raises(Interrupted) as stopped:
             train(climbing, out, resume=True, progress=False)

@@ -127,7 +127,7 @@ def test_stopped_twice_in_one_stretch_of_steps_the_metrics_agree(
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
-    real = loop._Run.update
+    real = loop.Run.update
 
     def update(self: Any, batch: Any) -> None:
         real(self, batch)
@@ -135,7 +135,7 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> 
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop._Run, "update", update)
+    monkeypatch.setattr(loop.Run, "update", update)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -159,13 +159,13 @@ def test_a_signal_saves_and_says_how_to_go_on(
 def test_a_signal_before_the_first_step_is_caught_too(
     tiny: TrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop._Run.restore
+    real = loop.Run.restore
 
     def restore(self: Any, found: Any) -> int:
         os.kill(os.getpid(), signal.SIGINT)
         return real(self, found)
 
-    monkeypatch.setattr(loop._Run, "restore", restore)
+    monkeypatch.setattr(loop.Run, "restore", restore)
     with pytest.raises(Interrupted) as stopped:
         train(tiny, tmp_path / "run", progress=False)
     assert stopped.value.step == 1
@@ -257,14 +257,14 @@ def test_damaged_finished_weights_are_made_again(
 
 
 def poison(step: int, monkeypatch: pytest.MonkeyPatch, what: Callable[[Any], None]) -> None:
-    real = loop._Run.update
+    real = loop.Run.update
 
     def update(self: Any, batch: Any) -> None:
         real(self, batch)
         if self.step == step:
             what(self)
 
-    monkeypatch.setattr(loop._Run, "update", update)
+    monkeypatch.setattr(loop.Run, "update", update)
 
 
 def all_finite(out: Path) -> bool:
@@ -421,7 +421,7 @@ def test_a_run_without_a_checkpoint_yields_to_another_spec_and_its_lines_go(
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "save", lambda self: (_ for _ in ()).throw(Killed()))
+        patch.setattr(loop.Run, "save", lambda self: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             train(replace(tiny, log_every=1), out, progress=False)
     assert {p.name for p in out.iterdir()} >= {"spec.json", "metrics.jsonl"}

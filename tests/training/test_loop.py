@@ -81,7 +81,7 @@ def test_a_line_of_metrics_is_the_mean_over_its_steps(
 
 
 def test_the_rate_is_that_of_this_process(tiny: TrainingSpec, tmp_path: Path) -> None:
-    run = loop._Run(tiny, tmp_path, "cpu")
+    run = loop.Run(tiny, tmp_path, "cpu")
     run.step, run.timed_from, run.losses = 14, 12, [torch.ones(())] * 7  # five of these losses come from a checkpoint
     run.clock -= 2.0
     run.log()
@@ -180,7 +180,7 @@ def test_evaluation_is_a_plain_mean_on_prompts_that_training_never_saw(monkeypat
 
 
 def test_evaluation_leaves_training_alone(tiny: TrainingSpec, tmp_path: Path, uninterrupted: Path) -> None:
-    run = loop._Run(tiny, tmp_path, "cpu")
+    run = loop.Run(tiny, tmp_path, "cpu")
     (tmp_path / "checkpoints").mkdir()
     for batch in batches(tiny, 0, "cpu"):
         if run.step % 10 == 0:
@@ -193,7 +193,7 @@ def test_evaluation_leaves_training_alone(tiny: TrainingSpec, tmp_path: Path, un
 def test_clipping_bounds_the_step(tiny: TrainingSpec, tmp_path: Path) -> None:
     norms = []
     for clip in (None, 1e-3):
-        run = loop._Run(replace(tiny, clip=clip), tmp_path, "cpu")
+        run = loop.Run(replace(tiny, clip=clip), tmp_path, "cpu")
         run.update(next(batches(tiny, 0, "cpu")))
         norms.append(float(torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm()))
     assert norms[0] > 0.01

@@ -29,7 +29,7 @@ from mesascope.records.parsing import Damaged
 from mesascope.records.shown import said, shown
 from mesascope.records.tensors import each_tensor
 from mesascope.training import LanguageSpec, TrainingSpec
-from mesascope.training.loop import on_grid
+from mesascope.training.run import on_grid
 from mesascope.zoo.fetching import from_hub, hub_revisions, hub_size, in_hub_cache, unknown_revision
 from mesascope.zoo.integrity import Fingerprint, Integrity, examined, fingerprint
 from mesascope.zoo.language import as_subject, load_language_model
