@@ -30,6 +30,11 @@ def add(commands: Any) -> None:
         "--seeds",
         help="one or more seeds, separated by commas; with several, each trains in seed-N/ below the run directory",
     )
+    sub.add_argument(
+        "--together",
+        action="store_true",
+        help="train the seeds as one batched program: several times as fast where the networks are small",
+    )
     sub.add_argument("--resume", action="store_true", help="continue from the last intact checkpoint")
 
 
@@ -40,6 +45,8 @@ def _check(options: argparse.Namespace) -> None:
             f"spec must be a JSON file or one of {', '.join(specs)}; got {shown(options.spec)}.{nearest(options.spec, specs)}"
         )
     several = options.seeds is not None and len(_seeds(options.seeds)) > 1
+    if options.together and not several:
+        raise UsageError("--together needs several seeds; name them with --seeds, as in --seeds 1,2,3.")
     if options.out is not None:  # the default name comes from the specification, which is not read yet
         out_directory(options, options.spec, SEVERAL if several else ONE)
 
@@ -55,7 +62,7 @@ def _run(options: argparse.Namespace) -> None:
         done = [train(dataclasses.replace(spec, seed=seeds[0]), out, **given)]
     else:
         out = out_directory(options, spec.name, SEVERAL)
-        done = train_many(spec, seeds, out, **given)
+        done = train_many(spec, seeds, out, together=options.together, **given)
     for directory in done:
         say(directory)
 

@@ -152,6 +152,19 @@ def strip(where: Path) -> None:
         full.unlink()
 
 
+def resumable(directory: Path) -> dict[int, Checkpoint]:
+    """By step, the intact checkpoints that hold an optimiser's state; damaged ones are left out with a warning."""
+    found: dict[int, Checkpoint] = {}
+    for step in steps(directory):
+        if not _tensors(stem(directory, step), weights_only=False).exists():
+            continue
+        try:
+            found[step] = read(stem(directory, step))
+        except Damaged as error:
+            log.warning("%s Looking for an earlier one.", error)
+    return found
+
+
 def latest(directory: Path, *, resumable: bool = False) -> Checkpoint | None:
     """The last intact checkpoint of a directory; damaged ones are skipped with a warning.
 

@@ -1,13 +1,12 @@
 """The batches of training steps, and the squared errors on them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.models.transformer import Transformer
 from mesascope.training.spec import Supervision, TrainingSpec
 from mesascope.types import Prompts
 
@@ -37,7 +36,9 @@ def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
         yield from map(Batch, *([None] * count if part is None else part.split(spec.batch) for part in parts))
 
 
-def mean_squared_error(model: Transformer, prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
+def mean_squared_error(
+    model: Callable[..., Tensor], prompts: Prompts | Batch, supervision: Supervision
+) -> Float[Tensor, ""]:
     """The training loss, a mean over prompts and queries, or (supervision ``everywhere``) over all answered inputs.
 
     With ``everywhere``, answers at the context's inputs are compared with their noisy labels, and answers at queries with

@@ -35,6 +35,11 @@ def check_run(spec: Recipe, out: Path, resume: bool) -> None:
 
 
 def check_same(spec: Recipe, held: Mapping[str, Any], where: Path) -> None:
+    """Check that a specification is the one that was written there.
+
+    Raises:
+        ValueError: it differs; the message names the first field.
+    """
     if (differs := difference(spec, held)) is not None:
         raise ValueError(
             f"out must be new, or a run of the same spec; {shown(where)} is of another spec, where {differs}. Choose another."

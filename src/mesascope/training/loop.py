@@ -1,8 +1,6 @@
 """The training loop: it resumes bit for bit, can be stopped at any moment, and raises an error when something goes wrong."""
 
-import dataclasses
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,11 +9,10 @@ from mesascope.machine.devices import check_device
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import to_json
 from mesascope.records.directories import claim
-from mesascope.records.shown import shown
 from mesascope.records.store import write_json
 from mesascope.training.folder import HOLDS, check_run, check_same, has_ended
 from mesascope.training.recipe import Recipe
-from mesascope.training.run import Diverged, Run, objective, on_grid
+from mesascope.training.run import Run, on_grid
 from mesascope.training.size import check_fits
 from mesascope.training.stopping import Interrupted, stop_requested
 
@@ -54,45 +51,11 @@ def train(
         check_device(device)
         check_fits(spec)
         check_run(spec, Path(out), resume)
-        return _train(spec, Path(out), stop, resume, device, progress)
+        return train_one(spec, Path(out), stop, resume, device, progress)
 
 
-def train_many(
-    spec: Recipe,
-    seeds: Sequence[int],
-    out: Path | str,
-    *,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-) -> tuple[Path, ...]:
-    """Train the same spec from several seeds, one after the other, each in ``out/seed-N``.
-
-    Resuming skips finished runs. Arguments and exceptions are those of `train`.
-
-    Returns:
-        The run directories, in the order of the seeds.
-
-    Raises:
-        ValueError: no seeds, one given twice, or one below 0.
-    """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be one or more different numbers; got {shown(list(seeds))}. Name each seed once.")
-    runs = {Path(out) / f"seed-{seed}": dataclasses.replace(spec, seed=seed) for seed in seeds}
-    with stop_requested() as stop:
-        check_device(device)
-        check_fits(spec)
-        for directory, each in runs.items():  # check all before the first one trains
-            check_run(each, directory, resume)
-        with claim(out, "training runs, one a seed"):
-            try:
-                return tuple(_train(each, where, stop, resume, device, progress) for where, each in runs.items())
-            except Interrupted as stopped:
-                raise Interrupted(stopped.step, Path(out)) from stopped
-
-
-def _train(spec: Recipe, directory: Path, stop: threading.Event, resume: bool, device: str, progress: bool) -> Path:
-    """Train one run. Everything that can be refused is refused before the directory is claimed."""
+def train_one(spec: Recipe, directory: Path, stop: threading.Event, resume: bool, device: str, progress: bool) -> Path:
+    """Train one run until the event is set. Everything that can be refused is refused before the directory is claimed."""
     if resume and has_ended(spec, directory):
         return directory
     run = Run(spec, directory, device)

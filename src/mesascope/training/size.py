@@ -30,9 +30,14 @@ def check_fits(spec: Recipe) -> None:
         f"training layers={model.layers} of width={model.width} and feedforward={model.feedforward} on batch={spec.batch} "
         f"with positions for examples={model.examples}"
     )
-    check_memory(what, _BYTES * (_STATE * count_parameters(model) + _kept_for_gradients(spec)), remedy)
+    check_memory(what, needed(spec), remedy)
     if isinstance(spec.task, SizedTask):
         spec.task.check_memory(max(spec.batch, AHEAD, EVALUATED))
+
+
+def needed(spec: TrainingSpec) -> int:
+    """Bytes for the network, its optimiser and a batch's activations, estimated."""
+    return _BYTES * (_STATE * count_parameters(spec.model) + _kept_for_gradients(spec))
 
 
 def _check_language(spec: LanguageSpec) -> None:

@@ -110,14 +110,15 @@ class TrainingSpec(Recipe):
 
 def difference(spec: Recipe, held: Mapping[str, Any]) -> str | None:
     """The first field in which a spec differs from one that was written to disk, in words; None if they are the same."""
-    return _difference(to_json(spec), held, "")
+    return difference_of(to_json(spec), held)
 
 
-def _difference(given: Any, held: Any, where: str) -> str | None:
+def difference_of(given: Any, held: Any, where: str = "") -> str | None:
+    """The same for parts of specifications, as JSON."""
     if isinstance(given, Mapping) and isinstance(held, Mapping):
         if alone := sorted(given.keys() ^ held.keys()):
             return f"{where or 'the spec'} {'lacks' if alone[0] in given else 'also has'} {shown(alone[0])}"
-        found = (_difference(given[name], held[name], f"{where}.{name}".lstrip(".")) for name in given)
+        found = (difference_of(given[name], held[name], f"{where}.{name}".lstrip(".")) for name in given)
         return next(filter(None, found), None)
     return None if given == held else f"{where} is {shown(held)} and not {shown(given)}"
 
