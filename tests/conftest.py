@@ -9,6 +9,7 @@ import inspect
 import os
 import shutil
 import signal
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -52,28 +53,76 @@ def checked(fn: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return fn
     if not inspect.isfunction(fn) or inspect.isgeneratorfunction(fn) or inspect.iscoroutinefunction(fn):
         return _slowly(fn, typechecker=typechecker)
-    twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
-    twin.__kwdefaults__, twin.__module__, twin.__qualname__ = fn.__kwdefaults__, fn.__module__, fn.__qualname__
-    twin.__annotations__ = {name: _resolved(hint, fn.__globals__) for name, hint in fn.__annotations__.items()}
-    checking = typechecker(twin)
+    hints = tuple((name, _resolved(hint, fn.__globals__)) for name, hint in fn.__annotations__.items())
+    if "<locals>" in fn.__qualname__:
+        return _made_again(fn, hints, typechecker)
+    checking = typechecker(_twin(fn, hints, fn.__closure__))
 
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if jaxtyping.config.jaxtyping_disable:
             return fn(*args, **kwargs)
-        with _scope:
-            try:
-                return checking(*args, **kwargs)
-            except BeartypeCallHintViolation as violation:
-                jaxtyping.print_bindings()
-                raise jaxtyping.TypeCheckError(str(violation)) from violation
+        return _in_scope(checking, args, kwargs)
 
     return wrapped
 
 
+_Hints = tuple[tuple[str, Any], ...]
+_checks: dict[types.CodeType, tuple[_Hints, Any]] = {}
+_called = threading.local()
+
+
+def _made_again(fn: Any, hints: _Hints, typechecker: Callable[[Any], Any]) -> Any:
+    """`checked` for a function inside another one, which is made again whenever that one is called: its checks are kept."""
+    held, checking = _checks.get(fn.__code__, (None, None))
+    if held != hints:
+        cells = tuple(types.CellType() for _ in fn.__code__.co_freevars)  # hold nothing that this one holds
+
+        @functools.wraps(_twin(fn, hints, cells))
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return _called.stack[-1](*args, **kwargs)
+
+        checking = typechecker(call)
+        _checks[fn.__code__] = hints, checking
+
+    @functools.wraps(fn)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if jaxtyping.config.jaxtyping_disable:
+            return fn(*args, **kwargs)
+        stack = _called.__dict__.setdefault("stack", [])
+        stack.append(fn)
+        try:
+            return _in_scope(checking, args, kwargs)
+        finally:
+            stack.pop()
+
+    return wrapped
+
+
+def _in_scope(checking: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    __tracebackhide__ = True
+    with _scope:
+        try:
+            return checking(*args, **kwargs)
+        except BeartypeCallHintViolation as violation:
+            jaxtyping.print_bindings()
+            raise jaxtyping.TypeCheckError(str(violation)) from violation
+
+
+def _twin(fn: Any, hints: _Hints, closure: Any) -> Any:
+    """The function with hints that are resolved."""
+    twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, closure)
+    twin.__kwdefaults__, twin.__module__, twin.__qualname__ = fn.__kwdefaults__, fn.__module__, fn.__qualname__
+    twin.__annotations__ = dict(hints)
+    return twin
+
+
 def _resolved(hint: object, names: dict[str, Any]) -> object:
     """The hint with names in quotes replaced by what they stand for; anything, if they stand for nothing at run time."""
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias):
+        return hint
     holder = types.SimpleNamespace(__annotations__={"hint": hint})
     try:
         return typing.get_type_hints(holder, names, include_extras=True)["hint"]

@@ -88,6 +88,26 @@ def test_dataclasses_methods_generators_and_names_in_quotes() -> None:
     refuses(lambda: Pair.twice(torch.ones(3)).each("2"), "times")  # type: ignore[arg-type]
 
 
+def test_a_function_that_is_made_again_is_checked_again_with_what_it_holds() -> None:
+    def adding(amount: float, hint: type) -> Callable[..., object]:
+        @check
+        def add(a: Float[Tensor, " dim"], b: hint, *, back: bool = False) -> Float[Tensor, " dim"]:  # type: ignore[valid-type]
+            inner = adding(1.0, hint)(a, b, back=False) if amount == 5 else a
+            return inner if back else inner[: int(b)] + amount
+
+        return add
+
+    two, five = adding(2.0, int), adding(5.0, int)
+    assert two(torch.zeros(3), 3).tolist() == [2.0] * 3  # type: ignore[attr-defined]
+    assert five(torch.zeros(2), b=2).tolist() == [6.0] * 2  # type: ignore[attr-defined]
+    assert five(torch.zeros(2), 2, back=True).tolist() == [1.0] * 2  # type: ignore[attr-defined]
+    refuses(lambda: two(torch.zeros(3), 2), "return")
+    refuses(lambda: two(torch.zeros(3), "3"), "b=")
+    refuses(lambda: adding(2.0, int)(torch.zeros(3), 3, back=1), "back=")
+    assert adding(2.0, str)(torch.zeros(3), "3").tolist() == [2.0] * 3  # type: ignore[attr-defined]
+    refuses(lambda: adding(2.0, str)(torch.zeros(3), 3), "b=")
+
+
 def test_it_can_be_turned_off(unchecked: None) -> None:
     @check
     def same(a: int) -> int:
