@@ -100,6 +100,12 @@ def test_over_training(bench: Bench) -> None:
     assert "step" in place and "step" not in measure("two-layer").coordinates()
 
 
+def test_smoke_follows_a_network_at_few_of_its_checkpoints(bench: Bench) -> None:
+    whole = dataclasses.replace(bench, profile="laptop").trajectory("ladder-small")
+    few = bench.trajectory("ladder-small")
+    assert len(whole) == 14 and few == (whole[0], whole[4], whole[9], whole[13])
+
+
 def test_options_that_profile_smoke_takes_instead(bench: Bench) -> None:
     targets = {"targets": {"it": probes.moment}}
     cut = measure(instrument=probes.NAME, smoke_options=targets)
