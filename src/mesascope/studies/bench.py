@@ -24,7 +24,7 @@ log = logging.getLogger("mesascope")
 SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
 LEAST = 24  # prompts: fewer cannot be fitted and scored
 BRIEF = 4  # optimiser steps of a network that stands in for one that does not ship
-FEW = 4  # checkpoints that ``smoke`` follows a network at: as many as a correlation over training takes
+FEW = 6  # checkpoints that ``smoke`` follows a network at: those of the ladder then have the step of the forecasts
 
 
 class NotShipped(Exception):
