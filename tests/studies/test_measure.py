@@ -11,6 +11,7 @@ from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.journal import Journal
 from mesascope.studies import Claim, Place, Study, run_study
 from mesascope.studies.bench import Bench
+from mesascope.studies.language_models import forecast
 from mesascope.studies.measure import Curve, Measure, works
 from mesascope.studies.networks import Network
 from mesascope.studies.rules import Derived, Where, known, largest, where
@@ -98,6 +99,13 @@ def test_over_training(bench: Bench) -> None:
     assert found[-1].value == measured(measure("two-layer"), bench)[0].value < found[0].value
     place = measure("two-layer", over_training=True).coordinates()
     assert "step" in place and "step" not in measure("two-layer").coordinates()
+
+
+def test_smoke_follows_a_network_at_few_of_its_checkpoints(bench: Bench) -> None:
+    whole = dataclasses.replace(bench, profile="laptop").trajectory("ladder-small")
+    few = bench.trajectory("ladder-small")
+    assert len(whole) == 14 and few == tuple(whole[i] for i in (0, 3, 5, 8, 10, 13))
+    assert forecast.SOON in few  # or nothing is forecast at this profile
 
 
 def test_options_that_profile_smoke_takes_instead(bench: Bench) -> None:

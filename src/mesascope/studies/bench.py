@@ -24,6 +24,7 @@ log = logging.getLogger("mesascope")
 SHARE = {"smoke": 1 / 16, "laptop": 1.0, "full": 4.0}
 LEAST = 24  # prompts: fewer cannot be fitted and scored
 BRIEF = 4  # optimiser steps of a network that stands in for one that does not ship
+FEW = 6  # checkpoints that ``smoke`` follows a network at: those of the ladder then have the step of the forecasts
 
 
 class NotShipped(Exception):
@@ -103,10 +104,14 @@ class Bench:
     def trajectory(self, network: Trained | str) -> tuple[int, ...]:
         """The steps at which a network was kept in its training, in order, the last included. A name is one of the zoo's.
 
-        Checkpoints that are not what their names say are left out: `excluded` says which.
+        Checkpoints that are not what their names say are left out: `excluded` says which. Profile ``smoke`` takes `FEW` of the
+        others, evenly many apart, the first and the last among them.
         """
         faulty = self.excluded(network)
-        return tuple(step for step in history(self.network(network)) if step not in faulty)
+        steps = tuple(step for step in history(self.network(network)) if step not in faulty)
+        if self.profile != "smoke" or len(steps) <= FEW:
+            return steps
+        return tuple(steps[round(i * (len(steps) - 1) / (FEW - 1))] for i in range(FEW))
 
     def excluded(self, network: Trained | str) -> dict[int, str]:
         """By step, what is wrong with a network's checkpoints, found by hashing all of them."""

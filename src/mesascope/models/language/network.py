@@ -1,5 +1,6 @@
 """A language model with its parts found. Its weights are never changed."""
 
+import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,8 +57,7 @@ class Network:
     @property
     def sites(self) -> tuple[Site, ...]:
         """Every site that can be captured and edited, in the order of computation. ``embed`` is what the first layer reads."""
-        kinds = [kind for kind in KINDS if not (self.parallel and kind == "resid_mid")]
-        return (Site(kind="embed"), *(Site(layer=i, kind=kind) for i in range(len(self.blocks)) for kind in kinds))
+        return _sites(len(self.blocks), self.parallel)
 
     @property
     def unembedding(self) -> nn.Module:
@@ -67,6 +67,13 @@ class Network:
     @property
     def device(self) -> torch.device:
         return self.unembedding.weight.device  # type: ignore[return-value]
+
+
+@functools.lru_cache(maxsize=64)
+def _sites(layers: int, parallel: bool) -> tuple[Site, ...]:
+    """Every pass asks for them several times."""
+    kinds = [kind for kind in KINDS if not (parallel and kind == "resid_mid")]
+    return (Site(kind="embed"), *(Site(layer=i, kind=kind) for i in range(layers) for kind in kinds))
 
 
 def part(module: nn.Module, path: str) -> nn.Module:
