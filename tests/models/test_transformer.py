@@ -168,7 +168,9 @@ def test_an_edit_reaches_the_answer(model: Transformer) -> None:
         assert float((edited - run(model, p)).abs().max()) > 1e-9, site
 
 
-@pytest.mark.parametrize("name", ["default", "everywhere", "no positions", "attention only", "sink linear everywhere", "head dims", "all at once"]
+@pytest.mark.parametrize(
+    "name",
+    ["default", "everywhere", "no positions", "attention only", "sink linear everywhere", "head dims", "all at once"],
 )
 def test_answers_everywhere_equal_those_on_prefixes(name: str) -> None:
     model, p = build(name), draw(2)

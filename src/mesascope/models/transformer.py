@@ -138,7 +138,9 @@ class Transformer(nn.Module):
             )
         if kept is not None and not config.dropout:
             raise ValueError("kept needs a model with dropout; got one with dropout=0.0. Pass kept=None.")
-        if touch is None and kept is None and self._copies(queries.shape[1]) > 1:  # gives the same numbers as below, at a lower cost
+        if (
+            touch is None and kept is None and self._copies(queries.shape[1]) > 1
+        ):  # gives the same numbers as below, at a lower cost
             each = (values.repeat_interleave(queries.shape[1], 0) for values in (xs, ys))
             return self(*each, queries.flatten(0, 1)[:, None]).view(queries.shape[:2])
         tokens = self.tokens(xs, ys, queries)

@@ -18,8 +18,11 @@ from mesascope.records.store import read_json
 
 T = TypeVar("T")
 ADDED: Mapping[str, object] = types.MappingProxyType({"added": True})
-"""Metadata of a dataclass field that came after documents of its class had been written: at its default it is not written, and a
-document without it means the default. So older documents stay valid, and a value that does not use the field is written as before."""
+"""Metadata of a dataclass field that came after documents of its class had been written.
+
+At its default it is not written, and a document without it means the default. So older documents stay valid, and a value that
+does not use the field is written as before.
+"""
 _WHOLE = 10**300  # larger whole numbers may not fit into a float
 
 
@@ -30,9 +33,7 @@ def to_json(value: object) -> Any:
         TypeError: a value that cannot be written as JSON (for example, a tensor).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if not _left_out(f, value)
-        }
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if not _left_out(f, value)}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, enum.Enum):
         return value.name
@@ -57,7 +58,8 @@ def from_json(expected: type[T] | tuple[type[T], ...], data: object, where: str 
         data: parsed JSON.
         where: dotted path for messages.
         ours: whether `to_json` wrote the data. Then every field must be present, even one with a default (but for those that
-            are `ADDED`), and null in place of a number is NaN. Otherwise the data is a user's configuration, which may leave out fields that have defaults.
+            are `ADDED`), and null in place of a number is NaN. Otherwise the data is a user's configuration, which may leave
+            out fields that have defaults.
 
     Raises:
         ValueError: unknown or missing keys, wrong types, unknown class names, or values that the class itself rejects.

@@ -39,10 +39,11 @@ class Regression:
         return loss
 
     def penalty(self) -> Float[Tensor, ""] | None:
-        asked, weights = self.spec.regularisers, {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-        return penalty(
-            weights, self.spec.model, orthogonality=asked.orthogonality, diversity=asked.diversity
+        asked, weights = (
+            self.spec.regularisers,
+            {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())},
         )
+        return penalty(weights, self.spec.model, orthogonality=asked.orthogonality, diversity=asked.diversity)
 
     @torch.no_grad()
     def told(self) -> dict[str, Any]:
