@@ -38,8 +38,8 @@ class Attention(nn.Module):
         read: Float[Tensor, "batch head position width"] | None = None,
     ) -> Float[Tensor, "batch row width"]:
         """What attention adds to the stream; ``read`` is what each head's keys derive from, if that is not ``x``."""
-        few = rows is not None and touch is None and read is None and not self.linear
-        if few and len(rows) * self.heads <= x.shape[-1] // 4:
+        plain = touch is None and read is None and not self.linear
+        if plain and rows is not None and len(rows) * self.heads <= x.shape[-1] // 4:
             return self.out(self._few(x, rows, mask))
         width = x.shape[-1]
         if rows is None:
