@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mesascope.models.architecture import positions as count_positions
 from mesascope.models.transformer import Transformer, TransformerConfig, count_parameters
 from mesascope.tasks import LinearRegression
 from mesascope.types import Prompts, Site
@@ -29,6 +30,14 @@ CONFIGS = {
     "no norm": {"norm": False, "final_norm": False},
     "no positions": {"positions": False},
     "one head": {"heads": 1},
+    "sink": {"sink": True},
+    "sink full pairs": {"sink": True, "mask": "full", "tokens": "pairs"},
+    "sink prefix": {"sink": True, "mask": "prefix"},
+    "sink linear everywhere": {"sink": True, "attention": "linear", "norm": False, "answers": "everywhere"},
+    "layer scale": {"layer_scale": True, "norm": False},
+    "head dims": {"head_dims": ((0,), (1, 2))},
+    "head dims full pairs": {"head_dims": ((0,), (1, 2)), "mask": "full", "tokens": "pairs"},
+    "all at once": {"sink": True, "layer_scale": True, "head_dims": ((0, 1), (2,)), "layers": 1, "feedforward": 0},
 }
 
 
@@ -112,7 +121,8 @@ def test_every_site_fires_once_with_its_documented_shape(model: Transformer, que
     config, p = model.config, draw(queries)
     _, seen = record(model, p)
     copies = queries if config.mask == "full" else 1
-    positions = copies * 4 * config.tokens_per_example + queries
+    positions = config.sink + copies * 4 * config.tokens_per_example + queries
+    assert count_positions(config, 4, queries) == positions
     stream = (5, positions, config.width)
     kinds = {
         "resid_pre": stream,
@@ -136,7 +146,9 @@ def test_what_the_sites_show_is_what_was_computed(model: Transformer) -> None:
         torch.testing.assert_close(at["resid_post"], at["resid_mid"] + at.get("mlp_out", 0.0), **CLOSE)
         if model.config.attention == "softmax":
             torch.testing.assert_close(at["pattern"].sum(-1), torch.ones_like(at["pattern"][..., 0]), **CLOSE)
-        torch.testing.assert_close(model.blocks[layer].attention.out(at["z"].flatten(-2)), at["attn_out"], **CLOSE)
+        block = model.blocks[layer]
+        scale = 1.0 if block.scale is None else block.scale
+        torch.testing.assert_close(scale * block.attention.out(at["z"].flatten(-2)), at["attn_out"], **CLOSE)
     torch.testing.assert_close(model.read(seen[Site(layer=last, kind="resid_post")][:, -3:]), answers, **CLOSE)
 
 
@@ -156,7 +168,10 @@ def test_an_edit_reaches_the_answer(model: Transformer) -> None:
         assert float((edited - run(model, p)).abs().max()) > 1e-9, site
 
 
-@pytest.mark.parametrize("name", ["default", "everywhere", "no positions", "attention only"])
+@pytest.mark.parametrize(
+    "name",
+    ["default", "everywhere", "no positions", "attention only", "sink linear everywhere", "head dims", "all at once"],
+)
 def test_answers_everywhere_equal_those_on_prefixes(name: str) -> None:
     model, p = build(name), draw(2)
     everywhere = run(model, p, everywhere=True)
@@ -167,14 +182,14 @@ def test_answers_everywhere_equal_those_on_prefixes(name: str) -> None:
         torch.testing.assert_close(everywhere[:, i : i + 1], prefix, **CLOSE)
 
 
-@pytest.mark.parametrize("name", ["default", "pairs", "linear", "no positions"])
+@pytest.mark.parametrize("name", ["default", "pairs", "linear", "no positions", "sink", "head dims"])
 def test_under_a_causal_mask_nothing_earlier_moves(name: str) -> None:
     model, p = build(name), draw(2)
     later = torch.arange(4)[:, None] >= 2
     moved = dataclasses.replace(p, xs=p.xs + later, ys=p.ys + later[:, 0])
     _, before = record(model, p)
     _, after = record(model, moved)
-    first = 2 * model.config.tokens_per_example
+    first = model.config.sink + 2 * model.config.tokens_per_example
     for site in before:
         if site.kind == "pattern":
             assert torch.equal(before[site][:, :, :first], after[site][:, :, :first])

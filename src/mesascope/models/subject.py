@@ -85,10 +85,15 @@ class TransformerSubject:
         return self.model.read(activation.to(self.model.unembed.weight))
 
     def layout(self, examples: int, queries: int) -> Layout:
-        """Interleaved, or one token per example; one context per query if the context sees the query."""
+        """Interleaved, or one token per example; one context per query if the context sees the query.
+
+        A sink token is the first position of every context, and no example's.
+        """
         config = self.model.config
         labels = config.tokens_per_example - 1
-        return interleaved(examples, queries, label_tokens=labels, own_context=config.mask == "full")
+        return interleaved(
+            examples, queries, label_tokens=labels, own_context=config.mask == "full", begin=int(config.sink)
+        )
 
     def reinitialised(self, seed: int) -> "TransformerSubject":
         """The same architecture with fresh random weights, untrained."""

@@ -7,202 +7,25 @@ positions, pre-norm blocks, GELU, and a linear readout of the residual stream at
 Several queries of a prompt share its context and are answered in one pass: each query sees the context and itself, and all
 have the same position embedding. If the context sees the query too (``mask='full'``), nothing can be shared, and each query
 gets a context of its own.
+
+What else can be configured changes nothing by default: a learned token before all others (``sink``), a learned scale of what
+each block adds (``layer_scale``), what the keys of the first layer's heads read of the inputs (``head_dims``), and dropout.
+The network can be called by `torch.func.functional_call` under `torch.vmap`, with parameters and buffers of many members.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mesascope.records.checks import check_choices, check_count
+from mesascope.models.architecture import TransformerConfig, count_parameters
+from mesascope.models.blocks import Block, Touch
 from mesascope.seeds import generator
 from mesascope.types import Site
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransformerConfig:
-    """The architecture of a transformer.
-
-    Attributes:
-        dim: dimension of the inputs.
-        examples: largest number of examples in a prompt.
-        layers, width, heads: number of blocks, width of the residual stream, number of attention heads.
-        feedforward: hidden width of the MLP; 0 for no MLP (attention-only).
-        activation: the MLP's activation function; ``gelu_tanh`` is the approximation that GPT-2 was trained with.
-        norm: LayerNorm before attention and MLP.
-        final_norm: LayerNorm before the readout.
-        attention: ``softmax``, or ``linear`` (scores without softmax, divided by the number of visible tokens).
-        tokens: ``interleaved`` (x₁ y₁ x₂ …) or ``pairs`` ((x₁,y₁) (x₂,y₂) … (x_q,0)).
-        mask: ``causal``; ``prefix`` (all tokens see the examples, queries are never keys); ``full`` (all tokens see all
-            tokens, including the query).
-        positions: learned position embeddings.
-        answers: ``query``, or ``everywhere``: trained to answer each input of the context from the examples before it.
-
-    Raises:
-        ValueError: a size below its smallest value, or an impossible combination.
-    """
-
-    dim: int = 5
-    examples: int = 20
-    layers: int = 2
-    width: int = 128
-    heads: int = 4
-    feedforward: int = 256
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
-    norm: bool = True
-    final_norm: bool = False
-    attention: Literal["softmax", "linear"] = "softmax"
-    tokens: Literal["interleaved", "pairs"] = "interleaved"
-    mask: Literal["causal", "prefix", "full"] = "causal"
-    positions: bool = True
-    answers: Literal["query", "everywhere"] = "query"
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        for name in ("dim", "examples", "layers", "width", "heads"):
-            check_count(name, getattr(self, name))
-        check_count("feedforward", self.feedforward, least=0, hint=" Pass 0 for no MLP.")
-        if self.width % self.heads:
-            raise ValueError(
-                f"width must be a multiple of heads; got width={self.width}, heads={self.heads}. "
-                f"Pass width={self.heads * math.ceil(self.width / self.heads)}."
-            )
-        if self.answers == "everywhere" and (self.mask != "causal" or self.tokens != "interleaved"):
-            raise ValueError(
-                "answers='everywhere' needs mask='causal' and tokens='interleaved', or a label would be visible where "
-                f"it must be predicted; got mask={self.mask!r}, tokens={self.tokens!r}. Pass answers='query'."
-            )
-
-    @property
-    def tokens_per_example(self) -> int:
-        return 2 if self.tokens == "interleaved" else 1
-
-
-def count_parameters(config: TransformerConfig) -> int:
-    """The number of parameters of a `Transformer` with this configuration, without constructing it."""
-    width, inner = config.width, config.feedforward
-    norm = 2 * width if config.norm else 0
-    attention = 4 * width * width + 4 * width + norm
-    mlp = 2 * width * inner + inner + width + norm if inner else 0
-    positions = config.width * (config.examples * config.tokens_per_example + 1) if config.positions else 0
-    embedding = width * (config.dim + (config.tokens == "pairs")) + width
-    unembedding = width + 1 + (2 * width if config.final_norm else 0)
-    return embedding + positions + config.layers * (attention + mlp) + unembedding
-
-
-Touch = Callable[[Site, Tensor], Tensor]
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
-    "relu": nn.ReLU,
-}
-
-
-class Attention(nn.Module):
-    """Multi-head attention with possibly fewer rows (query positions) than columns (key positions)."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.linear = config.attention == "linear"
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch position width"],
-        rows: Int[Tensor, " row"] | None,
-        mask: Bool[Tensor, "row position"],
-        touch: Callable[[str, Tensor], Tensor] | None,
-    ) -> Float[Tensor, "batch row width"]:
-        if rows is not None and touch is None and not self.linear and len(rows) * self.heads <= x.shape[-1] // 4:
-            return self.out(self._few(x, rows, mask))
-        width = x.shape[-1]
-        if rows is None:
-            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        else:  # only these rows need queries
-            weight, bias = self.qkv.weight, self.qkv.bias
-            q = F.linear(x[:, rows], weight[:width], bias[:width]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            k, v = F.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        # q: (batch, head, row, width/head); k, v: (batch, head, position, width/head)
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (batch, head, row, position)
-        if self.linear:
-            pattern = scores.masked_fill(~mask, 0.0) / mask.sum(-1, keepdim=True)
-        else:
-            pattern = (scores + _barrier(mask, scores.dtype)).softmax(-1)
-        if touch is not None:
-            pattern = touch("pattern", pattern)
-        z = (pattern @ v).transpose(1, 2)  # (batch, row, head, width/head)
-        if touch is not None:
-            z = touch("z", z)
-        return self.out(z.flatten(-2))
-
-    def _few(
-        self, x: Float[Tensor, "batch position width"], rows: Int[Tensor, " row"], mask: Bool[Tensor, "row position"]
-    ) -> Float[Tensor, "batch row width"]:
-        """The heads' outputs for few rows, without computing a key or a value for every position.
-
-        q·(K x) = (Kᵀq)·x, so each row's query is multiplied by the key weights once; Σ p V x = V Σ p x, so the value weights
-        are applied once per row. The keys' bias adds the same number to all scores of a row, which does not change softmax.
-        """
-        per_head = (self.heads, -1)
-        queries, keys, values = self.qkv.weight.chunk(3)  # each (head · width/head, width)
-        q = F.linear(x[:, rows], queries, self.qkv.bias.chunk(3)[0]).unflatten(-1, per_head)
-        q = torch.einsum("brhd,hdw->brhw", q, keys.unflatten(0, per_head)).flatten(1, 2)  # (batch, row · head, width)
-        scores = q @ x.transpose(1, 2) / math.sqrt(x.shape[-1] // self.heads)  # (batch, row · head, position)
-        pattern = (scores + _barrier(mask, scores.dtype).repeat_interleave(self.heads, 0)).softmax(-1)
-        seen = (pattern @ x).unflatten(1, (len(rows), self.heads))  # (batch, row, head, width)
-        z = torch.einsum("brhw,hdw->brhd", seen, values.unflatten(0, per_head))
-        return z.flatten(-2) + self.qkv.bias.chunk(3)[2]
-
-
-def _barrier(mask: Bool[Tensor, "row position"], dtype: torch.dtype) -> Float[Tensor, "row position"]:
-    """The tensor that is added to the scores: 0 where a row may attend, minus infinity where it may not."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
-
-
-class Block(nn.Module):
-    """Attention, then an MLP, each added to the residual stream."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        norm = (lambda: nn.LayerNorm(config.width)) if config.norm else nn.Identity
-        self.norm_attention = norm()
-        self.attention = Attention(config)
-        self.norm_mlp = norm() if config.feedforward else None
-        self.mlp = (
-            nn.Sequential(
-                nn.Linear(config.width, config.feedforward),
-                ACTIVATIONS[config.activation](),
-                nn.Linear(config.feedforward, config.width),
-            )
-            if config.feedforward
-            else None
-        )
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch position width"],
-        rows: Int[Tensor, " row"] | None,
-        mask: Bool[Tensor, "row position"],
-        layer: int,
-        touch: Touch | None,
-    ) -> Float[Tensor, "batch row width"]:
-        def at(kind: str, value: Tensor) -> Tensor:
-            return value if touch is None else touch(Site(layer=layer, kind=kind), value)
-
-        x = at("resid_pre", x)
-        inner = None if touch is None else at
-        attended = at("attn_out", self.attention(self.norm_attention(x), rows, mask, inner))
-        x = at("resid_mid", (x if rows is None else x[:, rows]) + attended)
-        if self.mlp is not None and self.norm_mlp is not None:
-            x = x + at("mlp_out", self.mlp(self.norm_mlp(x)))
-        return at("resid_post", x)
+__all__ = ("Transformer", "TransformerConfig", "count_parameters")
 
 
 class Transformer(nn.Module):
@@ -210,8 +33,14 @@ class Transformer(nn.Module):
 
     Weights and biases are drawn as in PyTorch's linear layers (uniform within ±1/√inputs), and depend on ``seed`` alone. With
     this initialisation, training leaves the plateau of this task sooner than with GPT-2's (normal, standard deviation 0.02).
-    Position embeddings are normal with standard deviation 0.02.
+    Position embeddings and the sink token are normal with standard deviation 0.02; layer scales are 1.
+
+    Attributes:
+        head_mask: with ``head_dims``, 1 where a head's keys read a number of an input's token and 0 where they do not: a buffer,
+            which multiplies, so that members of a batch of networks can differ in it. None without.
     """
+
+    head_mask: Float[Tensor, "head feature"] | None
 
     def __init__(self, config: TransformerConfig, seed: int = 0) -> None:
         super().__init__()
@@ -223,9 +52,11 @@ class Transformer(nn.Module):
         ):  # PyTorch's layers draw from the global generator; the weights are redrawn below
             self.embed = nn.Linear(features, config.width)
             self.position = nn.Parameter(torch.empty(length, config.width)) if config.positions else None
+            self.sink = nn.Parameter(torch.empty(config.width)) if config.sink else None
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
             self.final_norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
             self.unembed = nn.Linear(config.width, 1)
+        self.register_buffer("head_mask", head_mask(config))
         if not self.unembed.weight.is_meta:  # a meta tensor has only a shape
             self.initialise(seed)
 
@@ -236,8 +67,11 @@ class Transformer(nn.Module):
             if "norm" in name:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
                 continue
+            if name.endswith(".scale"):
+                parameter.fill_(1.0)
+                continue
             rng = generator(seed, f"weights/{name}")
-            if name == "position":
+            if name in ("position", "sink"):
                 fresh = torch.empty(parameter.shape).normal_(std=0.02, generator=rng)
             else:
                 weight = self.get_parameter(name.removesuffix("bias") + "weight" if name.endswith("bias") else name)
@@ -269,6 +103,7 @@ class Transformer(nn.Module):
         everywhere: bool = False,
         touch: Touch | None = None,
         whole_last_layer: bool = True,
+        kept: Bool[Tensor, "layer batch 2 position width"] | None = None,
     ) -> Float[Tensor, "batch answer"]:
         """Answers at the queries; with ``everywhere``, at the context's inputs and then at the queries.
 
@@ -280,9 +115,15 @@ class Transformer(nn.Module):
                 the second's, and so on, then the queries.
             whole_last_layer: compute the last layer at every position, even where no answer is read. This matters only
                 with a ``touch``, which sees the activations.
+            kept: for training with dropout, which numbers of what attention (first) and the MLP (second) add are kept, at the
+                positions that a ``touch`` sees. None, as in any evaluation, keeps all.
+
+        An edit of the embedding, or of the stream before the first layer, reaches the keys of heads that do not read every
+        dimension as it is: what they do not read is subtracted, and that is of the prompt.
 
         Raises:
-            ValueError: more examples than the model has positions for, or ``everywhere`` where inputs see their labels.
+            ValueError: more examples than the model has positions for, ``everywhere`` where inputs see their labels, or
+                ``kept`` for a model without dropout.
         """
         config = self.config
         if xs.shape[1] > config.examples and self.position is not None:
@@ -295,19 +136,26 @@ class Transformer(nn.Module):
                 "everywhere=True needs mask='causal' and tokens='interleaved', or inputs would see their own labels; "
                 f"got mask={config.mask!r}, tokens={config.tokens!r}. Ask at the queries only."
             )
-        if touch is None and self._copies(queries.shape[1]) > 1:  # gives the same numbers as below, at a lower cost
+        if kept is not None and not config.dropout:
+            raise ValueError("kept needs a model with dropout; got one with dropout=0.0. Pass kept=None.")
+        if (
+            touch is None and kept is None and self._copies(queries.shape[1]) > 1
+        ):  # gives the same numbers as below, at a lower cost
             each = (values.repeat_interleave(queries.shape[1], 0) for values in (xs, ys))
             return self(*each, queries.flatten(0, 1)[:, None]).view(queries.shape[:2])
-        h = self.embed(self.tokens(xs, ys, queries))  # (batch, position, width)
+        tokens = self.tokens(xs, ys, queries)
+        h = self._after_sink(self.embed(tokens))  # (batch, position, width)
         if touch is not None:
             h = touch(Site(kind="embed"), h)
         mask, reads, places = self._layout(xs.shape[1], queries.shape[1], everywhere, h.device)
         if self.position is not None:
-            h = h + self.position[places]
+            h = h + F.pad(self.position[places], (0, 0, self._begin, 0))
+        hidden = self._hidden(tokens, queries.shape[1])
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
             rows = reads if layer == last and not (whole_last_layer and touch is not None) else None
-            h = block(h, rows, mask if rows is None else mask[rows], layer, touch)
+            own = None if kept is None else kept[layer]
+            h = block(h, rows, mask if rows is None else mask[rows], layer, touch, hidden if layer == 0 else None, own)
         if h.shape[1] != len(reads):
             h = h[:, reads]
         return self.read(h)
@@ -318,7 +166,7 @@ class Transformer(nn.Module):
 
     def _layout(
         self, examples: int, queries: int, everywhere: bool, device: torch.device
-    ) -> tuple[Bool[Tensor, "position position"], Int[Tensor, " answer"], Int[Tensor, " position"]]:
+    ) -> tuple[Bool[Tensor, "position position"], Int[Tensor, " answer"], Int[Tensor, " token"]]:
         """The attention mask, the positions where answers are read, and each token's index for the position embedding."""
         per = self.config.tokens_per_example
         length, copies = examples * per, self._copies(queries)
@@ -335,8 +183,39 @@ class Transformer(nn.Module):
         reads = index[context:]
         if everywhere:
             reads = torch.cat([index[:context:per], reads])
-        return mask, reads, torch.where(in_context, index % max(length, 1), length)
+        if self.config.sink:
+            mask = F.pad(F.pad(mask, (0, 0, 1, 0), value=False), (1, 0), value=True)
+        return mask, reads + self._begin, torch.where(in_context, index % max(length, 1), length)
+
+    @property
+    def _begin(self) -> int:
+        """Number of positions before the context."""
+        return int(self.config.sink)
+
+    def _after_sink(self, h: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch position width"]:
+        return h if self.sink is None else torch.cat([self.sink.expand(h.shape[0], 1, -1), h], 1)
+
+    def _hidden(
+        self, tokens: Float[Tensor, "batch token feature"], queries: int
+    ) -> Float[Tensor, "batch head position width"] | None:
+        """For each head of the first layer, the part of the embedding that its keys do not read."""
+        if self.head_mask is None:
+            return None
+        unread = 1 - self.head_mask[:, None]  # (head, 1, feature)
+        if self.config.tokens == "interleaved":  # every second token of the context is a label
+            index = torch.arange(tokens.shape[1], device=tokens.device)
+            unread = unread * ((index % 2 == 0) | (index >= len(index) - queries))[:, None]
+        return F.pad(F.linear(tokens[:, None] * unread, self.embed.weight), (0, 0, self._begin, 0))
 
     def _copies(self, queries: int) -> int:
         """Number of copies of the context for a prompt with this number of queries."""
         return queries if self.config.mask == "full" else 1
+
+
+def head_mask(config: TransformerConfig) -> Float[Tensor, "head feature"] | None:
+    """For each head, 1 at the numbers of an input's token that its keys read (in ``pairs`` also the label), else 0."""
+    if config.head_dims is None:
+        return None
+    features = config.dim + (config.tokens == "pairs")
+    rows = [[float(i in dims or i == config.dim) for i in range(features)] for dims in config.head_dims]
+    return torch.tensor(rows, dtype=torch.get_default_dtype())

@@ -17,6 +17,12 @@ from mesascope.records.shown import shown
 from mesascope.records.store import read_json
 
 T = TypeVar("T")
+ADDED: Mapping[str, object] = types.MappingProxyType({"added": True})
+"""Metadata of a dataclass field that came after documents of its class had been written.
+
+At its default it is not written, and a document without it means the default. So older documents stay valid, and a value that
+does not use the field is written as before.
+"""
 _WHOLE = 10**300  # larger whole numbers may not fit into a float
 
 
@@ -27,7 +33,7 @@ def to_json(value: object) -> Any:
         TypeError: a value that cannot be written as JSON (for example, a tensor).
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if not _left_out(f, value)}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, enum.Enum):
         return value.name
@@ -51,8 +57,9 @@ def from_json(expected: type[T] | tuple[type[T], ...], data: object, where: str 
         expected: the dataclass to build, or several, of which ``type`` names one; an abstract class stands for its subclasses.
         data: parsed JSON.
         where: dotted path for messages.
-        ours: whether `to_json` wrote the data. Then every field must be present, even one with a default, and null in place
-            of a number is NaN. Otherwise the data is a user's configuration, which may leave out fields that have defaults.
+        ours: whether `to_json` wrote the data. Then every field must be present, even one with a default (but for those that
+            are `ADDED`), and null in place of a number is NaN. Otherwise the data is a user's configuration, which may leave
+            out fields that have defaults.
 
     Raises:
         ValueError: unknown or missing keys, wrong types, unknown class names, or values that the class itself rejects.
@@ -149,7 +156,11 @@ def _build_dataclass(expected: tuple[type, ...], data: Any, where: str, ours: bo
         if key != "type" and key not in fields:
             has = ", ".join(fields) or "none"
             raise ValueError(f"{where} has no field {shown(key)}: a {name} has {has}.{nearest(str(key), fields)}")
-    missing = [f.name for f in fields.values() if f.name not in data and (ours or not _has_default(f))]
+    missing = [
+        f.name
+        for f in fields.values()
+        if f.name not in data and (not _has_default(f) or (ours and "added" not in f.metadata))
+    ]
     if ours and "type" not in data:
         missing.insert(0, "type")
     if missing:
@@ -163,6 +174,14 @@ def _build_dataclass(expected: tuple[type, ...], data: Any, where: str, ours: bo
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _left_out(field: "dataclasses.Field[Any]", value: object) -> bool:
+    """Whether a field that was `ADDED` holds its default."""
+    if "added" not in field.metadata:
+        return False
+    factory = field.default_factory
+    return bool(getattr(value, field.name) == (field.default if factory is dataclasses.MISSING else factory()))
 
 
 def _name(key: object) -> str:

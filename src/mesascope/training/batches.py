@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mesascope.models.architecture import positions
+from mesascope.seeds import generator
 from mesascope.training.spec import Supervision, TrainingSpec
 from mesascope.types import Prompts
 
@@ -22,6 +24,8 @@ class Batch(NamedTuple):
     queries: Float[Tensor, "batch query dim"]
     targets: Float[Tensor, "batch query"]
     weights: Float[Tensor, "batch dim"] | None
+    kept: Bool[Tensor, "layer batch 2 position width"] | None = None
+    """With dropout, which numbers it keeps (see `mesascope.models.Transformer`)."""
 
 
 def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
@@ -33,7 +37,16 @@ def batches(spec: TrainingSpec, start: int, device: str) -> Iterator[Batch]:
             spec.batch * count, seed=spec.seed, stream="train", start=first * spec.batch, dtype=torch.float32
         ).to(device)
         parts = (drawn.xs, drawn.ys, drawn.queries, drawn.targets, drawn.weights)
-        yield from map(Batch, *([None] * count if part is None else part.split(spec.batch) for part in parts))
+        split = map(Batch, *([None] * count if part is None else part.split(spec.batch) for part in parts))
+        for step, batch in enumerate(split, first):
+            yield batch._replace(kept=dropout(spec, step, device)) if spec.model.dropout else batch
+
+
+def dropout(spec: TrainingSpec, step: int, device: str) -> Bool[Tensor, "layer batch 2 position width"]:
+    """Which numbers dropout keeps at a step."""
+    model, task = spec.model, spec.task
+    size = (model.layers, spec.batch, 2, positions(model, task.examples, task.queries), model.width)
+    return (torch.rand(size, generator=generator(spec.seed, "dropout", step)) >= model.dropout).to(device)
 
 
 def mean_squared_error(
@@ -44,7 +57,8 @@ def mean_squared_error(
     With ``everywhere``, answers at the context's inputs are compared with their noisy labels, and answers at queries with
     noiseless targets.
     """
-    answers = model(prompts.xs, prompts.ys, prompts.queries, everywhere=supervision == "everywhere")
+    kept = prompts.kept if isinstance(prompts, Batch) else None
+    answers = model(prompts.xs, prompts.ys, prompts.queries, everywhere=supervision == "everywhere", kept=kept)
     return (answers - _wanted(prompts, supervision)).square().mean()
 
 

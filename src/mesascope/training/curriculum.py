@@ -67,7 +67,7 @@ def restrict(batch: Batch, active: int) -> Batch:
     mask = (torch.arange(dim, device=batch.weights.device) < active).to(batch.weights.dtype)
     weights = (batch.weights * mask * (dim / active) ** 0.5)[..., None]
     noise = batch.ys - (batch.xs @ batch.weights[..., None]).squeeze(-1)
-    return Batch(
+    return batch._replace(
         xs=batch.xs * mask,
         ys=(batch.xs @ weights).squeeze(-1) + noise,
         queries=batch.queries * mask,

@@ -64,6 +64,9 @@ class LanguageModelling:
         logits = logits_of(self.model, batch[:, :-1])
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
+    def penalty(self) -> Float[Tensor, ""] | None:
+        return None
+
     def told(self) -> dict[str, Any]:
         return {}
 

@@ -30,6 +30,10 @@ class Objective(Protocol):
         """The loss of one step, a mean. It is called once per step, and may change the objective's state."""
         ...
 
+    def penalty(self) -> Float[Tensor, ""] | None:
+        """What is added to the loss before its gradient is taken, a function of the weights alone; None for nothing."""
+        ...
+
     def told(self) -> dict[str, Any]:
         """What a line of metrics says besides loss and rate."""
         ...

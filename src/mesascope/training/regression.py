@@ -10,6 +10,7 @@ from torch import Tensor
 from mesascope.models.transformer import Transformer
 from mesascope.training.batches import Batch, batches, mean_squared_error, zero_error
 from mesascope.training.curriculum import Course
+from mesascope.training.regularisers import penalty
 from mesascope.training.size import EVALUATED
 from mesascope.training.spec import TrainingSpec
 from mesascope.types import Task
@@ -37,8 +38,20 @@ class Regression:
         self.course.record(loss.detach(), zero_error(batch, self.spec.supervision))
         return loss
 
+    def penalty(self) -> Float[Tensor, ""] | None:
+        asked, weights = (
+            self.spec.regularisers,
+            {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())},
+        )
+        return penalty(weights, self.spec.model, orthogonality=asked.orthogonality, diversity=asked.diversity)
+
+    @torch.no_grad()
     def told(self) -> dict[str, Any]:
-        return {} if self.spec.curriculum is None else {"active_dims": self.course.active}
+        """The active dimensions under a curriculum, and the penalty of the weights as they are, if there is one."""
+        found: dict[str, Any] = {} if self.spec.curriculum is None else {"active_dims": self.course.active}
+        if (added := self.penalty()) is not None:
+            found["penalty"] = float(added)
+        return found
 
     def state(self) -> dict[str, Any]:
         return self.course.state()

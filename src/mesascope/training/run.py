@@ -59,8 +59,9 @@ class Run:
     def update(self, batch: Any) -> None:
         """One optimiser step."""
         loss = self.objective.loss(batch)
+        penalty = self.objective.penalty()
         self.optimisers.zero_grad()
-        loss.backward()
+        (loss if penalty is None else loss + penalty).backward()
         if self.spec.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
         self.optimisers.step()

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from mesascope.models.transformer import TransformerConfig
 from mesascope.records.checks import check_count
-from mesascope.records.codec import to_json
+from mesascope.records.codec import ADDED, to_json
 from mesascope.records.shown import shown
 from mesascope.tasks import GeneralisedLinearRegression, LinearRegression
 from mesascope.training.recipe import Recipe
+from mesascope.training.regularisers import Regularisers
 from mesascope.types import LinearTask, Task, check_keeps_task
 
 MAX_LAYERS = 1000
@@ -64,6 +65,7 @@ class TrainingSpec(Recipe):
         supervision: ``query`` (mean squared error at the queries) or ``everywhere`` (mean over the context's
             inputs and the queries, each answered from the examples before it; needs ``answers='everywhere'``).
         curriculum: whether dimensions are added one at a time; None trains on the whole task from the start.
+        regularisers: terms of the loss that are functions of the heads' weights.
         name, steps, …: as in `Recipe`.
 
     Raises:
@@ -74,6 +76,7 @@ class TrainingSpec(Recipe):
     model: TransformerConfig = field(default_factory=TransformerConfig)
     supervision: Supervision = "query"
     curriculum: Curriculum | None = None
+    regularisers: Regularisers = field(default_factory=Regularisers, metadata=ADDED)
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
@@ -83,6 +86,7 @@ class TrainingSpec(Recipe):
                 "source B's deepest network has 8."
             )
         check_keeps_task(self.task)
+        self.regularisers.check_heads(self.model.heads)
         if self.curriculum is not None and not isinstance(self.task, LinearTask):
             raise ValueError(
                 f"curriculum needs a linear task, because labels are computed anew from fewer weights; got a "

@@ -125,6 +125,7 @@ def interleaved(
     label_tokens: int = 1,
     query_tokens: int | None = None,
     own_context: bool = False,
+    begin: int = 0,
 ) -> Layout:
     """A layout with example after example, each input before its label, and then query after query.
 
@@ -133,17 +134,18 @@ def interleaved(
         input_tokens, label_tokens: tokens per input and per label; with 0 label tokens, the input's tokens hold both.
         query_tokens: tokens per query; by default as many as per input.
         own_context: each query has a context of its own. All contexts come first, in the queries' order.
+        begin: tokens before all examples that are in every context and hold no example (a sink token).
     """
     each = input_tokens + label_tokens
     length = examples * each
     start = torch.arange(queries)[:, None] * length if own_context else torch.zeros(queries, 1, dtype=torch.long)
-    context = start + torch.arange(length)
+    context = begin + start + torch.arange(length)
     grid = context.view(queries, examples, each)
-    shown = length * (queries if own_context else 1)
+    shown = begin + length * (queries if own_context else 1)
     asked = input_tokens if query_tokens is None else query_tokens
     return Layout(
         inputs=grid[..., :input_tokens],
         labels=grid[..., input_tokens:] if label_tokens else grid,
         queries=shown + torch.arange(queries * asked).view(queries, asked),
-        context=context,
+        context=torch.cat([torch.arange(begin).expand(queries, -1), context], 1),
     )

@@ -1,0 +1,153 @@
+"""A block of the transformer: attention and an MLP, each added to the residual stream."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mesascope.models.architecture import TransformerConfig
+from mesascope.types import Site
+
+Touch = Callable[[Site, Tensor], Tensor]
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
+    "relu": nn.ReLU,
+}
+
+
+class Attention(nn.Module):
+    """Multi-head attention with possibly fewer rows (query positions) than columns (key positions)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.linear = config.attention == "linear"
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch position width"],
+        rows: Int[Tensor, " row"] | None,
+        mask: Bool[Tensor, "row position"],
+        touch: Callable[[str, Tensor], Tensor] | None,
+        read: Float[Tensor, "batch head position width"] | None = None,
+    ) -> Float[Tensor, "batch row width"]:
+        """What attention adds to the stream; ``read`` is what each head's keys derive from, if that is not ``x``."""
+        plain = touch is None and read is None and not self.linear
+        if plain and rows is not None and len(rows) * self.heads <= x.shape[-1] // 4:
+            return self.out(self._few(x, rows, mask))
+        width = x.shape[-1]
+        if rows is None:
+            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        else:  # only these rows need queries
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q = F.linear(x[:, rows], weight[:width], bias[:width]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            k, v = F.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if read is not None:
+            weight, bias = (part[width : 2 * width] for part in (self.qkv.weight, self.qkv.bias))
+            k = torch.einsum("bhpw,hdw->bhpd", read, weight.unflatten(0, (self.heads, -1)))
+            k = k + bias.view(self.heads, 1, -1)
+        # q: (batch, head, row, width/head); k, v: (batch, head, position, width/head)
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (batch, head, row, position)
+        if self.linear:
+            pattern = scores.masked_fill(~mask, 0.0) / mask.sum(-1, keepdim=True)
+        else:
+            pattern = (scores + _barrier(mask, scores.dtype)).softmax(-1)
+        if touch is not None:
+            pattern = touch("pattern", pattern)
+        z = (pattern @ v).transpose(1, 2)  # (batch, row, head, width/head)
+        if touch is not None:
+            z = touch("z", z)
+        return self.out(z.flatten(-2))
+
+    def _few(
+        self, x: Float[Tensor, "batch position width"], rows: Int[Tensor, " row"], mask: Bool[Tensor, "row position"]
+    ) -> Float[Tensor, "batch row width"]:
+        """The heads' outputs for few rows, without computing a key or a value for every position.
+
+        q·(K x) = (Kᵀq)·x, so each row's query is multiplied by the key weights once; Σ p V x = V Σ p x, so the value weights
+        are applied once per row. The keys' bias adds the same number to all scores of a row, which does not change softmax.
+        """
+        per_head = (self.heads, -1)
+        queries, keys, values = self.qkv.weight.chunk(3)  # each (head · width/head, width)
+        q = F.linear(x[:, rows], queries, self.qkv.bias.chunk(3)[0]).unflatten(-1, per_head)
+        q = torch.einsum("brhd,hdw->brhw", q, keys.unflatten(0, per_head)).flatten(1, 2)  # (batch, row · head, width)
+        scores = q @ x.transpose(1, 2) / math.sqrt(x.shape[-1] // self.heads)  # (batch, row · head, position)
+        pattern = (scores + _barrier(mask, scores.dtype).repeat_interleave(self.heads, 0)).softmax(-1)
+        seen = (pattern @ x).unflatten(1, (len(rows), self.heads))  # (batch, row, head, width)
+        z = torch.einsum("brhw,hdw->brhd", seen, values.unflatten(0, per_head))
+        return z.flatten(-2) + self.qkv.bias.chunk(3)[2]
+
+
+def _barrier(mask: Bool[Tensor, "row position"], dtype: torch.dtype) -> Float[Tensor, "row position"]:
+    """The tensor that is added to the scores: 0 where a row may attend, minus infinity where it may not."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
+
+
+class Block(nn.Module):
+    """Attention, then an MLP, each added to the residual stream."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.scale = nn.Parameter(torch.empty(1)) if config.layer_scale else None
+        norm = (lambda: nn.LayerNorm(config.width)) if config.norm else nn.Identity
+        self.norm_attention = norm()
+        self.attention = Attention(config)
+        self.norm_mlp = norm() if config.feedforward else None
+        self.mlp = (
+            nn.Sequential(
+                nn.Linear(config.width, config.feedforward),
+                ACTIVATIONS[config.activation](),
+                nn.Linear(config.feedforward, config.width),
+            )
+            if config.feedforward
+            else None
+        )
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch position width"],
+        rows: Int[Tensor, " row"] | None,
+        mask: Bool[Tensor, "row position"],
+        layer: int,
+        touch: Touch | None,
+        hidden: Float[Tensor, "batch head position width"] | None = None,
+        kept: Bool[Tensor, "batch part position width"] | None = None,
+    ) -> Float[Tensor, "batch row width"]:
+        """The stream after the block.
+
+        Args:
+            x: the stream before it.
+            rows: the positions that are computed; None for all.
+            mask: which positions each of them sees.
+            layer: the block's number, for ``touch``.
+            touch: gets every activation, and returns what replaces it.
+            hidden: for each head, what its keys do not read of ``x``; None if they read all of it.
+            kept: which numbers of what attention and what the MLP adds (``part``) dropout keeps; None for all of them.
+        """
+
+        def at(kind: str, value: Tensor) -> Tensor:
+            return value if touch is None else touch(Site(layer=layer, kind=kind), value)
+
+        def added(part: int, value: Tensor) -> Tensor:
+            if self.scale is not None:
+                value = value * self.scale
+            if kept is None:
+                return value
+            own = kept[:, part] if rows is None else kept[:, part, rows]
+            return value * own / (1 - self.dropout)
+
+        x = at("resid_pre", x)
+        inner = None if touch is None else at
+        read = None if hidden is None else self.norm_attention(x[:, None] - hidden)
+        attended = at("attn_out", added(0, self.attention(self.norm_attention(x), rows, mask, inner, read)))
+        x = at("resid_mid", (x if rows is None else x[:, rows]) + attended)
+        if self.mlp is not None and self.norm_mlp is not None:
+            x = x + at("mlp_out", added(1, self.mlp(self.norm_mlp(x))))
+        return at("resid_post", x)
