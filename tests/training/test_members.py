@@ -16,6 +16,7 @@ from mesascope.tasks import Gaussian, LinearRegression
 from mesascope.training import Curriculum, Diverged, Interrupted, TrainingSpec, many, train, train_many, train_together
 from mesascope.training.alike import check_alike, grouped
 from mesascope.training.members import orthogonal
+from mesascope.training.regularisers import Regularisers
 from mesascope.training.run import Run
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
@@ -42,6 +43,7 @@ MIXED = [
     replace(BRIEF, seed=2, schedule="cosine", weight_decay=0.01, betas=(0.8, 0.99)),
     replace(BRIEF, seed=3, task=replace(BRIEF.task, noise=0.5, inputs=Gaussian())),
 ]
+VARIANT = replace(BRIEF, model=replace(BRIEF.model, sink=True, layer_scale=True, dropout=0.1))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +56,17 @@ MIXED = [
             replace(BRIEF, model=replace(BRIEF.model, tokens="pairs", feedforward=0, norm=False, positions=False)), 4, 5
         ),
         seeds(replace(BRIEF, model=replace(BRIEF.model, answers="everywhere"), supervision="everywhere"), 6, 7),
+        [
+            replace(VARIANT, regularisers=Regularisers(orthogonality=0.1)),
+            replace(VARIANT, seed=1),
+            replace(VARIANT, seed=2, regularisers=Regularisers(orthogonality=0.01, diversity=0.5)),
+        ],
+        [
+            replace(BRIEF, model=replace(BRIEF.model, head_dims=dims), seed=i)
+            for i, dims in enumerate([((0, 1), (2,)), ((0, 1, 2), (0, 1, 2))])
+        ],
     ],
-    ids=["adam", "adamw", "muon", "attention-only", "everywhere"],
+    ids=["adam", "adamw", "muon", "attention-only", "everywhere", "variants", "masks"],
 )
 def test_members_are_what_they_would_be_alone(specs: list[TrainingSpec], tmp_path: Path, metrics: Metrics) -> None:
     runs = {tmp_path / f"together-{i}": spec for i, spec in enumerate(specs)}

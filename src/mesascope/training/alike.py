@@ -1,6 +1,7 @@
 """Which specifications can be trained together as one batched program."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from mesascope.records.codec import to_json
 from mesascope.training.recipe import Recipe
 from mesascope.training.spec import TrainingSpec, difference_of
 
-OWN = ("name", "seed", "learning_rate", "weight_decay", "betas", "clip", "schedule", "warmup", "task")
-"""Fields in which members may differ; of the task, all but its sizes."""
+OWN = ("name", "seed", "learning_rate", "weight_decay", "betas", "clip", "schedule", "warmup", "regularisers", "task")
+"""Fields in which members may differ; of the task, all but its sizes. Masks of heads may differ, too, if all have one."""
 SIZES = ("dim", "examples", "queries")
 
 
@@ -50,5 +51,7 @@ def alone(spec: Recipe) -> str | None:
 def _shared(spec: Recipe) -> dict[str, Any]:
     """What members must have in common."""
     assert isinstance(spec, TrainingSpec)
-    rest = {name: value for name, value in to_json(spec).items() if name not in OWN}
-    return {**rest, **{f"task.{name}": getattr(spec.task, name) for name in SIZES}}
+    alike = replace(spec, model=replace(spec.model, head_dims=None))
+    rest = {name: value for name, value in to_json(alike).items() if name not in OWN}
+    masked = spec.model.head_dims is not None
+    return {**rest, "masked": masked, **{f"task.{name}": getattr(spec.task, name) for name in SIZES}}

@@ -1,6 +1,7 @@
 """Runs of one architecture as one batched program, with an axis of members through parameters, gradients and optimisers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, final
 
 import torch
@@ -8,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from mesascope.training.batches import AHEAD, Batch, mean_squared_error
+from mesascope.training.batches import AHEAD, Batch, dropout, mean_squared_error
+from mesascope.training.regularisers import Regularisers, penalty
 from mesascope.training.run import Run
 from mesascope.training.schedules import beta, rate
 from mesascope.training.spec import TrainingSpec
@@ -17,6 +19,7 @@ NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 """Coefficients of Muon's iteration, as in `torch.optim.Muon`."""
 MOMENTUM = 0.95
 EPSILON = {"adam": 1e-8, "muon": 1e-7}
+REGULARISERS = tuple(field.name for field in fields(Regularisers))
 STATES = {"adam": ("exp_avg", "exp_avg_sq", "step"), "muon": ("momentum_buffer",)}
 """What `torch.optim` keeps for a parameter, by name."""
 
@@ -40,6 +43,11 @@ class Members:
         self._model, self._device = runs[0].model, runs[0].device
         self._kinds = _kinds(runs[0])
         self.parameters = {name: _shared(runs, name) for name in self._kinds}
+        self._buffers = {
+            name: torch.stack([run.model.get_buffer(name) for run in runs]) for name, _ in runs[0].model.named_buffers()
+        }
+        asked = {name: [getattr(spec.regularisers, name) for spec in self.specs] for name in REGULARISERS}
+        self._strengths = {name: self._each(each) for name, each in asked.items() if any(each)}
         self._states = {name: _shared_state(runs, name, kind) for name, kind in self._kinds.items()}
         self.losses: list[Float[Tensor, " member"]] = []
 
@@ -59,12 +67,15 @@ class Members:
                 for name in ("xs", "ys", "queries", "targets")
             }
             for i in range(count):
-                yield {name: part[i] for name, part in parts.items()}
+                batch = {name: part[i] for name, part in parts.items()}
+                if spec.model.dropout:
+                    batch["kept"] = torch.stack([dropout(each, first + i, self._device) for each in self.specs])
+                yield batch
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """One step of every member's optimiser."""
-        losses = torch.vmap(self._loss)(self.parameters, batch)
-        gradients = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
+        losses, added = torch.vmap(self._loss)(self.parameters, self._buffers, batch, self._strengths)
+        gradients = torch.autograd.grad((losses + added).sum(), list(self.parameters.values()))
         with torch.no_grad():
             gradients = self._clipped(gradients)
             numbers = self._numbers()
@@ -82,11 +93,23 @@ class Members:
                 run.optimisers.resume(run.step)
             self.losses = []
 
-    def _loss(self, parameters: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-        def model(*prompts: Tensor, **options: Any) -> Tensor:
-            return functional_call(self._model, dict(parameters), prompts, options)
+    def _loss(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        strengths: Mapping[str, Tensor],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """One member's loss, and what its regularisers add."""
+        weights = {**parameters, **buffers}
 
-        return mean_squared_error(model, Batch(**batch, weights=None), self.specs[0].supervision)
+        def model(*prompts: Tensor, **options: Any) -> Tensor:
+            return functional_call(self._model, weights, prompts, options)
+
+        loss = mean_squared_error(model, Batch(**batch, weights=None), self.specs[0].supervision)
+        added = penalty(weights, self.specs[0].model, **strengths) if strengths else torch.zeros_like(loss)
+        assert added is not None, "a strength that is a tensor is always computed with"
+        return loss, added
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Gradients whose norm, over all parameters of a member, is at most the ``clip`` of its specification."""
