@@ -72,19 +72,19 @@ def test_members_are_what_they_would_be_alone(specs: list[TrainingSpec], tmp_pat
     runs = {tmp_path / f"together-{i}": spec for i, spec in enumerate(specs)}
     assert len(grouped(runs)) == 1
     assert train_together(runs, progress=False) == {}
-    loosely = 1e-4 if specs[0].optimiser == "muon" else 0.0  # its bfloat16 turns a last bit into a third decimal
+    loosely = 1e-3 if specs[0].optimiser == "muon" else 0.0  # its bfloat16 turns a last bit into a third decimal
     for i, (where, spec) in enumerate(runs.items()):
         alone = train(spec, tmp_path / f"alone-{i}", progress=False)
         mine, theirs = metrics(where), metrics(alone)
         for a, b in zip(mine, theirs, strict=True):
-            assert a["loss"] == pytest.approx(b["loss"], abs=loosely or 1e-6)
+            assert a["loss"] == pytest.approx(b["loss"], rel=loosely, abs=1e-6)
             assert (a["step"], a["learning_rate"]) == (b["step"], b["learning_rate"])
         weights = [checkpoints.read(run / "model").weights for run in (where, alone)]
         for name, value in weights[0].items():
             other = weights[1][name]
             if name.endswith("qkv.bias"):  # of keys: their gradient is rounding, and Adam takes full steps along it
                 value, other = (torch.cat([v.chunk(3)[0], v.chunk(3)[2]]) for v in (value, other))
-            assert torch.allclose(value, other, rtol=0, atol=10 * loosely or 5e-6), name
+            assert torch.allclose(value, other, rtol=0, atol=5 * loosely or 5e-6), name
         assert sorted(p.name for p in where.rglob("*")) == sorted(p.name for p in alone.rglob("*"))
 
 

@@ -11,7 +11,12 @@ from mesascope.instruments.identification import IDENTIFIED, QUESTION
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES
-from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression, PooledRegression
+from mesascope.tasks import (
+    DigitRegression,
+    GeneralisedLinearRegression,
+    LinearRegression,
+    PooledRegression,
+)
 from mesascope.theory import STATEMENTS
 from mesascope.training import LADDER, SPECS
 
@@ -21,7 +26,14 @@ def present() -> Index:
     return {
         "constructions": list(CONSTRUCTIONS),
         "tasks": [
-            kind.__name__ for kind in (LinearRegression, PooledRegression, GeneralisedLinearRegression, DigitRegression)
+            kind.__name__
+            for kind in (
+                LinearRegression,
+                PooledRegression,
+                BalancedRegression,
+                GeneralisedLinearRegression,
+                DigitRegression,
+            )
         ],
         "algorithms": [algorithm.name for algorithm in (*ALL, *GENERALISED)],
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},

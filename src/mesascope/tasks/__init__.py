@@ -1,5 +1,6 @@
 """Tasks, from which prompts are sampled."""
 
+from mesascope.tasks.balanced import BalancedRegression
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
 from mesascope.tasks.digits import DigitRegression
 from mesascope.tasks.generalised import GeneralisedLinearRegression
@@ -19,6 +20,7 @@ from mesascope.tasks.sequences import (
 __all__ = (
     "Alternation",
     "AssociativeRecall",
+    "BalancedRegression",
     "Covariance",
     "Diagonal",
     "Eigenvalues",

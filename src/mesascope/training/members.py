@@ -29,9 +29,9 @@ class Members:
     """The batched program. The runs' models and optimisers become views of its tensors: saving a run is as it always is.
 
     No operation mixes members. A member's losses are those of its own run alone up to the rounding of batched products: within
-    1e-6 after 100 steps of Adam, and within 1e-4 of Muon, which rounds to bfloat16 (a test holds both). Its weights are close,
-    too, but for the biases of keys: their gradient is zero up to rounding, which Adam scales to full steps, and no answer depends
-    on them.
+    1e-6 after 100 steps of Adam, and within a thousandth with Muon, which rounds to bfloat16 (a test holds both). Its weights are
+    close, too, but for the biases of keys: their gradient is zero up to rounding, which Adam scales to full steps, and no answer
+    depends on them.
 
     Args:
         runs: at the same step, with specifications that `mesascope.training.many.grouped` puts together.
