@@ -155,7 +155,7 @@ CONFIGURATIONS: Mapping[str, tuple[int, int, float, tuple[float, ...]]] = {
     "wide_spectrum": (32, 4, 0.5, WIDE),
     "8heads_tiny": (32, 8, 1.0, BANDS),
 }
-"""Width, heads, strength of the diversity term, eigenvalues. Source C prints six of its seven; ``small_weak`` is ours, because the
+"""Width, heads, strength of the diversity term, eigenvalues. Source C prints six of its seven; ``small_weak`` is ours: the
 source says that the strength 0.1 was among them."""
 BALANCED = "balanced"
 
