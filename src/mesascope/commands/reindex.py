@@ -12,6 +12,7 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.studies import PROFILES, STUDIES
 from mesascope.tasks import (
+    BalancedRegression,
     DigitRegression,
     GeneralisedLinearRegression,
     LinearRegression,

@@ -40,6 +40,7 @@ from mesascope.studies.language_models import (
 )
 from mesascope.studies.measure import works
 from mesascope.studies.networks import Trained
+from mesascope.studies.recorded import NotRecorded
 from mesascope.studies.rules import Between, labelled, pick
 from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
@@ -60,7 +61,7 @@ from mesascope.studies.trained_regressors import (
     which_algorithm_by_depth,
     width_control,
 )
-from mesascope.types import Measurement, StudyResult, spec_of
+from mesascope.types import Measurement, StudyResult
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
@@ -164,7 +165,7 @@ def run_study(
     with claim(out, "a study"):
         try:
             measured, used = _run(study, bench, place.engine, progress)
-        except NotShipped as missing:
+        except (NotShipped, NotRecorded) as missing:
             discard(folder)  # parts of a run that cannot be finished
             bench = replace(bench, profile="smoke")
             measured, used = _run(study, bench, place.engine, progress)
@@ -222,7 +223,8 @@ def _run(
     able = asked if trained and not bench.shipped(trained) else bench.shipped(asked)  # none: `Bench.network` says so
     chosen = [m for m in wanted if m.network in able]
     named = {m.network if isinstance(m.network, str) else m.network.ships_as: m.network for m in chosen}
-    used = {name: spec_of(bench.network(network)) for name, network in named.items()}  # trained here, and so only once
+    bench.prepare(list(named.values()), progress=progress)
+    used = {name: bench.spec(network) for name, network in named.items()}
     plan = Plan(
         words=f"study {study.name}, profile {bench.profile}, seed {bench.seed}",
         works=tuple(work for m in chosen for work in works(m, bench)),

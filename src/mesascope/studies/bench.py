@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from mesascope.instruments.instrument import Profile
+from mesascope.records.codec import to_json
 from mesascope.studies.networks import Trained
-from mesascope.training import train
+from mesascope.studies.recorded import shipped
+from mesascope.training import train, train_together
 from mesascope.training.ladder import LADDER
+from mesascope.training.run import on_grid
 from mesascope.types import Subject, Task, history, spec_mapping, spec_of
 from mesascope.zoo import curve, default_task, load, names
 from mesascope.zoo.language import at_hand
@@ -47,6 +50,7 @@ class Bench:
         seed: of prompts and resampling.
         directory: where the run is kept; stand-ins are trained below it.
         networks: where ``full`` trains its networks, and finds them again.
+        trains: train there, at any profile, the networks whose measurements ship in a record; else they are read from it.
         device: where networks train and compute.
     """
 
@@ -54,6 +58,7 @@ class Bench:
     seed: int
     directory: Path
     networks: Path
+    trains: bool = False
     device: str = "cpu"
 
     def prompts(self, laptop: int) -> int:
@@ -85,9 +90,31 @@ class Bench:
         """
         return tuple(network for network in networks if self._available(network))
 
+    def reads(self, network: Trained | str) -> bool:
+        """Whether what is measured of a network is read from a record, because the network does not ship."""
+        here = self.profile == "laptop" and not self.trains
+        return here and isinstance(network, Trained) and network.ships_as not in names() and shipped(network.record)
+
+    def spec(self, network: Trained | str) -> object:
+        """The specification of a network, as it is stored in results."""
+        if isinstance(network, Trained) and self.reads(network):
+            return to_json(network.laptop)
+        return spec_of(self.network(network))
+
+    def prepare(self, networks: Sequence[Trained | str], *, progress: bool = False) -> None:
+        """Train the networks that this run trains, as many together as can be."""
+        wanted = {n.name: n.published for n in networks if isinstance(n, Trained) and self._trains(n)}
+        runs = {self.networks / name: spec for name, spec in wanted.items()}
+        lost = train_together(runs, resume=True, device=self.device, progress=progress)
+        for why in lost.values():
+            raise why
+
+    def _trains(self, network: Trained) -> bool:
+        return self.profile == "full" or (self.trains and bool(network.record))
+
     def _available(self, network: Trained | str) -> bool:
         if isinstance(network, Trained):
-            return self.profile == "full" or network.ships_as in names()
+            return self._trains(network) or network.ships_as in names() or self.reads(network)
         if network in LADDER and network not in names():
             return False
         if not is_language_model(network) or at_hand(network):
@@ -107,6 +134,9 @@ class Bench:
         Checkpoints that are not what their names say are left out: `excluded` says which. Profile ``smoke`` takes `FEW` of the
         others, evenly many apart, the first and the last among them.
         """
+        if isinstance(network, Trained) and self.reads(network):
+            spec = network.laptop
+            return tuple(step for step in range(1, spec.steps + 1) if on_grid(step, spec))
         faulty = self.excluded(network)
         steps = tuple(step for step in history(self.network(network)) if step not in faulty)
         if self.profile != "smoke" or len(steps) <= FEW:
@@ -115,6 +145,8 @@ class Bench:
 
     def excluded(self, network: Trained | str) -> dict[int, str]:
         """By step, what is wrong with a network's checkpoints, found by hashing all of them."""
+        if self.reads(network):
+            return {}
         subject = self.network(network)
         if len(history(subject)) < 2:
             return {}
@@ -135,7 +167,7 @@ class Bench:
 
     def _place(self, network: Trained) -> str:
         """Its name in the zoo, or the directory of its run."""
-        if self.profile == "full":
+        if self._trains(network):
             folder = self.networks / network.name
             return str(train(network.published, folder, resume=folder.exists(), device=self.device))
         if network.ships_as in names():

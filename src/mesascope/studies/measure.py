@@ -12,6 +12,7 @@ from mesascope.plans.work import Say
 from mesascope.records.checks import nearest
 from mesascope.studies.bench import Bench
 from mesascope.studies.networks import Trained
+from mesascope.studies.recorded import recorded
 from mesascope.studies.rules import Where, labelled
 from mesascope.types import Measured, Scalar, Task
 
@@ -110,16 +111,16 @@ def works(measure: Measure, bench: Bench) -> tuple[Work[Measured], ...]:
         measure = replace(measure, options={**measure.options, **measure.smoke_options})
     known = replace(measure, options=_named(measure.options), smoke_options={})
     key = {"measure": known, "prompts": prompts, "profile": bench.profile, "seed": bench.seed}
+    reads = measure.network.record if not isinstance(measure.network, str) and bench.reads(measure.network) else ""
+
+    def work(name: str, key: Mapping[str, Any], step: int | None) -> Work[Measured]:
+        run: Callable[[Say], Measured] = functools.partial(_run, measure, prompts, bench, step)
+        return Work(name=name, key=key, result=Measured, run=functools.partial(recorded, reads, key) if reads else run)
+
     if not measure.over_training:
-        return (Work(name=name, key=key, result=Measured, run=functools.partial(_run, measure, prompts, bench, None)),)
+        return (work(name, key, None),)
     return tuple(
-        Work(
-            name=f"{name}, step {step}",
-            key={**key, "step": step},
-            result=Measured,
-            run=functools.partial(_run, measure, prompts, bench, step),
-        )
-        for step in bench.trajectory(measure.network)
+        work(f"{name}, step {step}", {**key, "step": step}, step) for step in bench.trajectory(measure.network)
     )
 
 

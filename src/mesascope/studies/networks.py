@@ -38,6 +38,11 @@ class Trained(abc.ABC):
         return self.laptop.name
 
     @property
+    def record(self) -> str:
+        """The name of the record with what was measured of it, if that ships in its place; see `mesascope.studies.recorded`."""
+        return ""
+
+    @property
     def task(self) -> LinearRegression:
         """What it is trained on, one query per prompt."""
         task = self.published.task

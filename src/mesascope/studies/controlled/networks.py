@@ -5,13 +5,15 @@ that are pairs, and no position embeddings; the deeper network has a sink token 
 leaves open (optimiser, learning rate, batch, strengths of regularisers) is ours, and the same for all networks of an experiment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 
 from mesascope.models import TransformerConfig
 from mesascope.seeds import generator
+from mesascope.studies.networks import Trained
 from mesascope.tasks import BalancedRegression, Eigenvalues, Gaussian, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.training.regularisers import Regularisers
@@ -36,22 +38,51 @@ STRENGTH = 0.1
 BARE = TransformerConfig(tokens="pairs", feedforward=0, positions=False, heads=2)
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(Trained):
     """One network of an experiment.
 
     Attributes:
-        place: its coordinates: the variant, the seed, and what else networks of the experiment differ in.
-        spec: what makes it.
+        experiment: the study's name, which is also that of the record with what was measured of its networks.
+        variant: what it differs in.
+        group: what it is compared within: all networks of an experiment with one dimension, or one configuration.
+        seed: of weights and data.
+        spec: what makes it; the source's sizes are small enough for a laptop.
     """
 
-    place: Mapping[str, Scalar]
+    experiment: str
+    variant: str
+    group: str
+    seed: int
     spec: TrainingSpec
 
+    @property
+    def record(self) -> str:
+        """The experiment's record."""
+        return self.experiment
 
-def _cell(experiment: str, spec: TrainingSpec, seed: int, **place: Scalar) -> Cell:
-    words = "-".join(str(value).replace(" ", "-") for value in place.values())
-    return Cell(place={**place, "seed": seed}, spec=replace(spec, name=f"{experiment}-{words}", seed=seed))
+    @property
+    def published(self) -> TrainingSpec:
+        """What makes it."""
+        return self.spec
+
+    @property
+    def laptop(self) -> TrainingSpec:
+        """The same."""
+        return self.spec
+
+    @property
+    def label(self) -> dict[str, Scalar]:
+        """The coordinates of its measurements."""
+        return {"variant": self.variant, "group": self.group, "seed": self.seed}
+
+
+def _cell(experiment: str, spec: TrainingSpec, seed: int, variant: str, group: str = "all") -> Cell:
+    words = "-".join(part.replace(" ", "-") for part in (experiment, variant, group, f"seed-{seed}") if part != "all")
+    return Cell(
+        experiment=experiment, variant=variant, group=group, seed=seed, spec=replace(spec, name=words, seed=seed)
+    )
 
 
 def _trained(task: LinearRegression, model: TransformerConfig, steps: int, batch: int = 16) -> TrainingSpec:
@@ -86,7 +117,7 @@ def _variants(spec: TrainingSpec) -> dict[str, TrainingSpec]:
 def controlled_ablation(seeds: int = 6) -> tuple[Cell, ...]:
     """Section 9.5.1: six variants in three dimensions, without LayerNorm."""
     return tuple(
-        _cell("controlled-ablation", spec, seed, variant=variant, dim=dim)
+        _cell("controlled-ablation", spec, seed, variant, f"{dim} dimensions")
         for dim in (4, 8, 16)
         for variant, spec in _variants(
             _trained(LinearRegression(dim=dim, examples=12, weights="standard"), replace(BARE, norm=False), 2000)
@@ -99,7 +130,7 @@ def guided_architecture(seeds: int = 10) -> tuple[Cell, ...]:
     """Section 9.5: the shallow network against the guided one, and against depth alone; with LayerNorm and dropout."""
     spec = _trained(LinearRegression(dim=4, examples=12), replace(BARE, dropout=0.1), 2000)
     return tuple(
-        _cell("guided-architecture", each, seed, variant=variant)
+        _cell("guided-architecture", each, seed, variant)
         for variant, each in _variants(spec).items()
         if variant in (BASELINE, DEPTH, FULL)
         for seed in range(seeds)
@@ -134,7 +165,7 @@ def spectral_heads(seeds: int = 10) -> tuple[Cell, ...]:
         REDUNDANT: lambda seed: (BY_BAND[0],) * 4,
     }
     return tuple(
-        _cell("spectral-heads", _trained(task, replace(model, head_dims=mask(seed)), 3000, 64), seed, variant=variant)
+        _cell("spectral-heads", _trained(task, replace(model, head_dims=mask(seed)), 3000, 64), seed, variant)
         for variant, mask in masks.items()
         for seed in range(seeds)
     )
@@ -143,7 +174,7 @@ def spectral_heads(seeds: int = 10) -> tuple[Cell, ...]:
 def training_dynamics(seeds: int = 10) -> tuple[Cell, ...]:
     """Section 9.2: the network of section 9.1 without masks, for 20,000 steps, with a checkpoint every 2,000."""
     spec = replace(_trained(*_banded(1, 32, 4), 20_000, 64), checkpoint_every=2000)
-    return tuple(_cell("training-dynamics", spec, seed, variant=BASELINE) for seed in range(seeds))
+    return tuple(_cell("training-dynamics", spec, seed, BASELINE) for seed in range(seeds))
 
 
 CONFIGURATIONS: Mapping[str, tuple[int, int, float, tuple[float, ...]]] = {
@@ -168,7 +199,7 @@ def diversity(seeds: int = 5, balanced: int = 10) -> tuple[Cell, ...]:
         plain = _trained(task, replace(model, norm=True), 2000)
         for variant, of in ((BASELINE, 0.0), (DIVERSE, strength)):
             spec = replace(plain, regularisers=Regularisers(diversity=of))
-            found += [_cell("diversity", spec, seed, variant=variant, configuration=name) for seed in range(seeds)]
+            found += [_cell("diversity", spec, seed, variant, name) for seed in range(seeds)]
     task, model = _banded(2, 64, 4)
     task = BalancedRegression(dim=task.dim, examples=task.examples, weights="standard", inputs=task.inputs)
     for variant, dims, strength in (
@@ -178,16 +209,5 @@ def diversity(seeds: int = 5, balanced: int = 10) -> tuple[Cell, ...]:
     ):
         spec = _trained(task, replace(model, norm=True, head_dims=dims), 2000)
         spec = replace(spec, regularisers=Regularisers(diversity=strength))
-        found += [_cell("diversity", spec, seed, variant=variant, configuration=BALANCED) for seed in range(balanced)]
+        found += [_cell("diversity", spec, seed, variant, BALANCED) for seed in range(balanced)]
     return tuple(found)
-
-
-def all_cells() -> dict[str, Sequence[Cell]]:
-    """The networks of all experiments, by the name of the study."""
-    return {
-        "spectral-heads": spectral_heads(),
-        "training-dynamics": training_dynamics(),
-        "guided-architecture": guided_architecture(),
-        "controlled-ablation": controlled_ablation(),
-        "diversity": diversity(),
-    }
