@@ -35,8 +35,17 @@ from mesascope.instruments.intervening import (
     truncation,
 )
 from mesascope.instruments.metrics import layer_by_step
-from mesascope.instruments.reading import curvature, induction, plain_probes, probes, readout, refinement, streaming
-from mesascope.instruments.spectral import contraction, directions, krylov, spectrum
+from mesascope.instruments.reading import (
+    curvature,
+    induction,
+    plain_probes,
+    probes,
+    readout,
+    refinement,
+    scales,
+    streaming,
+)
+from mesascope.instruments.spectral import alignment, contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
     explaining.INSTRUMENT,
@@ -94,6 +103,8 @@ NARROWER: tuple[Instrument, ...] = (
     head_ablation.INSTRUMENT,
     induction.INSTRUMENT,
     truncation.INSTRUMENT,
+    scales.INSTRUMENT,
+    alignment.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
 

@@ -23,6 +23,7 @@ from mesascope.studies.conditioning import (
     spectral_response,
 )
 from mesascope.studies.constructions import causal_mask, rounding, synthetic_panel
+from mesascope.studies.controlled import ablation, diversity, dynamics, guided, spectral
 from mesascope.studies.generalised import likelihood
 from mesascope.studies.language_models import (
     confounds,
@@ -105,6 +106,11 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             head_ablation.STUDY,
             sink_panel.STUDY,
             pretrained_signatures.STUDY,
+            spectral.STUDY,
+            dynamics.STUDY,
+            guided.STUDY,
+            ablation.STUDY,
+            diversity.STUDY,
         )
     }
 )

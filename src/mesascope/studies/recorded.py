@@ -52,8 +52,8 @@ def recorded(record: str, key: object, say: Say) -> Measured:
     held = read(record).measured.get(digest(key))
     if held is None:
         raise NotRecorded(
-            f"the record {record} does not hold this measurement: it is of seed 0. Run the study with seed 0, or at profile full, "
-            "which trains its networks"
+            f"the record {record} does not hold this measurement: it is of seed 0. Run the study with seed 0, or at profile "
+            "full, which trains its networks"
         )
     return held
 

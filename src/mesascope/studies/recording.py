@@ -1,7 +1,7 @@
 """Makes the record of a study whose networks do not ship.
 
-``python -m mesascope.studies.recording STUDY --networks DIR`` trains the networks of a study in ``DIR``, as many together as can be,
-measures them at the laptop's sizes, and writes the record that ships. One that was cut off goes on.
+``python -m mesascope.studies.recording STUDY --networks DIR`` trains the networks of a study in ``DIR``, as many together as
+can be, measures them at the laptop's sizes, and writes the record that ships. One that was cut off goes on.
 """
 
 import argparse

@@ -1,0 +1,246 @@
+"""What the controlled experiments share: numbers over networks that differ only in their seed, and paired differences.
+
+Intervals are over networks, by Student's t. Differences are paired by seed, and their intervals hold at 95 % for all comparisons
+of a study at once (Bonferroni). A difference says besides how large an effect would have been seen with a probability of 80 %.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+
+from scipy import stats
+
+from mesascope.instruments.behaving import errors
+from mesascope.instruments.explaining import instrument as explaining
+from mesascope.instruments.statistics.contrast import difference
+from mesascope.studies.controlled.networks import Cell
+from mesascope.studies.measure import Measure, each
+from mesascope.studies.pictures import only, table
+from mesascope.studies.rules import Derived, Where, where
+from mesascope.types import Control, Figure, Measurement, Scalar
+
+NULL = "the same variant, networks split in two"
+SEEN = "effect seen with a probability of 80 %"
+EXPLAINED = 2
+"""Seeds of each variant whose networks are described."""
+
+
+def error(cells: Sequence[Cell]) -> tuple[Measure, ...]:
+    """The held-out error of every network; ``smoke`` asks one seed."""
+    return each(cells, errors.NAME, label, smoke=_first(cells), prompts={"n": 1024})
+
+
+def explained(cells: Sequence[Cell]) -> tuple[Measure, ...]:
+    """Which classes of functions the answers of the first networks of each variant lie in."""
+    some = [cell for cell in cells if cell.seed < EXPLAINED]
+    return each(some, explaining.NAME, label, smoke=_first(cells)[:1], prompts={"prompts": 200})
+
+
+def label(cell: Cell) -> Mapping[str, Scalar]:
+    """The coordinates of a network's measurements."""
+    return cell.label
+
+
+def _first(cells: Sequence[Cell]) -> list[Cell]:
+    """One network of each variant, of the first group."""
+    return [cell for cell in cells if cell.seed == 0 and cell.group == cells[0].group]
+
+
+def over_networks(of: Where) -> Derived:
+    """The mean of some measurement over seeds, by its other coordinates, with an interval over networks."""
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        return [_mean(list(group.values())) for group in _by_seed(of.among(found)).values()]
+
+    return Derived(words=f"mean over networks of {of}", of=among, uses=(of,))
+
+
+def relative(of: Where, variant: str, less: str, *, comparisons: int = 1) -> Derived:
+    """By how much a variant's mean is above another's, as a share of the latter's; paired by seed, by group."""
+    a, b = (_narrowed(of, name) for name in (variant, less))
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        mine = _by_seed(a.among(found))
+        theirs = {_place(key): values for key, values in _by_seed(b.among(found)).items()}
+        return [
+            _difference(values, theirs[_place(key)], f"{variant} over {less}", comparisons)
+            for key, values in mine.items()
+            if _place(key) in theirs
+        ]
+
+    return Derived(words=f"{variant} over {less}, {of}", of=among, uses=(a, b))
+
+
+def growth(quantity: str, variant: str) -> Derived:
+    """By how much a number is higher in each layer than in the one before, over a variant's networks."""
+    of = where(quantity, variant=variant)
+
+    def among(found: Sequence[Measurement]) -> list[Measurement]:
+        by_layer: dict[int, dict[Scalar, Measurement]] = {}
+        for m in of.among(found):
+            by_layer.setdefault(int(m.coordinates["layer"]), {})[m.coordinates["seed"]] = m  # type: ignore[arg-type]
+        made = []
+        for layer, before in zip(sorted(by_layer)[1:], sorted(by_layer), strict=False):
+            higher = [difference(m, by_layer[before][seed]) for seed, m in by_layer[layer].items()]
+            made.append(replace(_mean(higher), coordinates={"variant": variant, "layer": layer}))
+        return made
+
+    return Derived(words=f"growth from layer to layer of {of}", of=among, uses=(of,))
+
+
+def _narrowed(of: Where, variant: str) -> Where:
+    return replace(of, coordinates={**of.coordinates, "variant": (variant,)})
+
+
+Key = tuple[tuple[str, Scalar], ...]
+
+
+def _by_seed(found: Sequence[Measurement]) -> dict[Key, dict[Scalar, Measurement]]:
+    """Measurements by their coordinates but the seed, and then by the seed."""
+    groups: dict[Key, dict[Scalar, Measurement]] = {}
+    for m in found:
+        key = tuple((k, v) for k, v in m.coordinates.items() if k != "seed")
+        groups.setdefault(key, {})[m.coordinates["seed"]] = m
+    return groups
+
+
+def _place(key: Key) -> Key:
+    return tuple((k, v) for k, v in key if k != "variant")
+
+
+def _mean(group: Sequence[Measurement]) -> Measurement:
+    first, values = group[0], [m.value for m in group]
+    return Measurement(
+        instrument=first.instrument,
+        quantity=f"{first.quantity}, mean over networks",
+        value=fmean(values),
+        interval=_interval(values, 0.95),
+        n=len(values),
+        unit=first.unit,
+        coordinates={k: v for k, v in first.coordinates.items() if k != "seed"},
+        controls=tuple(
+            Control(kind=c.kind, name=c.name, value=fmean(own), interval=_interval(own, 0.95))
+            for i, c in enumerate(first.controls)
+            if len(own := [m.controls[i].value for m in group if len(m.controls) > i]) == len(group)
+        ),
+    )
+
+
+def _difference(
+    mine: Mapping[Scalar, Measurement], theirs: Mapping[Scalar, Measurement], words: str, comparisons: int
+) -> Measurement:
+    seeds = [seed for seed in mine if seed in theirs]
+    base = fmean(theirs[seed].value for seed in seeds)
+    shares = [(mine[seed].value - theirs[seed].value) / base for seed in seeds]
+    half = len(seeds) // 2
+    split = fmean(theirs[s].value for s in seeds[:half]) - fmean(theirs[s].value for s in seeds[half:]) if half else 0.0
+    first = mine[seeds[0]]
+    return Measurement(
+        instrument=first.instrument,
+        quantity=f"{first.quantity}, relative difference",
+        value=fmean(shares),
+        interval=_interval(shares, 1 - 0.05 / comparisons),
+        n=len(seeds),
+        coordinates={**{k: v for k, v in first.coordinates.items() if k not in ("seed", "variant")}, "variant": words},
+        controls=(
+            Control(kind="positive", name=SEEN, value=detectable(shares, comparisons), interval=None),
+            Control(kind="negative", name=NULL, value=split / base, interval=None),
+        ),
+    )
+
+
+def detectable(values: Sequence[float], comparisons: int = 1, power: float = 0.8) -> float:
+    """The mean that a paired t-test of as many, as scattered values would find to differ from zero with this probability.
+
+    The test is two-sided at 5 % over ``comparisons`` (Bonferroni). Not a number for fewer than two values.
+    """
+    if len(values) < 2:
+        return math.nan
+    freedom = len(values) - 1
+    both = stats.t.ppf(1 - 0.025 / comparisons, freedom) + stats.t.ppf(power, freedom)
+    return float(both * stdev(values) / math.sqrt(len(values)))
+
+
+def _interval(values: Sequence[float], level: float) -> tuple[float, float] | None:
+    if len(values) < 2:
+        return None
+    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
+MSE = where(errors.MSE)
+
+
+def means(found: Sequence[Measurement], of: Where = MSE, by: str = "group") -> Figure:
+    """Every variant's mean error, with its interval over networks, as bars.
+
+    Args:
+        found: all measurements.
+        of: which errors.
+        by: the coordinate that the picture is repeated for.
+    """
+    rows = tuple(
+        {
+            "variant": str(m.coordinates["variant"]),
+            by: str(m.coordinates[by]),
+            "value": m.value,
+            "low": (m.interval or (m.value, m.value))[0],
+            "high": (m.interval or (m.value, m.value))[1],
+        }
+        for m in over_networks(of).among(found)
+    )
+    return Figure(
+        name="by-variant",
+        section="Variants",
+        title="Held-out error by variant",
+        caption="Mean over networks that differ in the seed alone, with 95 % intervals over networks.",
+        kind="bars",
+        rows=rows,
+        x="variant",
+        y="value",
+        low="low",
+        high="high",
+        facet=by if len({row[by] for row in rows}) > 1 else "",
+        titles={"value": "mean squared error"},
+    )
+
+
+def against_description(found: Sequence[Measurement], **place: Scalar) -> Figure:
+    """Our own question: what each network computes, beside its error at this place."""
+    error_of = {
+        (m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"]): m.value
+        for m in only(found, quantity=errors.MSE.name, **place)
+    }
+    rows: dict[tuple[Scalar, ...], dict[str, Scalar]] = {}
+    for m in only(found, quantity=explaining.SHARE):
+        if m.coordinates["distribution"] != "training":
+            continue
+        key = (m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"])
+        row = rows.setdefault(key, {"variant": key[0], "group": key[1], "seed": key[2], "error": error_of.get(key)})
+        row[str(m.coordinates["class"])] = round(m.value, 4)
+        if m.coordinates["holds"]:
+            row["holds"] = str(m.coordinates["class"])
+    return table(
+        name="algorithm",
+        section="What is computed",
+        title="Does the variant change the algorithm? Error beside what is computed",
+        caption="Of the first two networks of each variant, on their training distribution: the share of the answers that each "
+        "class explains, from any function linear in the labels to a named one, and the narrowest class that holds.",
+        rows=tuple({"holds": "none", **row} for row in rows.values()),
+    )
+
+
+def powers(found: Sequence[Measurement], contrasts: Sequence[Derived]) -> tuple[str, ...]:
+    """For every comparison, in a sentence: the difference, its interval, and which effect would have been seen."""
+    said = []
+    for contrast in contrasts:
+        for m in contrast.among(found):
+            low, high = m.interval or (math.nan, math.nan)
+            seen = next(c.value for c in m.controls if c.name == SEEN)
+            where_ = f", {m.coordinates['group']}" if m.coordinates.get("group", "all") != "all" else ""
+            said.append(
+                f"{m.coordinates['variant']}{where_}: {m.value:+.1%} [{low:+.1%}, {high:+.1%}] over {m.n} pairs of networks; an "
+                f"effect of {seen:.1%} would have been seen."
+            )
+    return tuple(said)
