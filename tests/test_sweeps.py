@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import mesascope as ms
+from mesascope import sweeps
 from mesascope.cli import main
+from mesascope.instruments.behaving import errors
 from mesascope.sweeps import cells, read_sweep, run_directory, sweep
 
 SPEC = {
@@ -128,3 +130,22 @@ def test_no_such_file_and_a_scheduler_that_does_not_answer(capsys, monkeypatch):
     assert main(["sweep", str(write()), "--out", "out", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "did not answer within 1 s" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_cells_that_are_alike_train_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    real = sweeps.train_together
+    monkeypatch.setattr(sweeps, "train_together", lambda runs, **rest: sizes.append(len(runs)) or real(runs, **rest))
+    spec = {"task": {"dim": 2, "examples": 3}, "steps": 3, "batch": 4, "name": "alike"}
+    model = {"dim": 2, "examples": 3, "width": 8, "heads": 2, "feedforward": 8}
+    grid = {"model.layers": (1, 2), "learning_rate": (1e-3, 1e-2)}
+    what = sweeps.Sweep(spec={**spec, "model": model}, grid=grid, seeds=(0, 1), measure=("error",), profile="smoke")
+    found = sweeps.sweep(what, tmp_path / "out")
+    assert sizes == [4, 4]
+    assert len(found.measurements) >= 8
+    (row,) = [m for m in found.measurements if m.coordinates["seed"] == 1 and m.coordinates["model.layers"] == 1
+              and m.coordinates["learning_rate"] == 1e-2]  # fmt: skip
+    cell, _ = sweeps.cells(what)["model.layers 1, learning_rate 0.01, seed 1"]
+    alone = ms.load(str(sweeps.train(cell, tmp_path / "alone", progress=False)))
+    direct = errors.errors(alone, cell.task, seed=0, **errors.INSTRUMENT.sizes["smoke"])
+    assert row.value == pytest.approx(direct[0].value, rel=1e-5)

@@ -5,7 +5,7 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS
 from mesascope.instruments.identification import IDENTIFIED, identify
 from mesascope.instruments.instrument import PROFILES, Profile
 from mesascope.plans import Engine, Plan, Work, execute
-from mesascope.plans.work import Say
+from mesascope.plans.work import Say, Shared
 from mesascope.records.checks import nearest
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.directories import claim
@@ -24,7 +24,8 @@ from mesascope.records.journal import Journal, digest
 from mesascope.records.provenance import provenance
 from mesascope.records.shown import shown
 from mesascope.records.store import read_json
-from mesascope.training import SPECS, Diverged, TrainingSpec, train
+from mesascope.training import SPECS, Diverged, TrainingSpec, train, train_together
+from mesascope.training.alike import grouped
 from mesascope.training.size import check_fits
 from mesascope.types import Figure, Findings, Measured, Measurement, Scalar
 from mesascope.zoo import load
@@ -148,12 +149,14 @@ def sweep(
         ValueError: a cell that cannot be trained, or a directory that is not ours.
     """
     began, folder, made = time.perf_counter(), Path(out).absolute(), cells(what)
+    shared = _together({run_directory(folder, spec): spec for spec, _ in made.values()}, device)
     works = tuple(
         Work(
             name=name,
             key={"spec": spec, "measure": what.measure, "profile": what.profile, "seed": seed},
             result=Measured,
             run=functools.partial(_cell, spec, where, replace(what, grid={}), seed, folder, device),
+            shared=shared.get(run_directory(folder, spec)),
         )
         for name, (spec, where) in made.items()
     )
@@ -185,6 +188,23 @@ def sweep(
 def run_directory(folder: Path, spec: TrainingSpec) -> Path:
     """Where a cell is trained: named by its specification, so that an extended grid finds it again."""
     return folder / "runs" / digest(spec)[:16]
+
+
+def _together(runs: Mapping[Path, TrainingSpec], device: str) -> dict[Path, Shared]:
+    """What each training shares with those that can be trained together with it."""
+    prepare = functools.partial(_train, device)
+    return {
+        where: Shared(key=f"networks like {group[0].name}", item=(where, runs[where]), prepare=prepare)
+        for group in grouped(runs)
+        if len(group) > 1
+        for where in group
+    }
+
+
+def _train(device: str, items: Sequence[tuple[Path, TrainingSpec]], say: Say) -> None:
+    """Train several networks; one that diverges does so again where its cell says so."""
+    say(f"training {len(items)} networks together")
+    train_together(dict(items), resume=True, device=device, progress=False)
 
 
 def _cell(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
@@ -38,6 +39,11 @@ class Cluster:
     """
 
     scheduler: str
+
+    @property
+    def workers(self) -> int:
+        """As many as there are items: a cluster grows and shrinks, so nothing is joined for it."""
+        return sys.maxsize
 
     def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """As `mesascope.plans.engines.Engine.results`.

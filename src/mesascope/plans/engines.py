@@ -20,6 +20,11 @@ Finished = Generator[tuple[Work[Any], Any | Died], None, None]
 class Engine(Protocol):
     """Runs work items, in any order."""
 
+    @property
+    def workers(self) -> int:
+        """How many items run at the same time, at most."""
+        ...
+
     def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """Each work item with its result, in the order of completion; `Died` for work that killed every worker that tried it.
 
@@ -31,6 +36,8 @@ class Engine(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
     """Runs work items one after the other, in this process."""
+
+    workers: int = 1
 
     def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """As `Engine.results`."""

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from mesascope.machine.processes import Died
 from mesascope.plans.engines import Engine, Here
+from mesascope.plans.joining import Several, joined
 from mesascope.plans.work import Plan, Results
 from mesascope.records.journal import Journal
 from mesascope.records.provenance import provenance
@@ -42,17 +43,22 @@ def execute(plan: Plan, journal: Journal, *, engine: Engine | None = None, progr
     for work in plan.works:
         if (held := journal.get(keys[work.name], work.result)) is not None:
             found[work.name] = held
+    engine = engine or Here()
     missing = [work for work in plan.works if work.name not in found]
+    items = {item.work.name: item for item in joined(missing, engine.workers)}
     dead: list[str] = []
     with tqdm(total=len(plan.works), initial=len(found), disable=not progress, dynamic_ncols=True) as bar:
-        with contextlib.closing((engine or Here()).results(missing, bar.set_description)) as results:
-            for work, result in results:
+        with contextlib.closing(engine.results([i.work for i in items.values()], bar.set_description)) as results:
+            for item, result in results:
+                members = items[item.name].members
                 if isinstance(result, Died):
-                    dead.append(work.name)
+                    dead += [work.name for work in members]
                 else:
-                    journal.put(keys[work.name], result, work.name)
-                    found[work.name] = result
-                bar.update()
+                    parts = result.results if isinstance(result, Several) else (result,)
+                    for work, part in zip(members, parts, strict=True):
+                        journal.put(keys[work.name], part, work.name)
+                        found[work.name] = part
+                bar.update(len(members))
         bar.set_description("done")
     if dead:
         raise PlanFailed(

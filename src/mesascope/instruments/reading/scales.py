@@ -26,7 +26,7 @@ def scales(subject: Subject, task: Task, *, seed: int = 0) -> tuple[Measurement,
     model = getattr(subject, "model", None)
     if not isinstance(model, Transformer) or not model.config.layer_scale:
         raise NotApplicable("it reads the scales of a transformer that has layer_scale")
-    values = [float(model.get_parameter(f"blocks.{layer}.scale")) for layer in range(model.config.layers)]
+    values = [float(model.get_parameter(f"blocks.{layer}.scale").detach()) for layer in range(model.config.layers)]
     return tuple(
         Measurement(
             instrument=NAME,

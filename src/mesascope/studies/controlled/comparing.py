@@ -236,11 +236,15 @@ def powers(found: Sequence[Measurement], contrasts: Sequence[Derived]) -> tuple[
     said = []
     for contrast in contrasts:
         for m in contrast.among(found):
-            low, high = m.interval or (math.nan, math.nan)
+            if m.interval is None:
+                continue  # of one pair of networks
+            low, high = m.interval
             seen = next(c.value for c in m.controls if c.name == SEEN)
-            where_ = f", {m.coordinates['group']}" if m.coordinates.get("group", "all") != "all" else ""
+            places = [str(m.coordinates["group"])] if m.coordinates["group"] != "all" else []
+            places += [f"{m.coordinates['examples']} examples"] if "examples" in m.coordinates else []
+            named = ", ".join([str(m.coordinates["variant"]), *places])
             said.append(
-                f"{m.coordinates['variant']}{where_}: {m.value:+.1%} [{low:+.1%}, {high:+.1%}] over {m.n} pairs of networks; an "
-                f"effect of {seen:.1%} would have been seen."
+                f"{named}: {m.value:+.1%} [{low:+.1%}, {high:+.1%}] over {m.n} pairs of networks; an effect of {seen:.1%} would "
+                "have been seen."
             )
     return tuple(said)
