@@ -32,8 +32,20 @@ class BalancedRegression(LinearRegression):
                 f"got {type(covariance).__name__}, rotate={covariance.rotate}. Pass Gaussian(covariance=Eigenvalues(values=…))."
             )
 
+    @property
+    def weight_variance(self) -> float:
+        """Prior variance of a coordinate of w, a mean over the coordinates."""
+        return float((self._variance / self._eigenvalues).mean())
+
+    @property
+    def _variance(self) -> float:
+        return 1 / self.dim if self.weights == "unit" else 1.0
+
+    @property
+    def _eigenvalues(self) -> Float[Tensor, " dim"]:
+        assert isinstance(self.inputs.covariance, Eigenvalues)
+        return torch.tensor(self.inputs.covariance.values, dtype=torch.float64)
+
     def _draw_weights(self, rng: torch.Generator) -> Float[Tensor, "batch dim"]:
-        covariance = self.inputs.covariance
-        assert isinstance(covariance, Eigenvalues)
-        plain = torch.randn(CHUNK, self.dim, generator=rng, dtype=torch.float64) * self.weight_variance**0.5
-        return plain / torch.tensor(covariance.values, dtype=torch.float64).sqrt()
+        plain = torch.randn(CHUNK, self.dim, generator=rng, dtype=torch.float64) * self._variance**0.5
+        return plain / self._eigenvalues.sqrt()
