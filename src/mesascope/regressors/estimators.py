@@ -4,7 +4,7 @@ import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ class NotConverged(UserWarning):
     """Some fits ended before they converged; they answer as they are."""
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """What scikit-learn calls a regressor."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import product
+from typing import Literal
 
 from mesascope.algorithms import ALL, RBF, KernelRidge, Ridge
 from mesascope.regressors.batched import AlgorithmRegressor
@@ -15,6 +16,7 @@ STEPS = 10
 PREFIX = "algorithm:"
 """How the names of this package's algorithms begin among the regressors."""
 _PENALTIES = tuple(10.0**power for power in range(-4, 4))
+_WEIGHTS: tuple[Literal["uniform", "distance"], ...] = ("uniform", "distance")
 _NOISE = 0.1
 """The Gaussian process's standard deviation of the noise, where its prior's is 1."""
 _BANDWIDTH = 2.0
@@ -66,7 +68,7 @@ _LEARNED_KERNEL = part(
 )
 _TUNED: Mapping[str, tuple[Regressor, ...]] = {
     "ridge-tuned": tuple(map(_ridge, _PENALTIES)),
-    "knn-tuned": tuple(nearest_neighbours(k, w) for w, k in product(("uniform", "distance"), (1, 2, 3, 5, 8, 12))),
+    "knn-tuned": tuple(nearest_neighbours(k, w) for w, k in product(_WEIGHTS, (1, 2, 3, 5, 8, 12))),
     "kernel-ridge-tuned": tuple(
         gaussian_process(b, r) for b, r in product((0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (1e-6, 1e-4, 1e-2, 1.0))
     ),

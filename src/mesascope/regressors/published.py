@@ -1,7 +1,8 @@
 """The regressors that language models were compared with, in the published settings."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, final
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +14,12 @@ from mesascope.regressors.regressor import Regressor, check_examples
 from mesascope.types import Prompts
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptableNeighbours:
     """Nearest neighbours, weighted by distance: one of up to 2 examples, three of up to 6, else five."""
 
-    name = "knn-adaptable"
+    name: str = "knn-adaptable"
 
     def predict(self, prompts: Prompts, *, seed: int = 0) -> Float[Tensor, "batch query"]:
         """The answers. See `mesascope.regressors.Regressor`."""
@@ -25,7 +28,7 @@ class AdaptableNeighbours:
         return nearest_neighbours(neighbours, "distance").predict(prompts, seed=seed)
 
 
-def nearest_neighbours(neighbours: int, weights: str) -> AlgorithmRegressor:
+def nearest_neighbours(neighbours: int, weights: Literal["uniform", "distance"]) -> AlgorithmRegressor:
     """k nearest neighbours as a regressor."""
     name = f"knn-{neighbours}" if weights == "uniform" else f"knn-{neighbours}-{weights}"
     return AlgorithmRegressor(name=name, algorithm=NearestNeighbours(neighbours=neighbours, weights=weights))
@@ -82,8 +85,8 @@ _MEMBERS: tuple[Regressor, ...] = (
 PUBLISHED: Mapping[str, Regressor] = {member.name: member for member in _MEMBERS}
 """The published regressors by name, with scikit-learn's defaults but for what is stated.
 
-Those with a closed form are computed for all prompts at once, and equal scikit-learn's: ``linear-regression`` and ``ridge`` with an
-intercept, ``kernel-ridge`` with scikit-learn's default, a linear kernel, so that it is ridge regression without an intercept.
+Those with a closed form are computed for all prompts at once, and equal scikit-learn's: ``linear-regression`` and ``ridge`` with
+an intercept, ``kernel-ridge`` with scikit-learn's default, a linear kernel, so that it is ridge regression without an intercept.
 With 7 examples or more ``knn-adaptable`` is ``knn-5-distance``.
 
 Source: Vacareanu et al. 2024, the released code, whose ``random_state`` is 1 for every prompt.
