@@ -15,6 +15,7 @@ from mesascope.records.codec import to_json
 from mesascope.regressors import (
     REGRESSORS,
     AlgorithmRegressor,
+    Answering,
     Constant,
     EstimatorRegressor,
     Part,
@@ -107,6 +108,17 @@ def test_any_estimator_is_a_regressor():
     torch.testing.assert_close(it.predict(PROMPTS, seed=4), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_what_an_estimator_draws_from_numpys_generator_is_seeded_and_undone():
+    class Global(MeanOfTable):
+        def fit(self, X, y):
+            self.answer = np.random.normal()
+            return self
+
+    it = EstimatorRegressor(name="table", make=Global)
+    check_regressor(it)
+    assert float(it.predict(PROMPTS, seed=1)[0, 0]) != float(it.predict(PROMPTS, seed=2)[0, 0])
+
+
 def test_an_estimator_with_answers_of_another_shape_is_refused():
     class Column(MeanOfTable):
         def predict(self, X):
@@ -145,6 +157,13 @@ def test_an_algorithm_answers_after_its_steps():
     torch.testing.assert_close(short.predict(PROMPTS), run(ConjugateGradient(), PROMPTS, 2).predictions[2])
     exact = of_algorithm("conjugate-gradient", steps=3).predict(PROMPTS)
     torch.testing.assert_close(exact, regressor("linear-regression").predict(PROMPTS), rtol=1e-8, atol=1e-8)
+
+
+def test_a_regressor_is_an_algorithm_that_answers_in_its_first_step():
+    path = run(Answering(regressor=regressor("lasso")), PROMPTS, 2)
+    assert (path.predictions[0] == 0).all()
+    for step in (1, 2):
+        torch.testing.assert_close(path.predictions[step], regressor("lasso").predict(PROMPTS))
 
 
 def test_answers_have_the_prompts_precision():

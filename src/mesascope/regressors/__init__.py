@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
+from mesascope.regressors.as_algorithm import Answering
 from mesascope.regressors.batched import AlgorithmRegressor, Constant, RandomLabel
 from mesascope.regressors.estimators import Estimator, EstimatorRegressor, NotConverged, Part, ScikitRegressor
 from mesascope.regressors.ours import OURS, gaussian_process, of_algorithm
@@ -41,6 +42,7 @@ __all__ = (
     "REGRESSORS",
     "AdaptableNeighbours",
     "AlgorithmRegressor",
+    "Answering",
     "Constant",
     "Estimator",
     "EstimatorRegressor",

@@ -2,7 +2,8 @@
 
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -123,17 +124,21 @@ def fitted_answers(
 ) -> Float[Tensor, "batch query"]:
     """The answers of a fresh estimator for each prompt, fitted in double precision.
 
+    Some estimators draw from NumPy's global generator, whatever they are told (scikit-learn's `SVR` does). It is seeded for each
+    fit, and afterwards is as it was.
+
     Raises:
         ValueError: prompts with fewer than two examples, or an estimator whose answers are not one number per query.
     """
     check_examples(prompts)
     answers = torch.empty(prompts.targets.shape, dtype=torch.float64)
     xs, ys, queries = (t.detach().cpu().double().numpy() for t in (prompts.xs, prompts.ys, prompts.queries))
-    with warnings.catch_warnings(record=True) as raised:
+    with warnings.catch_warnings(record=True) as raised, _numpys_generator_kept():
         warnings.simplefilter("always")
         unfinished = 0
         for i in range(len(prompts)):
             before = len(raised)
+            np.random.seed(seed % (LARGEST_SEED + 1))
             found = np.asarray(make(seed).fit(xs[i], ys[i]).predict(queries[i]), dtype=np.float64)
             if found.shape != queries[i].shape[:1]:
                 raise ValueError(
@@ -151,6 +156,16 @@ def fitted_answers(
             stacklevel=3,
         )
     return answers.to(prompts.ys)
+
+
+@contextmanager
+def _numpys_generator_kept() -> Iterator[None]:
+    """Put NumPy's global generator back as it was."""
+    state = np.random.get_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 def _unfinished(warning: warnings.WarningMessage) -> bool:
