@@ -1,7 +1,8 @@
 """A regressor as one of this package's algorithms: it answers in its first step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, final
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -20,15 +21,23 @@ class Answering(ClosedForm):
     Attributes:
         regressor: the regressor. Nothing is known of its symmetries, so none is implied.
         seed: of all that is random in it.
+        known: its answers to problems that are still in use, since it may take a fit for each prompt.
     """
 
     regressor: Regressor
     seed: int = 0
+    known: WeakKeyDictionary[Problem, Tensor] = field(default_factory=WeakKeyDictionary, repr=False)
     parametric: ClassVar[bool] = False
     name: ClassVar[str] = "regressor"
     implies: ClassVar[frozenset[Invariance]] = frozenset()
 
     def answer(self, problem: Problem) -> tuple[Float[Tensor, "batch query"], Int[Tensor, " batch"]]:
+        if problem not in self.known:
+            self.known[problem] = self._asked(problem)
+        answers = self.known[problem]
+        return answers, torch.zeros(len(answers), dtype=torch.long, device=answers.device)
+
+    def _asked(self, problem: Problem) -> Float[Tensor, "batch query"]:
         xs, ys = problem.data
         prompts = Prompts(
             xs=xs,
@@ -37,8 +46,7 @@ class Answering(ClosedForm):
             targets=problem.queries.new_zeros(problem.queries.shape[:2]),
             target_variance=ys.new_ones(len(ys)),
         )
-        answers = self.regressor.predict(prompts, seed=self.seed)
-        return answers, torch.zeros(len(ys), dtype=torch.long, device=ys.device)
+        return self.regressor.predict(prompts, seed=self.seed)
 
 
 __all__ = ("Answering",)
