@@ -4,6 +4,7 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -99,7 +100,8 @@ class DataSet(abc.ABC):
         first, last = start // CHUNK, (start + n - 1) // CHUNK
         chunks = [self._chunk(seed, stream, chunk) for chunk in range(first, last + 1)]
         skip = start - first * CHUNK
-        drawn = {name: torch.cat([chunk[name] for chunk in chunks])[skip : skip + n].to(dtype) for name in chunks[0]}
+        chosen = slice(skip, skip + n)
+        drawn: dict[str, Any] = {name: torch.cat([c[name] for c in chunks])[chosen].to(dtype) for name in chunks[0]}
         return Prompts(**drawn)
 
     def check_memory(self, n: int) -> None:

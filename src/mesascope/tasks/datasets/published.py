@@ -77,7 +77,7 @@ def published(name: str, seeds: Sequence[int] = SEEDS, *, examples: int = EXAMPL
     )
 
 
-def _tensor(rows: Sequence[object]) -> Tensor:
+def _tensor(rows: Sequence[np.ndarray | float]) -> Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.float64))
 
 
