@@ -23,6 +23,7 @@ from mesascope.tasks import (
     LinearRegression,
     NetworkRegression,
     PooledRegression,
+    TableRegression,
 )
 from mesascope.theory import STATEMENTS
 from mesascope.training import LADDER, SPECS
@@ -37,6 +38,7 @@ TASKS = (
     InformativeRegression,
     NetworkRegression,
     CharacterRegression,
+    TableRegression,
 )
 """The kinds of tasks; the data sets, which are some of them, are listed by name too."""
 

@@ -9,6 +9,7 @@ from mesascope.tasks.datasets import (
     FormulaRegression,
     InformativeRegression,
     NetworkRegression,
+    TableRegression,
     duplicates,
     published,
 )
@@ -55,6 +56,7 @@ __all__ = (
     "RepeatedBlocks",
     "SequenceTask",
     "Sequences",
+    "TableRegression",
     "Toeplitz",
     "Uniform",
     "duplicates",

@@ -9,6 +9,7 @@ from mesascope.tasks.datasets.formulas import FORMULAS, FormulaName, FormulaRegr
 from mesascope.tasks.datasets.informative import InformativeRegression
 from mesascope.tasks.datasets.network import NetworkRegression
 from mesascope.tasks.datasets.published import PUBLISHED, SEEDS, published
+from mesascope.tasks.datasets.table import TableRegression
 
 DATASETS: Mapping[str, DataSet] = {
     **{
@@ -33,6 +34,7 @@ __all__ = (
     "FormulaRegression",
     "InformativeRegression",
     "NetworkRegression",
+    "TableRegression",
     "as_letters",
     "duplicates",
     "published",

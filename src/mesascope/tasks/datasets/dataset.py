@@ -90,19 +90,9 @@ class DataSet(abc.ABC):
         Raises:
             ValueError: ``n`` below 1, ``start`` below 0, or more prompts than this machine can hold.
         """
-        check_count("n", n)
-        check_count("start", start, least=0)
-        if start + n > LAST:
-            raise ValueError(
-                f"start must leave room for n prompts below number {LAST:,}; got {shown(start)}. Begin at 0."
-            )
+        check_numbers(n, start)
         self.check_memory(n)
-        first, last = start // CHUNK, (start + n - 1) // CHUNK
-        chunks = [self._chunk(seed, stream, chunk) for chunk in range(first, last + 1)]
-        skip = start - first * CHUNK
-        chosen = slice(skip, skip + n)
-        drawn: dict[str, Any] = {name: torch.cat([c[name] for c in chunks])[chosen].to(dtype) for name in chunks[0]}
-        return Prompts(**drawn)
+        return in_chunks(n, start, dtype, lambda chunk: self._chunk(seed, stream, chunk))
 
     def check_memory(self, n: int) -> None:
         """Check that this machine has the memory to draw and hold ``n`` prompts.
@@ -138,4 +128,31 @@ class DataSet(abc.ABC):
         return drawn if functions.weights is None else {**drawn, "weights": functions.weights}
 
 
-__all__ = ("DataSet", "Functions")
+def check_numbers(n: int, start: int) -> None:
+    """Check that prompts number ``start`` to ``start + n`` can be numbered.
+
+    Raises:
+        ValueError: ``n`` below 1, ``start`` below 0, or too large a number.
+    """
+    check_count("n", n)
+    check_count("start", start, least=0)
+    if start + n > LAST:
+        raise ValueError(f"start must leave room for n prompts below number {LAST:,}; got {shown(start)}. Begin at 0.")
+
+
+def in_chunks(n: int, start: int, dtype: torch.dtype, draw: Callable[[int], dict[str, Tensor]]) -> Prompts:
+    """Prompts number ``start`` to ``start + n``, from whole chunks of `CHUNK` of them.
+
+    Args:
+        n, start: which prompts.
+        dtype: the precision of the result.
+        draw: the parts of a chunk's prompts in double precision, by the chunk's number.
+    """
+    first, last = start // CHUNK, (start + n - 1) // CHUNK
+    chunks = [draw(chunk) for chunk in range(first, last + 1)]
+    chosen = slice(start - first * CHUNK, start - first * CHUNK + n)
+    drawn: dict[str, Any] = {name: torch.cat([c[name] for c in chunks])[chosen].to(dtype) for name in chunks[0]}
+    return Prompts(**drawn)
+
+
+__all__ = ("CHUNK", "DataSet", "Functions", "check_numbers", "in_chunks")
