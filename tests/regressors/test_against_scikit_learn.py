@@ -137,6 +137,6 @@ def test_adaptable_neighbours(examples, neighbours):
 def test_fits_that_have_not_converged_are_counted_and_answer():
     hasty = Part(kind="neural_network.MLPRegressor", options=(("max_iter", 2), ("solver", "lbfgs")))
     prompts = published("friedman-2", [1, 2, 3, 4], examples=25)
-    with pytest.warns(NotConverged, match="hasty: 4 of 4 fits ended before they converged, and answer as they are"):
+    with pytest.warns(NotConverged, match="hasty: 4 of 4 fits ended before they converged or at a bound, and"):
         answers = ScikitRegressor(name="hasty", parts=(hasty,)).predict(prompts, seed=6)
     assert answers.isfinite().all()

@@ -21,7 +21,7 @@ LARGEST_SEED = 2**32 - 1
 
 
 class NotConverged(UserWarning):
-    """Some fits ended before they converged; they answer as they are."""
+    """Some fits ended before they converged, or with a parameter at a bound of its range; they answer as they are."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class EstimatorRegressor:
         """The answers. See `mesascope.regressors.Regressor`.
 
         Warns:
-            NotConverged: how many of the fits have not converged.
+            NotConverged: how many of the fits have not converged, or ended at a bound.
         """
         return fitted_answers(self.name, self.make, prompts, seed)
 
@@ -103,7 +103,7 @@ class ScikitRegressor:
             ValueError: scikit-learn is not installed, or a seed that it does not take.
 
         Warns:
-            NotConverged: how many of the fits have not converged.
+            NotConverged: how many of the fits have not converged, or ended at a bound.
         """
         check_examples(prompts)
         if not 0 <= seed <= LARGEST_SEED:
@@ -151,7 +151,7 @@ def fitted_answers(
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     if unfinished:
         warnings.warn(
-            f"{name}: {unfinished} of {len(prompts)} fits ended before they converged, and answer as they are",
+            f"{name}: {unfinished} of {len(prompts)} fits ended before they converged or at a bound, and answer as they are",
             NotConverged,
             stacklevel=3,
         )
@@ -169,7 +169,7 @@ def _numpys_generator_kept() -> Iterator[None]:
 
 
 def _unfinished(warning: warnings.WarningMessage) -> bool:
-    """Whether it is scikit-learn's warning of a fit that has not converged."""
+    """Whether it is scikit-learn's warning of a fit that has not converged, or that ended at a bound."""
     return warning.category.__name__ == "ConvergenceWarning"
 
 
