@@ -130,13 +130,17 @@ def test_a_design_says_what_it_buys(capsys, tmp_path):
     assert written(tmp_path) == []
 
 
-@pytest.mark.parametrize("what", ["models", "tasks", "algorithms", "instruments", "specs", "studies"])
+@pytest.mark.parametrize("what", ["models", "tasks", "algorithms", "regressors", "instruments", "specs", "studies"])
 def test_list(what, capsys):
     status, out, _ = run(capsys, "list", what, "--json")
     assert status == 0
     assert isinstance(json.loads(out), list)
     if what == "models":
         assert {"two-layer", "four-layer", "construction:conjugate-gradient"} <= set(json.loads(out))
+    if what == "tasks":
+        assert {"LinearRegression", "FormulaRegression", "friedman-2", "linear-1-of-3"} <= set(json.loads(out))
+    if what == "regressors":
+        assert {"random-forest", "ridge-tuned", "algorithm:conjugate-gradient"} <= set(json.loads(out))
 
 
 def test_train_resume_and_examine_the_run(capsys, tmp_path):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mesascope import algorithms, instruments, models, report, studies, tasks, training, zoo
+from mesascope import algorithms, instruments, models, regressors, report, studies, tasks, training, zoo
 from mesascope.algorithms import run
 from mesascope.calibration import calibrate
 from mesascope.examination import examine
@@ -76,6 +76,7 @@ __all__ = (
     "instruments",
     "load",
     "models",
+    "regressors",
     "report",
     "run",
     "run_study",

@@ -51,7 +51,10 @@ ANSWERED = (
     *(f"{name} --help" for name in ("examine", "identify", "calibrate", "study", "theory", "train", "convert", "list")),
     "checkpoints --help",
     *(f"{name} --help" for name in ("study run", "study list", "study report", "theory check", "theory export")),
-    *(f"list {what} --json" for what in ("models", "tasks", "algorithms", "instruments", "specs", "studies")),
+    *(
+        f"list {what} --json"
+        for what in ("models", "tasks", "algorithms", "regressors", "instruments", "specs", "studies")
+    ),
     "list models",
     "study list",
     "study list --json",

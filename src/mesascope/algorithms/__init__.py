@@ -38,6 +38,7 @@ from mesascope.algorithms.kernels import (
     NadarayaWatson,
     NearestExample,
 )
+from mesascope.algorithms.neighbours import NearestNeighbours
 from mesascope.algorithms.newton import NewtonSchulz
 from mesascope.algorithms.pool import PoolPosterior
 from mesascope.algorithms.preconditioned_richardson import PreconditionedRichardson
@@ -67,6 +68,7 @@ ALL: tuple[type[Algorithm], ...] = (
     PreconditionedRichardson,
     NadarayaWatson,
     NearestExample,
+    NearestNeighbours,
     MeanLabel,
     LastLabel,
 )
@@ -118,6 +120,7 @@ __all__ = [
     "MeanLabel",
     "NadarayaWatson",
     "NearestExample",
+    "NearestNeighbours",
     "Nesterov",
     "NewtonSchulz",
     "PoolPosterior",

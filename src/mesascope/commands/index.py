@@ -21,6 +21,7 @@ class Index(TypedDict):
     constructions: list[str]
     tasks: list[str]
     algorithms: list[str]
+    regressors: list[str]
     instruments: dict[str, str]
     specs: list[str]
     studies: dict[str, str]

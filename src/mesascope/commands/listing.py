@@ -1,4 +1,4 @@
-"""``mesascope list``: list the names of models, tasks, algorithms, instruments, specs or studies."""
+"""``mesascope list``: list the names of models, tasks, algorithms, regressors, instruments, specs or studies."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ THINGS: dict[str, Callable[[], list[str]]] = {
     "models": lambda: [*names(), *PRETRAINED, *(f"construction:{name}" for name in index()["constructions"])],
     "tasks": lambda: index()["tasks"],
     "algorithms": lambda: index()["algorithms"],
+    "regressors": lambda: index()["regressors"],
     "instruments": lambda: list(index()["instruments"]),
     "specs": lambda: index()["specs"],
     "studies": lambda: list(index()["studies"]),

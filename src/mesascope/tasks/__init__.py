@@ -2,6 +2,17 @@
 
 from mesascope.tasks.balanced import BalancedRegression
 from mesascope.tasks.covariance import Covariance, Diagonal, Eigenvalues, Identity, LogUniform, Toeplitz
+from mesascope.tasks.datasets import (
+    DATASETS,
+    CharacterRegression,
+    DataSet,
+    FormulaRegression,
+    InformativeRegression,
+    NetworkRegression,
+    TableRegression,
+    duplicates,
+    published,
+)
 from mesascope.tasks.digits import DigitRegression
 from mesascope.tasks.generalised import GeneralisedLinearRegression
 from mesascope.tasks.inputs import CentredExponential, Gaussian, Inputs, Laplace, Rademacher, Uniform
@@ -18,28 +29,37 @@ from mesascope.tasks.sequences import (
 )
 
 __all__ = (
+    "DATASETS",
     "Alternation",
     "AssociativeRecall",
     "BalancedRegression",
+    "CharacterRegression",
     "Covariance",
+    "DataSet",
     "Diagonal",
     "Eigenvalues",
     "CentredExponential",
     "DigitLines",
     "DigitRegression",
+    "FormulaRegression",
     "Gaussian",
     "GeneralisedLinearRegression",
     "Identity",
+    "InformativeRegression",
     "Inputs",
     "Laplace",
     "LinearRegression",
     "LogUniform",
+    "NetworkRegression",
     "PooledRegression",
     "Rademacher",
     "RepeatedBlocks",
     "SequenceTask",
     "Sequences",
+    "TableRegression",
     "Toeplitz",
     "Uniform",
+    "duplicates",
+    "published",
     "simple_answers",
 )

@@ -12,7 +12,16 @@ promised, what was observed, and how to fix it::
 from mesascope.testing.algorithms import check_algorithm
 from mesascope.testing.faults import Fault, Violation
 from mesascope.testing.instruments import check_instrument
+from mesascope.testing.regressors import check_regressor
 from mesascope.testing.subjects import check_subject
 from mesascope.testing.tasks import check_task
 
-__all__ = ("Fault", "Violation", "check_algorithm", "check_instrument", "check_subject", "check_task")
+__all__ = (
+    "Fault",
+    "Violation",
+    "check_algorithm",
+    "check_instrument",
+    "check_regressor",
+    "check_subject",
+    "check_task",
+)

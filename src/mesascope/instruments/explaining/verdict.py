@@ -6,7 +6,7 @@ from dataclasses import replace
 from mesascope.instruments.explaining.describe import describe
 from mesascope.instruments.explaining.following import path_sentence
 from mesascope.instruments.explaining.pictures import figures
-from mesascope.instruments.identification import PROMPTS, Readouts, identify
+from mesascope.instruments.identification import PROMPTS, Family, Readouts, identify
 from mesascope.instruments.identification.prompts import Distribution
 from mesascope.types import Subject, Task, Verdict
 
@@ -16,7 +16,7 @@ def identify_and_describe(
     task: Task,
     *,
     seed: int = 0,
-    algorithms: Sequence[str] | None = None,
+    algorithms: Sequence[str | Family] | None = None,
     prompts: int = PROMPTS,
     readout: Readouts = "auto",
     distribution: Distribution | None = None,
@@ -33,7 +33,7 @@ def identify_and_describe(
         subject: any object that satisfies the subject protocol.
         task: its training distribution.
         seed: of the prompts, the resampling and the untrained control.
-        algorithms: names of candidates; all by default.
+        algorithms: names of candidates or of regressors, or candidates themselves (`as_candidate`); all candidates by default.
         prompts: prompts in each half. The description takes two thirds of them, and asks each several times.
         readout: ``own``, ``fitted``, or ``auto``: its own where that is sensible at every layer.
         distribution: prompts to decide on in place of the standard discriminating ones, such as a design's.

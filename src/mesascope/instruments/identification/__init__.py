@@ -9,7 +9,7 @@ from mesascope.instruments.asking.lines import as_lines
 from mesascope.instruments.behaving.invariance import invariances
 from mesascope.instruments.identification.answering import answer
 from mesascope.instruments.identification.evidence import Halves
-from mesascope.instruments.identification.families import FAMILIES, POOL, Family, chosen
+from mesascope.instruments.identification.families import FAMILIES, POOL, Family, as_candidate, chosen
 from mesascope.instruments.identification.offering import offered
 from mesascope.instruments.identification.pictures import figures
 from mesascope.instruments.identification.prompts import Distribution, discriminating, training
@@ -47,7 +47,7 @@ def identify(
     task: Task,
     *,
     seed: int = 0,
-    algorithms: Sequence[str] | None = None,
+    algorithms: Sequence[str | Family] | None = None,
     prompts: int = PROMPTS,
     readout: Readouts = "auto",
     distribution: Distribution | None = None,
@@ -64,8 +64,8 @@ def identify(
         task: its training distribution. If the task is neither linear nor generalised linear, or its inputs cannot be replaced,
             no prompts can be made to tell candidates apart; the verdict then rests on the training distribution, and says so.
         seed: of the prompts, the resampling and the untrained control.
-        algorithms: names of candidates. By default all, but those with a curved kernel only where the answers are not linear in
-            the query.
+        algorithms: names of candidates or of regressors, or candidates themselves (`as_candidate`). By default all candidates,
+            but those with a curved kernel only where the answers are not linear in the query, and no regressors.
         prompts: number of prompts in each half.
         readout: ``own``, ``fitted``, or ``auto``: the subject's own if its error is acceptable at every layer.
         distribution: the prompts to decide on in place of the standard discriminating ones, such as a design's.
@@ -130,7 +130,7 @@ def identify_path(
     task: Task,
     *,
     seed: int = 0,
-    algorithms: Sequence[str] | None = None,
+    algorithms: Sequence[str | Family] | None = None,
     prompts: int = PROMPTS,
     readouts: Sequence[Readouts] = ("auto",),
     distribution: Distribution | None = None,
@@ -157,7 +157,7 @@ def identify_path(
     return tuple(found)
 
 
-def _families(algorithms: Sequence[str] | None, task: Task, where: Task) -> tuple[Family, ...]:
+def _families(algorithms: Sequence[str | Family] | None, task: Task, where: Task) -> tuple[Family, ...]:
     """The candidates on prompts of ``where``, for a subject whose training task is ``task``: its pool and its link."""
     pool = task.vectors if isinstance(task, PooledTask) else None
     glm = glm_family(task)
@@ -248,4 +248,4 @@ def _alone(subject: Subject, task: Task) -> str:
     )
 
 
-__all__ = ("FAMILIES", "Family", "check_sizes", "identify", "identify_path")
+__all__ = ("FAMILIES", "Family", "as_candidate", "check_sizes", "identify", "identify_path")

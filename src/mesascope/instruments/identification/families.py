@@ -41,6 +41,7 @@ from mesascope.instruments.identification.generalised import RAW, generalised
 from mesascope.instruments.identification.variable import VARIABLE
 from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
+from mesascope.regressors import REGRESSORS, Answering, Regressor
 from mesascope.types import GlmFamily
 
 STEP = Coefficient(name="step_size", low=1e-3, high=10.0, power=-1)
@@ -272,13 +273,26 @@ def pool_posterior(pool: Float[Tensor, "member dim"]) -> Family:
     )
 
 
+def as_candidate(regressor: Regressor) -> Family:
+    """A regressor as a candidate: it has no path, so it answers the question of the function only.
+
+    Nothing is fitted, and nothing is known of its symmetries. It answers every prompt of every distribution, which takes a fit
+    for each where it is not batched: with 300 prompts in each half some 1,800 fits.
+    """
+    algorithm = Answering(regressor=regressor)
+    return Family(name=regressor.name, make=lambda: algorithm, iterative=False)
+
+
 def chosen(
-    names: Sequence[str] | None,
+    names: Sequence[str | Family] | None,
     noise: float = 0.0,
     pool: Float[Tensor, "member dim"] | None = None,
     glm: tuple[GlmFamily, int, int] | None = None,
 ) -> tuple[Family, ...]:
     """The families with these names, or all families. A name without a variant stands for all its variants.
+
+    A family stands for itself. The name of a regressor that is not also a candidate's stands for the regressor (`as_candidate`);
+    regressors are candidates only where they are named.
 
     The posterior mean over a pool of weight vectors is a candidate only if there is a ``pool``, and the methods for a
     generalised linear model only with ``glm``: the distribution of the labels, the dimension and the number of examples.
@@ -298,10 +312,13 @@ def chosen(
         families = (*generalised(*glm), *families)
     if names is None:
         return families
+    own = tuple(name for name in names if isinstance(name, Family))
+    named = [name for name in names if isinstance(name, str)]
     if not names:
         raise ValueError("algorithms must name at least one candidate; got none. Leave it out for all of them.")
     known = {f.name for f in families} | {f.algorithm_name for f in families}
-    wanted = [SHORT.get(name, name) for name in names]
+    wanted = [SHORT.get(name, name) for name in named]
+    own += tuple(as_candidate(REGRESSORS[name]) for name in wanted if name in REGRESSORS and name not in known)
     for name in wanted:
         if name == POOL and pool is None:
             raise ValueError(
@@ -313,12 +330,12 @@ def chosen(
                 f"algorithms may name {shown(name)} only for a task whose labels are binary or counts; got a task of another "
                 "kind. Leave it out, or pass a GeneralisedLinearRegression."
             )
-        if name not in known:
+        if name not in known and name not in REGRESSORS:
             raise ValueError(
-                f"algorithms must be among the candidates {', '.join(sorted(known))}; got {shown(name)}."
-                f"{nearest(name, sorted(known))}"
+                f"algorithms must be among the candidates {', '.join(sorted(known))}, or name a regressor (`mesascope list "
+                f"regressors`); got {shown(name)}.{nearest(name, [*sorted(known), *REGRESSORS])}"
             )
-    return tuple(f for f in families if f.name in wanted or f.algorithm_name in wanted)
+    return tuple(f for f in families if f.name in wanted or f.algorithm_name in wanted) + own
 
 
 def _with_ridge(family: Family) -> Family:
