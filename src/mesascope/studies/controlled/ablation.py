@@ -61,9 +61,14 @@ def _recovered(found: Sequence[Measurement]) -> list[str]:
         }
         if {BASELINE, DEPTH, FULL} <= set(mean):
             gain, penalty = mean[DEPTH] - mean[FULL], mean[DEPTH] - mean[BASELINE]
+            of = (
+                f"{gain / penalty:.0%} of the penalty of depth"
+                if penalty > 0
+                else "there is no penalty of depth to recover"
+            )
             said.append(
                 f"{_group(dim)}: the full network is better than depth alone by {gain / mean[DEPTH]:.0%} of the error of depth "
-                f"alone, which is the source's formula, and by {gain / penalty:.0%} of the penalty of depth."
+                f"alone, which is the source's formula; {of}."
             )
     return said
 
