@@ -2,8 +2,8 @@
 
 Thirty-six networks of source C's controlled ablation in eight dimensions (six variants, six seeds), a few steps each. What a user
 would do otherwise is `train` in a loop. Both write the same run directories, with checkpoints and metrics. They take turns;
-ratios are of neighbours, and their median is quoted with the extremes. With ``--workers N`` the batched programs are shared out over N
-processes with one thread each, as the engine of a sweep does.
+ratios are of neighbours, and their median is quoted with the extremes. With ``--workers N`` the batched programs are shared out
+over N processes with one thread each, as the engine of a sweep does.
 
     python benchmarks/members.py [--pairs 3] [--steps 100] [--workers 2]
 """

@@ -1,7 +1,6 @@
 """The controlled experiments: networks, statistics over them, records in their place, and what is read of weights."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,17 +136,15 @@ def test_scales_are_read_where_there_are_any() -> None:
 
 
 def test_in_the_balanced_task_every_direction_counts_alike() -> None:
-    task = BalancedRegression(dim=8, examples=4, weights="standard", inputs=INPUTS)
+    task = BalancedRegression(dim=8, examples=4, weights="standard", inputs=INPUTS, variances=networks.BANDS)
     check_task(task)
     prompts = task.sample(20_000, seed=0)
     assert prompts.weights is not None
     shares = (prompts.weights * prompts.queries[:, 0]).var(0)
     assert torch.allclose(shares, torch.ones(8, dtype=shares.dtype), atol=0.1)
-    with pytest.raises(ValueError, match="given eigenvalues"):
-        BalancedRegression(dim=8, examples=4)
-    rotated = Gaussian(covariance=replace(INPUTS.covariance, rotate=True))
-    with pytest.raises(ValueError, match="without rotation"):
-        BalancedRegression(dim=8, examples=4, inputs=rotated)
+    for wrong in ((1.0,) * 7, (0.0,) * 8):
+        with pytest.raises(ValueError, match="one positive, finite number for each"):
+            BalancedRegression(dim=8, variances=wrong)
 
 
 def test_a_record_stands_in_for_networks(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -164,7 +165,7 @@ def _train(
     return lost
 
 
-def _until_one_fails(members: Sequence[Run], stop: threading.Event, bar: "tqdm[None]") -> dict[Path, Diverged]:
+def _until_one_fails(members: Sequence[Run], stop: threading.Event, bar: "tqdm[Any]") -> dict[Path, Diverged]:
     """Train until the last step, or until some diverge, which are returned."""
     program, spec = Members(members), members[0].spec
     for batch in program.batches():
@@ -211,5 +212,5 @@ def _begun(runs: Sequence[Run]) -> list[dict[Path, Checkpoint | None]]:
         for where, held in begun.items():
             by_step.setdefault(max(held), {})[where] = held[max(held)]
         return [*by_step.values(), *([new] if new else [])]
-    going = {where: held[max(common)] for where, held in begun.items()}
+    going: dict[Path, Checkpoint | None] = {where: held[max(common)] for where, held in begun.items()}
     return [part for part in (going, new) if part]

@@ -62,7 +62,7 @@ def alignment(subject: Subject, task: Task, *, seed: int = 0) -> tuple[Measureme
 def importance(model: Transformer) -> Float[Tensor, " dim"]:
     """How much a head's scores in the first layer depend on each dimension of the tokens that it looks at."""
     config = model.config
-    weights = model.blocks[0].attention.qkv.weight.double().view(3, config.heads, -1, config.width)
+    weights = model.get_parameter("blocks.0.attention.qkv.weight").double().view(3, config.heads, -1, config.width)
     keys = weights[1] @ model.embed.weight.double()[:, : config.dim]  # (head, width/head, dim)
     if config.head_dims is not None:
         keys = keys * model.get_buffer("head_mask").double()[:, None, : config.dim]

@@ -206,11 +206,10 @@ def means(found: Sequence[Measurement], of: Where = MSE, by: str = "group") -> F
     )
 
 
-def against_description(found: Sequence[Measurement], **place: Scalar) -> Figure:
-    """Our own question: what each network computes, beside its error at this place."""
+def against_description(found: Sequence[Measurement], of: Where = MSE) -> Figure:
+    """Our own question: what each network computes, beside this error."""
     error_of = {
-        (m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"]): m.value
-        for m in only(found, quantity=errors.MSE.name, **place)
+        (m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"]): m.value for m in of.among(found)
     }
     rows: dict[tuple[Scalar, ...], dict[str, Scalar]] = {}
     for m in only(found, quantity=explaining.SHARE):

@@ -18,7 +18,7 @@ from mesascope.studies.controlled.comparing import (
 )
 from mesascope.studies.controlled.networks import BASELINE, DEPTH, FULL, guided_architecture
 from mesascope.studies.measure import Measure, each
-from mesascope.studies.rules import Derived, Where, where
+from mesascope.studies.rules import Derived, where
 from mesascope.studies.study import Study, own, published, sourced
 from mesascope.types import Figure, Measurement, adjusted
 
@@ -41,10 +41,6 @@ def _errors(examples: int) -> tuple[Measure, ...]:
         prompts={"n": 1024},
         task=adjusted(CELLS[0].task, examples=examples),
     )
-
-
-def _of(of: str, variant: str, **place: int) -> Where:
-    return where(of, variant=variant, **place)
 
 
 def _over(variant: str, less: str) -> Derived:
@@ -84,7 +80,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         means(found, where(errors.MSE), by="examples"),
         _by_layer(found, sinks.SINK.name, "sink-by-layer", "Attention to the sink token", "share of attention"),
         _by_layer(found, scales.SCALE, "scale-by-layer", "Layer scales", "scale"),
-        against_description(found, examples=12),
+        against_description(found, where(errors.MSE, examples=12)),
     )
 
 
@@ -102,7 +98,7 @@ STUDY = Study(
         *(
             sourced(
                 f"The {NAMES[variant][0]} network's error is the printed one, within a factor of 1.25.",
-                over_networks(_of(errors.MSE.name, variant, examples=12)).near(
+                over_networks(where(errors.MSE, variant=variant, examples=12)).near(
                     PRINTED[f"theory_guided/{NAMES[variant][0]}/mse"], 1.25
                 ),
                 published=(f"theory_guided/{NAMES[variant][0]}/mse",),
@@ -121,7 +117,7 @@ STUDY = Study(
         ),
         sourced(
             "The learnt scales are below one.",
-            over_networks(_of(scales.SCALE, FULL)).between(high=1.0),
+            over_networks(where(scales.SCALE, variant=FULL)).between(high=1.0),
             published=tuple(f"theory_guided/layer_scale/{i}" for i in range(4)),
         ),
         own(

@@ -201,7 +201,9 @@ def diversity(seeds: int = 5, balanced: int = 10) -> tuple[Cell, ...]:
             spec = replace(plain, regularisers=Regularisers(diversity=of))
             found += [_cell("diversity", spec, seed, variant, name) for seed in range(seeds)]
     task, model = _banded(2, 64, 4)
-    task = BalancedRegression(dim=task.dim, examples=task.examples, weights="standard", inputs=task.inputs)
+    task = BalancedRegression(
+        dim=task.dim, examples=task.examples, weights="standard", inputs=task.inputs, variances=BANDS
+    )
     for variant, dims, strength in (
         (BASELINE, (tuple(range(8)),) * 4, 0.0),
         (DIVERSE, (tuple(range(8)),) * 4, 1.0),
