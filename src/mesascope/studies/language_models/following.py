@@ -8,7 +8,7 @@ from mesascope.instruments.reading import induction, refinement
 from mesascope.instruments.reading.induction import ANSWER, SURPRISAL
 from mesascope.instruments.reading.refinement import FALL, OTHERS, POOLED
 from mesascope.studies.language_models.networks import FOLLOWED, FORECAST, SHUFFLED, SMALL
-from mesascope.studies.language_models.sequences import CHARACTERS, LEARNT, LENGTH, blocks
+from mesascope.studies.language_models.sequences import CHARACTERS, LENGTH, blocks
 from mesascope.studies.language_models.trajectories import Feature, read
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import lines, only
@@ -20,10 +20,9 @@ SLOPE, _, SIGN = POOLED
 BY_DEPTH = "rank correlation of depth and accuracy"
 HERE = (*SMALL, SHUFFLED)
 """The models of the ladder that are followed."""
-BLOCKS, SHORTER, RECALL, TURNS = "blocks", "shorter blocks", "recall", "alternation"
+BLOCKS, RECALL, TURNS = "blocks", "recall", "alternation"
 OF_LADDER: dict[str, SequenceTask] = {
-    BLOCKS: blocks(SHUFFLED, LEARNT),
-    SHORTER: blocks(SHUFFLED, LENGTH),
+    BLOCKS: blocks(SHUFFLED),
     RECALL: AssociativeRecall(vocabulary=CHARACTERS, pairs=10),
     TURNS: Alternation(vocabulary=CHARACTERS),
 }
@@ -135,6 +134,6 @@ def features(
 
 
 __all__ = (
-    "BLOCKS", "BY_DEPTH", "FALL", "HERE", "RECALL", "SHORTER", "SIGN", "SLOPE", "SURPRISAL", "TURNS",
+    "BLOCKS", "BY_DEPTH", "FALL", "HERE", "RECALL", "SIGN", "SLOPE", "SURPRISAL", "TURNS",
     "asked", "attended", "curves", "everything", "features", "over_training", "refined",
 )  # fmt: skip

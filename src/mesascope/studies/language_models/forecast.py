@@ -159,6 +159,7 @@ STUDY = Study(
         "Intervals are over models. A panel of seven or nine is judged only if all of it was measured. Source C's wide panel "
         "has ten models, of which pythia-2.8b had the same readout at all checkpoints: it is left out.",
         "Of the ladder's larger models the checkpoints do not ship; their numbers come from records. The rule about the ladder "
-        "was written when the curves of the two smallest models had been seen, and no record had been looked at.",
+        "was written when the curves of the two smallest models of an earlier ladder had been seen, and no record had been "
+        "looked at.",
     ),
 )

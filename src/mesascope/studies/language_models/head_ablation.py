@@ -30,7 +30,7 @@ from mesascope.instruments.intervening.head_ablation import (
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond
 from mesascope.studies.language_models.networks import LADDER, PUBLISHED, SMOLLM2
-from mesascope.studies.language_models.sequences import PAIRS, alternation, repeated
+from mesascope.studies.language_models.sequences import PAIRS, alternation, blocks
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import heatmap, only, table
 from mesascope.studies.rules import known, where
@@ -40,12 +40,12 @@ from mesascope.types import Figure, Measurement, Scalar
 GPT2 = "gpt2"
 OURS = (*LADDER, SMOLLM2)
 ALTERNATION, BLOCKS = "A B A B … A", "a block, twice"
-ASKED = (*((name, BLOCKS) for name in LADDER), (SMOLLM2, ALTERNATION), (SMOLLM2, BLOCKS))
-"""What each network reads. The ladder's models copy what stood 24 places before, and so do not complete A B A B … A."""
+ASKED = tuple((name, on) for name in OURS for on in (ALTERNATION, BLOCKS))
+"""What each network reads."""
 FEW = 8
 """Prompts for a pretrained model, where each head takes a pass of its own."""
 BRIEF = 8
-"""Symbols of a block, for a pretrained model."""
+"""Symbols of a block."""
 SMALL = 64
 """Prompts for a model of the ladder."""
 BY_CHANCE = 0.25
@@ -54,7 +54,7 @@ BY_CHANCE = 0.25
 
 def _measures(network: str, on: str, reference: str) -> tuple[Measure, ...]:
     small = network in LADDER
-    sequences = alternation(network) if on == ALTERNATION else repeated(network, BRIEF)
+    sequences = alternation(network) if on == ALTERNATION else blocks(network, BRIEF)
     shown = 2 * PAIRS[0] + 1 if on == ALTERNATION else 0  # the first question comes after this many pairs, and A
     shared: dict[str, Any] = {
         "network": reference,
@@ -279,8 +279,7 @@ STUDY = Study(
         "here as 3 to 6 pairs before the last A; less context is 3 or 4 pairs, more is 5 or 6, and no context is the first A "
         "alone.",
         "The rules of our own claims were written after the smallest model of the ladder had been looked at, and before all "
-        "others.",
-        "Models of the ladder copy what stood 24 places before them, as in their training, whatever it is. They repeat no blocks "
-        "of another length, and do not complete A B A B … A, so they are asked blocks of 24 characters only.",
+        "others. That was an earlier ladder, which could repeat blocks of one length alone and was not asked to complete "
+        "A B A B … A; of the present one, the accuracies on both tasks had been looked at, and nothing about its heads.",
     ),
 )

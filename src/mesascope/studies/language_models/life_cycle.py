@@ -199,10 +199,10 @@ STUDY = Study(
     departures=(
         "Source C prints decay as a share of the peak; so does this, with the sign turned round. Its curves are means of "
         "three seeds of prompts and a dozen checkpoints; peaks of noisy curves are too large, which the control shows.",
-        "Sequences of symbols are ours: 16 symbols twice, and 20 pairs of 128 symbols for recall; in the ladder 24 symbols "
-        "twice, as in its training, 10 pairs of 36, and two symbols in turn. That ladder-small does not learn the last two "
-        "was seen before the rule was written.",
+        "Sequences of symbols are ours: 16 symbols twice, and 20 pairs of 128 symbols for recall; in the ladder 10 pairs of "
+        "36, and two symbols in turn. Its rule about the last two was written of earlier models, which were trained on blocks "
+        "of 24 symbols alone and were seen to learn neither.",
         f"Published values get a factor of 1.25, published shares ±{WITHIN:g}. Our other rules were written before sign "
-        "agreement and slope of all layers together had been looked at over training.",
+        "agreement and slope of all layers together had been looked at over training, and judged first on those models.",
     ),
 )

@@ -10,12 +10,12 @@ CHARACTERS = 36
 PAIRS = (3, 6)
 """How many pairs A B source C shows before the last A."""
 LENGTH = 16
-"""Symbols of a block that every model is asked to repeat."""
-LEARNT = 24
-"""Symbols of the blocks that the ladder was trained on. It repeats no shorter ones, see `repeated`."""
+"""Symbols of a block that every model is asked to repeat. The ladder was trained on blocks of 8 to 24."""
+SHORT = 4
+"""Symbols of a block that is shorter than any that the ladder was trained on."""
 
 
-def blocks(network: str, length: int) -> RepeatedBlocks:
+def blocks(network: str, length: int = LENGTH) -> RepeatedBlocks:
     """A block of random symbols of this length, twice."""
     return RepeatedBlocks(vocabulary=symbols(network), length=length)
 
@@ -23,19 +23,6 @@ def blocks(network: str, length: int) -> RepeatedBlocks:
 def alternation(network: str) -> Alternation:
     """A B A B … A, up to the largest number of pairs that source C shows; each B along the way is asked too."""
     return Alternation(vocabulary=symbols(network), times=PAIRS[1] + 1)
-
-
-def repeated(network: str, length: int = LENGTH) -> RepeatedBlocks:
-    """A block of random symbols, twice.
-
-    The ladder's models have learnt to copy what stood 24 places before, and not what followed the same symbol: they repeat
-    blocks of that length only.
-
-    Args:
-        network: its name.
-        length: of a pretrained model's blocks.
-    """
-    return blocks(network, LEARNT if network in LADDER else length)
 
 
 def symbols(network: str) -> int:

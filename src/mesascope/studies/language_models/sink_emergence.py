@@ -10,7 +10,6 @@ from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.following import (
     BLOCKS,
     HERE,
-    SHORTER,
     asked,
     attended,
     curves,
@@ -30,18 +29,17 @@ PYTHIA = "Pythia-160M"
 PRINTED = {64: "step64", 1000: "step1k", 16000: "step16k", 143000: "final"}
 LAW = 1.25
 """Late over early sinks from which on they grow with depth, and below whose inverse they shrink."""
-COPIED, CHANCE = 0.9, 0.1
+REPEATED = 0.9
+"""Accuracy from which on blocks count as repeated."""
 OF: tuple[tuple[str, str, Where, str, str], ...] = (
     ("sinks", "Late over early sinks", where(GROWTH), EVEN, "late over early"),
     ("refinement", "By how much the layers lower the error", where(FALL), OTHERS, "digits"),
-    ("copying", "Repeated blocks as long as in training", where(ANSWER, sequences=BLOCKS), UNKNOWABLE, "accuracy"),
-    ("induction", "Repeated blocks that are shorter", where(ANSWER, sequences=SHORTER), UNKNOWABLE, "accuracy"),
+    ("induction", "Repeated blocks", where(ANSWER, sequences=BLOCKS), UNKNOWABLE, "accuracy"),
 )
 
 
 def _measures(name: str) -> tuple[Measure, ...]:
-    blocks = (BLOCKS, SHORTER) if name in HERE else (BLOCKS,)
-    return (refined(name), attended(name), *(asked(name, each) for each in blocks))
+    return (refined(name), attended(name), asked(name, BLOCKS))
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
@@ -119,10 +117,9 @@ STUDY = Study(
             at_end(where(GROWTH, network=SHUFFLED)).between(low=LAW),
         ),
         own(
-            "What looks like induction in the ladder is copying from a fixed distance: blocks as long as in training are "
-            f"repeated rightly (accuracy at least {COPIED:g}), shorter ones not (at most {CHANCE:g}).",
-            *(at_end(where(ANSWER, network=name, sequences=BLOCKS)).between(low=COPIED) for name in HERE),
-            *(at_end(where(ANSWER, network=name, sequences=SHORTER)).between(high=CHANCE) for name in HERE),
+            "Nor does induction need refinement: with shuffled labels, too, blocks are repeated rightly in the end (accuracy at "
+            f"least {REPEATED:g}).",
+            *(at_end(where(ANSWER, network=name, sequences=BLOCKS)).between(low=REPEATED) for name in HERE),
         ),
     ),
     figures=_figures,
@@ -130,8 +127,7 @@ STUDY = Study(
     departures=(
         "Source C says neither which layers are early and late nor which positions count; the first and the last third of "
         "the layers are taken, and rows from the second position on. Its figures get a factor of 1.25.",
-        "The rules about sinks were written before they were measured over training. That blocks of another length are not "
-        "repeated was seen before its rule was written: the corpus repeats every block after 24 characters, which can be "
-        "solved without looking at any of them.",
+        "The rules about sinks were written before they were measured over training, for earlier models, whose blocks all had "
+        "24 characters. That blocks of several lengths are repeated was seen before its rule was written.",
     ),
 )

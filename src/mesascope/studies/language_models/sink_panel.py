@@ -17,7 +17,7 @@ from mesascope.seeds import generator
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond, less
 from mesascope.studies.language_models.networks import LADDER, SMOLLM2
-from mesascope.studies.language_models.sequences import alternation, repeated
+from mesascope.studies.language_models.sequences import alternation, blocks
 from mesascope.studies.measure import Measure, Referenced
 from mesascope.studies.pictures import lines, only, table
 from mesascope.studies.rules import Derived, known, where
@@ -51,7 +51,7 @@ DRAWS = 2000
 
 def _measures(network: str, on: str, reference: str) -> tuple[Measure, ...]:
     small = network in LADDER
-    sequences = alternation(network) if on == ALTERNATION else repeated(network)
+    sequences = alternation(network) if on == ALTERNATION else blocks(network)
     shared: dict[str, Any] = {"network": reference, "label": {"network": network, "task": on}, "at_smoke": small}
     prompts = {"n": N if small else FEWER}
     beside = {LADDER[0]: Referenced(reference=LADDER[0])}

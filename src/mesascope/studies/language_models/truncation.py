@@ -29,7 +29,7 @@ from mesascope.studies.language_models.panel import (
     correlated,
     p_value,
 )
-from mesascope.studies.language_models.sequences import LEARNT, LENGTH, blocks
+from mesascope.studies.language_models.sequences import LENGTH, blocks
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import lines, only, table
 from mesascope.studies.rules import known, pick, where
@@ -47,24 +47,20 @@ RATE = Variable(of=where(RHO2, range=LEAST_RANGE), name="contraction per layer")
 P = "p-value of the correlation"
 
 
-def _length(network: str) -> int:
-    return LEARNT if network in LADDER else LENGTH
-
-
 def _measure(network: str, reference: str) -> Measure:
     return Measure(
         instrument=instrument.NAME,
         network=reference,
-        label={"network": network, "symbols": _length(network)},
+        label={"network": network, "symbols": LENGTH},
         prompts={"n": N.get(network, 24)},
-        options={"sequences": blocks(network, _length(network))},
+        options={"sequences": blocks(network)},
         smoke_options={"shares": (0.25, 1.0)},
         at_smoke=network in LADDER,
     )
 
 
 def _both(network: str, reference: str) -> tuple[Measure, ...]:
-    return (_measure(network, reference), measured(network, reference, _length(network), N.get(network, 24)))
+    return (_measure(network, reference), measured(network, reference, LENGTH, N.get(network, 24)))
 
 
 def _reliable(found: Sequence[Measurement], network: str) -> bool:
@@ -194,7 +190,6 @@ STUDY = Study(
     departures=(
         "Source C does not name its two models, nor which matrix is truncated, nor the ranks of the gap. Here the first layer's "
         "stream keeps 1/16 to all of the embedding's directions, and the weights stay as they are.",
-        "The ladder is asked about blocks of the length that it was trained on, the others about blocks of 16 symbols.",
-        "The rules were written before anything was measured.",
+        "The rules were written before anything was measured, for an earlier ladder, whose blocks all had 24 symbols.",
     ),
 )
