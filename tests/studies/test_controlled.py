@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from mesascope.instruments import NotApplicable
+from mesascope.instruments.behaving.invariance import _other_function
 from mesascope.instruments.reading.scales import scales
 from mesascope.instruments.spectral.alignment import alignment, importance
 from mesascope.models import Transformer, TransformerConfig
@@ -142,6 +143,8 @@ def test_in_the_balanced_task_every_direction_counts_alike() -> None:
     assert prompts.weights is not None
     shares = (prompts.weights * prompts.queries[:, 0]).var(0)
     assert torch.allclose(shares, torch.ones(8, dtype=shares.dtype), atol=0.1)
+    other = _other_function(task, prompts, torch.Generator().manual_seed(0)).ys - prompts.ys
+    assert float(other.var()) == pytest.approx(2 * 8, rel=0.1), "other functions are of the same prior"
     for wrong in ((1.0,) * 7, (0.0,) * 8):
         with pytest.raises(ValueError, match="one positive, finite number for each"):
             BalancedRegression(dim=8, variances=wrong)

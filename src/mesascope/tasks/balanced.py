@@ -41,12 +41,13 @@ class BalancedRegression(LinearRegression):
     @property
     def weight_variance(self) -> float:
         """Prior variance of a coordinate of w, a mean over the coordinates."""
-        return float((self._variance / torch.tensor(self.variances, dtype=torch.float64)).mean())
+        return float(self.weight_variances.mean())
 
     @property
-    def _variance(self) -> float:
-        return 1 / self.dim if self.weights == "unit" else 1.0
+    def weight_variances(self) -> Float[Tensor, " dim"]:
+        """Prior variance of each coordinate of w."""
+        plain = 1 / self.dim if self.weights == "unit" else 1.0
+        return plain / torch.tensor(self.variances, dtype=torch.float64)
 
     def _draw_weights(self, rng: torch.Generator) -> Float[Tensor, "batch dim"]:
-        plain = torch.randn(CHUNK, self.dim, generator=rng, dtype=torch.float64) * self._variance**0.5
-        return plain / torch.tensor(self.variances, dtype=torch.float64).sqrt()
+        return torch.randn(CHUNK, self.dim, generator=rng, dtype=torch.float64) * self.weight_variances.sqrt()

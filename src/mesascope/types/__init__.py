@@ -83,6 +83,7 @@ from mesascope.types.tasks import (
     RelabelledTask,
     SizedTask,
     Task,
+    UnevenTask,
     adjusted,
     can_vary_inputs,
     check_keeps_task,
@@ -90,6 +91,7 @@ from mesascope.types.tasks import (
     is_prescribable,
     label_noise,
     lacking,
+    weight_deviation,
     with_queries,
 )
 
@@ -147,7 +149,9 @@ __all__ = (
     "Task",
     "Trace",
     "Verdict",
+    "UnevenTask",
     "adjusted",
+    "weight_deviation",
     "answering_everywhere",
     "bounds",
     "can_vary_inputs",

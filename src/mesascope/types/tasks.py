@@ -83,6 +83,16 @@ class LinearTask(NoisyTask, Protocol):
 
 
 @runtime_checkable
+class UnevenTask(LinearTask, Protocol):
+    """A linear task whose prior of w differs from coordinate to coordinate. ``weight_variance`` is the mean over them."""
+
+    @property
+    def weight_variances(self) -> Float[Tensor, " dim"]:
+        """Prior variance of each coordinate of w."""
+        ...
+
+
+@runtime_checkable
 class PooledTask(LinearTask, Protocol):
     """A linear task in which every prompt's w is one vector of a finite pool, all equally likely."""
 
@@ -269,6 +279,11 @@ def _hashable(task: object) -> bool:
 def lacking(task: object, names: Sequence[str]) -> list[str]:
     """Those of the names that a task does not have as attributes."""
     return [name for name in names if not hasattr(task, name)]
+
+
+def weight_deviation(task: LinearTask) -> float | Float[Tensor, " dim"]:
+    """The prior standard deviation of w: one for all coordinates, or one for each."""
+    return task.weight_variances.sqrt() if isinstance(task, UnevenTask) else task.weight_variance**0.5
 
 
 def adjusted(task: T, **changes: object) -> T:

@@ -18,7 +18,17 @@ from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.seeds import generator
 from mesascope.tasks.covariance import rotations
-from mesascope.types import Control, Figure, LinearTask, Measurement, Prompts, Subject, Task, glm_family
+from mesascope.types import (
+    Control,
+    Figure,
+    LinearTask,
+    Measurement,
+    Prompts,
+    Subject,
+    Task,
+    glm_family,
+    weight_deviation,
+)
 
 INVARIANCES = ("additive", "homogeneous", "rotation", "permutation")
 WORDS = {
@@ -179,7 +189,7 @@ def _cases(task: Task, seed: int, count: int, *, written: bool) -> dict[str, _Ca
 
 def _other_function(task: LinearTask, prompts: Prompts, rng: torch.Generator) -> Prompts:
     """The same inputs with the labels of other weights, drawn from the prior."""
-    second = torch.randn(len(prompts), task.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
+    second = torch.randn(len(prompts), task.dim, generator=rng, dtype=torch.float64) * weight_deviation(task)
     noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
     return replace(prompts, ys=(prompts.xs @ second[..., None])[..., 0] + noise, weights=second)
 

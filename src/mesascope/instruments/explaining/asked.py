@@ -27,6 +27,7 @@ from mesascope.types import (
     Task,
     adjusted,
     glm_family,
+    weight_deviation,
     with_queries,
 )
 
@@ -177,7 +178,7 @@ def _other_labels(task: Task, prompts: Prompts, seed: int, place: int) -> Float[
             return prompts.ys[order]
         predictors = (prompts.xs.double() @ prompts.weights.double()[order][..., None])[..., 0]
         return draw_labels(glm, predictors, rng).to(prompts.ys)
-    weights = torch.randn(len(prompts), prompts.dim, generator=rng, dtype=torch.float64) * task.weight_variance**0.5
+    weights = torch.randn(len(prompts), prompts.dim, generator=rng, dtype=torch.float64) * weight_deviation(task)
     noise = task.noise * torch.randn(prompts.ys.shape, generator=rng, dtype=torch.float64)
     return ((prompts.xs.double() @ weights[..., None])[..., 0] + noise).to(prompts.ys)
 
