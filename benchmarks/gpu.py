@@ -1,10 +1,10 @@
 """This package on a GPU: its numbers against the CPU's, training together against one by one, steps per second, an examination.
 
-Run as ``python benchmarks/gpu.py``. The machines that this package is developed on have no GPU, so it has not been run yet; without
-one it says so and ends. TF32 is off, as torch has it by default for matrix products.
+Run as ``python benchmarks/gpu.py``. The machines that this package is developed on have no GPU, so it has not been run yet;
+without one it says so and ends. TF32 is off, as torch has it by default for matrix products.
 
-- Numbers: the answers of every network that ships, on the same prompts; the largest difference over the answers' scale. Allowed is
-  1e-4, because sums have another order in float32.
+- Numbers: the answers of every network that ships, on the same prompts; the largest difference over the answers' scale. Allowed
+  is 1e-4, because sums have another order in float32.
 - Members: 36 networks of source C's controlled ablation, as in ``members.py``, on the GPU both ways.
 - Steps per second: the two-layer step of ``training.py`` against the same on Hugging Face's blocks.
 - ``mesascope examine two-layer``, in a process of its own, with ``--device cuda`` and without.

@@ -302,6 +302,22 @@ def test_several_seeds_go_side_by_side(command):
     assert not first.equal(second)
 
 
+def test_seeds_train_together(command):
+    status, out, _ = command("train", write("spec.json", SPEC), "--seeds", "3,5", "--together", "--out", "runs")
+    assert (status, out.split()) == (0, ["runs/seed-3", "runs/seed-5"])
+    assert command("train", "spec.json", "--seeds", "3,5", "--together", "--resume", "--out", "runs")[0] == 0
+    command("train", "spec.json", "--seeds", "5", "--out", "alone")
+    task = ms.tasks.LinearRegression(dim=2, examples=4)
+    member, alone = (ms.load(run).trace(task.sample(2, seed=0)).predictions for run in ("runs/seed-5", "alone"))
+    assert member.allclose(alone, atol=1e-5)
+    assert "--together needs several seeds" in refused(command, "train", "spec.json", "--together")
+    climbing = {**SPEC, "curriculum": {"start": 1}}
+    given = ("--seeds", "1,2", "--together", "--out", "new")
+    assert "needs curriculum=None" in refused(command, "train", write("climbing.json", climbing), *given)
+    assert "a language model" in refused(command, "train", "ladder-small", *given)
+    assert not Path("new").exists()
+
+
 # ------------------------------------------------------------------------------------- interruptions
 
 

@@ -80,7 +80,7 @@ OPTIONS = {
     "examine": ("--out", "--task", "--profile", "--seed", "--json", "--device", "--threads"),
     "identify": ("--algorithms", "--compare", "--design", "--distance", "--noise", "--task", "--seed", "--json", "--threads"),
     "calibrate": ("--out", "--panel-seed", "--profile", "--own-readout-only", "--json"),
-    "train": ("--out", "--seeds", "--resume", "--device", "--threads"),
+    "train": ("--out", "--seeds", "--together", "--resume", "--device", "--threads"),
     "convert": ("--out", "--like"),
     "study run": ("--out", "--profile", "--networks", "--seed", "--json"),
     "study report": (),
@@ -382,7 +382,7 @@ def some_options(house: House, rng: random.Random) -> Run:
     if command in ("calibrate", "theory check"):
         arguments.pop()
     for name in rng.sample(OPTIONS[command], min(len(OPTIONS[command]), rng.randrange(3))):
-        if name in ("--json", "--design", "--resume", "--own-readout-only"):
+        if name in ("--json", "--design", "--resume", "--together", "--own-readout-only"):
             arguments.append(name)
         elif rng.random() < 0.5:
             arguments.append(f"{name}={rng.choice(WORDS)}")
