@@ -74,7 +74,7 @@ def _recovered(found: Sequence[Measurement]) -> list[str]:
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
-    return (means(found), against_description(found))
+    return (means(found), *against_description(found))
 
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:

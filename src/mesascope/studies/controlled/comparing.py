@@ -22,6 +22,8 @@ from mesascope.types import Control, Figure, Measurement, Scalar
 
 NULL = "the same variant, networks split in two"
 SEEN = "effect seen with a probability of 80 %"
+DESCENT = "own polynomial"
+"""The class of what steps along gradients compute."""
 EXPLAINED = 2
 """Seeds of each variant whose networks are described."""
 
@@ -206,28 +208,46 @@ def means(found: Sequence[Measurement], of: Where = MSE, by: str = "group") -> F
     )
 
 
-def against_description(found: Sequence[Measurement], of: Where = MSE) -> Figure:
-    """Our own question: what each network computes, beside this error."""
-    error_of = {
-        (m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"]): m.value for m in of.among(found)
-    }
+def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[Figure, Figure]:
+    """Our own question: what each network computes, beside this error; as a picture and as a table."""
+    error_of = {_network(m): m.value for m in of.among(found)}
     rows: dict[tuple[Scalar, ...], dict[str, Scalar]] = {}
     for m in only(found, quantity=explaining.SHARE):
         if m.coordinates["distribution"] != "training":
             continue
-        key = (m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"])
-        row = rows.setdefault(key, {"variant": key[0], "group": key[1], "seed": key[2], "error": error_of.get(key)})
+        variant, group, seed = key = _network(m)
+        row = rows.setdefault(key, {"variant": variant, "group": group, "seed": seed, "error": error_of.get(key)})
         row[str(m.coordinates["class"])] = round(m.value, 4)
         if m.coordinates["holds"]:
             row["holds"] = str(m.coordinates["class"])
-    return table(
+    several = len({row["group"] for row in rows.values()}) > 1
+    picture = Figure(
+        name="error-and-algorithm",
+        section="What is computed",
+        title="Error against what is computed",
+        caption="The first two networks of each variant, joined by a line. To the right: how much of the answers each prompt's "
+        "own polynomial in XᵀX explains, which is what steps of descent compute, whatever their step sizes.",
+        kind="lines",
+        rows=tuple(row for row in rows.values() if row["error"] is not None and DESCENT in row),
+        x=DESCENT,
+        y="error",
+        series="variant",
+        facet="group" if several else "",
+        titles={DESCENT: "share that steps of descent explain", "error": "mean squared error"},
+    )
+    listed = table(
         name="algorithm",
         section="What is computed",
         title="Does the variant change the algorithm? Error beside what is computed",
         caption="Of the first two networks of each variant, on their training distribution: the share of the answers that each "
-        "class explains, from any function linear in the labels to a named one, and the narrowest class that holds.",
+        "class explains, from any function linear in the labels to a named one, and the last class that holds.",
         rows=tuple({"holds": "none", **row} for row in rows.values()),
     )
+    return picture, listed
+
+
+def _network(m: Measurement) -> tuple[Scalar, Scalar, Scalar]:
+    return m.coordinates["variant"], m.coordinates["group"], m.coordinates["seed"]
 
 
 def powers(found: Sequence[Measurement], contrasts: Sequence[Derived]) -> tuple[str, ...]:

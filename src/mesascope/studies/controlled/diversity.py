@@ -23,7 +23,7 @@ CONTRASTS = (_over(DIVERSE, *CONFIGURATIONS, BALANCED), _over(ORACLE, BALANCED))
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
-    return (means(found), against_description(found))
+    return (means(found), *against_description(found))
 
 
 STUDY = Study(

@@ -80,7 +80,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
         means(found, where(errors.MSE), by="examples"),
         _by_layer(found, sinks.SINK.name, "sink-by-layer", "Attention to the sink token", "share of attention"),
         _by_layer(found, scales.SCALE, "scale-by-layer", "Layer scales", "scale"),
-        against_description(found, where(errors.MSE, examples=12)),
+        *against_description(found, where(errors.MSE, examples=12)),
     )
 
 

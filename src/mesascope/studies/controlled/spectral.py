@@ -36,7 +36,7 @@ def _printed(variant: str) -> str:
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
-    return (means(found), against_description(found))
+    return (means(found), *against_description(found))
 
 
 STUDY = Study(
