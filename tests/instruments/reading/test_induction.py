@@ -168,7 +168,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 @pytest.mark.parametrize("length", [4, 16, 24])
 def test_a_model_of_the_ladder_repeats_blocks_of_any_length(length: int) -> None:
-    """It looks for what followed the same symbol: blocks of 4 symbols are shorter than any that it was trained on."""
+    """It copies from no fixed distance: blocks of 4 symbols are shorter than any that it was trained on."""
     subject = ms.load("ladder-small")
     found = of(induction(subject, TASK, n=16, sequences=RepeatedBlocks(vocabulary=38, length=length)), ANSWER.name)
     assert found.value > 0.95

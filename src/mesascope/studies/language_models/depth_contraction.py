@@ -175,8 +175,8 @@ STUDY = Study(
             *(where(ANSWER, network=name, symbols=LENGTH).between(low=REPEATED) for name in LADDER),
         ),
         own(
-            f"They look for what followed the same symbol, whatever its distance: they repeat blocks of {SHORT} symbols, too, "
-            f"shorter than any in their training (accuracy at least {PARTLY:g}).",
+            f"They copy from no fixed distance: they repeat blocks of {SHORT} symbols, too, shorter than any in their training "
+            f"(accuracy at least {PARTLY:g}).",
             *(where(ANSWER, network=name, symbols=SHORT).between(low=PARTLY) for name in LADDER),
         ),
     ),
