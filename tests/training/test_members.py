@@ -216,7 +216,7 @@ def test_a_group_that_needs_too_much_memory_is_split(tmp_path: Path, monkeypatch
     sizes: list[int] = []
     real = many._train
     monkeypatch.setattr(many, "_train", lambda specs, *rest: sizes.append(len(specs)) or real(specs, *rest))
-    monkeypatch.setattr(many, "memory", lambda: int(2.5 * many.needed(BRIEF) / many.SHARE))
+    monkeypatch.setattr(many, "device_memory", lambda device: int(2.5 * many.needed(BRIEF) / many.SHARE))
     assert train_together({tmp_path / str(s): replace(BRIEF, seed=s, steps=2) for s in range(5)}, progress=False) == {}
     assert sizes == [2, 2, 1]
 

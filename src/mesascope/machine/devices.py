@@ -2,6 +2,7 @@
 
 import os
 
+from mesascope.machine.memory import memory
 from mesascope.records.shown import said, shown
 
 THREADS = 256
@@ -31,6 +32,15 @@ def check_device(device: str, name: str = "device") -> None:
         ) from error
 
 
+def device_memory(device: str) -> int:
+    """Bytes that a computation on a device can use: a GPU's own memory, or what this process may use of the machine's."""
+    if not device.startswith("cuda"):
+        return memory()
+    import torch  # noqa: PLC0415 (heavy)
+
+    return torch.cuda.get_device_properties(device).total_memory
+
+
 def check_threads(threads: int, name: str = "threads") -> None:
     """Check that this machine can use this number of threads.
 
@@ -52,4 +62,4 @@ def set_threads(threads: int, name: str = "threads") -> None:
     torch.set_num_threads(threads)
 
 
-__all__ = ("check_device", "check_threads", "set_threads")
+__all__ = ("check_device", "check_threads", "device_memory", "set_threads")

@@ -9,8 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mesascope.machine.devices import check_device
-from mesascope.machine.memory import memory
+from mesascope.machine.devices import check_device, device_memory
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import to_json
@@ -28,7 +27,7 @@ from mesascope.training.spec import TrainingSpec
 from mesascope.training.stopping import Interrupted, stop_requested
 
 SHARE = 0.5
-"""Of this machine's memory, what one batched program may need by its estimate."""
+"""Of the device's memory, what one batched program may need by its estimate."""
 
 
 def train_many(
@@ -87,8 +86,8 @@ def train_together(
 ) -> dict[Path, Diverged]:
     """Train runs of different specifications; those that are alike are one batched program, see `Members`.
 
-    What is written into each directory is what `mesascope.training.train` writes. A group that needs more than half of this
-    machine's memory is split. A run whose loss is not finite is left as it was at its last checkpoint, and the others go on.
+    What is written into each directory is what `mesascope.training.train` writes. A group that needs more than half of the
+    device's memory is split. A run whose loss is not finite is left as it was at its last checkpoint, and the others go on.
 
     Args:
         runs: the specifications by run directory.
@@ -126,9 +125,8 @@ def _together(
             except Diverged as error:
                 lost[where] = error
             continue
-        most = max(
-            1, int(memory() * SHARE) // max(needed(spec) for w in group if isinstance(spec := left[w], TrainingSpec))
-        )
+        each = max(needed(spec) for where in group if isinstance(spec := left[where], TrainingSpec))
+        most = max(1, int(device_memory(device) * SHARE) // each)
         for first in range(0, len(group), most):
             part = {where: left[where] for where in group[first : first + most]}
             lost |= _train(part, stop, resume, device, progress)
