@@ -57,8 +57,10 @@ def joined(climbed: Path, metrics: Metrics) -> list[int]:
 def test_a_stage_is_the_task_in_fewer_dimensions(active: int) -> None:
     task = LinearRegression(dim=4, examples=3, queries=2, noise=0.5)
     p = task.sample(20_000, seed=0)
-    whole = Batch(*(getattr(p, name) for name in Batch._fields))
+    kept = torch.ones(1, 1, 2, 1, 1, dtype=torch.bool)
+    whole = Batch(xs=p.xs, ys=p.ys, queries=p.queries, targets=p.targets, weights=p.weights, kept=kept)
     batch = restrict(whole, active)
+    assert batch.kept is kept, "dropout goes on under a curriculum"
     for values, before in ((batch.xs, whole.xs), (batch.queries, whole.queries)):
         assert torch.equal(values[..., :active], before[..., :active])
         assert (values[..., active:] == 0).all()

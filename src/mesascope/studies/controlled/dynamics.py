@@ -136,7 +136,7 @@ STUDY = Study(
                 published("C")["training_dynamics/rho2/18000"] - 0.02,
                 published("C")["training_dynamics/rho2/18000"] + 0.02,
             ),
-            published=tuple(f"training_dynamics/rho2/{step}" for step in (0, *STEPS)),
+            published=tuple(f"training_dynamics/rho2/{step}" for step in (0, *STEPS, "theory")),
         ),
         sourced(
             "Spectral alignment begins below zero and rises to 0.5.",
