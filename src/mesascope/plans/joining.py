@@ -24,7 +24,7 @@ class Joined:
 
 
 def joined(works: Sequence[Work[Any]], workers: int) -> list[Joined]:
-    """The items for an engine: work items that share a part are joined, into as many items as there are workers.
+    """The items for an engine: works that share a part are joined, as many as leave something for every worker.
 
     Args:
         works: of one plan.
@@ -35,9 +35,9 @@ def joined(works: Sequence[Work[Any]], workers: int) -> list[Joined]:
         groups.setdefault(number if work.shared is None else work.shared.key, []).append(work)
     items = []
     for group in groups.values():
-        each = -(-len(group) // workers)
+        each = -(-len(group) // -(-workers // len(groups)))
         items += [_one(group[start : start + each]) for start in range(0, len(group), each)]
-    return items
+    return sorted(items, key=lambda item: -len(item.members))  # the longest first
 
 
 def _one(group: Sequence[Work[Any]]) -> Joined:
