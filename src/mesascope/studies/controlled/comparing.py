@@ -208,7 +208,7 @@ def means(found: Sequence[Measurement], of: Where = MSE, by: str = "group") -> F
     )
 
 
-def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[Figure, Figure]:
+def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[Figure, ...]:
     """Our own question: what each network computes, beside this error; as a picture and as a table."""
     error_of = {_network(m): m.value for m in of.among(found)}
     rows: dict[tuple[Scalar, ...], dict[str, Scalar]] = {}
@@ -243,7 +243,7 @@ def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[
         "class explains, from any function linear in the labels to a named one, and the last class that holds.",
         rows=tuple({"holds": "none", **row} for row in rows.values()),
     )
-    return picture, listed
+    return tuple(figure for figure in (picture, listed) if figure.rows)
 
 
 def _network(m: Measurement) -> tuple[Scalar, Scalar, Scalar]:
