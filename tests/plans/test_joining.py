@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mesascope.plans import Here, Plan, Work, execute
+from mesascope.plans.engines import Finished
 from mesascope.plans.joining import joined
 from mesascope.plans.work import Say, Shared
 from mesascope.records.journal import Journal
@@ -31,6 +33,16 @@ def work(where: Path, value: int, key: str | None) -> Work[Number]:
     return Work(name=f"item {value}", key=value, result=Number, run=Answer(value), shared=shared)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """An engine in this process that says it has several workers."""
+
+    workers: int
+
+    def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
+        return Here().results(works, say)
+
+
 class Answer:
     """A work item's function, which other processes can be sent."""
 
@@ -47,7 +59,7 @@ def items(where: Path) -> tuple[Work[Number], ...]:
 
 @pytest.mark.parametrize("workers", [1, 2, 6])
 def test_a_part_is_done_once_for_all_that_a_worker_has(workers: int, tmp_path: Path) -> None:
-    notes, engine = tmp_path / "notes", Here(workers=workers)  # as if it had so many
+    notes, engine = tmp_path / "notes", Several(workers=workers)
     found = execute(Plan(words="numbers", works=items(notes)), Journal(tmp_path), engine=engine)
     assert {name: each.value for name, each in found.items()} == {f"item {i}": 10 * i for i in range(7)}
     assert list(found) == [f"item {i}" for i in range(7)]

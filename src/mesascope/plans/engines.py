@@ -37,7 +37,10 @@ class Engine(Protocol):
 class Here:
     """Runs work items one after the other, in this process."""
 
-    workers: int = 1
+    @property
+    def workers(self) -> int:
+        """One: this process."""
+        return 1
 
     def results(self, works: Sequence[Work[Any]], say: Say) -> Finished:
         """As `Engine.results`."""

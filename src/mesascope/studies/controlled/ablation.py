@@ -20,8 +20,6 @@ from mesascope.types import Figure, Measurement
 
 DIMS = (4, 8, 16)
 CELLS = controlled_ablation()
-COMPARISONS = 18
-"""Differences that are judged: six for each dimension."""
 NAMES = {
     BASELINE: "baseline",
     DEPTH: "depth",
@@ -30,6 +28,8 @@ NAMES = {
     ORTHOGONAL: "orthogonality",
     FULL: "full",
 }
+COMPARISONS = 6 * len(DIMS)
+"""Differences that are judged: all `CONTRASTS`, in each dimension."""
 SAME = 0.05
 """A relative difference within this is none."""
 RECOVERED = "recovered penalty"

@@ -16,7 +16,7 @@ from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.controlled.networks import Cell
 from mesascope.studies.measure import Measure, each
-from mesascope.studies.pictures import only, table
+from mesascope.studies.pictures import Column, lines, only, rows, table
 from mesascope.studies.rules import Derived, Where, where
 from mesascope.types import Control, Figure, Measurement, Scalar
 
@@ -30,18 +30,13 @@ EXPLAINED = 2
 
 def error(cells: Sequence[Cell]) -> tuple[Measure, ...]:
     """The held-out error of every network; ``smoke`` asks one seed."""
-    return each(cells, errors.NAME, label, smoke=_first(cells), prompts={"n": 1024})
+    return each(cells, errors.NAME, Cell.label, smoke=_first(cells), prompts={"n": 1024})
 
 
 def explained(cells: Sequence[Cell]) -> tuple[Measure, ...]:
     """Which classes of functions the answers of the first networks of each variant lie in."""
     some = [cell for cell in cells if cell.seed < EXPLAINED]
-    return each(some, explaining.NAME, label, smoke=_first(cells)[:1], prompts={"prompts": 200})
-
-
-def label(cell: Cell) -> Mapping[str, Scalar]:
-    """The coordinates of a network's measurements."""
-    return cell.label
+    return each(some, explaining.NAME, Cell.label, smoke=_first(cells)[:1], prompts={"prompts": 200})
 
 
 def _first(cells: Sequence[Cell]) -> list[Cell]:
@@ -152,15 +147,18 @@ def _difference(
     )
 
 
-def detectable(values: Sequence[float], comparisons: int = 1, power: float = 0.8) -> float:
-    """The mean that a paired t-test of as many, as scattered values would find to differ from zero with this probability.
+POWER = 0.8
+
+
+def detectable(values: Sequence[float], comparisons: int = 1) -> float:
+    """The mean that a paired t-test of as many, as scattered values would tell from zero with a probability of `POWER`.
 
     The test is two-sided at 5 % over ``comparisons`` (Bonferroni). Not a number for fewer than two values.
     """
     if len(values) < 2:
         return math.nan
     freedom = len(values) - 1
-    both = stats.t.ppf(1 - 0.025 / comparisons, freedom) + stats.t.ppf(power, freedom)
+    both = stats.t.ppf(1 - 0.025 / comparisons, freedom) + stats.t.ppf(POWER, freedom)
     return float(both * stdev(values) / math.sqrt(len(values)))
 
 
@@ -182,45 +180,63 @@ def means(found: Sequence[Measurement], of: Where = MSE, by: str = "group") -> F
         of: which errors.
         by: the coordinate that the picture is repeated for.
     """
-    rows = tuple(
-        {
-            "variant": str(m.coordinates["variant"]),
-            by: str(m.coordinates[by]),
-            "value": m.value,
-            "low": (m.interval or (m.value, m.value))[0],
-            "high": (m.interval or (m.value, m.value))[1],
-        }
-        for m in over_networks(of).among(found)
-    )
+    drawn = shown(over_networks(of).among(found), variant="variant", **{by: by})
     return Figure(
         name="by-variant",
         section="Variants",
         title="Held-out error by variant",
         caption="Mean over networks that differ in the seed alone, with 95 % intervals over networks.",
         kind="bars",
-        rows=rows,
+        rows=drawn,
         x="variant",
         y="value",
         low="low",
         high="high",
-        facet=by if len({row[by] for row in rows}) > 1 else "",
+        facet=by if len({row[by] for row in drawn}) > 1 else "",
         titles={"value": "mean squared error"},
     )
+
+
+def along(found: Sequence[Measurement], of: str, *, name: str, title: str, axis: str, log: bool = False) -> Figure:
+    """Means over networks along a coordinate, as a line with its interval over networks.
+
+    Args:
+        found: the means.
+        of: the coordinate; layers are counted from one.
+        name, title, axis: of the figure, and what the number is called.
+        log: whether the coordinate's axis is logarithmic.
+    """
+    return lines(
+        name=name,
+        section=f"By {of}",
+        title=title,
+        caption="Mean over networks that differ in the seed alone, with 95 % intervals over networks.",
+        rows=shown(found, **{of: lambda m: int(m.coordinates[of]) + (of == "layer")}),
+        x=of,
+        y="value",
+        titles={"value": axis},
+        log=("x",) if log else (),
+    )
+
+
+def shown(found: Sequence[Measurement], **columns: Column) -> tuple[dict[str, Scalar], ...]:
+    """Rows of means of one quantity; see `mesascope.studies.pictures.rows`."""
+    return rows(found, found[0].quantity, "value", **columns) if found else ()
 
 
 def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[Figure, ...]:
     """Our own question: what each network computes, beside this error; as a picture and as a table."""
     error_of = {_network(m): m.value for m in of.among(found)}
-    rows: dict[tuple[Scalar, ...], dict[str, Scalar]] = {}
+    networks: dict[tuple[Scalar, ...], dict[str, Scalar]] = {}
     for m in only(found, quantity=explaining.SHARE):
         if m.coordinates["distribution"] != "training":
             continue
         variant, group, seed = key = _network(m)
-        row = rows.setdefault(key, {"variant": variant, "group": group, "seed": seed, "error": error_of.get(key)})
+        row = networks.setdefault(key, {"variant": variant, "group": group, "seed": seed, "error": error_of.get(key)})
         row[str(m.coordinates["class"])] = round(m.value, 4)
         if m.coordinates["holds"]:
             row["holds"] = str(m.coordinates["class"])
-    several = len({row["group"] for row in rows.values()}) > 1
+    several = len({row["group"] for row in networks.values()}) > 1
     picture = Figure(
         name="error-and-algorithm",
         section="What is computed",
@@ -228,7 +244,7 @@ def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[
         caption="The first two networks of each variant, joined by a line. To the right: how much of the answers each prompt's "
         "own polynomial in XᵀX explains, which is what steps of descent compute, whatever their step sizes.",
         kind="lines",
-        rows=tuple(row for row in rows.values() if row["error"] is not None and DESCENT in row),
+        rows=tuple(row for row in networks.values() if row["error"] is not None and DESCENT in row),
         x=DESCENT,
         y="error",
         series="variant",
@@ -241,7 +257,7 @@ def against_description(found: Sequence[Measurement], of: Where = MSE) -> tuple[
         title="Does the variant change the algorithm? Error beside what is computed",
         caption="Of the first two networks of each variant, on their training distribution: the share of the answers that each "
         "class explains, from any function linear in the labels to a named one, and the last class that holds.",
-        rows=tuple({"holds": "none", **row} for row in rows.values()),
+        rows=tuple({"holds": "none", **row} for row in networks.values()),
     )
     return tuple(figure for figure in (picture, listed) if figure.rows)
 

@@ -8,8 +8,8 @@ from mesascope.algorithms import LeastSquares, run
 from mesascope.instruments.behaving import errors
 from mesascope.instruments.spectral import alignment
 from mesascope.studies.bench import Bench
-from mesascope.studies.controlled.comparing import label, over_networks
-from mesascope.studies.controlled.networks import training_dynamics
+from mesascope.studies.controlled.comparing import along, over_networks
+from mesascope.studies.controlled.networks import Cell, training_dynamics
 from mesascope.studies.measure import each
 from mesascope.studies.rules import Derived, Where, known, where
 from mesascope.studies.study import Study, own, published, sourced
@@ -18,10 +18,10 @@ from mesascope.types import Control, Figure, Measurement, adjusted
 CELLS = training_dynamics()
 EXAMPLES = CELLS[0].task.examples
 FIRST = CELLS[:1]
-START, LAST = 1, CELLS[0].spec.steps
-STEPS = (5000, 10000, 18000)
-"""Where the source prints values. Checkpoints are kept every 2,000 steps; the nearest before is taken."""
-KEPT = {5000: 4000, 10000: 10000, 18000: 18000}
+START, PEAK = 1, 18000
+"""The first checkpoint, and the step of the source's last figures."""
+STEPS = (5000, 10000, PEAK)
+"""Where the source prints values. The rules are about the first and the last."""
 ZERO = "answering zero"
 RATE = "ρ², what each further example leaves of the error"
 ALIGNED = where(alignment.ALIGNMENT)
@@ -79,39 +79,15 @@ def _solver(found: Sequence[Measurement]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _over_training(
-    found: Sequence[Measurement], rows: Sequence[Measurement], name: str, title: str, axis: str
-) -> Figure:
-    return Figure(
-        name=name,
-        section="Over training",
-        title=title,
-        caption="Mean over ten networks, with 95 % intervals over networks.",
-        kind="lines",
-        rows=tuple(
-            {
-                "step": m.coordinates["step"],
-                "value": m.value,
-                "low": (m.interval or (m.value, m.value))[0],
-                "high": (m.interval or (m.value, m.value))[1],
-            }
-            for m in rows
-        ),
-        x="step",
-        y="value",
-        low="low",
-        high="high",
-        titles={"value": axis},
-        log=("x",),
-    )
-
-
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
-    rates = over_networks(where(RATE)).of(_rate(MSE).of(found))
-    return (
-        _over_training(found, over_networks(ALIGNED).among(found), "alignment", "Spectral alignment", "correlation"),
-        _over_training(found, rates, "rate", "ρ² over training", "ρ²"),
-        _over_training(found, over_networks(MSE).among(found), "error", "Held-out error", "mean squared error"),
+    drawn = {
+        "alignment": (over_networks(ALIGNED).among(found), "Spectral alignment", "correlation"),
+        "rate": (over_networks(where(RATE)).of(_rate(MSE).of(found)), "ρ² over training", "ρ²"),
+        "error": (over_networks(MSE).among(found), "Held-out error", "mean squared error"),
+    }
+    return tuple(
+        along(means, "step", name=name, title=title, axis=axis, log=True)
+        for name, (means, title, axis) in drawn.items()
     )
 
 
@@ -120,19 +96,19 @@ STUDY = Study(
     source="C",
     title="Does a layer of attention come to weigh the spectrum by its inverse while it is trained?",
     measures=(
-        *each(CELLS, errors.NAME, label, smoke=FIRST, prompts={"n": 1024}, over_training=True),
-        *each(CELLS, alignment.NAME, label, smoke=FIRST, prompts={}, over_training=True),
+        *each(CELLS, errors.NAME, Cell.label, smoke=FIRST, prompts={"n": 1024}, over_training=True),
+        *each(CELLS, alignment.NAME, Cell.label, smoke=FIRST, prompts={}, over_training=True),
     ),
     claims=(
         sourced(
             "The error falls to about 5.8 at step 18,000.",
-            over_networks(where(errors.MSE, step=18000)).near(published("C")["training_dynamics/mse16/18000"], 1.25),
+            over_networks(where(errors.MSE, step=PEAK)).near(published("C")["training_dynamics/mse16/18000"], 1.25),
             published=tuple(f"training_dynamics/mse16/{step}" for step in (0, *STEPS)),
         ),
         sourced(
             "ρ² begins at one and is 0.91 in the end.",
             _mean_rate(START).between(low=0.98),
-            _mean_rate(18000).between(
+            _mean_rate(PEAK).between(
                 published("C")["training_dynamics/rho2/18000"] - 0.02,
                 published("C")["training_dynamics/rho2/18000"] + 0.02,
             ),
@@ -141,12 +117,12 @@ STUDY = Study(
         sourced(
             "Spectral alignment begins below zero and rises to 0.5.",
             _at(START).between(high=0.0),
-            _at(18000).between(low=0.4),
+            _at(PEAK).between(low=0.4),
             published=tuple(f"training_dynamics/spectral_alignment/{step}" for step in (0, *STEPS)),
         ),
         own(
             "The rise of the alignment is no accident of one seed: over ten networks it is above zero at step 18,000.",
-            _at(18000).between(low=0.0),
+            _at(PEAK).between(low=0.0),
         ),
     ),
     figures=_figures,

@@ -72,7 +72,6 @@ class Cell(Trained):
         """The same."""
         return self.spec
 
-    @property
     def label(self) -> dict[str, Scalar]:
         """The coordinates of its measurements."""
         return {"variant": self.variant, "group": self.group, "seed": self.seed}
