@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,15 +154,8 @@ def strip(where: Path) -> None:
 
 def resumable(directory: Path) -> dict[int, Checkpoint]:
     """By step, the intact checkpoints that hold an optimiser's state; damaged ones are left out with a warning."""
-    found: dict[int, Checkpoint] = {}
-    for step in steps(directory):
-        if not _tensors(stem(directory, step), weights_only=False).exists():
-            continue
-        try:
-            found[step] = read(stem(directory, step))
-        except Damaged as error:
-            log.warning("%s Looking for an earlier one.", error)
-    return found
+    full = [step for step in steps(directory) if _tensors(stem(directory, step), weights_only=False).exists()]
+    return {found.step: found for found in _intact(directory, full)}
 
 
 def latest(directory: Path, *, resumable: bool = False) -> Checkpoint | None:
@@ -172,12 +165,18 @@ def latest(directory: Path, *, resumable: bool = False) -> Checkpoint | None:
         directory: holds ``step-….json`` and ``.safetensors``.
         resumable: consider only checkpoints that hold an optimiser's state.
     """
-    for step in reversed(steps(directory)):
+    for found in _intact(directory, reversed(steps(directory))):
+        if not resumable or any(k.startswith("optimiser.") for k in found.tensors):
+            return found
+    return None
+
+
+def _intact(directory: Path, at: Iterable[int]) -> Iterator[Checkpoint]:
+    """The checkpoints of these steps, but for damaged ones, which are warned of."""
+    for step in at:
         try:
             found = read(stem(directory, step))
         except Damaged as error:
             log.warning("%s Looking for an earlier one.", error)
-            continue
-        if not resumable or any(k.startswith("optimiser.") for k in found.tensors):
-            return found
-    return None
+        else:
+            yield found
