@@ -474,7 +474,7 @@ def test_a_disk_that_is_full_at_any_point_leaves_no_half_written_file(name, chea
 
 
 def start(*arguments: str) -> subprocess.Popen:
-    words = [sys.executable, "-c", "import sys; from mesascope.cli import main; sys.exit(main())", *arguments]
+    words = [sys.executable, "-m", "mesascope", *arguments]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
