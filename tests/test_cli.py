@@ -1,5 +1,6 @@
 """The command line where `test_commands` does not go: damaged input, interruptions, full disks, real processes."""
 
+import argparse
 import errno
 import json
 import os
@@ -17,7 +18,9 @@ import torch
 import mesascope as ms
 import mesascope.examination as examining
 from mesascope.cli import main
+from mesascope.commands.arguments import subject_and_task
 from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.records.codec import to_json
 from mesascope.training import Interrupted, loop
 
 SPEC = {
@@ -212,6 +215,18 @@ def test_a_task_of_ones_own_is_named_as_python_reference(command):
     status, out, _ = command(*arguments, "python:own_task:Mine")
     assert status == 0
     assert "Mine is no linear task" in out
+
+
+@pytest.mark.parametrize("task", [*ms.tasks.DATASETS.values(), ms.tasks.DigitRegression(), ms.tasks.PooledRegression()])
+def test_every_kind_of_task_is_read_from_a_file(task):
+    options = argparse.Namespace(model=GD, device="cpu", task=write("task.json", to_json(task)))
+    assert subject_and_task(options)[1] == task
+
+
+def test_a_data_set_is_a_task_by_its_name(command):
+    options = argparse.Namespace(model=GD, device="cpu", task="friedman-1")
+    assert subject_and_task(options)[1] == ms.tasks.DATASETS["friedman-1"]
+    assert "Did you mean 'friedman-1'" in refused(command, "identify", GD, "--task", "freidman-1")
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,10 @@ UNUSABLE = {
     ),
     "a name too long for out": (["train", "spec.json", "--out", LONG], "is too long"),
     "one below out": (["train", "spec.json", "--out", f"new/{LONG}"], "is too long"),
-    "one for a task": (["identify", GD, "--task", LONG], "task must be a JSON file; xxx"),
+    "one for a task": (
+        ["identify", GD, "--task", LONG],
+        "task must be a JSON file, python:module:factory, or a data set of",
+    ),
     "one for a spec": (["train", LONG], "spec must be a JSON file or one of"),
     "one for a checkpoint": (["convert", LONG], "checkpoint must be a .pt file"),
     "one for results": (["study", "report", LONG], "DIR must be a directory"),

@@ -5,6 +5,7 @@ Fast to import, like every command: modules that compute are imported only by th
 
 import argparse
 import json
+import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import mesascope as ms
 from mesascope.commands.index import index
+from mesascope.records.checks import nearest
 from mesascope.records.codec import from_file, to_json
 from mesascope.records.directories import Holds, check
 from mesascope.records.parsing import sealed
@@ -84,8 +86,8 @@ def add_subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         type=text,
-        help="the model's training distribution: a JSON file, or python:module:factory (runs its code); default: the one it was "
-        "trained on",
+        help="the model's training distribution: a JSON file, a data set's name (see `mesascope list tasks`), or "
+        "python:module:factory (runs its code); default: the one it was trained on",
     )
 
 
@@ -156,7 +158,7 @@ def check_model(options: argparse.Namespace) -> None:
 
 def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, ms.Task]":
     """The model, and the task that it is examined on."""
-    from mesascope.tasks import DigitRegression, GeneralisedLinearRegression, LinearRegression
+    from mesascope.tasks import DATASETS, KINDS
     from mesascope.zoo import default_task, load
     from mesascope.zoo.own import load_own_task
 
@@ -165,9 +167,14 @@ def subject_and_task(options: argparse.Namespace) -> "tuple[ms.Subject, ms.Task]
         return subject, default_task(subject)
     if options.task.startswith("python:"):
         return subject, load_own_task(options.task.removeprefix("python:"))
-    return subject, from_file(
-        (LinearRegression, GeneralisedLinearRegression, DigitRegression), Path(options.task), "task"
-    )
+    if options.task in DATASETS:
+        return subject, DATASETS[options.task]
+    if not os.path.isfile(options.task):  # unlike Path.is_file, also False for a name that is too long
+        raise ValueError(
+            f"task must be a JSON file, python:module:factory, or a data set of `mesascope list tasks`; {shown(options.task)} is "
+            f"none of them.{nearest(options.task, DATASETS)}"
+        )
+    return subject, from_file(KINDS, Path(options.task), "task")
 
 
 def say(words: object) -> None:

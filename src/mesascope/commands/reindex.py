@@ -12,42 +12,16 @@ from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.records.store import write_text
 from mesascope.regressors import REGRESSORS
 from mesascope.studies import PROFILES, STUDIES
-from mesascope.tasks import (
-    DATASETS,
-    BalancedRegression,
-    CharacterRegression,
-    DigitRegression,
-    FormulaRegression,
-    GeneralisedLinearRegression,
-    InformativeRegression,
-    LinearRegression,
-    NetworkRegression,
-    PooledRegression,
-    TableRegression,
-)
+from mesascope.tasks import DATASETS, KINDS
 from mesascope.theory import STATEMENTS
 from mesascope.training import LADDER, SPECS
-
-TASKS = (
-    LinearRegression,
-    PooledRegression,
-    BalancedRegression,
-    GeneralisedLinearRegression,
-    DigitRegression,
-    FormulaRegression,
-    InformativeRegression,
-    NetworkRegression,
-    CharacterRegression,
-    TableRegression,
-)
-"""The kinds of tasks; the data sets, which are some of them, are listed by name too."""
 
 
 def present() -> Index:
     """The names as the modules define them."""
     return {
         "constructions": list(CONSTRUCTIONS),
-        "tasks": [*(kind.__name__ for kind in TASKS), *DATASETS],
+        "tasks": [*(kind.__name__ for kind in KINDS), *DATASETS],
         "algorithms": [algorithm.name for algorithm in (*ALL, *GENERALISED)],
         "regressors": list(REGRESSORS),
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},

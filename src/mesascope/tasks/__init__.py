@@ -28,8 +28,23 @@ from mesascope.tasks.sequences import (
     simple_answers,
 )
 
+KINDS = (
+    LinearRegression,
+    PooledRegression,
+    BalancedRegression,
+    GeneralisedLinearRegression,
+    DigitRegression,
+    FormulaRegression,
+    InformativeRegression,
+    NetworkRegression,
+    CharacterRegression,
+    TableRegression,
+)
+"""The kinds of regression tasks that a file can describe, by its field ``type``; without one the first is meant."""
+
 __all__ = (
     "DATASETS",
+    "KINDS",
     "Alternation",
     "AssociativeRecall",
     "BalancedRegression",
