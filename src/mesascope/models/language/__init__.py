@@ -5,6 +5,7 @@ from mesascope.models.language.families import FAMILIES, Family
 from mesascope.models.language.lens import answers_by_layer
 from mesascope.models.language.network import Network
 from mesascope.models.language.numbers import NumberScores, score_numbers
+from mesascope.models.language.published import published_template
 from mesascope.models.language.sequences import SequenceReading, read_sequences
 from mesascope.models.language.subject import LanguageSubject, with_template
 from mesascope.models.language.template import Numbers, Template
@@ -20,6 +21,7 @@ __all__ = (
     "Template",
     "answers_by_layer",
     "baselines",
+    "published_template",
     "read_sequences",
     "score_numbers",
     "with_template",

@@ -20,6 +20,8 @@ class Numbers:
         decimals: places after the point.
         scale, offset: from a value to the written number.
         saturate: write a number outside the range as the nearer end of the range, instead of refusing it.
+        shortest: leave out zeros at the end, but for the first decimal, as Python writes a float: 3.0, 3.1, 3.14.
+        spaced: a space stands before every number and belongs to it, so that a prompt ends before that space.
 
     Raises:
         ValueError: an empty range, a scale of 0, or a number of decimals that is not 0 to 6.
@@ -31,6 +33,8 @@ class Numbers:
     scale: float = 1.0
     offset: float = 0.0
     saturate: bool = False
+    shortest: bool = False
+    spaced: bool = False
 
     def __post_init__(self) -> None:
         check_count("decimals", self.decimals, least=0)
@@ -50,7 +54,7 @@ class Numbers:
     @property
     def digits_only(self) -> bool:
         """Whether every number is a single digit."""
-        return not self.decimals and round(self.lowest) >= 0 and round(self.highest) <= 9
+        return not self.decimals and not self.spaced and round(self.lowest) >= 0 and round(self.highest) <= 9
 
     def write(self, name: str, values: Float[Tensor, " batch"]) -> list[str]:
         """The values as text.
@@ -68,7 +72,15 @@ class Numbers:
                 f"{name} must lie between {low:g} and {high:g} once written as text; got {float(outside[0]):g}. Take a task with "
                 "such numbers (ms.tasks.DigitRegression), or a template with another range, scale or offset."
             )
-        return [f"{number:.{self.decimals}f}" for number in (numbers + 0.0).tolist()]  # + 0.0 makes -0 a 0
+        return self.spelled(numbers)
+
+    def spelled(self, numbers: Float[Tensor, " batch"]) -> list[str]:
+        """Numbers, which are rounded already, as text."""
+        texts = [f"{number:.{self.decimals}f}" for number in (numbers + 0.0).tolist()]  # + 0.0 makes -0 a 0
+        if self.shortest and self.decimals:
+            texts = [text.rstrip("0") for text in texts]
+            texts = [text + "0" * text.endswith(".") for text in texts]
+        return [" " * self.spaced + text for text in texts]
 
     def read(self, numbers: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The values that numbers stand for."""
@@ -88,7 +100,7 @@ class Numbers:
                 "a smaller range or fewer decimals."
             )
         values = (self.lowest + step * torch.arange(count, dtype=torch.float64)).round(decimals=self.decimals)
-        return [f"{number:.{self.decimals}f}" for number in (values + 0.0).tolist()]
+        return self.spelled(values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +112,8 @@ class Template:
     Attributes:
         opening: the text before the first example.
         before_input: the text before an example's (or the query's) first input.
-        between_inputs: the text between the inputs of one example, if there are several.
+        between_inputs: the text between the inputs of one example, if there are several. ``{}`` in it stands for the number of
+            the input that follows, counted from 0.
         before_label: the text between inputs and label. A prompt ends with it.
         after_label: the text after an example's label.
         dim: number of inputs of one example.
@@ -152,7 +165,8 @@ def compose(template: Template, examples: list[tuple[list[str], str]], query: li
     """
     text, spans = template.opening, list[tuple[int, int]]()
     for inputs, output in (*examples, (query, label)):
-        words = [template.before_input, *[template.between_inputs] * (len(inputs) - 1), template.before_label]
+        between = [template.between_inputs.replace("{}", str(place)) for place in range(1, len(inputs))]
+        words = [template.before_input, *between, template.before_label]
         for word, number in zip(words, (*inputs, output), strict=True):
             text += word
             spans.append((len(text), len(text) + len(number)))

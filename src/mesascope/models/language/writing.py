@@ -29,8 +29,8 @@ class Writing:
         template: the template.
         tokenizer: a fast tokenizer of transformers.
         begin: the token that begins every text, or nothing.
-        first, within, before, after: the tokens before the first input, between inputs, before a label, and from a label to
-            the next input.
+        first, before, after: the tokens before the first input, before a label, and from a label to the next input.
+        within: the tokens before each input of an example but the first.
         end: the first token after a label, which shows that a number has ended; nothing if the next number follows at once.
         input_width, label_width: the largest numbers of tokens that inputs and labels take.
         answers: for labels that are single digits, the token of each; otherwise nothing.
@@ -41,7 +41,7 @@ class Writing:
     tokenizer: Any
     begin: tuple[int, ...]
     first: tuple[int, ...]
-    within: tuple[int, ...]
+    within: tuple[tuple[int, ...], ...]
     before: tuple[int, ...]
     after: tuple[int, ...]
     end: tuple[int, ...]
@@ -81,7 +81,7 @@ def writing(template: Template, tokenizer: Any) -> Writing:
         tokenizer=tokenizer,
         begin=beginning(tokenizer),
         first=gaps[0],
-        within=gaps[1] if template.dim > 1 else (),
+        within=gaps[1 : template.dim],
         before=gaps[template.dim],
         after=gaps[each],
         end=gaps[each][:1],
@@ -101,7 +101,7 @@ def layout(writing: Writing, examples: int, queries: int) -> Layout:
         position += len(writing.after if example else writing.first)
         mine = list[int]()
         for which in range(writing.template.dim):
-            position += len(writing.within) if which else 0
+            position += len(writing.within[which - 1]) if which else 0
             mine += range(position, position + writing.input_width)
             position += writing.input_width
         position += len(writing.before)
@@ -119,8 +119,8 @@ def layout(writing: Writing, examples: int, queries: int) -> Layout:
 
 def query_length(writing: Writing) -> int:
     """Number of positions of one query."""
-    dim = writing.template.dim
-    return len(writing.after) + dim * writing.input_width + (dim - 1) * len(writing.within) + len(writing.before)
+    between = sum(map(len, writing.within))
+    return len(writing.after) + writing.template.dim * writing.input_width + between + len(writing.before)
 
 
 def example_length(writing: Writing) -> int:
@@ -199,7 +199,7 @@ def _passages(template: Template, prompts: Prompts) -> list[list[Passage]]:
 def _fill(writing: Writing, cut: Cut, passage: Passage) -> tuple[list[tuple[int, bool]], list[tuple[int, bool]]]:
     """The positions of the context and of the query, each with its token and whether there is one."""
     dim = writing.template.dim
-    expected = [writing.first, *[writing.within] * (dim - 1), writing.before]
+    expected = [writing.first, *writing.within, writing.before]
     later = [writing.after, *expected[1:]]
     count = len(cut.numbers) // (dim + 1)
     own = (without(writing.begin, cut.gaps[0]), *cut.gaps[1:-1])
@@ -220,9 +220,7 @@ def _samples(numbers: Numbers) -> list[str]:
     if whole <= 1000:
         return numbers.all()
     steps = torch.linspace(0, 1, 1000, dtype=torch.float64) * (numbers.highest - numbers.lowest) + numbers.lowest
-    return sorted(
-        {f"{value:.{numbers.decimals}f}" for value in (steps.round(decimals=numbers.decimals) + 0.0).tolist()}
-    )
+    return sorted(set(numbers.spelled(steps.round(decimals=numbers.decimals))))
 
 
 def _width(numbers: Numbers, samples: list[str], found: int) -> int:
