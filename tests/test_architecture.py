@@ -37,7 +37,7 @@ WINGS = (
     {"spectral"},
     {"behaving"},
     {"identification"},
-    {"explaining"},
+    {"explaining", "regressing"},
     {"intervening", "metrics"},
     {"attending"},
     {"catalogue"},

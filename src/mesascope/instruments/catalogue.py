@@ -45,6 +45,7 @@ from mesascope.instruments.reading import (
     scales,
     streaming,
 )
+from mesascope.instruments.regressing import beside
 from mesascope.instruments.spectral import alignment, contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -105,6 +106,7 @@ NARROWER: tuple[Instrument, ...] = (
     truncation.INSTRUMENT,
     scales.INSTRUMENT,
     alignment.INSTRUMENT,
+    beside.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
 

@@ -64,6 +64,7 @@ class Replies:
             nats; NaN for a number that is not finite.
         first: the same of its tokens up to the first that holds a part of the number (a space may come before).
         opening: that first token.
+        own: the log-probability of the number that was decoded, in the same way; NaN where there is none.
     """
 
     texts: tuple[tuple[str, ...], ...]
@@ -72,6 +73,7 @@ class Replies:
     likelihoods: Float[Tensor, "batch query member"]
     first: Float[Tensor, "batch query member"]
     opening: Int[Tensor, "batch query member"]
+    own: Float[Tensor, "batch query"]
 
 
 def replies(
@@ -121,6 +123,7 @@ def replies(
         likelihoods=gathered("likelihoods"),
         first=gathered("first"),
         opening=gathered("opening"),
+        own=gathered("own"),
     )
 
 
@@ -167,6 +170,7 @@ class _Reply:
     likelihoods: Float[Tensor, " member"]
     first: Float[Tensor, " member"]
     opening: Int[Tensor, " member"]
+    own: Float[Tensor, ""]
 
 
 def _reply(
@@ -176,14 +180,17 @@ def _reply(
     while len(sampled) < decoding.samples:
         count = min(text.rows(), decoding.samples - len(sampled))
         sampled += text.continued(count, _sampling(decoding.temperature, rng), decoding.longest)
-    scores = _scores(text, writing, numbers)
+    value = torch.tensor(_value(writing, _text(writing, likeliest)), dtype=torch.float64)
+    scored = torch.cat([numbers.double(), value[None]]) if len(numbers) else numbers
+    whole, first, opening = _scores(text, writing, scored)
     return _Reply(
         text=_text(writing, likeliest),
-        value=torch.tensor(_value(writing, _text(writing, likeliest)), dtype=torch.float64),
+        value=value,
         sampled=torch.tensor([_value(writing, _text(writing, ids)) for ids in sampled], dtype=torch.float64),
-        likelihoods=scores[0],
-        first=scores[1],
-        opening=scores[2].long(),
+        likelihoods=whole[: len(numbers)],
+        first=first[: len(numbers)],
+        opening=opening[: len(numbers)].long(),
+        own=whole[-1] if len(numbers) else torch.tensor(torch.nan, dtype=torch.float64),
     )
 
 

@@ -1,0 +1,247 @@
+"""Whose answers a subject's are like: the identifier's rules for the question of the function, for regressors without coefficients.
+
+Answers are compared by the identifier's error D, in which answering one number to all prompts (the mean of all labels) scores 0
+and equal answers score 1. The label follows the identifier's rules: *none* where the best regressor's score is not clear of that
+of its answers to other prompts, or where the part of the subject's answers that it leaves comes back when the same examples are
+shown in another order; *indistinguishable* where several regressors stay in the confidence set; else *identified*.
+
+Departs from source: in `identify` candidates are scored from the zero predictor; labels that are all positive, as those of many
+data sets are, would then give everybody a high score.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mesascope.instruments.identification.remainder import REPEATED, repeated_share
+from mesascope.instruments.regressing.contest import Contest
+from mesascope.instruments.statistics import bootstrap
+from mesascope.instruments.statistics.discrepancy import confidence_set, losses, units
+from mesascope.instruments.statistics.scores import partners
+from mesascope.regressors import regressor
+from mesascope.types import Control, Label, Measurement, Prompts, Scalar
+
+SCORE, LEFT, REMAINDER = "score of the resemblance", "regressors left", "repeated remainder"
+OTHERS, ITSELF, NO_NUMBER = (
+    "its answers to other prompts",
+    "that regressor in the subject's place",
+    "a subject that never answers",
+)
+SELF = "the subject asked again"
+FEWEST = 6
+"""Prompts with an answer, at least, from which a label is decided."""
+SAME = 1e-6
+"""Regressors whose answers differ by less, in standard deviations of the target, count as one: the first of them stands for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resemblance:
+    """Whose answers a subject's are like.
+
+    Attributes:
+        label: what the evidence supports.
+        left: the regressors that remain, the best first; none for the label ``none``.
+        best: the regressor with the highest score; empty if there were too few answers to compare.
+        reason: why, in words.
+        scores: by regressor, the score and its interval; the best first.
+        control: the best regressor's score when its answers are given to other prompts.
+        repeated: the share of the subject's variation that the best regressor leaves and that comes back, with its interval;
+            None if the subject was not asked again.
+        again: the score of the subject's own answers to the examples in another order; None likewise.
+        n: number of prompts compared.
+    """
+
+    label: Label
+    left: tuple[str, ...]
+    best: str
+    reason: str
+    scores: dict[str, tuple[float, tuple[float, float]]]
+    control: tuple[float, tuple[float, float]]
+    repeated: tuple[float, tuple[float, float]] | None
+    again: tuple[float, tuple[float, float]] | None
+    n: int
+
+
+def resemblance(contest: Contest) -> Resemblance:
+    """Compare a subject's answers with every regressor's, and judge."""
+    answered = contest.answered
+    n = int(answered.sum())
+    if n < FEWEST:
+        nothing = (float("nan"), (float("nan"), float("nan")))
+        return Resemblance(
+            label="none",
+            left=(),
+            best="",
+            reason=f"It answers with a number to {n} of {len(answered)} prompts, too few to compare.",
+            scores={},
+            control=nothing,
+            repeated=None,
+            again=None,
+            n=n,
+        )
+    prompts = contest.prompts[answered]
+    level = float(prompts.ys.double().mean())
+    names = different(contest)
+    index = [contest.names.index(name) for name in names]
+    own = contest.subject[answered].double()[None] - level
+    candidates = contest.others[index][:, answered][:, None].double() - level
+    size = units(own, prompts.target_variance.double())
+    everywhere = torch.ones(1, n, dtype=torch.bool)
+    draws = bootstrap.weights(n, seed=contest.seed)
+    found = losses(own, candidates, size, everywhere)
+    scores = {name: (float(s), i) for name, s, i in zip(names, found.scores, found.intervals(draws), strict=True)}
+    order = sorted(names, key=lambda name: -scores[name][0])
+    best = order[0]
+    kept = [names[i] for i in confidence_set(found, list(range(len(names))), draws)]
+    left = tuple(name for name in order if name in kept)
+    shuffled = losses(own, candidates[[names.index(best)]][:, :, partners(prompts)], size, everywhere)
+    control = (float(shuffled.scores[0]), shuffled.intervals(draws)[0])
+    repeated, again = _asked_again(contest, left[0], level)
+    reason = _none(left[0], n, len(answered), scores, control, repeated)
+    label: Label = "none" if reason else "identified" if len(left) == 1 else "indistinguishable"
+    if label == "indistinguishable":
+        reason = f"{', '.join(left)} answer equally like it: more prompts would decide."
+    return Resemblance(
+        label=label,
+        left=() if label == "none" else left,
+        best=left[0],
+        reason=reason or f"{best} answers like it, and significantly more so than every other regressor.",
+        scores={name: scores[name] for name in order},
+        control=control,
+        repeated=repeated,
+        again=again,
+        n=n,
+    )
+
+
+def different(contest: Contest) -> list[str]:
+    """The regressors without those whose answers to these prompts are another's, named before."""
+    unit = contest.prompts.target_variance.double().sqrt()[:, None]
+    found = list[int]()
+    for place, given in enumerate(contest.others):
+        gaps = [((given - contest.others[other]) / unit).nan_to_num(posinf=1, neginf=1).abs().max() for other in found]
+        alike = [bool(gap < SAME) for gap in gaps]
+        if not any(alike) and bool(given.isfinite().any()):
+            found.append(place)
+    return [contest.names[place] for place in found]
+
+
+def _asked_again(
+    contest: Contest, best: str, level: float
+) -> tuple[tuple[float, tuple[float, float]] | None, tuple[float, tuple[float, float]] | None]:
+    """The repeated share of what the best regressor leaves, and the score of the subject's own second answers."""
+    second, shuffled = contest.again
+    count = len(second)
+    both = contest.answered[:count] & second.isfinite().all(-1)
+    if int(both.sum()) < FEWEST:
+        return None, None
+    first = contest.subject[:count][both].double()[None] - level
+    second = second[both].double()[None] - level
+    theirs = contest.others[contest.names.index(best), :count][both].double()[None] - level
+    moved = _answers(best, shuffled, contest.seed)[both][None] - level
+    size = units(first, contest.prompts.target_variance[:count][both].double())
+    everywhere = torch.ones(1, int(both.sum()), dtype=torch.bool)
+    draws = bootstrap.weights(int(both.sum()), seed=contest.seed)
+    repeated = repeated_share((first - theirs, second - moved), first, size, everywhere, draws)
+    itself = losses(first, second[None], size, everywhere)
+    return repeated, (float(itself.scores[0]), itself.intervals(draws)[0])
+
+
+def _answers(name: str, prompts: Prompts, seed: int) -> Float[Tensor, "batch query"]:
+    return regressor(name).predict(prompts, seed=seed).double()
+
+
+def _none(
+    best: str,
+    n: int,
+    asked: int,
+    scores: dict[str, tuple[float, tuple[float, float]]],
+    control: tuple[float, tuple[float, float]],
+    repeated: tuple[float, tuple[float, float]] | None,
+) -> str:
+    """The reason why no regressor describes the subject; empty if one does."""
+    score, (low, _) = scores[best]
+    if 2 * n < asked:
+        return f"It answers with a number to {n} of {asked} prompts only."
+    if low <= control[1][1]:
+        return (
+            f"The nearest regressor, {best} (score {score:.2f}, at least {low:.2f}), is not clearly above its own answers to other "
+            f"prompts ({control[0]:.2f}, up to {control[1][1]:.2f})."
+        )
+    if repeated is not None and repeated[1][0] > REPEATED:
+        return (
+            f"The nearest regressor, {best} (score {score:.2f}), leaves {repeated[0]:.0%} of the variation of its answers "
+            f"({repeated[1][0]:.0%} at least) that comes back when the examples stand in another order, where chance would "
+            "leave nothing."
+        )
+    return ""
+
+
+def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
+    """The verdict as measurements: how many regressors are left, everybody's score, and what the nearest leaves.
+
+    The coordinates ``label`` and ``nearest`` hold the verdict. Controls. Positive: the nearest regressor in the subject's place,
+    judged in the same way; for scores the subject's own answers to the examples in another order. Negative: the nearest
+    regressor's answers to other prompts; a subject that never answers.
+    """
+    found = resemblance(contest)
+    where: dict[str, Scalar] = {"label": found.label, "nearest": found.best}
+
+    def measured(quantity: str, value: float, interval: tuple[float, float] | None, *controls: Control, **more: Scalar):  # noqa: ANN202
+        return Measurement(
+            instrument=name,
+            quantity=quantity,
+            value=value,
+            interval=interval,
+            n=found.n,
+            coordinates={**where, **more},
+            controls=controls,
+        )
+
+    mute = Control(kind="negative", name=NO_NUMBER, value=0.0)
+    if not found.scores:
+        return [measured(LEFT, 0.0, None, mute)] if found.n else []
+    planted = resemblance(planted_contest(contest, found.best))
+    known = Control(kind="positive", name=ITSELF, value=float(len(planted.left)))
+    elsewhere = Control(kind="negative", name=OTHERS, value=found.control[0], interval=found.control[1])
+    again = []
+    if found.again is not None:
+        again = [Control(kind="positive", name=SELF, value=found.again[0], interval=found.again[1])]
+    rows = [measured(LEFT, float(len(found.left)), None, known, mute)]
+    rows += [measured(SCORE, *found.scores[who], elsewhere, *again, regressor=who) for who in found.scores]
+    if found.repeated is not None and planted.repeated is not None:
+        nothing = Control(kind="positive", name=ITSELF, value=planted.repeated[0], interval=planted.repeated[1])
+        rows.append(measured(REMAINDER, *found.repeated, nothing))
+    return rows
+
+
+def planted_contest(contest: Contest, name: str) -> Contest:
+    """The same contest with a regressor in the subject's place."""
+    return Contest(
+        prompts=contest.prompts,
+        seed=contest.seed,
+        subject=contest.others[contest.names.index(name)],
+        names=contest.names,
+        others=contest.others,
+        again=(_answers(name, contest.again[1], contest.seed), contest.again[1]),
+        replies=None,
+    )
+
+
+__all__ = (
+    "FEWEST",
+    "ITSELF",
+    "LEFT",
+    "NO_NUMBER",
+    "OTHERS",
+    "REMAINDER",
+    "SCORE",
+    "SELF",
+    "Resemblance",
+    "different",
+    "measured_resemblance",
+    "planted_contest",
+    "resemblance",
+)
