@@ -45,7 +45,7 @@ from mesascope.instruments.reading import (
     scales,
     streaming,
 )
-from mesascope.instruments.regressing import beside
+from mesascope.instruments.regressing import along, beside
 from mesascope.instruments.spectral import alignment, contraction, directions, krylov, spectrum
 
 EXAMINED: tuple[Instrument, ...] = (
@@ -107,6 +107,7 @@ NARROWER: tuple[Instrument, ...] = (
     scales.INSTRUMENT,
     alignment.INSTRUMENT,
     beside.INSTRUMENT,
+    along.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
 
