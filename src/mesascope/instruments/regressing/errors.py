@@ -14,7 +14,7 @@ SUBJECT = "the model"
 """What the subject is called among the regressors."""
 ERROR = Quantity(name="absolute error", unit="y")
 OVER_MEAN = Quantity(name="error over the mean label's", combine=ratio)
-DIFFERENCE = Quantity(name="error less the regressor's", unit="y")
+DIFFERENCE = Quantity(name="error less the regressor's, over the mean label's", combine=ratio)
 RANK = Quantity(name="mean rank")
 UNANSWERED = Quantity(name="answers without a number")
 OTHERS, EXACT, CHANCE = "another prompt's answers", "exact answers", "ranks drawn by lot"
@@ -43,10 +43,9 @@ def measured_errors(contest: Contest, name: str) -> list[Measurement]:
     found = list[Measurement]()
     for who, given in everybody.items():
         error, shuffled = absolute(given, contest), absolute(given[other], contest)
-        cases = {ERROR: (error, exact, shuffled)}
-        cases[OVER_MEAN] = tuple(torch.stack([each, least], -1) for each in cases[ERROR])  # type: ignore[assignment]
+        cases = {ERROR: (error, exact, shuffled), OVER_MEAN: over((error, exact, shuffled), least)}
         if who != SUBJECT:
-            cases[DIFFERENCE] = (own - error, exact - error, elsewhere - error)
+            cases[DIFFERENCE] = over((own - error, exact - error, elsewhere - error), least)
         for quantity, each in cases.items():
             found += over_answered(name, quantity, contest, who, *each)
     return found
@@ -91,6 +90,12 @@ def measured_unanswered(contest: Contest, name: str) -> Measurement:
     return measure(
         name, UNANSWERED, missing, draws, coordinates={}, positive={TEXT: 1.0}, negative={REGRESSORS: theirs}
     )
+
+
+def over(cases: tuple[Tensor, Tensor, Tensor], least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each prompt's contributions to ratios to the mean label's error."""
+    first, second, third = (torch.stack([case, least], -1) for case in cases)
+    return first, second, third
 
 
 def over_answered(

@@ -1,4 +1,4 @@
-"""How likely a language model takes regressors' numbers to be the answer: whole numbers, and what their first tokens alone would say."""
+"""How likely a language model takes regressors' numbers to be the answer: whole ones, and what first tokens alone would say."""
 
 import torch
 

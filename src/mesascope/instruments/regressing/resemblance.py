@@ -1,4 +1,4 @@
-"""Whose answers a subject's are like: the identifier's rules for the question of the function, for regressors without coefficients.
+"""Whose answers a subject's are like: the identifier's rules for the question of the function, with regressors as candidates.
 
 Answers are compared by the identifier's error D, in which answering one number to all prompts (the mean of all labels) scores 0
 and equal answers score 1. The label follows the identifier's rules: *none* where the best regressor's score is not clear of that
@@ -33,7 +33,7 @@ SELF = "the subject asked again"
 FEWEST = 6
 """Prompts with an answer, at least, from which a label is decided."""
 SAME = 1e-6
-"""Regressors whose answers differ by less, in standard deviations of the target, count as one: the first of them stands for all."""
+"""Regressors whose answers differ by less, in standard deviations of the target, count as one: the first of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +45,7 @@ class Resemblance:
         left: the regressors that remain, the best first; none for the label ``none``.
         best: the regressor with the highest score; empty if there were too few answers to compare.
         reason: why, in words.
-        scores: by regressor, the score and its interval; the best first.
+        scores: by regressor, the score and its interval; the best first. Those that answer alike have the same.
         control: the best regressor's score when its answers are given to other prompts.
         repeated: the share of the subject's variation that the best regressor leaves and that comes back, with its interval;
             None if the subject was not asked again.
@@ -83,7 +83,8 @@ def resemblance(contest: Contest) -> Resemblance:
         )
     prompts = contest.prompts[answered]
     level = float(prompts.ys.double().mean())
-    names = different(contest)
+    standing = representatives(contest)
+    names = list(dict.fromkeys(standing.values()))
     index = [contest.names.index(name) for name in names]
     own = contest.subject[answered].double()[None] - level
     candidates = contest.others[index][:, answered][:, None].double() - level
@@ -108,7 +109,7 @@ def resemblance(contest: Contest) -> Resemblance:
         left=() if label == "none" else left,
         best=left[0],
         reason=reason or f"{best} answers like it, and significantly more so than every other regressor.",
-        scores={name: scores[name] for name in order},
+        scores={name: scores[first] for first in order for name in standing if standing[name] == first},
         control=control,
         repeated=repeated,
         again=again,
@@ -116,16 +117,20 @@ def resemblance(contest: Contest) -> Resemblance:
     )
 
 
-def different(contest: Contest) -> list[str]:
-    """The regressors without those whose answers to these prompts are another's, named before."""
+def representatives(contest: Contest) -> dict[str, str]:
+    """For each regressor the first one that gives the same answers to these prompts; those that never answer are left out."""
     unit = contest.prompts.target_variance.double().sqrt()[:, None]
-    found = list[int]()
-    for place, given in enumerate(contest.others):
-        gaps = [((given - contest.others[other]) / unit).nan_to_num(posinf=1, neginf=1).abs().max() for other in found]
-        alike = [bool(gap < SAME) for gap in gaps]
-        if not any(alike) and bool(given.isfinite().any()):
-            found.append(place)
-    return [contest.names[place] for place in found]
+    found = dict[str, str]()
+    for place, name in enumerate(contest.names):
+        given = contest.others[place]
+        earlier = [
+            other
+            for other in dict.fromkeys(found.values())
+            if float(((given - contest.others[contest.names.index(other)]) / unit).nan_to_num(nan=0).abs().max()) < SAME
+        ]
+        if bool(given.isfinite().any()):
+            found[name] = earlier[0] if earlier else name
+    return found
 
 
 def _asked_again(
@@ -167,8 +172,8 @@ def _none(
         return f"It answers with a number to {n} of {asked} prompts only."
     if low <= control[1][1]:
         return (
-            f"The nearest regressor, {best} (score {score:.2f}, at least {low:.2f}), is not clearly above its own answers to other "
-            f"prompts ({control[0]:.2f}, up to {control[1][1]:.2f})."
+            f"The nearest regressor, {best} (score {score:.2f}, at least {low:.2f}), is not clearly above its own answers to "
+            f"other prompts ({control[0]:.2f}, up to {control[1][1]:.2f})."
         )
     if repeated is not None and repeated[1][0] > REPEATED:
         return (
@@ -189,7 +194,9 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
     found = resemblance(contest)
     where: dict[str, Scalar] = {"label": found.label, "nearest": found.best}
 
-    def measured(quantity: str, value: float, interval: tuple[float, float] | None, *controls: Control, **more: Scalar):  # noqa: ANN202
+    def measured(
+        quantity: str, value: float, interval: tuple[float, float] | None, *controls: Control, **more: Scalar
+    ) -> Measurement:
         return Measurement(
             instrument=name,
             quantity=quantity,
@@ -240,8 +247,8 @@ __all__ = (
     "SCORE",
     "SELF",
     "Resemblance",
-    "different",
     "measured_resemblance",
     "planted_contest",
+    "representatives",
     "resemblance",
 )

@@ -63,23 +63,25 @@ def mean_over(of: Where, networks: Sequence[str]) -> Derived:
         if set(values) != set(networks):
             return []
         each = list(values.values())
-        halves = [(m.value - m.interval[0], m.interval[1] - m.value) for m in each if m.interval is not None]
-        mean, size = fmean(m.value for m in each), len(each)
-        below, above = (math.hypot(*side) / size for side in zip(*halves, strict=True))
-        controls = (replace(group[0], value=fmean(c.value for c in group), interval=None) for group in _alike(each))
-        first = each[0]
-        return [
-            replace(
-                first,
-                quantity=f"mean {first.quantity}",
-                value=mean,
-                interval=(mean - below, mean + above) if len(halves) == size else None,
-                coordinates={**_rest(first), "models": size},
-                controls=tuple(controls),
-            )
-        ]
+        return [averaged(each, {**_rest(each[0]), "models": len(each)})]
 
     return Derived(words=f"mean {of.quantity} over {len(networks)} models", of=among, uses=(of,))
+
+
+def averaged(each: Sequence[Measurement], coordinates: Mapping[str, Scalar]) -> Measurement:
+    """The mean of several measurements of one quantity on prompts of their own, and of each of the controls that all have."""
+    halves = [(m.value - m.interval[0], m.interval[1] - m.value) for m in each if m.interval is not None]
+    mean, size = fmean(m.value for m in each), len(each)
+    below, above = (math.hypot(*side) / size for side in zip(*halves, strict=True)) if halves else (0.0, 0.0)
+    controls = (replace(group[0], value=fmean(c.value for c in group), interval=None) for group in _alike(each))
+    return replace(
+        each[0],
+        quantity=f"mean {each[0].quantity}",
+        value=mean,
+        interval=(mean - below, mean + above) if len(halves) == size else None,
+        coordinates=coordinates,
+        controls=tuple(controls),
+    )
 
 
 def correlated(
