@@ -198,8 +198,8 @@ def learning(found: Sequence[Measurement]) -> tuple[Figure, ...]:
             name="regret",
             section="Learning",
             title="Regret per answer",
-            caption="What was lost beyond the regressor that lost least up to there, divided by the number of answers: learning that "
-            "keeps up falls towards 0.",
+            caption="What was lost beyond the regressor that lost least up to there, divided by the number of answers: learning "
+            "that keeps up falls towards 0.",
             rows=tuple(
                 {
                     "network": m.coordinates["network"],
@@ -236,8 +236,8 @@ def sentences(found: Sequence[Measurement]) -> tuple[str, ...]:
             alike = fmean(m.value for m in only(found, quantity=ALIKE.name, network=network))
             words += (
                 f". Whole numbers are likeliest from {likest[WHOLE][0].coordinates['regressor']}; first tokens alone would have "
-                f"named {likest[FIRST][0].coordinates['regressor']}, and cannot tell {alike:.0%} of the pairs of regressors apart "
-                "whose numbers differ"
+                f"named {likest[FIRST][0].coordinates['regressor']}, and cannot tell {alike:.0%} of the pairs of regressors "
+                "apart whose numbers differ"
             )
         ranked, members, blocks = mean_ranks(found, network)
         place = 1 + [name for name, _ in ranked].index(SUBJECT)
