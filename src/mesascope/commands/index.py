@@ -16,6 +16,7 @@ class Index(TypedDict):
     """The content of the file: names in the order in which they are listed.
 
     ``instruments`` and ``studies`` map names to questions, ``panels`` names to seeds, ``profiles`` commands to profiles.
+    ``studies_of_models`` are those that can be asked about any model.
     """
 
     constructions: list[str]
@@ -25,6 +26,7 @@ class Index(TypedDict):
     instruments: dict[str, str]
     specs: list[str]
     studies: dict[str, str]
+    studies_of_models: list[str]
     statements: list[str]
     panels: dict[str, int]
     profiles: dict[str, list[str]]

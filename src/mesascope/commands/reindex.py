@@ -27,6 +27,7 @@ def present() -> Index:
         "instruments": {"identification": QUESTION, **{each.name: each.question for each in INSTRUMENTS}},
         "specs": [*SPECS, *LADDER],
         "studies": {name: study.title for name, study in STUDIES.items()},
+        "studies_of_models": [name for name, study in STUDIES.items() if study.of is not None],
         "statements": [statement.key for statement in STATEMENTS],
         "panels": {panel_name(seed): seed for seed in (THRESHOLDS, SHIPPED, HELD_OUT)},
         "profiles": {"examine": list(IDENTIFIED), "calibrate": list(BUDGETS), "study": list(PROFILES)},

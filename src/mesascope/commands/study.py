@@ -10,6 +10,7 @@ from mesascope.commands.arguments import (
     UsageError,
     add_engine,
     add_json,
+    check_model,
     command,
     engine,
     natural,
@@ -51,6 +52,8 @@ def add(commands: Any) -> None:
         help="with profile full: directory where networks are trained and found again; default: networks/ beside --out",
     )
     running.add_argument("--seed", type=natural, default=0)
+    able = ", ".join(index()["studies_of_models"])
+    running.add_argument("--model", type=text, help=f"ask about this model instead of the study's own ({able})")
     add_engine(running)
     add_json(running)
     words = "write one page of all results below a directory"
@@ -75,7 +78,15 @@ def _check(options: argparse.Namespace) -> tuple[Path, Path]:
         raise UsageError(
             f"study must be one of {', '.join(studies)}; got {shown(options.name)}.{nearest(options.name, studies)}"
         )
-    out = out_directory(options, options.name, HOLDS)
+    if options.model is not None:
+        able = index()["studies_of_models"]
+        if options.name not in able:
+            raise UsageError(
+                f"--model must be left out for the study {options.name}, which is about its own. Studies of any model: "
+                f"{', '.join(able)}."
+            )
+        check_model(options)
+    out = out_directory(options, "-".join(filter(None, (options.name, options.model))), HOLDS)
     networks = out.parent / "networks" if options.networks is None else Path(options.networks)
     if os.path.lexists(networks) and not os.path.isdir(networks):
         raise UsageError(f"--networks must be a directory; {shown(networks)} is not one. Choose another name.")
@@ -95,6 +106,7 @@ def _run(options: argparse.Namespace) -> None:
                 out,
                 profile=options.profile,
                 seed=options.seed,
+                model=options.model,
                 place=place,
                 progress=not options.json,
             )

@@ -141,6 +141,7 @@ def run_study(
     *,
     profile: Profile = "laptop",
     seed: int = 0,
+    model: str | None = None,
     place: Place | None = None,
     progress: bool = False,
 ) -> StudyResult:
@@ -152,6 +153,7 @@ def run_study(
         profile: ``smoke`` (seconds; decides nothing), ``laptop`` (networks that ship, a minute or two), or ``full``
             (trains networks by the published recipe first: hours each).
         seed: of prompts and resampling.
+        model: ask about this model, by its reference, instead of the study's own; some studies can.
         place: where it computes; by default in this process, on the CPU.
         progress: show a progress bar on stderr.
 
@@ -160,16 +162,16 @@ def run_study(
         ``laptop``, and says so.
 
     Raises:
-        ValueError: an unknown study or profile, or a directory that is not ours.
+        ValueError: an unknown study or profile, a model where the study is about its own, or a directory that is not ours.
     """
     if name not in STUDIES:
         raise ValueError(f"study must be one of {', '.join(STUDIES)}; got {shown(name)}.{nearest(name, list(STUDIES))}")
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}; got {shown(profile)}.")
-    study, began, notes = STUDIES[name], time.perf_counter(), ()
+    study, began, notes = _about(STUDIES[name], model), time.perf_counter(), ()
     folder, place = Path(out), place or Place()
     networks = folder / "networks" if place.networks is None else Path(place.networks)
-    bench = Bench(profile=profile, seed=seed, directory=folder, networks=networks, device=place.device)
+    bench = Bench(profile=profile, seed=seed, directory=folder, networks=networks, device=place.device, named=model)
     with claim(out, "a study"):
         try:
             measured, used = _run(study, bench, place.engine, progress)
@@ -193,13 +195,26 @@ def run_study(
         measurements=measured,
         figures=study.figures(measured, bench),
         provenance=provenance(
-            command=f"study run {name}",
+            command=f"study run {name}{'' if model is None else f' --model {model}'}",
             profile=bench.profile,
             seed=seed,
             networks=used,
             seconds={"total": round(time.perf_counter() - began, 1)},
         ),
     )
+
+
+def _about(study: Study, model: str | None) -> Study:
+    """The study, about a model if one is named."""
+    if model is None:
+        return study
+    if study.of is None:
+        able = ", ".join(name for name, each in STUDIES.items() if each.of is not None)
+        raise ValueError(
+            f"model must be left out for the study {study.name}, which is about its own; got {shown(model)}. Studies of any "
+            f"model: {able}."
+        )
+    return study.of(model)
 
 
 def _absent(study: Study, bench: Bench) -> list[str]:
@@ -234,7 +249,7 @@ def _run(
     bench.prepare(list(named.values()), progress=progress)
     used = {name: bench.spec(network) for name, network in named.items()}
     plan = Plan(
-        words=f"study {study.name}, profile {bench.profile}, seed {bench.seed}",
+        words=f"study {study.name}{f' of {bench.named}' if bench.named else ''}, profile {bench.profile}, seed {bench.seed}",
         works=tuple(work for m in chosen for work in works(m, bench)),
     )
     done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)

@@ -52,6 +52,7 @@ class Bench:
         networks: where ``full`` trains its networks, and finds them again.
         trains: train there, at any profile, the networks whose measurements ship in a record; else they are read from it.
         device: where networks train and compute.
+        named: the model that the study was asked about; it is loaded, and downloaded if need be, at any profile.
     """
 
     profile: Profile
@@ -60,6 +61,7 @@ class Bench:
     networks: Path
     trains: bool = False
     device: str = "cpu"
+    named: str | None = None
 
     def prompts(self, laptop: int) -> int:
         """How many prompts to take where a laptop's run takes ``laptop``."""
@@ -113,6 +115,8 @@ class Bench:
         return self.profile == "full" or (self.trains and bool(network.record))
 
     def _available(self, network: Trained | str) -> bool:
+        if network == self.named:
+            return True
         if isinstance(network, Trained):
             return self._trains(network) or network.ships_as in names() or self.reads(network)
         if network in LADDER and network not in names():

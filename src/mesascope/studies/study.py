@@ -52,6 +52,7 @@ class Study:
         figures, notes: the pictures, the one worth publishing first, and what else came out, in sentences; each a function of all
             measurements, and of the bench, which has networks' errors and training curves.
         departures: where it departs from the source, and which of the source's gaps were closed how.
+        of: the same about another model, by its reference; None where a study is about its own networks only.
 
     Raises:
         ValueError: a rule about evidence that no measure can produce.
@@ -65,6 +66,7 @@ class Study:
     notes: Callable[[Sequence[Measurement], Bench], tuple[str, ...]] = lambda found, bench: ()
     source: str = "B"
     departures: tuple[str, ...] = ()
+    of: Callable[[str], "Study"] | None = None
 
     def __post_init__(self) -> None:
         for rule in (rule for claim in self.claims for rule in claim.rules):

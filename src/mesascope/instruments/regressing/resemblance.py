@@ -32,7 +32,7 @@ OTHERS, ITSELF, NO_NUMBER = (
 SELF = "the subject asked again"
 FEWEST = 6
 """Prompts with an answer, at least, from which a label is decided."""
-SAME = 1e-6
+SAME = 0.01
 """Regressors whose answers differ by less, in standard deviations of the target, count as one: the first of them."""
 
 
@@ -188,8 +188,8 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
     """The verdict as measurements: how many regressors are left, everybody's score, and what the nearest leaves.
 
     The coordinates ``label`` and ``nearest`` hold the verdict. Controls. Positive: the nearest regressor in the subject's place,
-    judged in the same way; for scores the subject's own answers to the examples in another order. Negative: the nearest
-    regressor's answers to other prompts; a subject that never answers.
+    judged in the same way (how many are left, and 0 if it is none of them); for scores the subject's own answers to the examples
+    in another order. Negative: the nearest regressor's answers to other prompts; a subject that never answers.
     """
     found = resemblance(contest)
     where: dict[str, Scalar] = {"label": found.label, "nearest": found.best}
@@ -211,7 +211,7 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
     if not found.scores:
         return [measured(LEFT, 0.0, None, mute)] if found.n else []
     planted = resemblance(planted_contest(contest, found.best))
-    known = Control(kind="positive", name=ITSELF, value=float(len(planted.left)))
+    known = Control(kind="positive", name=ITSELF, value=float(len(planted.left) * (found.best in planted.left)))
     elsewhere = Control(kind="negative", name=OTHERS, value=found.control[0], interval=found.control[1])
     again = []
     if found.again is not None:

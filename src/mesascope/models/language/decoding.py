@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from mesascope.machine.memory import check_memory, memory
 from mesascope.models.language.network import Network
+from mesascope.models.language.passes import additive
 
 CHUNK = 256
 """Tokens read at once: longer runs take more memory and, for the attention scores, more time."""
@@ -82,38 +83,60 @@ class Reading:
 
     @torch.no_grad()
     def log_probabilities(self, words: Sequence[Sequence[int]]) -> list[Float[Tensor, " position"]]:
-        """For each of several continuations, the log-probability of each of its tokens, in nats; the text stays as it was."""
-        first = self._last[-1].log_softmax(-1)
-        found = list[Tensor]()
-        side_by_side = self.rows()
-        for start in range(0, len(words), side_by_side):
-            part = words[start : start + side_by_side]
-            width = max(map(len, part))
-            ids = torch.tensor(
-                [[*word, *[0] * (width - len(word))] for word in part]
-            )  # nothing that counts sees the zeros
-            self._widen(len(part))
-            later = self._step(ids).log_softmax(-1)
-            self._narrow(width)
-            for word, scores in zip(part, later, strict=True):
-                before = torch.cat([first[None], scores[: len(word) - 1]])
-                found.append(before.gather(1, torch.tensor(word, device=before.device)[:, None])[:, 0].float().cpu())
-        return found
+        """For each of several continuations, the log-probability of each of its tokens, in nats; the text stays as it was.
+
+        All are computed in one pass, in which none sees another; but one by one by code that counts positions as they stand.
+        """
+        if self.network.family.counts_positions and len(words) > 1:
+            return [found for word in words for found in self.log_probabilities([word])]
+        if not words:
+            return []
+        flat = torch.tensor([token for word in words for token in word])
+        sizes = [len(word) for word in words]
+        owner = torch.arange(len(words)).repeat_interleave(torch.tensor(sizes))
+        place = self._length + torch.cat([torch.arange(size) for size in sizes])
+        later = self._step(flat[None], mask=self._apart(owner, place), position_ids=place[None])[0]
+        self._forget(len(flat))
+        begins = place == self._length
+        before = torch.where(begins[:, None].to(later.device), self._last[-1], later.roll(1, 0)).log_softmax(-1)
+        chosen = before.gather(1, flat[:, None].to(before.device))[:, 0]
+        return list(chosen.float().cpu().split(sizes))
 
     def rows(self) -> int:
         """How many continuations are computed side by side: as many as memory allows, up to `MOST_ROWS`."""
         return max(1, min(MOST_ROWS, memory() // SHARE // max(1, self._size())))
 
-    def _step(self, ids: Int[Tensor, "row position"], *, last_only: bool = False) -> Float[Tensor, "row _ vocab"]:
+    def _step(
+        self,
+        ids: Int[Tensor, "row position"],
+        *,
+        last_only: bool = False,
+        mask: Tensor | dict[str, Tensor] | None = None,
+        position_ids: Int[Tensor, "row position"] | None = None,
+    ) -> Float[Tensor, "row _ vocab"]:
         """Go on by some tokens, and return the logits after each, or after the last."""
         out = self.network.model(
             input_ids=ids.to(self.network.device),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1 if last_only else 0,
+            attention_mask=mask,
+            position_ids=None if position_ids is None else position_ids.to(self.network.device),
         )
         self._length += ids.shape[1]
         return out.logits
+
+    def _apart(self, owner: Int[Tensor, " position"], place: Int[Tensor, " position"]) -> Tensor | dict[str, Tensor]:
+        """What is added to attention scores of tokens that see the text, and of one another only their own word's earlier ones.
+
+        Args:
+            owner: which word each token belongs to.
+            place: where in the text it would stand.
+        """
+        among = (owner[:, None] == owner) & (place[:, None] >= place)
+        seen = torch.cat([torch.ones(len(owner), self._length, dtype=torch.bool), among], 1)
+        keys = torch.cat([torch.arange(self._length), place])
+        return additive(self.network, seen[None], place[None, :, None] - keys)
 
     def _widen(self, rows: int) -> None:
         self._cache.batch_repeat_interleave(rows)

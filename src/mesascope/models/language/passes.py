@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mesascope.machine.memory import check_memory
@@ -135,8 +135,20 @@ def added_by_heads(
 
 
 def _masks(network: Network, tokens: Tokens, at: Int[Tensor, "batch position"]) -> Tensor | dict[str, Tensor]:
-    """What is added to attention scores; for models that have layers with a window, one mask for each type of layer."""
-    seen = visible(tokens)
+    """What is added to attention scores in a pass over branches."""
+    return additive(network, visible(tokens), at[:, :, None] - at[:, None])
+
+
+def additive(
+    network: Network, seen: Bool[Tensor, "batch position _"], distance: Int[Tensor, "#batch position _"]
+) -> Tensor | dict[str, Tensor]:
+    """What is added to attention scores; for models that have layers with a window, one mask for each type of layer.
+
+    Args:
+        network: the model.
+        seen: whether a token sees another.
+        distance: how many places it stands after the other.
+    """
     dtype = network.unembedding.weight.dtype
 
     def mask(allowed: Tensor) -> Tensor:
@@ -145,7 +157,7 @@ def _masks(network: Network, tokens: Tokens, at: Int[Tensor, "batch position"]) 
 
     if not network.family.typed_masks:
         return mask(seen)
-    near = seen & (at[:, :, None] - at[:, None] < (network.config.sliding_window or tokens.ids.shape[1]))
+    near = seen & (distance < (network.config.sliding_window or seen.shape[-1]))
     return {"full_attention": mask(seen), "sliding_attention": mask(near)}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from mesascope.instruments.regressing import along, beside
 from mesascope.instruments.regressing.errors import DIFFERENCE, OVER_MEAN, SUBJECT, UNANSWERED
@@ -14,7 +15,7 @@ from mesascope.studies.language_models.pooling import change, lead, over_sets
 from mesascope.studies.language_models.regressors_pictures import COPYING
 from mesascope.studies.measure import Measure
 from mesascope.studies.rules import where
-from mesascope.studies.study import Study, own, sourced
+from mesascope.studies.study import Claim, Study, own, sourced
 from mesascope.tasks import DATASETS, DigitRegression
 from mesascope.types import Figure, Measurement
 
@@ -30,25 +31,38 @@ DIGITS = "digits"
 """The data set of the ladder, whose models read single digits."""
 ABROAD = {"Gemma-3-270M": "hf:google/gemma-3-270m", "Llama-3.1-8B": "hf:meta-llama/Llama-3.1-8B"}
 """Models that are examined where the user has them; the second is source D's."""
+WRITTEN = {SMOLLM2: "SmolLM2"}
+"""Names in sentences that are not the networks' own."""
 SMOKE = ("ladder-small", SHUFFLED)
 FEW = ("linear-regression", "knn-5", COPYING, "mean", "last")
 """The regressors of profile ``smoke``."""
 SOME, MOST = 0.1, 0.05
 
 
-def _beside(network: str, reference: str) -> tuple[Measure, ...]:
-    """A model on every data set."""
-    return tuple(
+def _measures(network: str, reference: str, *, at_smoke: bool = False) -> tuple[Measure, ...]:
+    """A model on every data set, and its learning curve; profile ``smoke`` takes at most the first data set."""
+    shared: dict[str, Any] = {"network": reference}
+    beside_regressors = (
         Measure(
             instrument=beside.NAME,
-            network=reference,
             label={"network": network, "data set": name},
             prompts={"n": PROMPTS, "again": AGAIN},
             task=dataclasses.replace(DATASETS[name], examples=EXAMPLES),
-            at_smoke=False,
+            at_smoke=at_smoke and name == SETS[0],
+            smoke_options={"regressors": FEW},
+            **shared,
         )
         for name in SETS
     )
+    curve = Measure(
+        instrument=along.NAME,
+        label={"network": network, "data set": CURVED},
+        prompts={"n": LONG},
+        task=DATASETS[CURVED],
+        at_smoke=False,
+        **shared,
+    )
+    return (*beside_regressors, curve)
 
 
 def _on_digits(network: str) -> Measure:
@@ -65,14 +79,88 @@ def _on_digits(network: str) -> Measure:
     )
 
 
-def _curve(network: str, reference: str) -> Measure:
-    return Measure(
-        instrument=along.NAME,
-        network=reference,
-        label={"network": network, "data set": CURVED},
-        prompts={"n": LONG},
-        task=DATASETS[CURVED],
-        at_smoke=False,
+def _published(network: str, sets: Sequence[str]) -> tuple[Claim, ...]:
+    """Source D's claims, about one model."""
+    return (
+        sourced(
+            "A language model does linear and non-linear regression from the examples in its prompt: it errs less than "
+            "answering their mean label.",
+            over_sets(where(OVER_MEAN, network=network, regressor=SUBJECT), sets).between(high=1),
+        ),
+        sourced(
+            "It behaves like a learner by gradient descent on a linear model: its answers are more like linear regression's "
+            "than any other regressor's.",
+            lead(network, "linear-regression", sets).between(low=0),
+        ),
+    )
+
+
+def _ours(network: str, sets: Sequence[str]) -> tuple[Claim, ...]:
+    """Our claims about one model, whichever its data sets."""
+    name = WRITTEN.get(network, network)
+    return (
+        own(
+            "A regressor that answers in the model's place is found there: alone, or with others that answer alike.",
+            *(where(LEFT, control=ITSELF, network=network, **{"data set": each}).between(low=1) for each in sets),
+        ),
+        own(
+            f"{name} answers with a number, but for {MOST:.0%} of the prompts at most.",
+            over_sets(where(UNANSWERED, network=network), sets).between(high=MOST),
+        ),
+        own(
+            "It is none of the regressors on any data set: what the nearest leaves comes back.",
+            *(where(LEFT, network=network, **{"data set": each}).between(0, 0) for each in sets),
+        ),
+        own(
+            "It errs more than copying the label of the nearest example does.",
+            over_sets(where(DIFFERENCE, network=network, regressor=COPYING), sets).between(low=0),
+        ),
+        own(
+            "First tokens, which source D compares, do not tell a pair of regressors apart whose numbers differ in at least "
+            f"{SOME:.0%} of the cases.",
+            over_sets(where(ALIKE, network=network), sets).between(low=SOME),
+        ),
+    )
+
+
+def _learning(network: str) -> tuple[Claim, ...]:
+    """Our claims about one model's learning curve."""
+    return (
+        own(
+            f"{WRITTEN.get(network, network)} learns from more examples: its error after 30 is below that after 2.",
+            change(
+                "error after 30 examples less that after 2",
+                lambda count: where(along.ERROR, network=network, regressor=SUBJECT, examples=count),
+                2,
+                30,
+            ).between(high=0),
+        ),
+        own(
+            "It keeps up with the regressor that loses least: its regret per answer falls from the tenth example to the "
+            "thirtieth.",
+            change(
+                "regret per answer after 30 examples less that after 10",
+                lambda count: where(along.REGRET, network=network, examples=count),
+                10,
+                30,
+            ).between(high=0),
+        ),
+    )
+
+
+def _of(reference: str) -> Study:
+    """The study about one model; one of the ladder is asked about digits."""
+    digits = reference in (*LADDER, SHUFFLED)
+    sets = (DIGITS,) if digits else SETS
+    return dataclasses.replace(
+        STUDY,
+        title=f"Which regressor is {WRITTEN.get(reference, reference)} like that reads numbers in its prompt?",
+        measures=(_on_digits(reference),) if digits else _measures(reference, reference, at_smoke=True),
+        claims=(
+            *_published(reference, sets),
+            *_ours(reference, sets),
+            *(() if digits else _learning(reference)),
+        ),
     )
 
 
@@ -93,62 +181,14 @@ STUDY = Study(
     source="D",
     title="Which regressor is a language model like that reads numbers in its prompt?",
     measures=(
-        *_beside(SMOLLM2, SMOLLM2),
-        _curve(SMOLLM2, SMOLLM2),
-        *(m for name, reference in ABROAD.items() for m in (*_beside(name, reference), _curve(name, reference))),
+        *_measures(SMOLLM2, SMOLLM2),
+        *(m for name, reference in ABROAD.items() for m in _measures(name, reference)),
         *(_on_digits(name) for name in (*LADDER, SHUFFLED)),
     ),
     claims=(
-        sourced(
-            "A language model does linear and non-linear regression from the examples in its prompt: it errs less than "
-            "answering their mean label.",
-            over_sets(where(OVER_MEAN, network=SMOLLM2, regressor=SUBJECT), SETS).between(high=1),
-        ),
-        sourced(
-            "It behaves like a learner by gradient descent on a linear model: its answers are more like linear regression's "
-            "than any other regressor's.",
-            lead(SMOLLM2, "linear-regression", SETS).between(low=0),
-        ),
-        own(
-            "A regressor that answers in the model's place is identified.",
-            *(where(LEFT, control=ITSELF, network=name).between(1, 1) for name in (SMOLLM2, *LADDER)),
-        ),
-        own(
-            f"SmolLM2 answers with a number, but for {MOST:.0%} of the prompts at most.",
-            over_sets(where(UNANSWERED, network=SMOLLM2), SETS).between(high=MOST),
-        ),
-        own(
-            "It is none of the regressors on any of the five data sets: what the nearest leaves comes back.",
-            *(where(LEFT, network=SMOLLM2, **{"data set": name}).between(0, 0) for name in SETS),
-        ),
-        own(
-            "It errs more than copying the label of the nearest example does.",
-            over_sets(where(DIFFERENCE, network=SMOLLM2, regressor=COPYING), SETS).between(low=0),
-        ),
-        own(
-            "First tokens, which source D compares, do not tell a pair of regressors apart whose numbers differ in at least "
-            f"{SOME:.0%} of the cases.",
-            over_sets(where(ALIKE, network=SMOLLM2), SETS).between(low=SOME),
-        ),
-        own(
-            "SmolLM2 learns from more examples: its error after 30 is below that after 2.",
-            change(
-                "error after 30 examples less that after 2",
-                lambda count: where(along.ERROR, network=SMOLLM2, regressor=SUBJECT, examples=count),
-                2,
-                30,
-            ).between(high=0),
-        ),
-        own(
-            "It keeps up with the regressor that loses least: its regret per answer falls from the tenth example to the "
-            "thirtieth.",
-            change(
-                "regret per answer after 30 examples less that after 10",
-                lambda count: where(along.REGRET, network=SMOLLM2, examples=count),
-                10,
-                30,
-            ).between(high=0),
-        ),
+        *_published(SMOLLM2, SETS),
+        *_ours(SMOLLM2, SETS),
+        *_learning(SMOLLM2),
         own(
             "The ladder, trained on affine maps, errs less than half as much as answering the mean digit; trained on shuffled "
             "labels it does not.",
@@ -175,4 +215,5 @@ STUDY = Study(
         "What answers alone cannot decide: by which steps a model comes to them. Gradient descent that has converged and a "
         "closed form give the same numbers; whether layers take steps is what `pretrained-signatures` asks.",
     ),
+    of=_of,
 )
