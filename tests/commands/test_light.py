@@ -90,6 +90,8 @@ REFUSED = {
     "theory export --to smt theirs": "holds other files",
     "study run deep-loss": "Did you mean 'depth-loss'",
     "study run depth-loss --networks theirs/thesis.tex": "--networks must be a directory",
+    "study run depth-loss --model smollm2": "--model must be left out for the study depth-loss",
+    "study run regressors --model two-layre": "Did you mean 'two-layer'",
     "study report nowhere": "DIR must be a directory",
     "theory check Z99": "statement must be one of",
     "theory check --lean nowhere": "--lean must be a folder",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,14 +14,43 @@ from mesascope.instruments.regressing.likelihood import FIRST, LIKELIHOOD, WHOLE
 from mesascope.instruments.statistics.ranking import critical_difference
 from mesascope.models.scripted import Scripted
 from mesascope.regressors import regressor
+from mesascope.studies import run_study
+from mesascope.studies.bench import Bench
 from mesascope.studies.language_models import regressors_pictures as pictures
 from mesascope.studies.language_models.pooling import ANSWERS, change, lead, over_sets, pooled
+from mesascope.studies.measure import Measure, works
 from mesascope.studies.rules import labelled, where
-from mesascope.tasks import DATASETS
+from mesascope.tasks import DATASETS, DigitRegression
 from mesascope.types import Control, Measurement
 
 SETS = ("linear-1-of-2", "friedman-2")
 FEW = ("linear-regression", "knn-5", "knn-1-distance", "mean")
+
+
+def test_the_study_can_be_about_another_model(tmp_path: Path) -> None:
+    result = run_study("regressors", tmp_path, profile="smoke", model="ladder-small")
+    assert result.title == "Which regressor is ladder-small like that reads numbers in its prompt?"
+    networks = {m.coordinates["network"] for m in result.measurements}
+    assert networks == {"ladder-small"}
+    with pytest.raises(
+        ValueError, match=r"model must be left out for the study depth-loss.*Studies of any model: .*regressors"
+    ):
+        run_study("depth-loss", tmp_path / "other", model="ladder-small")
+
+
+def test_what_a_context_does_not_hold_is_left_out_and_said(tmp_path: Path) -> None:
+    bench = Bench(profile="smoke", seed=0, directory=tmp_path, networks=tmp_path / "networks")
+    long = Measure(
+        instrument="regressors",
+        network="ladder-small",
+        label={"network": "ladder-small", "data set": "digits"},
+        prompts={"n": 2, "again": 1},
+        options={"text": "own", "regressors": FEW},
+        task=DigitRegression(examples=200),
+    )
+    (work,) = works(long, bench)
+    found = work.run(lambda words: None)
+    assert not found.measurements and "ladder-small cannot be asked so much" in found.skipped
 
 
 @cache

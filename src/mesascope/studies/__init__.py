@@ -174,15 +174,17 @@ def run_study(
     bench = Bench(profile=profile, seed=seed, directory=folder, networks=networks, device=place.device, named=model)
     with claim(out, "a study"):
         try:
-            measured, used = _run(study, bench, place.engine, progress)
+            measured, used, skipped = _run(study, bench, place.engine, progress)
         except (NotShipped, NotRecorded) as missing:
             discard(folder)  # parts of a run that cannot be finished
             bench = replace(bench, profile="smoke")
-            measured, used = _run(study, bench, place.engine, progress)
+            measured, used, skipped = _run(study, bench, place.engine, progress)
             notes = (f"Run at profile smoke, which decides nothing: {missing}. Train it, or use profile full.",)
     if absent := _absent(study, bench):
         names = dict.fromkeys(name.partition("@")[0] for name in absent)
         notes = (*notes, f"Not available here, and left out: {', '.join(names)}.")
+    if skipped:
+        notes = (*notes, f"Not measured: {'; '.join(skipped)}.")
     if faulty := _faulty(study, bench):
         notes = (*notes, f"Checkpoints that are not what their names say, and left out: {'; '.join(faulty)}.")
     return StudyResult(
@@ -238,8 +240,8 @@ def _faulty(study: Study, bench: Bench) -> list[str]:
 
 def _run(
     study: Study, bench: Bench, engine: Engine | None, progress: bool
-) -> tuple[tuple[Measurement, ...], dict[str, object]]:
-    """What a study measures and derives, and the networks that it measures."""
+) -> tuple[tuple[Measurement, ...], dict[str, object], list[str]]:
+    """What a study measures and derives, the networks that it measures, and what could not be measured, with the reasons."""
     wanted = [m for m in study.measures if m.at_smoke or bench.profile != "smoke"]
     asked = [m.network for m in wanted]
     trained = [network for network in asked if isinstance(network, Trained)]
@@ -253,7 +255,8 @@ def _run(
         works=tuple(work for m in chosen for work in works(m, bench)),
     )
     done = execute(plan, Journal(bench.directory), engine=engine, progress=progress)
-    return with_derived(study.claims, [m for each in done.values() for m in each.measurements]), used
+    skipped = [f"{name} ({each.skipped.rstrip('.')})" for name, each in done.items() if each.skipped]
+    return with_derived(study.claims, [m for each in done.values() for m in each.measurements]), used, skipped
 
 
 __all__ = (

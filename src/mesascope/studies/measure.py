@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from mesascope.instruments import NotApplicable
 from mesascope.instruments.catalogue import BY_NAME
 from mesascope.plans import Work
 from mesascope.plans.work import Say
@@ -135,7 +136,10 @@ def _run(measure: Measure, prompts: Mapping[str, int], bench: Bench, step: int |
     task = measure.task or bench.task(measure.network)
     options = {name: _had(option, bench) for name, option in measure.options.items()}
     subject = bench.network(measure.network, step=step)
-    found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
+    try:
+        found = BY_NAME[measure.instrument].measure(subject, task, seed=bench.seed, **prompts, **options)
+    except NotApplicable as reason:
+        return Measured(skipped=str(reason))
     kept = tuple(m for m in found if not measure.kept or any(where.has(m) for where in measure.kept))
     return Measured(measurements=labelled(kept, **measure.label, **({} if step is None else {"step": step})))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
+from mesascope.instruments.regressing.contest import within_context
 from mesascope.instruments.regressing.errors import EXACT, FEWEST, OTHERS, SUBJECT
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
@@ -78,7 +79,8 @@ def learning_curve(
         text: how a language model's prompts are written.
 
     Raises:
-        ValueError: counts that are not ascending, or more than fit into a model's context.
+        NotApplicable: a language model whose context does not hold the examples.
+        ValueError: counts that are not ascending.
     """
     if list(counts) != sorted(set(counts)) or not counts or counts[0] < 1:
         raise ValueError(f"counts must be ascending, from 1; got {shown(tuple(counts))}. Sort them, each once.")
@@ -118,7 +120,8 @@ def _along(
     subject: Subject, prompts: Prompts, asked: Mapping[int, Prompts], text: Text
 ) -> Float[Tensor, "batch count"]:
     if isinstance(subject, LanguageSubject):
-        return replies_along(written_as(subject, prompts, text), prompts, tuple(asked))
+        with within_context(subject):
+            return replies_along(written_as(subject, prompts, text), prompts, tuple(asked))
     return torch.stack([answers(subject, p)[:, 0] for p in asked.values()], 1)
 
 

@@ -43,6 +43,7 @@ def beside_regressors(
     again: int = 10,
     regressors: Sequence[str] = ALL,
     text: Text = "published",
+    samples: int = 0,
 ) -> tuple[Measurement, ...]:
     """Compare a subject with regressors on the same examples.
 
@@ -54,11 +55,23 @@ def beside_regressors(
         again: how many of them are asked a second time with their examples in another order, to see what comes back.
         regressors: their names; by default all but the slow ones.
         text: how a language model's prompts are written.
+        samples: take the median of so many sampled numbers for a language model's answer, instead of the likeliest text.
 
     Raises:
-        ValueError: an unknown regressor, or a task with fewer than two examples or with more than fit into a model's context.
+        NotApplicable: a language model whose context does not hold the examples.
+        ValueError: an unknown regressor, or a task with fewer than two examples.
     """
-    found = contest(subject, task, n=n, again=min(again, n), seed=seed, stream=NAME, regressors=regressors, text=text)
+    found = contest(
+        subject,
+        task,
+        n=n,
+        again=min(again, n),
+        seed=seed,
+        stream=NAME,
+        regressors=regressors,
+        text=text,
+        samples=samples,
+    )
     likelihoods = [] if found.replies is None else measured_likelihoods(found, found.replies, NAME)
     return (
         measured_unanswered(found, NAME),

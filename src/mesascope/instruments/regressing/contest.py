@@ -1,15 +1,18 @@
 """The answers of a subject and of regressors to the same prompts."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.asking.lines import reordered
 from mesascope.models.language import Decoding, LanguageSubject, Replies, replies
+from mesascope.models.language.decoding import TooLong
 from mesascope.models.language.regressor import Text, written_as
 from mesascope.records.checks import check_count
 from mesascope.regressors import REGRESSORS, regressor
@@ -60,7 +63,7 @@ def contest(
     stream: str,
     regressors: Sequence[str] = ALL,
     text: Text = "published",
-    decoding: Decoding | None = None,
+    samples: int = 0,
 ) -> Contest:
     """Ask a subject and regressors about the same examples.
 
@@ -73,13 +76,15 @@ def contest(
         stream: of the prompts.
         regressors: names, see `mesascope.regressors.REGRESSORS`.
         text: how a language model's prompts are written.
-        decoding: how a language model's answers are decoded.
+        samples: take the median of so many sampled numbers for a language model's answer, instead of the likeliest text.
 
     Raises:
-        ValueError: an unknown regressor, or a task with fewer than two examples or more than fit into a model's context.
+        NotApplicable: a language model whose context does not hold the examples.
+        ValueError: an unknown regressor, or a task with fewer than two examples.
     """
     chosen = [regressor(name) for name in regressors]
-    check_count("n", n, least=1)
+    check_count("n", n)
+    check_count("again", again, least=0)
     if task.examples < LEAST:
         raise ValueError(
             f"task must show at least {LEAST} examples to be regressed; got {task.examples}. Take one with more examples."
@@ -87,7 +92,7 @@ def contest(
     prompts = task.sample(n, seed=seed, stream=stream)
     shuffled = reordered(prompts[:again], seed)
     others = torch.stack([one.predict(prompts, seed=seed).double() for one in chosen])
-    own, second, written = _asked(subject, prompts, shuffled, others, text, decoding or Decoding(), seed)
+    own, second, written = _asked(subject, prompts, shuffled, others, text, Decoding(samples=samples), seed)
     return Contest(
         prompts=prompts,
         seed=seed,
@@ -102,12 +107,23 @@ def contest(
 def _asked(
     subject: Subject, prompts: Prompts, shuffled: Prompts, others: Tensor, text: Text, decoding: Decoding, seed: int
 ) -> tuple[Tensor, Tensor, Replies | None]:
+    nothing = torch.empty(shuffled.targets.shape)
     if not isinstance(subject, LanguageSubject):
-        return answers(subject, prompts), answers(subject, shuffled), None
+        return answers(subject, prompts), answers(subject, shuffled) if len(shuffled) else nothing, None
     asked = written_as(subject, prompts, text)
-    found = replies(asked, prompts, decoding=decoding, numbers=others.movedim(0, -1), seed=seed)
-    second = replies(asked, shuffled, decoding=decoding, seed=seed)
-    return found.values, second.values, found
+    with within_context(subject):
+        found = replies(asked, prompts, decoding=decoding, numbers=others.movedim(0, -1), seed=seed)
+        second = replies(asked, shuffled, decoding=decoding, seed=seed).answers if len(shuffled) else nothing
+    return found.answers, second, found
 
 
-__all__ = ("ALL", "SLOW", "Contest", "contest")
+@contextlib.contextmanager
+def within_context(subject: LanguageSubject) -> Iterator[None]:
+    """Say of prompts that are too long for a model that the instrument does not apply."""
+    try:
+        yield
+    except TooLong as error:
+        raise NotApplicable(f"{subject.name} cannot be asked so much: {error}") from error
+
+
+__all__ = ("ALL", "SLOW", "Contest", "contest", "within_context")

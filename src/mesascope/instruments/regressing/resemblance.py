@@ -9,7 +9,7 @@ Departs from source: in `identify` candidates are scored from the zero predictor
 data sets are, would then give everybody a high score.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -209,7 +209,7 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
 
     mute = Control(kind="negative", name=NO_NUMBER, value=0.0)
     if not found.scores:
-        return [measured(LEFT, 0.0, None, mute)] if found.n else []
+        return [replace(measured(LEFT, 0.0, None, mute), n=len(contest.prompts))]
     planted = resemblance(planted_contest(contest, found.best))
     known = Control(kind="positive", name=ITSELF, value=float(len(planted.left) * (found.best in planted.left)))
     elsewhere = Control(kind="negative", name=OTHERS, value=found.control[0], interval=found.control[1])

@@ -22,6 +22,10 @@ Pick = Callable[[int, Float[Tensor, "row vocab"]], Int[Tensor, " row"]]
 """Chooses each row's next token from its logits; it also gets the number of tokens that were chosen before."""
 
 
+class TooLong(ValueError):
+    """A text is longer than a model's context."""
+
+
 @final
 class Reading:
     """A text that a model is reading. What it holds of the text (keys and values) is kept for what follows.
@@ -41,13 +45,14 @@ class Reading:
         """Read on.
 
         Raises:
-            ValueError: no tokens, more than the model's context holds, or more than this machine has memory for.
+            TooLong: more tokens than the model's context holds.
+            ValueError: no tokens, or more than this machine has memory for.
         """
         longest, context = self._length + len(ids), self.network.context
         if not ids:
             raise ValueError("ids must hold at least one token to read on; got none.")
         if longest > context:
-            raise ValueError(
+            raise TooLong(
                 f"prompts must have at most {context} tokens, which is this model's context; got one of {longest} or more. "
                 "Show fewer examples."
             )
@@ -162,4 +167,4 @@ class Reading:
         check_memory(f"a text of {length:,} tokens", needed, "Show fewer examples.")
 
 
-__all__ = ("CHUNK", "MOST_ROWS", "Pick", "Reading")
+__all__ = ("CHUNK", "MOST_ROWS", "Pick", "Reading", "TooLong")

@@ -45,8 +45,7 @@ class LanguageRegressor:
         """
         check_examples(prompts)
         found = replies(written_as(self.subject, prompts, self.text), prompts, decoding=self.decoding, seed=seed)
-        values = found.sampled.nanmedian(0).values if self.decoding.samples else found.values
-        return values.to(prompts.ys.dtype)
+        return found.answers.to(prompts.ys.dtype)
 
 
 def written_as(subject: LanguageSubject, prompts: Prompts, text: Text | Template) -> LanguageSubject:

@@ -75,6 +75,11 @@ class Replies:
     opening: Int[Tensor, "batch query member"]
     own: Float[Tensor, "batch query"]
 
+    @property
+    def answers(self) -> Float[Tensor, "batch query"]:
+        """The model's answers: the median of the sampled numbers, if there are any samples; else those of the likeliest texts."""
+        return self.sampled.nanmedian(0).values if len(self.sampled) else self.values
+
 
 def replies(
     subject: LanguageSubject,

@@ -20,7 +20,7 @@ NAMED = {ANSWERS: "by its answers", WHOLE: "by the likelihood of whole numbers",
 
 def networks_of(found: Sequence[Measurement]) -> list[str]:
     """The networks that were set beside regressors, in order."""
-    return list(dict.fromkeys(str(m.coordinates["network"]) for m in only(found, quantity=LEFT)))
+    return list(dict.fromkeys(str(m.coordinates["network"]) for m in only(found, quantity=RANK.name)))
 
 
 def sets_of(found: Sequence[Measurement], network: str) -> list[str]:
@@ -224,6 +224,8 @@ def sentences(found: Sequence[Measurement]) -> tuple[str, ...]:
         sets = sets_of(found, network)
         likest = {by: pooled(found, by, network, sets) for by in BY}
         if not likest[ANSWERS]:
+            silent = fmean(m.value for m in only(found, quantity=UNANSWERED.name, network=network))
+            told.append(f"{network} writes no number in {silent:.0%} of its answers: too few to say what it is like.")
             continue
         nearest = likest[ANSWERS][0]
         labels = [str(m.coordinates["label"]) for m in only(found, quantity=LEFT, network=network)]
