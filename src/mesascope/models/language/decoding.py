@@ -1,7 +1,7 @@
 """What a language model writes after a text, token by token: the text is read once, and every continuation goes on from there."""
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int
@@ -157,8 +157,10 @@ class Reading:
 
     def _size(self) -> int:
         """Bytes that the text takes."""
-        held = [t for layer in self._cache.layers for t in (layer.keys, layer.values) if t is not None]
-        return sum(t.numel() * t.element_size() for t in held)
+        layers: list[Any] = list(self._cache.layers)
+        return sum(
+            t.numel() * t.element_size() for layer in layers for t in (layer.keys, layer.values) if t is not None
+        )
 
     def _check_memory(self, more: int) -> None:
         config, length = self.network.config, self._length + more

@@ -1,13 +1,14 @@
 """Language models beside regressors: what several data sets say together."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mesascope.instruments.regressing.likelihood import FIRST, LIKELIHOOD, WHOLE
 from mesascope.instruments.regressing.resemblance import SCORE
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.language_models.panel import averaged
 from mesascope.studies.rules import Derived, Where, where
-from mesascope.types import Measurement, Scalar
+from mesascope.types import Measurement
 
 ANSWERS = "answers"
 BY = (ANSWERS, WHOLE, FIRST)
@@ -36,7 +37,7 @@ def pooled(found: Sequence[Measurement], by: str, network: str, sets: Sequence[s
         network: the network.
         sets: the data sets. A regressor counts that was measured on all of them.
     """
-    more: dict[str, Scalar] = {} if by == ANSWERS else {"by": by}
+    more: dict[str, Any] = {} if by == ANSWERS else {"by": by}
     here = where(SCORE if by == ANSWERS else LIKELIHOOD, network=network, **more)
     names = dict.fromkeys(str(m.coordinates["regressor"]) for m in here.among(found))
     means = [

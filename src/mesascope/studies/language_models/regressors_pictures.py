@@ -130,19 +130,20 @@ def errors(found: Sequence[Measurement]) -> Figure:
 
 def differences(found: Sequence[Measurement]) -> Figure:
     """The model's error less each regressor's, paired, averaged over data sets."""
-    rows = []
+    each = list[tuple[float, dict[str, Scalar]]]()
     for network in networks_of(found):
         sets = sets_of(found, network)
         for name in dict.fromkeys(str(m.coordinates["regressor"]) for m in only(found, quantity=DIFFERENCE.name)):
             for m in over_sets(where(DIFFERENCE, network=network, regressor=name), sets).among(found):
-                rows.append({"network": network, "regressor": name, "difference": m.value, **bounds(m.interval)})
+                row = {"network": network, "regressor": name, "difference": m.value, **bounds(m.interval)}
+                each.append((-m.value, row))
     return bars(
         name="differences",
         section="Errors",
         title="How much more the model errs than each regressor",
         caption="Error less the regressor's on the same prompts, over the mean label's, averaged over data sets; below 0 the "
         "model is better. 95 % intervals over prompts.",
-        rows=tuple(sorted(rows, key=lambda row: -float(row["difference"]))),
+        rows=tuple(row for _, row in sorted(each, key=lambda pair: pair[0])),
         x="regressor",
         y="difference",
         facet="network",
