@@ -39,6 +39,8 @@ def test_a_regressor_in_disguise_is_identified(name: str) -> None:
     left = pick(found, resemblance.LEFT)
     assert (left.value, left.coordinates["label"], left.coordinates["nearest"]) == (1, "identified", name)
     assert pick(found, resemblance.SCORE, regressor=name).value == pytest.approx(1, abs=1e-5)
+    nearer = {m.coordinates["regressor"]: m.value for m in found if m.quantity == resemblance.NEARER}
+    assert max(nearer, key=lambda who: nearer[who]) == name and nearer[name] > 0
     assert pick(found, errors.DIFFERENCE.name, regressor=name).value == pytest.approx(0, abs=1e-3)
 
 

@@ -27,7 +27,15 @@ from mesascope.instruments.regressing.errors import (
     measured_unanswered,
 )
 from mesascope.instruments.regressing.likelihood import ALIKE, FIRST, LIKELIHOOD, WHOLE, measured_likelihoods
-from mesascope.instruments.regressing.resemblance import ITSELF, LEFT, REMAINDER, SCORE, measured_resemblance
+from mesascope.instruments.regressing.resemblance import (
+    ITSELF,
+    LEAD,
+    LEFT,
+    NEARER,
+    REMAINDER,
+    SCORE,
+    measured_resemblance,
+)
 from mesascope.models.language.regressor import Text
 from mesascope.types import Figure, Measurement, Subject, Task, bounds
 
@@ -115,6 +123,8 @@ INSTRUMENT = Instrument(
         RANK.name,
         LEFT,
         SCORE,
+        NEARER,
+        LEAD,
         REMAINDER,
         LIKELIHOOD.name,
         ALIKE.name,

@@ -1,9 +1,9 @@
 """Whose answers a subject's are like: the identifier's rules for the question of the function, with regressors as candidates.
 
 Answers are compared by the identifier's error D, in which answering one number to all prompts (the mean of all labels) scores 0
-and equal answers score 1. The label follows the identifier's rules: *none* where the best regressor's score is not clear of that
-of its answers to other prompts, or where the part of the subject's answers that it leaves comes back when the same examples are
-shown in another order; *indistinguishable* where several regressors stay in the confidence set; else *identified*.
+and equal answers score 1. The label follows the identifier's rules: *none* where the best regressor's score is not clear of 0 and
+of that of its answers to other prompts, or where the part of the subject's answers that it leaves comes back when the same
+examples are shown in another order; *indistinguishable* where several regressors stay in the confidence set; else *identified*.
 
 Departs from source: in `identify` candidates are scored from the zero predictor; labels that are all positive, as those of many
 data sets are, would then give everybody a high score.
@@ -18,12 +18,13 @@ from torch import Tensor
 from mesascope.instruments.identification.remainder import REPEATED, repeated_share
 from mesascope.instruments.regressing.contest import Contest
 from mesascope.instruments.statistics import bootstrap
-from mesascope.instruments.statistics.discrepancy import confidence_set, losses, units
+from mesascope.instruments.statistics.discrepancy import Losses, confidence_set, losses, units
 from mesascope.instruments.statistics.scores import partners
 from mesascope.regressors import regressor
 from mesascope.types import Control, Label, Measurement, Prompts, Scalar
 
 SCORE, LEFT, REMAINDER = "score of the resemblance", "regressors left", "repeated remainder"
+NEARER, LEAD = "nearer than one number", "nearer than any other regressor"
 OTHERS, ITSELF, NO_NUMBER = (
     "its answers to other prompts",
     "that regressor in the subject's place",
@@ -36,6 +37,25 @@ SAME = 0.01
 """Regressors whose answers differ by less, in standard deviations of the target, count as one: the first of them."""
 
 
+Estimate = tuple[float, tuple[float, float]]
+"""A number with its 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """How near some answers are to the subject's.
+
+    Attributes:
+        score: 1 − their distance over that of one number for all prompts.
+        nearer: the difference of these two distances, in variances of the target. It can be averaged over data sets.
+        lead: how much nearer they are than the nearest of the others that are compared, in the same unit.
+    """
+
+    score: Estimate
+    nearer: Estimate
+    lead: Estimate | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resemblance:
     """Whose answers a subject's are like.
@@ -45,11 +65,11 @@ class Resemblance:
         left: the regressors that remain, the best first; none for the label ``none``.
         best: the regressor with the highest score; empty if there were too few answers to compare.
         reason: why, in words.
-        scores: by regressor, the score and its interval; the best first. Those that answer alike have the same.
-        control: the best regressor's score when its answers are given to other prompts.
+        scores: every regressor's likeness, the best first. Those that answer alike have the same.
+        control: that of the best regressor's answers to other prompts; None if nothing was compared.
         repeated: the share of the subject's variation that the best regressor leaves and that comes back, with its interval;
             None if the subject was not asked again.
-        again: the score of the subject's own answers to the examples in another order; None likewise.
+        again: the likeness of the subject's own answers to the examples in another order; None likewise.
         n: number of prompts compared.
     """
 
@@ -57,10 +77,10 @@ class Resemblance:
     left: tuple[str, ...]
     best: str
     reason: str
-    scores: dict[str, tuple[float, tuple[float, float]]]
-    control: tuple[float, tuple[float, float]]
-    repeated: tuple[float, tuple[float, float]] | None
-    again: tuple[float, tuple[float, float]] | None
+    scores: dict[str, Likeness]
+    control: Likeness | None
+    repeated: Estimate | None
+    again: Likeness | None
     n: int
 
 
@@ -69,14 +89,13 @@ def resemblance(contest: Contest) -> Resemblance:
     answered = contest.answered
     n = int(answered.sum())
     if n < FEWEST:
-        nothing = (float("nan"), (float("nan"), float("nan")))
         return Resemblance(
             label="none",
             left=(),
             best="",
             reason=f"It answers with a number to {n} of {len(answered)} prompts, too few to compare.",
             scores={},
-            control=nothing,
+            control=None,
             repeated=None,
             again=None,
             n=n,
@@ -92,13 +111,13 @@ def resemblance(contest: Contest) -> Resemblance:
     everywhere = torch.ones(1, n, dtype=torch.bool)
     draws = bootstrap.weights(n, seed=contest.seed)
     found = losses(own, candidates, size, everywhere)
-    scores = {name: (float(s), i) for name, s, i in zip(names, found.scores, found.intervals(draws), strict=True)}
-    order = sorted(names, key=lambda name: -scores[name][0])
+    scores = dict(zip(names, _likenesses(found, draws), strict=True))
+    order = sorted(names, key=lambda name: -scores[name].score[0])
     best = order[0]
     kept = [names[i] for i in confidence_set(found, list(range(len(names))), draws)]
     left = tuple(name for name in order if name in kept)
     shuffled = losses(own, candidates[[names.index(best)]][:, :, partners(prompts)], size, everywhere)
-    control = (float(shuffled.scores[0]), shuffled.intervals(draws)[0])
+    (control,) = _likenesses(shuffled, draws)
     repeated, again = _asked_again(contest, left[0], level)
     reason = _none(left[0], n, len(answered), scores, control, repeated)
     label: Label = "none" if reason else "identified" if len(left) == 1 else "indistinguishable"
@@ -117,6 +136,19 @@ def resemblance(contest: Contest) -> Resemblance:
     )
 
 
+def _likenesses(found: Losses, draws: Float[Tensor, "repeat batch"]) -> list[Likeness]:
+    def mean(each: Float[Tensor, " batch"]) -> Estimate:
+        return bootstrap.estimate(each[:, None], lambda m: m[:, 0], draws)
+
+    made = list[Likeness]()
+    for place, row in enumerate(found.candidates):
+        others = torch.cat([found.candidates[:place], found.candidates[place + 1 :]])
+        lead = mean(others[others.mean(-1).argmin()] - row) if len(others) else None
+        score = (float(found.scores[place]), found.intervals(draws)[place])
+        made.append(Likeness(score=score, nearer=mean(found.nothing - row), lead=lead))
+    return made
+
+
 def representatives(contest: Contest) -> dict[str, str]:
     """For each regressor the first one that gives the same answers to these prompts; those that never answer are left out."""
     unit = contest.prompts.target_variance.double().sqrt()[:, None]
@@ -133,10 +165,8 @@ def representatives(contest: Contest) -> dict[str, str]:
     return found
 
 
-def _asked_again(
-    contest: Contest, best: str, level: float
-) -> tuple[tuple[float, tuple[float, float]] | None, tuple[float, tuple[float, float]] | None]:
-    """The repeated share of what the best regressor leaves, and the score of the subject's own second answers."""
+def _asked_again(contest: Contest, best: str, level: float) -> tuple[Estimate | None, Likeness | None]:
+    """The repeated share of what the best regressor leaves, and the likeness of the subject's own second answers."""
     second, shuffled = contest.again
     count = len(second)
     both = contest.answered[:count] & second.isfinite().all(-1)
@@ -150,8 +180,8 @@ def _asked_again(
     everywhere = torch.ones(1, int(both.sum()), dtype=torch.bool)
     draws = bootstrap.weights(int(both.sum()), seed=contest.seed)
     repeated = repeated_share((first - theirs, second - moved), first, size, everywhere, draws)
-    itself = losses(first, second[None], size, everywhere)
-    return repeated, (float(itself.scores[0]), itself.intervals(draws)[0])
+    (itself,) = _likenesses(losses(first, second[None], size, everywhere), draws)
+    return repeated, itself
 
 
 def _answers(name: str, prompts: Prompts, seed: int) -> Float[Tensor, "batch query"]:
@@ -162,18 +192,18 @@ def _none(
     best: str,
     n: int,
     asked: int,
-    scores: dict[str, tuple[float, tuple[float, float]]],
-    control: tuple[float, tuple[float, float]],
-    repeated: tuple[float, tuple[float, float]] | None,
+    scores: dict[str, Likeness],
+    control: Likeness,
+    repeated: Estimate | None,
 ) -> str:
     """The reason why no regressor describes the subject; empty if one does."""
-    score, (low, _) = scores[best]
+    (score, (low, _)), (other, (_, high)) = scores[best].score, control.score
     if 2 * n < asked:
         return f"It answers with a number to {n} of {asked} prompts only."
-    if low <= control[1][1]:
+    if low <= max(0.0, high):
         return (
-            f"The nearest regressor, {best} (score {score:.2f}, at least {low:.2f}), is not clearly above its own answers to "
-            f"other prompts ({control[0]:.2f}, up to {control[1][1]:.2f})."
+            f"The nearest regressor, {best} (score {score:.2f}, at least {low:.2f}), is not clearly above one number for all "
+            f"prompts (0) and its own answers to other prompts ({other:.2f}, up to {high:.2f})."
         )
     if repeated is not None and repeated[1][0] > REPEATED:
         return (
@@ -212,16 +242,30 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
         return [replace(measured(LEFT, 0.0, None, mute), n=len(contest.prompts))]
     planted = resemblance(planted_contest(contest, found.best))
     known = Control(kind="positive", name=ITSELF, value=float(len(planted.left) * (found.best in planted.left)))
-    elsewhere = Control(kind="negative", name=OTHERS, value=found.control[0], interval=found.control[1])
-    again = []
-    if found.again is not None:
-        again = [Control(kind="positive", name=SELF, value=found.again[0], interval=found.again[1])]
     rows = [measured(LEFT, float(len(found.left)), None, known, mute)]
-    rows += [measured(SCORE, *found.scores[who], elsewhere, *again, regressor=who) for who in found.scores]
+    beside = [("negative", OTHERS, found.control), ("positive", SELF, found.again)]
+    for quantity, of in ((SCORE, "score"), (NEARER, "nearer")):
+        controls = [
+            Control(kind=kind, name=who, value=getattr(case, of)[0], interval=getattr(case, of)[1])  # type: ignore[arg-type]
+            for kind, who, case in beside
+            if case is not None
+        ]
+        rows += [measured(quantity, *getattr(each, of), *controls, regressor=who) for who, each in found.scores.items()]
+    rows += [
+        measured(LEAD, *each.lead, *_planted_lead(planted, found.best), regressor=who)
+        for who, each in found.scores.items()
+        if each.lead is not None
+    ]
     if found.repeated is not None and planted.repeated is not None:
         nothing = Control(kind="positive", name=ITSELF, value=planted.repeated[0], interval=planted.repeated[1])
         rows.append(measured(REMAINDER, *found.repeated, nothing))
     return rows
+
+
+def _planted_lead(planted: Resemblance, best: str) -> list[Control]:
+    """The lead of a regressor that is there itself."""
+    lead = planted.scores[best].lead
+    return [] if lead is None else [Control(kind="positive", name=ITSELF, value=lead[0], interval=lead[1])]
 
 
 def planted_contest(contest: Contest, name: str) -> Contest:
@@ -240,12 +284,15 @@ def planted_contest(contest: Contest, name: str) -> Contest:
 __all__ = (
     "FEWEST",
     "ITSELF",
+    "LEAD",
     "LEFT",
+    "NEARER",
     "NO_NUMBER",
     "OTHERS",
     "REMAINDER",
     "SCORE",
     "SELF",
+    "Likeness",
     "Resemblance",
     "measured_resemblance",
     "planted_contest",

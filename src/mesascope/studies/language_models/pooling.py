@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mesascope.instruments.regressing.likelihood import FIRST, LIKELIHOOD, WHOLE
-from mesascope.instruments.regressing.resemblance import SCORE
+from mesascope.instruments.regressing.resemblance import NEARER
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.language_models.panel import averaged
 from mesascope.studies.rules import Derived, Where, where
@@ -38,7 +38,7 @@ def pooled(found: Sequence[Measurement], by: str, network: str, sets: Sequence[s
         sets: the data sets. A regressor counts that was measured on all of them.
     """
     more: dict[str, Any] = {} if by == ANSWERS else {"by": by}
-    here = where(SCORE if by == ANSWERS else LIKELIHOOD, network=network, **more)
+    here = where(NEARER if by == ANSWERS else LIKELIHOOD, network=network, **more)
     names = dict.fromkeys(str(m.coordinates["regressor"]) for m in here.among(found))
     means = [
         mean
@@ -46,23 +46,6 @@ def pooled(found: Sequence[Measurement], by: str, network: str, sets: Sequence[s
         for mean in over_sets(where(here.quantity, network=network, regressor=name, **more), sets).among(found)
     ]
     return sorted(means, key=lambda m: -m.value)
-
-
-def lead(network: str, regressor: str, sets: Sequence[str]) -> Derived:
-    """How much more a network's answers are like a regressor's than like those of the nearest other."""
-
-    def of(found: Sequence[Measurement]) -> list[Measurement]:
-        each = pooled(found, ANSWERS, network, sets)
-        mine = [m for m in each if m.coordinates["regressor"] == regressor]
-        others = [m for m in each if m.coordinates["regressor"] != regressor]
-        if not mine or not others:
-            return []
-        over = str(others[0].coordinates["regressor"])
-        return [difference(mine[0], others[0], network=network, regressor=regressor, over=over)]
-
-    return Derived(
-        words=f"score of {regressor} less that of the nearest other", of=of, uses=(where(SCORE, network=network),)
-    )
 
 
 def change(words: str, of: Callable[[int], Where], first: int, last: int) -> Derived:
@@ -75,4 +58,4 @@ def change(words: str, of: Callable[[int], Where], first: int, last: int) -> Der
     return Derived(words=words, of=among, uses=(of(first), of(last)))
 
 
-__all__ = ("ANSWERS", "BY", "change", "lead", "over_sets", "pooled")
+__all__ = ("ANSWERS", "BY", "change", "over_sets", "pooled")

@@ -6,7 +6,7 @@ from statistics import fmean
 from mesascope.instruments.regressing import along
 from mesascope.instruments.regressing.errors import DIFFERENCE, OVER_MEAN, RANK, SUBJECT, UNANSWERED
 from mesascope.instruments.regressing.likelihood import ALIKE, FIRST, WHOLE
-from mesascope.instruments.regressing.resemblance import LEFT, REMAINDER
+from mesascope.instruments.regressing.resemblance import LEFT, OTHERS, REMAINDER, SELF
 from mesascope.instruments.statistics.ranking import critical_difference, friedman
 from mesascope.studies.language_models.pooling import ANSWERS, BY, over_sets, pooled
 from mesascope.studies.pictures import bars, heatmap, lines, only, table
@@ -151,9 +151,9 @@ def differences(found: Sequence[Measurement]) -> Figure:
 
 
 def likeness(found: Sequence[Measurement]) -> Figure:
-    """Every regressor's score as a description of the model's answers, averaged over data sets."""
+    """How much nearer every regressor is to the model's answers than one number, averaged over data sets."""
     rows = tuple(
-        {"network": network, "regressor": m.coordinates["regressor"], "score": m.value, **bounds(m.interval)}
+        {"network": network, "regressor": m.coordinates["regressor"], "nearer": m.value, **bounds(m.interval)}
         for network in networks_of(found)
         for m in pooled(found, ANSWERS, network, sets_of(found, network))
     )
@@ -161,11 +161,11 @@ def likeness(found: Sequence[Measurement]) -> Figure:
         name="likeness",
         section="Which regressor it is like",
         title="How much a model's answers are like each regressor's",
-        caption="1 if the answers are equal; 0 if the regressor is as far from them as one number for all prompts. Averaged over "
-        "data sets, 95 % intervals over prompts.",
+        caption="By how many variances of the target a regressor is nearer to the model's answers than one number for all "
+        "prompts; below 0 it is farther. Averaged over data sets, 95 % intervals over prompts.",
         rows=rows,
         x="regressor",
-        y="score",
+        y="nearer",
         facet="network",
     )
 
@@ -228,12 +228,10 @@ def sentences(found: Sequence[Measurement]) -> tuple[str, ...]:
             silent = fmean(m.value for m in only(found, quantity=UNANSWERED.name, network=network))
             told.append(f"{network} writes no number in {silent:.0%} of its answers: too few to say what it is like.")
             continue
-        nearest = likest[ANSWERS][0]
         labels = [str(m.coordinates["label"]) for m in only(found, quantity=LEFT, network=network)]
         words = (
             f"{network}, over {len(sets)} data set{'s' * (len(sets) > 1)}: verdicts by answers "
-            f"{', '.join(f'{labels.count(label)} {label}' for label in dict.fromkeys(labels))}; most like "
-            f"{nearest.coordinates['regressor']} (score {nearest.value:.2f})"
+            f"{', '.join(f'{labels.count(label)} {label}' for label in dict.fromkeys(labels))}; {_likest(likest[ANSWERS])}"
         )
         if likest[FIRST]:
             alike = fmean(m.value for m in only(found, quantity=ALIKE.name, network=network))
@@ -248,6 +246,17 @@ def sentences(found: Sequence[Measurement]) -> tuple[str, ...]:
         words += f". By error it comes {place} of {members} (Friedman's test that all are alike: p = {chance:.1g})."
         told.append(words)
     return tuple(told)
+
+
+def _likest(pooled: Sequence[Measurement]) -> str:
+    """Which regressor the answers are most like, from how much nearer each is than one number; and the model asked again."""
+    nearest = pooled[0]
+    low, high = nearest.interval or (nearest.value, nearest.value)
+    words = f"most like {nearest.coordinates['regressor']}, nearer than one number by {nearest.value:.2f} [{low:.2f}, {high:.2f}]"
+    again = [c.value for c in nearest.controls if c.name == SELF]
+    others = [c.value for c in nearest.controls if c.name == OTHERS]
+    words += "".join(f"; its answers to other prompts {value:.2f}" for value in others)
+    return words + "".join(f"; the model asked again in another order {value:.2f}" for value in again)
 
 
 __all__ = (
