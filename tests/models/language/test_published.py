@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mesascope.models.language import published_template
+from mesascope.instruments.regressing.contest import text_for
+from mesascope.models.language import Numbers, published_template
 from mesascope.models.language.writing import continuations, encode, layout, texts, writing
 from mesascope.tasks import DATASETS
+from mesascope.tasks.datasets import as_letters
 from mesascope.types import Prompts
 
 P = Prompts(
@@ -56,3 +58,18 @@ def test_other_problems_of_the_task_fit(tiny: SimpleNamespace, name: str) -> Non
     made = writing(published_template(task.sample(64, seed=0)), tiny.tokenizer(digits_apart=True))
     assert encode(made, task.sample(8, seed=1)).real.shape[0] == 8
     assert made.answers == ()
+
+
+def test_letters_are_written_as_letters(tiny: SimpleNamespace) -> None:
+    task = dataclasses.replace(DATASETS["characters"], examples=2, dim=2)
+    prompts = task.sample(1, seed=0)
+    made = writing(published_template(prompts, letters=True), tiny.tokenizer())
+    (text,) = texts(made, prompts)[0]
+    first, second = as_letters(prompts.xs[0, 0])
+    assert f"\nFeature 0: {first}\nFeature 1: {second}\nOutput: {float(prompts.ys[0, 0])}\n" in text
+    tokens = encode(made, prompts)
+    assert tokens.ids[0][tokens.real[0]].tolist() == tiny.tokenizer()(text)["input_ids"]
+    assert text_for(task, prompts, "own") == "own"
+    assert text_for(task, prompts, "published") == published_template(prompts, letters=True)
+    with pytest.raises(ValueError, match="letters must stand for whole numbers from 0 to 25; got 0 to 26"):
+        Numbers(highest=26, letters=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.instrument import Instrument, sizes
-from mesascope.instruments.regressing.contest import within_context
+from mesascope.instruments.regressing.contest import text_for, within_context
 from mesascope.instruments.regressing.errors import EXACT, FEWEST, OTHERS, SUBJECT
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
@@ -87,7 +87,7 @@ def learning_curve(
     prompts = adjusted(task, examples=counts[-1] + 1).sample(n, seed=seed, stream=NAME)
     asked = {count: shorter(prompts, count) for count in counts}
     truth = torch.stack([p.targets[:, 0] for p in asked.values()], 1).double()
-    given = {SUBJECT: _along(subject, prompts, asked, text)}
+    given = {SUBJECT: _along(subject, prompts, asked, text_for(task, prompts, text))}
     for name in regressors:
         one = regressor(name)
         silent = torch.full((n,), torch.nan, dtype=torch.float64)

@@ -11,12 +11,13 @@ from torch import Tensor
 from mesascope.instruments.asking.applicability import NotApplicable
 from mesascope.instruments.asking.collect import answers
 from mesascope.instruments.asking.lines import reordered
-from mesascope.models.language import Decoding, LanguageSubject, Replies, replies
+from mesascope.models.language import Decoding, LanguageSubject, Replies, Template, published_template, replies
 from mesascope.models.language.decoding import TooLong
 from mesascope.models.language.regressor import Text, written_as
 from mesascope.records.checks import check_count
 from mesascope.regressors import REGRESSORS, regressor
 from mesascope.regressors.regressor import LEAST
+from mesascope.tasks.datasets import CharacterRegression
 from mesascope.types import Prompts, Subject, Task
 
 SLOW = ("random-forest-tuned", "gradient-boosting-tuned")
@@ -92,7 +93,9 @@ def contest(
     prompts = task.sample(n, seed=seed, stream=stream)
     shuffled = reordered(prompts[:again], seed)
     others = torch.stack([one.predict(prompts, seed=seed).double() for one in chosen])
-    own, second, written = _asked(subject, prompts, shuffled, others, text, Decoding(samples=samples), seed)
+    own, second, written = _asked(
+        subject, prompts, shuffled, others, text_for(task, prompts, text), Decoding(samples=samples), seed
+    )
     return Contest(
         prompts=prompts,
         seed=seed,
@@ -105,7 +108,13 @@ def contest(
 
 
 def _asked(
-    subject: Subject, prompts: Prompts, shuffled: Prompts, others: Tensor, text: Text, decoding: Decoding, seed: int
+    subject: Subject,
+    prompts: Prompts,
+    shuffled: Prompts,
+    others: Tensor,
+    text: Text | Template,
+    decoding: Decoding,
+    seed: int,
 ) -> tuple[Tensor, Tensor, Replies | None]:
     nothing = torch.empty(shuffled.targets.shape)
     if not isinstance(subject, LanguageSubject):
@@ -117,6 +126,13 @@ def _asked(
     return found.answers, second, found
 
 
+def text_for(task: Task, prompts: Prompts, text: Text) -> Text | Template:
+    """How prompts of a task are written: letters are letters."""
+    if text == "published" and isinstance(task, CharacterRegression):
+        return published_template(prompts, letters=True)
+    return text
+
+
 @contextlib.contextmanager
 def within_context(subject: LanguageSubject) -> Iterator[None]:
     """Say of prompts that are too long for a model that the instrument does not apply."""
@@ -126,4 +142,4 @@ def within_context(subject: LanguageSubject) -> Iterator[None]:
         raise NotApplicable(f"{subject.name} cannot be asked so much: {error}") from error
 
 
-__all__ = ("ALL", "SLOW", "Contest", "contest", "within_context")
+__all__ = ("ALL", "SLOW", "Contest", "contest", "text_for", "within_context")

@@ -10,7 +10,7 @@ INSTRUCTION = (
 DECIMALS = 2
 
 
-def published_template(prompts: Prompts, *, decimals: int = DECIMALS) -> Template:
+def published_template(prompts: Prompts, *, decimals: int = DECIMALS, letters: bool = False) -> Template:
     """The published text for problems like these: an instruction, then a line for each number::
 
         Feature 0: 0.52
@@ -24,6 +24,7 @@ def published_template(prompts: Prompts, *, decimals: int = DECIMALS) -> Templat
         prompts: the problems. Only the sizes and signs of their numbers count: other problems may be written in the same way, if
             theirs have as many digits before the point at most.
         decimals: places after the point.
+        letters: write inputs, which are places in the alphabet, as letters (`mesascope.tasks.datasets.CharacterRegression`).
 
     Source: Vacareanu et al. 2024, the released code (two decimals).
     Departs from source: an edition of it (G-structure/optim-hunt) writes three decimals and ends with ``Output: ``.
@@ -36,7 +37,7 @@ def published_template(prompts: Prompts, *, decimals: int = DECIMALS) -> Templat
         before_label="\nOutput:",
         after_label="\n\n",
         dim=prompts.dim,
-        inputs=_numbers(seen, decimals),
+        inputs=Numbers(highest=25, spaced=True, letters=True) if letters else _numbers(seen, decimals),
         labels=_numbers(prompts.ys.flatten().tolist(), decimals),
     )
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 
 import torch
 from jaxtyping import Float
@@ -22,9 +23,10 @@ class Numbers:
         saturate: write a number outside the range as the nearer end of the range, instead of refusing it.
         shortest: leave out zeros at the end, but for the first decimal, as Python writes a float: 3.0, 3.1, 3.14.
         spaced: a space stands before every number and belongs to it, so that a prompt ends before that space.
+        letters: write a whole number from 0 to 25 as the letter at that place of the alphabet.
 
     Raises:
-        ValueError: an empty range, a scale of 0, or a number of decimals that is not 0 to 6.
+        ValueError: an empty range, a scale of 0, a number of decimals that is not 0 to 6, or letters outside the alphabet.
     """
 
     lowest: float = 0.0
@@ -35,6 +37,7 @@ class Numbers:
     saturate: bool = False
     shortest: bool = False
     spaced: bool = False
+    letters: bool = False
 
     def __post_init__(self) -> None:
         check_count("decimals", self.decimals, least=0)
@@ -50,11 +53,22 @@ class Numbers:
                 f"scale must be finite and not 0, and offset finite; got {shown(self.scale)} and {shown(self.offset)}. "
                 "Pass 1 and 0 to write values as they are."
             )
+        if self.letters and (self.decimals or self.lowest < 0 or self.highest >= len(ascii_lowercase)):
+            raise ValueError(
+                f"letters must stand for whole numbers from 0 to {len(ascii_lowercase) - 1}; got {self.lowest:g} to "
+                f"{self.highest:g} with {self.decimals} decimals. Narrow the range."
+            )
 
     @property
     def digits_only(self) -> bool:
         """Whether every number is a single digit."""
-        return not self.decimals and not self.spaced and round(self.lowest) >= 0 and round(self.highest) <= 9
+        return (
+            not self.decimals
+            and not self.spaced
+            and not self.letters
+            and round(self.lowest) >= 0
+            and round(self.highest) <= 9
+        )
 
     def write(self, name: str, values: Float[Tensor, " batch"]) -> list[str]:
         """The values as text.
@@ -76,6 +90,8 @@ class Numbers:
 
     def spelled(self, numbers: Float[Tensor, " batch"]) -> list[str]:
         """Numbers, which are rounded already, as text."""
+        if self.letters:
+            return [" " * self.spaced + ascii_lowercase[int(number)] for number in numbers.tolist()]
         texts = [f"{number:.{self.decimals}f}" for number in (numbers + 0.0).tolist()]  # + 0.0 makes -0 a 0
         if self.shortest and self.decimals:
             texts = [text.rstrip("0") for text in texts]
