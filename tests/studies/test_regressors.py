@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mesascope.instruments.regressing.along import REGRET
+from mesascope.instruments.regressing.along import REGRET, learning_curve
 from mesascope.instruments.regressing.beside import beside_regressors
 from mesascope.instruments.regressing.errors import RANK, SUBJECT, UNANSWERED
 from mesascope.instruments.regressing.likelihood import FIRST, LIKELIHOOD, WHOLE
@@ -126,6 +126,15 @@ def test_bars_reach_half_a_critical_difference() -> None:
         assert row["high"] - row["low"] == pytest.approx(critical_difference(members, blocks))
     for draw in (pictures.errors, pictures.differences, pictures.likeness):
         assert draw(found).rows
+
+
+def test_a_learning_curve_is_drawn_with_its_regret() -> None:
+    subject = Scripted(name="knn", layers=1, script=lambda p: p.ys.mean(1, keepdim=True)[None])
+    found = learning_curve(subject, DATASETS["original-1"], n=3, counts=(2, 3, 4), regressors=FEW)
+    curve, regret = pictures.learning(labelled(found, network="knn"))
+    assert {row["answers"] for row in curve.rows} == {SUBJECT, *FEW} and len(curve.rows) == 3 * (len(FEW) + 1)
+    assert [row["examples"] for row in regret.rows] == [2, 3, 4]
+    assert pictures.learning(()) == ()
 
 
 def test_a_change_is_the_later_less_the_earlier() -> None:

@@ -82,7 +82,7 @@ def critical_differences(found: Sequence[Measurement]) -> Figure:
         rows += [
             {
                 "network": network,
-                "answers": f"{network} (the model)" if name == SUBJECT else name,
+                "answers": name,
                 "mean rank": rank,
                 **bounds((rank - half, rank + half)),
             }
@@ -106,13 +106,12 @@ def errors(found: Sequence[Measurement]) -> Figure:
     """Errors over the mean label's, by regressor and data set."""
     rows = tuple(
         {
-            "answers": f"{m.coordinates['network']} (the model)" if m.coordinates["regressor"] == SUBJECT else who,
+            "answers": m.coordinates["regressor"],
             "data set": m.coordinates["data set"],
             "network": m.coordinates["network"],
             "error": min(m.value, 2.0),
         }
         for m in only(found, quantity=OVER_MEAN.name)
-        for who in [str(m.coordinates["regressor"])]
     )
     return heatmap(
         name="errors",
@@ -172,8 +171,7 @@ def likeness(found: Sequence[Measurement]) -> Figure:
 
 def learning(found: Sequence[Measurement]) -> tuple[Figure, ...]:
     """Errors and regret by the number of examples, where they were measured."""
-    curve = [m for m in only(found, quantity=along.ERROR.name) if int(str(m.coordinates["examples"])) >= 1]
-    regret = only(found, quantity=along.REGRET.name)
+    curve, regret = only(found, quantity=along.ERROR.name), only(found, quantity=along.REGRET.name)
     drawn = (
         lines(
             name="learning-curve",
