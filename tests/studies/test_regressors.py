@@ -11,7 +11,7 @@ from mesascope.instruments.regressing.along import REGRET, learning_curve
 from mesascope.instruments.regressing.beside import beside_regressors
 from mesascope.instruments.regressing.errors import RANK, SUBJECT, UNANSWERED
 from mesascope.instruments.regressing.likelihood import FIRST, LIKELIHOOD, WHOLE
-from mesascope.instruments.regressing.resemblance import LEAD
+from mesascope.instruments.regressing.verdicts import LEAD
 from mesascope.instruments.statistics.ranking import critical_difference
 from mesascope.models.scripted import Scripted
 from mesascope.regressors import regressor

@@ -6,7 +6,7 @@ import functools
 import pytest
 import torch
 
-from mesascope.instruments.regressing import beside, contest, errors, resemblance
+from mesascope.instruments.regressing import beside, contest, errors, resemblance, verdicts
 from mesascope.instruments.regressing.beside import beside_regressors
 from mesascope.models.scripted import Scripted
 from mesascope.regressors import regressor
@@ -36,10 +36,10 @@ MEASURE = functools.partial(beside_regressors, n=16, again=10, regressors=FEW)
 @pytest.mark.parametrize("name", ["knn-5", "linear-regression", "mean", "random-forest"])
 def test_a_regressor_in_disguise_is_identified(name: str) -> None:
     found = MEASURE(answering(name), TASK, seed=1)
-    left = pick(found, resemblance.LEFT)
+    left = pick(found, verdicts.LEFT)
     assert (left.value, left.coordinates["label"], left.coordinates["nearest"]) == (1, "identified", name)
-    assert pick(found, resemblance.SCORE, regressor=name).value == pytest.approx(1, abs=1e-5)
-    nearer = {m.coordinates["regressor"]: m.value for m in found if m.quantity == resemblance.NEARER}
+    assert pick(found, verdicts.SCORE, regressor=name).value == pytest.approx(1, abs=1e-5)
+    nearer = {m.coordinates["regressor"]: m.value for m in found if m.quantity == verdicts.NEARER}
     assert max(nearer, key=lambda who: nearer[who]) == name and nearer[name] > 0
     assert pick(found, errors.DIFFERENCE.name, regressor=name).value == pytest.approx(0, abs=1e-3)
 
@@ -47,9 +47,9 @@ def test_a_regressor_in_disguise_is_identified(name: str) -> None:
 def test_what_is_none_of_them_is_none() -> None:
     """Support vectors are near nearest neighbours and the mean here, and leave what comes back."""
     found = MEASURE(answering("svr-scaled"), TASK, seed=1)
-    left = pick(found, resemblance.LEFT)
+    left = pick(found, verdicts.LEFT)
     assert (left.value, left.coordinates["label"]) == (0, "none")
-    assert pick(found, resemblance.REMAINDER).value > 0.05
+    assert pick(found, verdicts.REMAINDER).value > 0.05
 
 
 def test_noise_that_does_not_come_back_hides_no_regressor() -> None:
@@ -73,7 +73,7 @@ def test_answers_to_other_prompts_are_none() -> None:
         return regressor("knn-5").predict(prompts).roll(1, 0)[None]
 
     found = MEASURE(Scripted(name="astray", layers=1, script=script), TASK, seed=0)
-    assert pick(found, resemblance.LEFT).coordinates["label"] == "none"
+    assert pick(found, verdicts.LEFT).coordinates["label"] == "none"
 
 
 def test_no_answer_is_no_error_of_zero() -> None:

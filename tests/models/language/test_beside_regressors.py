@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mesascope.instruments import NotApplicable
-from mesascope.instruments.regressing import errors, likelihood, resemblance
+from mesascope.instruments.regressing import errors, likelihood, verdicts
 from mesascope.instruments.regressing.along import ERROR, UNANSWERED, learning_curve
 from mesascope.instruments.regressing.beside import beside_regressors
 from mesascope.instruments.regressing.contest import contest
@@ -35,7 +35,7 @@ def test_a_model_that_writes_no_number_is_reported_as_such(tiny: SimpleNamespace
     found = beside_regressors(tiny.subject(), TASK, n=7, again=2, regressors=FEW)
     share = pick(found, errors.UNANSWERED.name)
     assert (share.value, share.n) == (1, 7)
-    left = pick(found, resemblance.LEFT)
+    left = pick(found, verdicts.LEFT)
     assert (left.value, left.coordinates["label"], left.n) == (0, "none", 7)
     assert not [m for m in found if m.quantity == errors.ERROR.name and m.coordinates["regressor"] == errors.SUBJECT]
     assert pick(found, errors.RANK.name, regressor=errors.SUBJECT).value == len(FEW) + 1

@@ -27,7 +27,7 @@ from mesascope.instruments.regressing.errors import (
     measured_unanswered,
 )
 from mesascope.instruments.regressing.likelihood import ALIKE, FIRST, LIKELIHOOD, WHOLE, measured_likelihoods
-from mesascope.instruments.regressing.resemblance import (
+from mesascope.instruments.regressing.verdicts import (
     ITSELF,
     LEAD,
     LEFT,

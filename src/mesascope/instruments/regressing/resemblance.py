@@ -9,7 +9,7 @@ Departs from source: in `identify` candidates are scored from the zero predictor
 data sets are, would then give everybody a high score.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -21,16 +21,8 @@ from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.discrepancy import Losses, confidence_set, losses, units
 from mesascope.instruments.statistics.scores import partners
 from mesascope.regressors import regressor
-from mesascope.types import Control, Label, Measurement, Prompts, Scalar
+from mesascope.types import Label, Prompts
 
-SCORE, LEFT, REMAINDER = "score of the resemblance", "regressors left", "repeated remainder"
-NEARER, LEAD = "nearer than one number", "nearer than any other regressor"
-OTHERS, ITSELF, NO_NUMBER = (
-    "its answers to other prompts",
-    "that regressor in the subject's place",
-    "a subject that never answers",
-)
-SELF = "the subject asked again"
 FEWEST = 6
 """Prompts with an answer, at least, from which a label is decided."""
 SAME = 0.01
@@ -175,7 +167,7 @@ def _asked_again(contest: Contest, best: str, level: float) -> tuple[Estimate | 
     first = contest.subject[:count][both].double()[None] - level
     second = second[both].double()[None] - level
     theirs = contest.others[contest.names.index(best), :count][both].double()[None] - level
-    moved = _answers(best, shuffled, contest.seed)[both][None] - level
+    moved = answers_of(best, shuffled, contest.seed)[both][None] - level
     size = units(first, contest.prompts.target_variance[:count][both].double())
     everywhere = torch.ones(1, int(both.sum()), dtype=torch.bool)
     draws = bootstrap.weights(int(both.sum()), seed=contest.seed)
@@ -184,7 +176,8 @@ def _asked_again(contest: Contest, best: str, level: float) -> tuple[Estimate | 
     return repeated, itself
 
 
-def _answers(name: str, prompts: Prompts, seed: int) -> Float[Tensor, "batch query"]:
+def answers_of(name: str, prompts: Prompts, seed: int) -> Float[Tensor, "batch query"]:
+    """A regressor's answers in double precision."""
     return regressor(name).predict(prompts, seed=seed).double()
 
 
@@ -214,88 +207,4 @@ def _none(
     return ""
 
 
-def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
-    """The verdict as measurements: how many regressors are left, everybody's score, and what the nearest leaves.
-
-    The coordinates ``label`` and ``nearest`` hold the verdict. Controls. Positive: the nearest regressor in the subject's place,
-    judged in the same way (how many are left, and 0 if it is none of them); for scores the subject's own answers to the examples
-    in another order. Negative: the nearest regressor's answers to other prompts; a subject that never answers.
-    """
-    found = resemblance(contest)
-    where: dict[str, Scalar] = {"label": found.label, "nearest": found.best}
-
-    def measured(
-        quantity: str, value: float, interval: tuple[float, float] | None, *controls: Control, **more: Scalar
-    ) -> Measurement:
-        return Measurement(
-            instrument=name,
-            quantity=quantity,
-            value=value,
-            interval=interval,
-            n=found.n,
-            coordinates={**where, **more},
-            controls=controls,
-        )
-
-    mute = Control(kind="negative", name=NO_NUMBER, value=0.0)
-    if not found.scores:
-        return [replace(measured(LEFT, 0.0, None, mute), n=len(contest.prompts))]
-    planted = resemblance(planted_contest(contest, found.best))
-    known = Control(kind="positive", name=ITSELF, value=float(len(planted.left) * (found.best in planted.left)))
-    rows = [measured(LEFT, float(len(found.left)), None, known, mute)]
-    beside = [("negative", OTHERS, found.control), ("positive", SELF, found.again)]
-    for quantity, of in ((SCORE, "score"), (NEARER, "nearer")):
-        controls = [
-            Control(kind=kind, name=who, value=getattr(case, of)[0], interval=getattr(case, of)[1])  # type: ignore[arg-type]
-            for kind, who, case in beside
-            if case is not None
-        ]
-        rows += [measured(quantity, *getattr(each, of), *controls, regressor=who) for who, each in found.scores.items()]
-    rows += [
-        measured(LEAD, *each.lead, *_planted_lead(planted, found.best), regressor=who)
-        for who, each in found.scores.items()
-        if each.lead is not None
-    ]
-    if found.repeated is not None and planted.repeated is not None:
-        nothing = Control(kind="positive", name=ITSELF, value=planted.repeated[0], interval=planted.repeated[1])
-        rows.append(measured(REMAINDER, *found.repeated, nothing))
-    return rows
-
-
-def _planted_lead(planted: Resemblance, best: str) -> list[Control]:
-    """The lead of a regressor that is there itself."""
-    lead = planted.scores[best].lead
-    return [] if lead is None else [Control(kind="positive", name=ITSELF, value=lead[0], interval=lead[1])]
-
-
-def planted_contest(contest: Contest, name: str) -> Contest:
-    """The same contest with a regressor in the subject's place."""
-    return Contest(
-        prompts=contest.prompts,
-        seed=contest.seed,
-        subject=contest.others[contest.names.index(name)],
-        names=contest.names,
-        others=contest.others,
-        again=(_answers(name, contest.again[1], contest.seed), contest.again[1]),
-        replies=None,
-    )
-
-
-__all__ = (
-    "FEWEST",
-    "ITSELF",
-    "LEAD",
-    "LEFT",
-    "NEARER",
-    "NO_NUMBER",
-    "OTHERS",
-    "REMAINDER",
-    "SCORE",
-    "SELF",
-    "Likeness",
-    "Resemblance",
-    "measured_resemblance",
-    "planted_contest",
-    "representatives",
-    "resemblance",
-)
+__all__ = ("FEWEST", "Likeness", "Resemblance", "answers_of", "representatives", "resemblance")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mesascope.instruments.regressing.likelihood import FIRST, LIKELIHOOD, WHOLE
-from mesascope.instruments.regressing.resemblance import NEARER
+from mesascope.instruments.regressing.verdicts import NEARER
 from mesascope.instruments.statistics.contrast import difference
 from mesascope.studies.language_models.panel import averaged
 from mesascope.studies.rules import Derived, Where, where

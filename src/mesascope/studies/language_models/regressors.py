@@ -7,7 +7,7 @@ from typing import Any, cast
 from mesascope.instruments.regressing import along, beside
 from mesascope.instruments.regressing.errors import DIFFERENCE, OVER_MEAN, SUBJECT, UNANSWERED
 from mesascope.instruments.regressing.likelihood import ALIKE
-from mesascope.instruments.regressing.resemblance import ITSELF, LEAD, LEFT
+from mesascope.instruments.regressing.verdicts import ITSELF, LEAD, LEFT
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models import regressors_pictures as pictures
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2

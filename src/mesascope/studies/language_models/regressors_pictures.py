@@ -6,7 +6,7 @@ from statistics import fmean
 from mesascope.instruments.regressing import along
 from mesascope.instruments.regressing.errors import DIFFERENCE, OVER_MEAN, RANK, SUBJECT, UNANSWERED
 from mesascope.instruments.regressing.likelihood import ALIKE, FIRST, WHOLE
-from mesascope.instruments.regressing.resemblance import LEFT, OTHERS, REMAINDER, SELF
+from mesascope.instruments.regressing.verdicts import LEFT, OTHERS, REMAINDER, SELF
 from mesascope.instruments.statistics.ranking import critical_difference, friedman
 from mesascope.studies.language_models.pooling import ANSWERS, BY, over_sets, pooled
 from mesascope.studies.pictures import bars, heatmap, lines, only, table
