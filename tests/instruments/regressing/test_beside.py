@@ -76,6 +76,14 @@ def test_answers_to_other_prompts_are_none() -> None:
     assert pick(found, verdicts.LEFT).coordinates["label"] == "none"
 
 
+def test_a_constant_is_like_its_answers_to_other_prompts() -> None:
+    """So it is never identified; the control is the nearest regressor that depends on the prompt."""
+    found = MEASURE(answering("constant"), TASK, regressors=(*FEW, "constant"))
+    left = pick(found, verdicts.LEFT)
+    assert (left.coordinates["label"], left.coordinates["nearest"]) == ("none", "constant")
+    assert left.controls[0].name == verdicts.ITSELF and left.controls[0].value == 1
+
+
 def test_no_answer_is_no_error_of_zero() -> None:
     """Half of the answers missing: errors are over the others, ranks are last, and the share is said."""
     whole = contest.contest(answering("knn-5"), TASK, n=12, again=6, seed=0, stream="", regressors=FEW)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mesascope.instruments.regressing.contest import Contest
-from mesascope.instruments.regressing.resemblance import Resemblance, answers_of, resemblance
+from mesascope.instruments.regressing.resemblance import Resemblance, answers_of, representatives, resemblance
 from mesascope.types import Control, Measurement, Scalar
 
 SCORE, LEFT, REMAINDER = "score of the resemblance", "regressors left", "repeated remainder"
@@ -19,9 +19,9 @@ SELF = "the subject asked again"
 def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
     """The verdict as measurements: how many regressors are left, everybody's score, and what the nearest leaves.
 
-    The coordinates ``label`` and ``nearest`` hold the verdict. Controls. Positive: the nearest regressor in the subject's place,
-    judged in the same way (how many are left, and 0 if it is none of them); for scores the subject's own answers to the examples
-    in another order. Negative: the nearest regressor's answers to other prompts; a subject that never answers.
+    The coordinates ``label`` and ``nearest`` hold the verdict. Controls. Positive: the nearest regressor whose answers depend on
+    the prompt, in the subject's place and judged in the same way (how many are left, and 0 if it is none of them); for scores the
+    subject's own answers to the examples in another order. Negative: the nearest regressor's answers to other prompts; a subject that never answers.
     """
     found = resemblance(contest)
     where: dict[str, Scalar] = {"label": found.label, "nearest": found.best}
@@ -42,8 +42,9 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
     mute = Control(kind="negative", name=NO_NUMBER, value=0.0)
     if not found.scores:
         return [replace(measured(LEFT, 0.0, None, mute), n=len(contest.prompts))]
-    planted = resemblance(planted_contest(contest, found.best))
-    known = Control(kind="positive", name=ITSELF, value=float(len(planted.left) * (found.best in planted.left)))
+    place = representatives(contest)[next((who for who in found.scores if _depends(contest, who)), found.best)]
+    planted = resemblance(planted_contest(contest, place))
+    known = Control(kind="positive", name=ITSELF, value=float(len(planted.left) * (place in planted.left)))
     rows = [measured(LEFT, float(len(found.left)), None, known, mute)]
     beside = [("negative", OTHERS, found.control), ("positive", SELF, found.again)]
     for quantity, of in ((SCORE, "score"), (NEARER, "nearer")):
@@ -54,7 +55,7 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
         ]
         rows += [measured(quantity, *getattr(each, of), *controls, regressor=who) for who, each in found.scores.items()]
     rows += [
-        measured(LEAD, *each.lead, *_planted_lead(planted, found.best), regressor=who)
+        measured(LEAD, *each.lead, *_planted_lead(planted, place), regressor=who)
         for who, each in found.scores.items()
         if each.lead is not None
     ]
@@ -62,6 +63,12 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
         nothing = Control(kind="positive", name=ITSELF, value=planted.repeated[0], interval=planted.repeated[1])
         rows.append(measured(REMAINDER, *found.repeated, nothing))
     return rows
+
+
+def _depends(contest: Contest, name: str) -> bool:
+    """Whether a regressor's answers depend on the prompt: with one answer for all, its answers to other prompts are as near."""
+    given = contest.others[contest.names.index(name)]
+    return bool((given != given[:1]).any())
 
 
 def _planted_lead(planted: Resemblance, best: str) -> list[Control]:
