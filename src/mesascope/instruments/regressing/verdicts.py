@@ -21,7 +21,8 @@ def measured_resemblance(contest: Contest, name: str) -> list[Measurement]:
 
     The coordinates ``label`` and ``nearest`` hold the verdict. Controls. Positive: the nearest regressor whose answers depend on
     the prompt, in the subject's place and judged in the same way (how many are left, and 0 if it is none of them); for scores the
-    subject's own answers to the examples in another order. Negative: the nearest regressor's answers to other prompts; a subject that never answers.
+    subject's own answers to the examples in another order. Negative: the nearest regressor's answers to other prompts; a subject
+    that never answers.
     """
     found = resemblance(contest)
     where: dict[str, Scalar] = {"label": found.label, "nearest": found.best}
