@@ -42,6 +42,7 @@ def build(config: Path) -> list[str]:
     logging.getLogger().addHandler(failures)
     sys.path.insert(0, str(config.parent / "docs"))
     before, pages = Path.cwd(), config.parent / "site"
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # the commands of this environment
     try:
         with tempfile.TemporaryDirectory() as empty:
             os.chdir(empty)

@@ -12,6 +12,7 @@ from mesascope.report.formatting import measured, number
 from mesascope.types import Evidence, Outcome, PublishedFigure, StudyResult
 from rendering import FINDINGS
 from rendering.pictures import fold, picture, table
+from rendering.themes import THEMES
 
 ORDER = ("not reproduced", "not decidable", "reproduced")
 MARKS = {"not reproduced": "✗", "not decidable": "?", "reproduced": "✓"}
@@ -27,12 +28,13 @@ def findings() -> dict[str, StudyResult]:
     return kept(FINDINGS, StudyResult)
 
 
-def claims(*studies: str) -> str:
-    """One table of all claims of some studies, failures first; the numbers behind each claim fold out.
+def claims(page: str) -> str:
+    """One table of all claims of a theme, failures first; the numbers behind each claim fold out.
 
     Args:
-        studies: names; those without a committed result are listed below the table as not run.
+        page: the address of the theme's page. Studies without a committed result are listed below the table as not run.
     """
+    studies = THEMES[page]
     found = [findings()[name] for name in studies if name in findings()]
     told = [(result, outcome) for result in found for outcome in result.outcomes]
     told.sort(key=lambda pair: ORDER.index(pair[1].judgement))
@@ -42,9 +44,9 @@ def claims(*studies: str) -> str:
     return Markup("<p>{}</p>{}{}").format(count(found), body, _missing([s for s in studies if s not in findings()]))
 
 
-def evidence(*studies: str) -> str:
-    """For each study its question, its first picture, what else came out, and by which code it was run."""
-    return Markup("").join(_study(findings()[name]) for name in studies if name in findings())
+def evidence(page: str) -> str:
+    """For each study of a theme its question, its first picture, what else came out, and by which code it was run."""
+    return Markup("").join(_study(findings()[name]) for name in THEMES[page] if name in findings())
 
 
 def count(results: Sequence[StudyResult]) -> str:
@@ -55,20 +57,16 @@ def count(results: Sequence[StudyResult]) -> str:
     return " ".join(told + ([f"Of {len(ours)} claims of our own: {judged(ours)}."] if ours else []))
 
 
-def overview(themes: dict[str, tuple[str, ...]]) -> str:
-    """Every study of every theme with the number of its claims by verdict.
-
-    Args:
-        themes: the studies of each theme, by the address of the theme's page.
-    """
+def overview() -> str:
+    """Every study of every theme with the number of its claims by verdict."""
     questions, lines = index()["studies"], []
-    for page, studies in themes.items():
+    for page, studies in THEMES.items():
         for name in studies:
             outcomes = findings()[name].outcomes if name in findings() else ()
             counts = [sum(o.judgement == j for o in outcomes) for j in reversed(ORDER)]
             cells = Markup("").join(Markup("<td>{}</td>").format(c or "·") for c in counts)
             last = cells if outcomes else Markup('<td colspan="3">not run yet</td>')
-            link = Markup('<a href="{}">{}</a><br><small>{}</small>').format(page, name, questions[name])
+            link = Markup('<a href="../{0}#{1}">{1}</a><br><small>{2}</small>').format(page, name, questions[name])
             lines.append(Markup("<tr><td>{}</td>{}</tr>").format(link, last))
     head = Markup("<tr><th>Study</th><th>reproduced</th><th>not reproduced</th><th>not decidable</th></tr>")
     total = count(list(findings().values()))
@@ -148,7 +146,7 @@ def _missing(studies: Sequence[str]) -> Markup:
     if not studies:
         return Markup("")
     items = Markup("").join(
-        Markup("<li><code>{0}</code>: {1} Not run yet for this page: <code>mesascope study run {0}</code></li>").format(
+        Markup('<li id="{0}"><code>{0}</code>: {1} Not run yet for this page: <code>mesascope study run {0}</code></li>').format(
             name, index()["studies"][name]
         )
         for name in studies

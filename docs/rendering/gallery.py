@@ -1,0 +1,77 @@
+"""The models that ship: what each is, and what its examination found."""
+
+from functools import cache
+
+from markupsafe import Markup
+
+from mesascope.records.keeping import kept
+from mesascope.records.store import read_sealed
+from mesascope.report.formatting import number
+from mesascope.types import Record
+from mesascope.zoo.shipped import WEIGHTS, names
+from rendering import GALLERY
+from rendering.pictures import picture
+
+WORDS = {"identified": "Identified", "indistinguishable": "Indistinguishable", "none": "None of the candidates"}
+
+
+@cache
+def examined() -> dict[str, Record]:
+    """Every examination that was kept, by the file's name."""
+    return kept(GALLERY, Record)
+
+
+def verdict(name: str, *, built: str) -> str:
+    """What was found of a trained network, with its response curve, and of a hand-built one beside it.
+
+    Args:
+        name: the trained network.
+        built: a network built by hand, whose algorithm is known.
+    """
+    trained, known = examined()[name], examined()[built]
+    lines = Markup("").join(
+        Markup('<p class="found"><code>{}</code> {}: {}<br><strong>{}.</strong> {}</p>').format(
+            record.subject["name"], words, _sentence(record), WORDS[record.verdict.label], _named(record)
+        )
+        for record, words in ((known, "was built by hand"), (trained, "was trained"))
+    )
+    return Markup('<div class="verdicts">{}</div>{}').format(lines, picture(trained.figures[0]))
+
+
+def models() -> str:
+    """Every model that ships: its architecture, its training, its error, and what its examination found."""
+    rows = Markup("").join(_row(name) for name in names())
+    head = "<thead><tr><th>Model</th><th>What it is</th><th>What it computes</th></tr></thead>"
+    return Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(Markup(head), rows)
+
+
+def _row(name: str) -> Markup:
+    held = read_sealed(WEIGHTS / f"{name}.json")
+    spec, extra = held["spec"], held["extra"]
+    task, model = spec.get("task"), spec["model"]
+    size = f"{model['layers']} layers of width {model['width']}, {number(held['step'])} steps of {spec['batch']}"
+    if task is None or "dim" not in task:
+        about = "text in digits and repeated blocks"
+    else:
+        about = f"{task['type']}, {task['dim']} dimensions, {task['examples']} examples"
+    error = extra.get("query_mse")
+    told = f"; error {number(error)}" if isinstance(error, float) else ""
+    found = examined().get(name)
+    said = (
+        Markup("{} <strong>{}.</strong>").format(_sentence(found), WORDS[found.verdict.label])
+        if found
+        else Markup("Not examined for this page: <code>mesascope examine {}</code>").format(name)
+    )
+    cells = (("Model", Markup("<code>{}</code>").format(name)), ("What it is", f"{about}; {size}{told}"), ("Computes", said))
+    return Markup("<tr>{}</tr>").format(
+        Markup("").join(Markup('<td data-label="{}">{}</td>').format(label, cell) for label, cell in cells)
+    )
+
+
+def _sentence(record: Record) -> str:
+    description = record.verdict.description
+    return description.sentence if description else record.verdict.reason
+
+
+def _named(record: Record) -> str:
+    return " or ".join(record.verdict.algorithms)
