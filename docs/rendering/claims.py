@@ -12,7 +12,7 @@ from mesascope.report.formatting import measured, number
 from mesascope.types import Evidence, Outcome, PublishedFigure, StudyResult
 from rendering import FINDINGS
 from rendering.pictures import fold, picture, table
-from rendering.themes import THEMES
+from rendering.themes import page, themes
 
 ORDER = ("not reproduced", "not decidable", "reproduced")
 MARKS = {"not reproduced": "✗", "not decidable": "?", "reproduced": "✓"}
@@ -28,25 +28,27 @@ def findings() -> dict[str, StudyResult]:
     return kept(FINDINGS, StudyResult)
 
 
-def claims(page: str) -> str:
+def claims(theme: str) -> str:
     """One table of all claims of a theme, failures first; the numbers behind each claim fold out.
 
     Args:
-        page: the address of the theme's page. Studies without a committed result are listed below the table as not run.
+        theme: a folder of studies. Those without a committed result are listed below the table as not run.
     """
-    studies = THEMES[page]
+    studies = themes()[theme]
     found = [findings()[name] for name in studies if name in findings()]
     told = [(result, outcome) for result in found for outcome in result.outcomes]
     told.sort(key=lambda pair: ORDER.index(pair[1].judgement))
     rows = Markup("").join(_row(result, outcome) for result, outcome in told)
-    head = Markup("<thead><tr><th>Claim</th><th>Published</th><th>Ours [95 % interval]</th><th>Verdict</th></tr></thead>")
+    head = Markup(
+        "<thead><tr><th>Claim</th><th>Published</th><th>Ours [95 % interval]</th><th>Verdict</th></tr></thead>"
+    )
     body = Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(head, rows) if told else Markup("")
     return Markup("<p>{}</p>{}{}").format(count(found), body, _missing([s for s in studies if s not in findings()]))
 
 
-def evidence(page: str) -> str:
+def evidence(theme: str) -> str:
     """For each study of a theme its question, its first picture, what else came out, and by which code it was run."""
-    return Markup("").join(_study(findings()[name]) for name in THEMES[page] if name in findings())
+    return Markup("").join(_study(findings()[name]) for name in themes()[theme] if name in findings())
 
 
 def count(results: Sequence[StudyResult]) -> str:
@@ -60,13 +62,15 @@ def count(results: Sequence[StudyResult]) -> str:
 def overview() -> str:
     """Every study of every theme with the number of its claims by verdict."""
     questions, lines = index()["studies"], []
-    for page, studies in THEMES.items():
+    for theme, studies in themes().items():
         for name in studies:
             outcomes = findings()[name].outcomes if name in findings() else ()
             counts = [sum(o.judgement == j for o in outcomes) for j in reversed(ORDER)]
             cells = Markup("").join(Markup("<td>{}</td>").format(c or "·") for c in counts)
             last = cells if outcomes else Markup('<td colspan="3">not run yet</td>')
-            link = Markup('<a href="../{0}#{1}">{1}</a><br><small>{2}</small>').format(page, name, questions[name])
+            link = Markup('<a href="../{0}#{1}">{1}</a><br><small>{2}</small>').format(
+                page(theme), name, questions[name]
+            )
             lines.append(Markup("<tr><td>{}</td>{}</tr>").format(link, last))
     head = Markup("<tr><th>Study</th><th>reproduced</th><th>not reproduced</th><th>not decidable</th></tr>")
     total = count(list(findings().values()))
@@ -83,7 +87,12 @@ def _row(result: StudyResult, outcome: Outcome) -> Markup:
     claim = Markup("{}{} {}{}").format(outcome.claim, whose, study, _behind(outcome, numbers))
     shade = outcome.judgement.replace(" ", "-")
     verdict = Markup('<span class="{}">{} {}</span>').format(shade, MARKS[outcome.judgement], outcome.judgement)
-    cells = (("Claim", claim), ("Published", _published(outcome.published)), ("Ours", _ours(numbers)), ("Verdict", verdict))
+    cells = (
+        ("Claim", claim),
+        ("Published", _published(outcome.published)),
+        ("Ours", _ours(numbers)),
+        ("Verdict", verdict),
+    )
     return Markup("<tr>{}</tr>").format(Markup("").join(cell.format(label, inner) for label, inner in cells))
 
 
@@ -120,7 +129,12 @@ def _behind(outcome: Outcome, numbers: Sequence[Evidence]) -> Markup:
 def _number(e: Evidence) -> tuple[str, ...]:
     m, mark = e.measurement, {True: "✓", False: "✗", None: "?"}[e.holds]
     where = ", ".join(f"{name} {number(value)}" for name, value in m.coordinates.items() if value not in (None, ""))
-    return f"{m.quantity} ({where})" if where else m.quantity, measured(m.value, m.interval), number(m.n), f"{mark} {e.rule}"
+    return (
+        f"{m.quantity} ({where})" if where else m.quantity,
+        measured(m.value, m.interval),
+        number(m.n),
+        f"{mark} {e.rule}",
+    )
 
 
 def _study(result: StudyResult) -> Markup:
@@ -130,7 +144,9 @@ def _study(result: StudyResult) -> Markup:
     by = Markup(
         "<p><small>Source {}, profile {}, seed {}, commit <code>{}</code>, torch {}: "
         '<a href="{}.json">record</a></small></p>'
-    ).format(result.source, result.profile, made.get("seed"), str(made.get("commit"))[:12], torch, _address(result.study))
+    ).format(
+        result.source, result.profile, made.get("seed"), str(made.get("commit"))[:12], torch, _address(result.study)
+    )
     notes = Markup("").join(Markup("<li>{}</li>").format(note) for note in result.notes)
     pictures = Markup("").join(picture(figure) for figure in result.figures[:1])
     told = fold("Departures and notes", Markup("<ul>{}</ul>").format(notes)) if result.notes else Markup("")
@@ -146,9 +162,9 @@ def _missing(studies: Sequence[str]) -> Markup:
     if not studies:
         return Markup("")
     items = Markup("").join(
-        Markup('<li id="{0}"><code>{0}</code>: {1} Not run yet for this page: <code>mesascope study run {0}</code></li>').format(
-            name, index()["studies"][name]
-        )
+        Markup(
+            '<li id="{0}"><code>{0}</code>: {1} Not run yet for this page: <code>mesascope study run {0}</code></li>'
+        ).format(name, index()["studies"][name])
         for name in studies
     )
     return Markup("<p>Without a committed result:</p><ul>{}</ul>").format(items)

@@ -10,7 +10,6 @@ from mesascope.report.formatting import number
 from mesascope.types import Record
 from mesascope.zoo.shipped import WEIGHTS, names
 from rendering import GALLERY
-from rendering.pictures import picture
 
 WORDS = {"identified": "Identified", "indistinguishable": "Indistinguishable", "none": "None of the candidates"}
 
@@ -22,7 +21,7 @@ def examined() -> dict[str, Record]:
 
 
 def verdict(name: str, *, built: str) -> str:
-    """What was found of a trained network, with its response curve, and of a hand-built one beside it.
+    """What was found of a network that was trained, and of one that was built by hand.
 
     Args:
         name: the trained network.
@@ -30,12 +29,12 @@ def verdict(name: str, *, built: str) -> str:
     """
     trained, known = examined()[name], examined()[built]
     lines = Markup("").join(
-        Markup('<p class="found"><code>{}</code> {}: {}<br><strong>{}.</strong> {}</p>').format(
-            record.subject["name"], words, _sentence(record), WORDS[record.verdict.label], _named(record)
+        Markup("<p><code>{}</code>, {}: <strong>{}{}.</strong><br>{}</p>").format(
+            record.subject["name"], words, WORDS[record.verdict.label], _named(record), _sentence(record)
         )
-        for record, words in ((known, "was built by hand"), (trained, "was trained"))
+        for record, words in ((known, "eight layers built by hand"), (trained, "trained"))
     )
-    return Markup('<div class="verdicts">{}</div>{}').format(lines, picture(trained.figures[0]))
+    return Markup('<div class="verdicts">{}</div>').format(lines)
 
 
 def models() -> str:
@@ -62,7 +61,11 @@ def _row(name: str) -> Markup:
         if found
         else Markup("Not examined for this page: <code>mesascope examine {}</code>").format(name)
     )
-    cells = (("Model", Markup("<code>{}</code>").format(name)), ("What it is", f"{about}; {size}{told}"), ("Computes", said))
+    cells = (
+        ("Model", Markup("<code>{}</code>").format(name)),
+        ("What it is", f"{about}; {size}{told}"),
+        ("Computes", said),
+    )
     return Markup("<tr>{}</tr>").format(
         Markup("").join(Markup('<td data-label="{}">{}</td>').format(label, cell) for label, cell in cells)
     )
@@ -74,4 +77,5 @@ def _sentence(record: Record) -> str:
 
 
 def _named(record: Record) -> str:
-    return " or ".join(record.verdict.algorithms)
+    names = record.verdict.algorithms
+    return f": {' or '.join(names)}" if names else ""

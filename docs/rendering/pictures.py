@@ -35,11 +35,12 @@ def table(head: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Markup:
     """Cells of text as an HTML table that scrolls where the screen is narrow."""
     heads = Markup("").join(Markup("<th>{}</th>").format(text) for text in head)
     lines = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row)) for row in rows
+        Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(cell) for cell in row))
+        for row in rows
     )
-    return Markup(
-        '<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(heads, lines)
+    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
+        heads, lines
+    )
 
 
 def fold(summary: str, body: Markup) -> Markup:

@@ -1,54 +1,28 @@
-"""Which studies stand on which page."""
+"""Which studies stand on which page: those of one folder of ``mesascope.studies`` on the page that is named after it."""
 
-THEMES: dict[str, tuple[str, ...]] = {
-    "studies/trained-regressors/": (
-        "depth-loss",
-        "ridge-match",
-        "two-layer-probes",
-        "two-layer-patching",
-        "first-layer-copying",
-        "second-attention",
-        "second-mlp",
-        "covariance-stress",
-        "input-distributions",
-        "primal-to-dual",
-        "probe-size",
-        "width-control",
-        "long-training",
-        "examples-per-dimension",
-        "which-algorithm-by-depth",
-        "supervision",
-    ),
-    "studies/conditioning/": (
-        "iterate-probes",
-        "error-by-conditioning",
-        "out-of-distribution-signature",
-        "six-algorithms",
-        "spectral-response",
-        "silent-failure",
-    ),
-    "studies/generalised/": ("likelihood",),
-    "studies/constructions/": ("synthetic-panel", "causal-mask", "rounding"),
-    "studies/controlled/": (
-        "spectral-heads",
-        "training-dynamics",
-        "guided-architecture",
-        "controlled-ablation",
-        "diversity",
-    ),
-    "studies/language-models/": (
-        "gradient-readout",
-        "rate-prediction",
-        "emergence",
-        "sink-emergence",
-        "life-cycle",
-        "forecast",
-        "depth-contraction",
-        "truncation",
-        "confounds",
-        "head-ablation",
-        "sink-panel",
-        "pretrained-signatures",
-    ),
-}
-"""The studies of each theme by the address of its page, in the order in which they are best read."""
+import sys
+from functools import cache
+
+from mesascope.studies import STUDIES
+
+ROOM = "mesascope.studies."
+
+
+@cache
+def themes() -> dict[str, tuple[str, ...]]:
+    """The studies of each folder, such as ``conditioning``, in the order in which they are best read."""
+    folders = {
+        module.STUDY.name: name.removeprefix(ROOM).split(".")[0]
+        for name, module in sys.modules.items()
+        if name.startswith(ROOM) and hasattr(module, "STUDY")
+    }
+    return {
+        theme: tuple(s for s in STUDIES if folders[s] == theme)
+        for theme in dict.fromkeys(map(folders.get, STUDIES))
+        if theme
+    }
+
+
+def page(theme: str) -> str:
+    """The address of a theme's page from the site's root."""
+    return f"studies/{theme.replace('_', '-')}/"
