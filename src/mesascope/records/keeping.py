@@ -15,14 +15,14 @@ from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_json
 from mesascope.types import Answer, DistributionVerdict, Record, StudyResult
 
-Found = TypeVar("Found", StudyResult, Record)
+Found = TypeVar("Found", bound=StudyResult | Record)
 RESPONSE = "spectral-response"
 """The picture of an examination that is kept: how much of each eigen-direction is resolved, layer by layer."""
 NEAREST = 3
 """How many candidates of an examination are kept, the nearest first, besides those that the verdict names."""
 
 
-def shortened(found: Found) -> Found:
+def shortened(found: StudyResult | Record) -> StudyResult | Record:
     """The same result without measurements that no claim is judged by, and with one picture: the one worth publishing first.
 
     Of the networks that were measured only the names are kept; their specifications are with their weights.
