@@ -42,7 +42,9 @@ def build(config: Path) -> list[str]:
     logging.getLogger().addHandler(failures)
     sys.path.insert(0, str(config.parent / "docs"))
     before, pages = Path.cwd(), config.parent / "site"
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # the commands of this environment
+    # The commands of this environment, the same numbers at every build, and no progress bars among what commands say.
+    commands = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    os.environ |= {"PATH": commands, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     try:
         with tempfile.TemporaryDirectory() as empty:
             os.chdir(empty)

@@ -49,5 +49,5 @@ if __name__ == "__main__":
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    print(f"error in the end: {float(loss):.3f}; answering zero has 1")
+    print(f"error in the end: {loss.item():.3f}; answering zero has 1")
     torch.save(network.state_dict(), "my_network.pt")

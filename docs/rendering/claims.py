@@ -15,6 +15,9 @@ from rendering.pictures import fold, picture, table
 from rendering.themes import page, themes
 
 ORDER = ("not reproduced", "not decidable", "reproduced")
+"""Verdicts in the order of a table of claims: failures first."""
+COLUMNS = ("reproduced", "not reproduced", "not decidable")
+"""Verdicts in the order of the columns that count them."""
 MARKS = {"not reproduced": "✗", "not decidable": "?", "reproduced": "✓"}
 PRINTED = 3
 """How many published figures stand in the table; the others fold away with the numbers."""
@@ -65,14 +68,15 @@ def overview() -> str:
     for theme, studies in themes().items():
         for name in studies:
             outcomes = findings()[name].outcomes if name in findings() else ()
-            counts = [sum(o.judgement == j for o in outcomes) for j in reversed(ORDER)]
+            counts = [sum(o.judgement == j for o in outcomes) for j in COLUMNS]
             cells = Markup("").join(Markup("<td>{}</td>").format(c or "·") for c in counts)
             last = cells if outcomes else Markup('<td colspan="3">not run yet</td>')
             link = Markup('<a href="../{0}#{1}">{1}</a><br><small>{2}</small>').format(
                 page(theme), name, questions[name]
             )
             lines.append(Markup("<tr><td>{}</td>{}</tr>").format(link, last))
-    head = Markup("<tr><th>Study</th><th>reproduced</th><th>not reproduced</th><th>not decidable</th></tr>")
+    heads = Markup("").join(Markup("<th>{}</th>").format(text) for text in ("Study", *COLUMNS))
+    head = Markup("<tr>{}</tr>").format(heads)
     total = count(list(findings().values()))
     return Markup("<p>{}</p><table><thead>{}</thead><tbody>{}</tbody></table>").format(
         total, head, Markup("").join(lines)
@@ -121,7 +125,7 @@ def _behind(outcome: Outcome, numbers: Sequence[Evidence]) -> Markup:
     listed = table(("measured", "ours", "n", "rule"), rows) if rows else Markup("")
     left = Markup("<p>And {} more, which all hold or are no worse.</p>").format(len(numbers) - ROWS)
     return fold(
-        f"{len(numbers)} numbers" if len(numbers) != 1 else "1 number",
+        {0: "why", 1: "1 number"}.get(len(numbers), f"{len(numbers)} numbers"),
         reason + source + listed + (left if len(numbers) > ROWS else Markup("")),
     )
 

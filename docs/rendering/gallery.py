@@ -38,10 +38,11 @@ def verdict(name: str, *, built: str) -> str:
 
 
 def models() -> str:
-    """Every model that ships: its architecture, its training, its error, and what its examination found."""
-    rows = Markup("").join(_row(name) for name in names())
-    head = "<thead><tr><th>Model</th><th>What it is</th><th>What it computes</th></tr></thead>"
-    return Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(Markup(head), rows)
+    """Every model that ships with its architecture, training and error, and what it computes; first those that were examined."""
+    ordered = sorted(names(), key=lambda name: name not in examined())
+    rows = Markup("").join(_row(name) for name in ordered)
+    head = Markup("<thead><tr><th>Model</th><th>What it computes</th></tr></thead>")
+    return Markup('<table class="models">{}<tbody>{}</tbody></table>').format(head, rows)
 
 
 def _row(name: str) -> Markup:
@@ -57,17 +58,12 @@ def _row(name: str) -> Markup:
     told = f"; error {number(error)}" if isinstance(error, float) else ""
     found = examined().get(name)
     said = (
-        Markup("{} <strong>{}.</strong>").format(_sentence(found), WORDS[found.verdict.label])
+        Markup("{} <strong>{}{}.</strong>").format(_sentence(found), WORDS[found.verdict.label], _named(found))
         if found
-        else Markup("Not examined for this page: <code>mesascope examine {}</code>").format(name)
+        else Markup("Not examined for this page.")
     )
-    cells = (
-        ("Model", Markup("<code>{}</code>").format(name)),
-        ("What it is", f"{about}; {size}{told}"),
-        ("Computes", said),
-    )
-    return Markup("<tr>{}</tr>").format(
-        Markup("").join(Markup('<td data-label="{}">{}</td>').format(label, cell) for label, cell in cells)
+    return Markup("<tr><td><code>{}</code><br><small>{}; {}{}</small></td><td>{}</td></tr>").format(
+        name, about, size, told, said
     )
 
 

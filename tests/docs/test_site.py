@@ -78,6 +78,23 @@ def test_what_was_found_is_about_the_claims_as_they_stand(name):
     assert [o.claim for o in found.outcomes] == [claim.text for claim in STUDIES[name].claims], remedy
 
 
+def test_claims_stand_with_failures_first_and_are_counted_where_they_belong(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from rendering.claims import claims, findings, overview
+    from rendering.themes import themes
+
+    rows = re.findall(r'<tr><td data-label="Claim">.*?<span class="([a-z-]+)">', claims("controlled"), re.S)
+    outcomes = [o for name in themes()["controlled"] for o in findings()[name].outcomes]
+    order = ["not-reproduced", "not-decidable", "reproduced"]
+    assert rows == sorted((o.judgement.replace(" ", "-") for o in outcomes), key=order.index)
+    assert len(set(rows)) > 1
+    line = next(line for line in overview().split("<tr>") if "training-dynamics</a>" in line)
+    counts = re.findall(r"<td>([\d·]+)</td>", line)
+    judged = [o.judgement for o in findings()["training-dynamics"].outcomes]
+    assert counts == [str(judged.count(j) or "·") for j in ("reproduced", "not reproduced", "not decidable")]
+    assert len(set(counts)) > 1
+
+
 @pytest.mark.slow
 def test_the_readmes_block_runs(tmp_path, monkeypatch):
     """As it stands, but on a small network built by hand, and with few prompts."""
