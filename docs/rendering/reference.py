@@ -4,14 +4,15 @@ import importlib
 import inspect
 
 
-def reference(room: str, *, without: tuple[str, ...] = ()) -> str:
-    """What documents a room's classes and functions, as Markdown for mkdocstrings.
+def reference(room: str) -> str:
+    """What documents a room's classes, then its functions, as Markdown for mkdocstrings; links to all of them come first.
 
     Args:
         room: a module with ``__all__``.
-        without: names that another page has.
     """
     module = importlib.import_module(room)
-    named = [name for name in sorted(module.__all__, key=str.lower) if name not in without]
-    shown = [name for name in named if inspect.isclass(it := getattr(module, name)) or inspect.isfunction(it)]
-    return "\n\n".join(f"::: {room}.{name}" for name in shown)
+    names = sorted(module.__all__, key=str.lower)
+    kinds = (inspect.isclass, inspect.isfunction)
+    shown = [name for kind in kinds for name in names if kind(getattr(module, name))]
+    links = " · ".join(f"[{name}](#{room}.{name})" for name in shown)
+    return "\n\n".join([links, *(f"::: {room}.{name}" for name in shown)])
