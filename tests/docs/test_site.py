@@ -95,6 +95,19 @@ def test_claims_stand_with_failures_first_and_are_counted_where_they_belong(monk
     assert len(set(counts)) > 1
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+def test_links_outside_the_site_lead_somewhere(name):
+    """The site's build looks after links between its pages; these files are not on it."""
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_is_read_in_one_sitting():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
 @pytest.mark.slow
 def test_the_readmes_block_runs(tmp_path, monkeypatch):
     """As it stands, but on a small network built by hand, and with few prompts."""
