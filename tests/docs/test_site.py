@@ -9,7 +9,7 @@ import pytest
 
 from mesascope.records.keeping import kept
 from mesascope.studies import STUDIES
-from mesascope.types import StudyResult
+from mesascope.types import Record, StudyResult
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -102,6 +102,14 @@ def test_links_outside_the_site_lead_somewhere(name):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_what_the_readme_quotes_is_what_was_found():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    quoted = " ".join(re.findall(r"^> (.*)$", text, re.M))
+    description = kept(DOCS / "gallery", Record)["query-only-4-layers-laptop"].verdict.description
+    assert description is not None
+    assert quoted == description.sentence
 
 
 def test_the_readme_is_read_in_one_sitting():
