@@ -15,9 +15,9 @@ from mesascope.records import checkpoint as checkpoints
 from mesascope.tasks import Gaussian, LinearRegression
 from mesascope.training import Curriculum, Diverged, Interrupted, TrainingSpec, many, train, train_many, train_together
 from mesascope.training.alike import check_alike, grouped
-from mesascope.training.members import orthogonal
 from mesascope.training.regularisers import Regularisers
 from mesascope.training.run import Run
+from mesascope.training.stacked import orthogonal
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
 BRIEF = TrainingSpec(
