@@ -95,13 +95,13 @@ class Members:
         weights = {**self.parameters, **self._buffers}
 
         def model(*prompts: Tensor, **options: Any) -> Tensor:
-            return functional_call(self._model, weights, prompts, options)
+            return functional_call(self._model, weights, prompts, options, tie_weights=False)  # which takes a search
 
         losses = mean_squared_error(model, Batch(**batch, weights=None), self.specs[0].supervision)
         if not self._strengths:
             return losses, losses
-        config = self.specs[0].model
-        added = torch.vmap(lambda own, strengths: penalty(own, config, **strengths))(weights, self._strengths)
+        added = penalty(weights, self.specs[0].model, **self._strengths)
+        assert added is not None, "a strength that is a tensor is always computed with"
         return losses, losses + added
 
     def _clip(self, gradients: Sequence[Float[Tensor, "member number"]]) -> None:
