@@ -6,7 +6,6 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mesascope.models.architecture import TransformerConfig
 from mesascope.models.layers import LayerNorm, Linear, linear
@@ -36,7 +35,7 @@ class Attention(nn.Module):
         rows: Int[Tensor, " row"] | None,
         mask: Bool[Tensor, "row position"],
         touch: Callable[[str, Tensor], Tensor] | None,
-        read: Float[Tensor, "*member batch head position width"] | None = None,
+        read: Float[Tensor, "*member head batch position width"] | None = None,
     ) -> Float[Tensor, "*member batch row width"]:
         """What attention adds to the stream; ``read`` is what each head's keys derive from, if that is not ``x``."""
         plain = touch is None and read is None and not self.linear
@@ -53,7 +52,7 @@ class Attention(nn.Module):
         q, k, v = (part.unflatten(-1, per_head).transpose(-2, -3) for part in parts)
         if read is not None:
             weight, bias = self.qkv.weight.chunk(3, -2)[1], self.qkv.bias.chunk(3, -1)[1]
-            k = torch.einsum("...bhpw,...hdw->...bhpd", read, weight.unflatten(-2, per_head))
+            k = torch.einsum("...hbpw,...hdw->...hbpd", read, weight.unflatten(-2, per_head)).transpose(-3, -4)
             k = k + bias.unflatten(-1, per_head)[..., None, :, None, :]
         # q: (member, batch, head, row, width/head); k, v: (member, batch, head, position, width/head). The scores are
         # (member, batch, head, position, row): softmax along rows of fewer numbers than a vector register holds is slow.
@@ -125,7 +124,7 @@ class Block(nn.Module):
         mask: Bool[Tensor, "row position"],
         layer: int,
         touch: Touch | None,
-        hidden: Float[Tensor, "*member batch head position width"] | None = None,
+        hiding: Float[Tensor, "*member head batch position width"] | None = None,
         kept: Bool[Tensor, "*member batch part position width"] | None = None,
     ) -> Float[Tensor, "*member batch row width"]:
         """The stream after the block.
@@ -136,7 +135,7 @@ class Block(nn.Module):
             mask: which positions each of them sees.
             layer: the block's number, for ``touch``.
             touch: gets every activation, and returns what replaces it.
-            hidden: for each head, what its keys do not read of ``x``; None if they read all of it.
+            hiding: for each head, what is added to ``x`` before its keys read it; None if all read it as it is.
             kept: which numbers of what attention and what the MLP adds (``part``) dropout keeps; None for all of them.
         """
 
@@ -153,7 +152,7 @@ class Block(nn.Module):
 
         x = at("resid_pre", x)
         inner = None if touch is None else at
-        read = None if hidden is None else self.norm_attention(x.unsqueeze(-3) - hidden)
+        read = None if hiding is None else self.norm_attention(x.unsqueeze(-4) + hiding)
         attended = at("attn_out", added(0, self.attention(self.norm_attention(x), rows, mask, inner, read)))
         x = at("resid_mid", (x if rows is None else x.index_select(-2, rows)) + attended)
         if self.mlp is not None and self.norm_mlp is not None:

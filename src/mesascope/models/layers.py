@@ -1,4 +1,4 @@
-"""Layers of one network, or of many alike at once: their weights may have an axis of members in front, as their input then has."""
+"""Layers of one network, or of many alike: their weights may have an axis of members in front, as their input then has."""
 
 from typing import final
 
@@ -12,7 +12,9 @@ from torch.nn import functional as F
 class Linear(nn.Linear):
     """A linear layer."""
 
-    def forward(self, x: Float[Tensor, "*member batch position feature"]) -> Float[Tensor, "*member batch position output"]:
+    def forward(
+        self, x: Float[Tensor, "*member batch position feature"]
+    ) -> Float[Tensor, "*member batch position output"]:
         """Each position's vector, multiplied by the weights; plus the bias."""
         return linear(x, self.weight, self.bias)
 

@@ -152,12 +152,12 @@ class Transformer(nn.Module):
         mask, reads, places = self._layout(xs.shape[-2], queries.shape[-2], everywhere, h.device)
         if self.position is not None:
             h = h + F.pad(self.position.index_select(-2, places), (0, 0, self._begin, 0)).unsqueeze(-3)
-        hidden = self._hidden(tokens, queries.shape[-2])
+        hiding = self._hiding(tokens, queries.shape[-2])
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
             rows = reads if layer == last and not (whole_last_layer and touch is not None) else None
             own = None if kept is None else kept.select(-5, layer)
-            h = block(h, rows, mask if rows is None else mask[rows], layer, touch, hidden if layer == 0 else None, own)
+            h = block(h, rows, mask if rows is None else mask[rows], layer, touch, hiding if layer == 0 else None, own)
         if h.shape[-2] != len(reads):
             h = h.index_select(-2, reads)
         return self.read(h)
@@ -194,21 +194,25 @@ class Transformer(nn.Module):
         """Number of positions before the context."""
         return int(self.config.sink)
 
-    def _after_sink(self, h: Float[Tensor, "*member batch token width"]) -> Float[Tensor, "*member batch position width"]:
-        return h if self.sink is None else torch.cat([self.sink[..., None, None, :].expand(*h.shape[:-2], 1, -1), h], -2)
+    def _after_sink(
+        self, h: Float[Tensor, "*member batch token width"]
+    ) -> Float[Tensor, "*member batch position width"]:
+        return (
+            h if self.sink is None else torch.cat([self.sink[..., None, None, :].expand(*h.shape[:-2], 1, -1), h], -2)
+        )
 
-    def _hidden(
+    def _hiding(
         self, tokens: Float[Tensor, "*member batch token feature"], queries: int
-    ) -> Float[Tensor, "*member batch head position width"] | None:
-        """For each head of the first layer, the part of the embedding that its keys do not read."""
+    ) -> Float[Tensor, "*member head batch position width"] | None:
+        """For each head of the first layer, the negative of the part of the embedding that its keys do not read."""
         if self.head_mask is None:
             return None
-        unread = 1 - self.head_mask.unsqueeze(-2)  # (member, head, 1, feature)
+        unread = self.head_mask.unsqueeze(-2) - 1  # (member, head, 1, feature): -1 where it is not read, else 0
         if self.config.tokens == "interleaved":  # every second token of the context is a label
             index = torch.arange(tokens.shape[-2], device=tokens.device)
             unread = unread * ((index % 2 == 0) | (index >= len(index) - queries))[:, None]
-        own = torch.einsum("...bhpf,...wf->...bhpw", tokens.unsqueeze(-3) * unread.unsqueeze(-4), self.embed.weight)
-        return F.pad(own, (0, 0, self._begin, 0))
+        own = torch.einsum("...hbpf,...wf->...hbpw", tokens.unsqueeze(-4) * unread.unsqueeze(-3), self.embed.weight)
+        return F.pad(own, (0, 0, self._begin, 0)) if self._begin else own  # padding by nothing would copy
 
     def _copies(self, queries: int) -> int:
         """Number of copies of the context for a prompt with this number of queries."""

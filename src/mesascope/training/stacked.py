@@ -41,9 +41,7 @@ class Stacked:
         for k, part in enumerate(self.parts(self.values)):
             for each, view in zip(self._own, part, strict=True):
                 each[k].data = view
-        self.leaves = {
-            name: part.requires_grad_() for name, part in zip(names, self.parts(self.values), strict=True)
-        }
+        self.leaves = {name: part.requires_grad_() for name, part in zip(names, self.parts(self.values), strict=True)}
 
     def parts(self, rows: Float[Tensor, "member number"]) -> list[Tensor]:
         """Views of rows in the shapes of the parameters, each with an axis of members in front."""
