@@ -56,11 +56,11 @@ class Attention(nn.Module):
             k = k + bias.unflatten(-1, per_head)[..., None, :, None, :]
         # q: (member, batch, head, row, width/head); k, v: (member, batch, head, position, width/head). The scores are
         # (member, batch, head, position, row): softmax along rows of fewer numbers than a vector register holds is slow.
-        scores = k @ q.mT / math.sqrt(q.shape[-1])
+        scores, scale = k @ q.mT, 1 / math.sqrt(q.shape[-1])
         if self.linear:
-            pattern = (scores.masked_fill(~mask.mT, 0.0) / mask.sum(-1)).mT
+            pattern = (scale * scores.masked_fill(~mask.mT, 0.0) / mask.sum(-1)).mT
         else:
-            pattern = (scores + _barrier(mask.mT, scores.dtype)).softmax(-2).mT
+            pattern = torch.add(_barrier(mask.mT, scores.dtype), scores, alpha=scale).softmax(-2).mT
         if touch is not None:
             pattern = touch("pattern", pattern)
         z = (pattern @ v).transpose(-2, -3)  # (member, batch, row, head, width/head)

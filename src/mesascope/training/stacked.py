@@ -86,7 +86,7 @@ class Adam:
         groups: list[dict[str, Any]] = [
             {**each.param_groups[0], "params": [row]} for each, row in zip(own, self._rows, strict=True)
         ]
-        self._optimiser = type(own[0])(groups)
+        self._optimiser = torch.optim.Adam(groups)  # also for AdamW, whose groups say that the decay is decoupled
         moments = zip(self.stacked.state("exp_avg"), self.stacked.state("exp_avg_sq"), strict=True)
         for row, (first, second) in zip(self._rows, moments, strict=True):
             step = torch.tensor(float(runs[0].step), device=row.device)
