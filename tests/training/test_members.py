@@ -168,7 +168,10 @@ def test_a_stop_saves_every_member(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises((Interrupted, KeyboardInterrupt)):
         train_many(BRIEF, [1, 2], tmp_path / "runs", together=True, progress=False)
     for seed in (1, 2):
-        assert max(checkpoints.resumable(tmp_path / "runs" / f"seed-{seed}" / "checkpoints")) == 17
+        held = checkpoints.resumable(tmp_path / "runs" / f"seed-{seed}" / "checkpoints")
+        assert max(held) == 17
+        taken = [float(value) for name, value in held[17].tensors.items() if name.endswith(".step")]
+        assert taken == [17.0] * len(taken) and taken  # what a run that goes on alone begins with
 
 
 def test_one_that_diverges_stops_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> None:

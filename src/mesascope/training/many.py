@@ -179,7 +179,7 @@ def _until_one_fails(members: Sequence[Run], stop: threading.Event, bar: "tqdm[A
             continue
         program.tell()
         with ThreadPoolExecutor(WRITERS) as writers:
-            ends = writers.map(functools.partial(_written, logs=logs, saves=saves), members)
+            ends = list(writers.map(functools.partial(_written, logs=logs, saves=saves), members))
         failed = {run.directory: error for run, error in zip(members, ends, strict=True) if error is not None}
         if stop.is_set() and step < spec.steps:
             raise Interrupted(step, members[0].directory.parent)

@@ -1,13 +1,13 @@
 """Runs of one architecture as one batched program, with an axis of members through parameters, gradients and optimisers."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call
 
 from mesascope.training.batches import AHEAD, Batch, dropout, mean_squared_error
 from mesascope.training.regularisers import Regularisers, penalty
@@ -34,12 +34,16 @@ class Members:
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = tuple(runs)
         self.specs = tuple(spec for run in runs if isinstance(spec := run.spec, TrainingSpec))
-        self._model, self._device = runs[0].model, runs[0].device
+        self._model, self._device = copy.deepcopy(runs[0].model), runs[0].device
         self._optimisers = stacked_optimisers(runs)
         self.parameters = {name: leaf for each in self._optimisers for name, leaf in each.stacked.leaves.items()}
-        self._buffers = {
+        buffers = {
             name: torch.stack([run.model.get_buffer(name) for run in runs]) for name, _ in runs[0].model.named_buffers()
         }
+        self._weights = {**self.parameters, **buffers}
+        for name, tensor in self._weights.items():
+            module, _, own = name.rpartition(".")
+            setattr(self._model.get_submodule(module), own, tensor)
         asked = {name: [getattr(spec.regularisers, name) for spec in self.specs] for name in REGULARISERS}
         self._strengths = {name: self._each(each) for name, each in asked.items() if any(each)}
         self.losses: list[Float[Tensor, " member"]] = []
@@ -92,15 +96,10 @@ class Members:
 
     def _losses(self, batch: Mapping[str, Tensor]) -> tuple[Float[Tensor, " member"], Float[Tensor, " member"]]:
         """Every member's loss, and what its optimiser lowers: the loss, with what its regularisers add."""
-        weights = {**self.parameters, **self._buffers}
-
-        def model(*prompts: Tensor, **options: Any) -> Tensor:
-            return functional_call(self._model, weights, prompts, options, tie_weights=False)  # which takes a search
-
-        losses = mean_squared_error(model, Batch(**batch, weights=None), self.specs[0].supervision)
+        losses = mean_squared_error(self._model, Batch(**batch, weights=None), self.specs[0].supervision)
         if not self._strengths:
             return losses, losses
-        added = penalty(weights, self.specs[0].model, **self._strengths)
+        added = penalty(self._weights, self.specs[0].model, **self._strengths)
         assert added is not None, "a strength that is a tensor is always computed with"
         return losses, losses + added
 

@@ -6,15 +6,18 @@ from typing import Any, final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from mesascope.training.optimisers import set_rates
+from mesascope.training.recipe import Recipe
 from mesascope.training.run import Run
 from mesascope.training.schedules import rate
 
 NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 """Coefficients of Muon's iteration, as in `torch.optim.Muon`."""
 MOMENTUM = 0.95
+RATES = ("learning_rate", "weight_decay", "betas", "schedule", "warmup")
+"""Fields of a specification that say how Adam steps."""
 EPSILON = 1e-7
 """The smallest norm that Muon divides by."""
 
@@ -41,7 +44,7 @@ class Stacked:
         for k, part in enumerate(self.parts(self.values)):
             for each, view in zip(self._own, part, strict=True):
                 each[k].data = view
-        self.leaves = {name: part.requires_grad_() for name, part in zip(names, self.parts(self.values), strict=True)}
+        self.leaves = {name: nn.Parameter(part) for name, part in zip(names, self.parts(self.values), strict=True)}
 
     def parts(self, rows: Float[Tensor, "member number"]) -> list[Tensor]:
         """Views of rows in the shapes of the parameters, each with an axis of members in front."""
@@ -76,17 +79,19 @@ class Stacked:
 
 @final
 class Adam:
-    """Adam or AdamW: torch's own, which takes each run's row for one parameter with its own rates."""
+    """Adam or AdamW: torch's own, to which a run's row is one parameter; runs with the same rates are one group."""
 
     def __init__(self, runs: Sequence[Run], names: Sequence[str], number: int) -> None:
         self.stacked = Stacked(runs, names, number)
-        self._rows = list(self.stacked.values)
         self._steps = self.stacked.steps()
-        own = [run.optimisers.each[number] for run in runs]
-        groups: list[dict[str, Any]] = [
-            {**each.param_groups[0], "params": [row]} for each, row in zip(own, self._rows, strict=True)
-        ]
-        self._optimiser = torch.optim.Adam(groups)  # also for AdamW, whose groups say that the decay is decoupled
+        self._rows = list(self.stacked.values)
+        groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._specs: dict[tuple[Any, ...], Recipe] = {}
+        for run, row in zip(runs, self._rows, strict=True):
+            key = tuple(getattr(run.spec, name) for name in RATES)
+            self._specs.setdefault(key, run.spec)
+            groups.setdefault(key, {**run.optimisers.each[number].param_groups[0], "params": []})["params"].append(row)
+        self._optimiser = torch.optim.Adam(groups.values())  # AdamW's groups say that the decay is decoupled
         moments = zip(self.stacked.state("exp_avg"), self.stacked.state("exp_avg_sq"), strict=True)
         for row, (first, second) in zip(self._rows, moments, strict=True):
             step = torch.tensor(float(runs[0].step), device=row.device)
@@ -94,10 +99,9 @@ class Adam:
 
     def update(self, gradient: Float[Tensor, "member number"]) -> None:
         """One step."""
-        for run, group, row, slope in zip(
-            self.stacked.runs, self._optimiser.param_groups, self._rows, gradient, strict=True
-        ):
-            set_rates(group, run.spec, run.step)
+        for spec, group in zip(self._specs.values(), self._optimiser.param_groups, strict=True):
+            set_rates(group, spec, self.stacked.runs[0].step)
+        for row, slope in zip(self._rows, gradient, strict=True):
             row.grad = slope
         self._optimiser.step()
 
