@@ -24,7 +24,6 @@ import torch
 from mesascope.plans import Here, Plan, Processes, Work, execute
 from mesascope.plans.work import Say, Shared
 from mesascope.records.journal import Journal
-from mesascope.studies.controlled.networks import controlled_ablation
 from mesascope.training import Recipe, train, train_together
 from mesascope.training.alike import grouped
 from mesascope.types import Measured
@@ -77,6 +76,8 @@ def seconds(do: Callable[[Path], None]) -> float:
 
 def main() -> None:
     """Print the ratio."""
+    from mesascope.studies.controlled.networks import controlled_ablation  # here, as workers do not need it
+
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100)

@@ -1,5 +1,6 @@
 """The command line from outside: exit status, one or two lines on stderr, and nothing written when nothing can be done."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -31,6 +32,10 @@ def task_file(folder: Path, **fields) -> str:
     path = folder / "task.json"
     path.write_text(json.dumps({"type": "LinearRegression", **fields}))
     return str(path)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert run(capsys, "--version") == (0, f"mesascope {importlib.metadata.version('mesascope')}\n", "")
 
 
 UNUSABLE = {

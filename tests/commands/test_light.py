@@ -48,6 +48,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 ANSWERED = (
     "",
     "--help",
+    "--version",
     *(f"{name} --help" for name in ("examine", "identify", "calibrate", "study", "theory", "train", "convert", "list")),
     "checkpoints --help",
     *(f"{name} --help" for name in ("study run", "study list", "study report", "theory check", "theory export")),

@@ -1,7 +1,6 @@
 """Tasks of a user's own: what can be said of them is said, and what needs more is left out with its reason."""
 
 import dataclasses
-import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,20 +28,17 @@ from mesascope.training import Curriculum, TrainingSpec, train
 from mesascope.types import Domain, LinearTask, PrescribableTask, Prompts, Task
 from mesascope.zoo.references import default_task
 
-README = Path(__file__).parents[2] / "README.md"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "my_task.py"
 
 
-def readme() -> ModuleType:
-    """The README's module with a task of a user's own, as it stands there."""
-    [text] = [
-        b for b in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S) if "class Sparse" in b
-    ]
+def documented() -> ModuleType:
+    """The module with a task of a user's own that the documentation shows."""
     module = sys.modules["my_task"] = ModuleType("my_task")
-    exec(compile(text, str(README), "exec"), vars(module))
+    exec(compile(EXAMPLE.read_text(encoding="utf-8"), str(EXAMPLE), "exec"), vars(module))
     return module
 
 
-Sparse = readme().Sparse
+Sparse = documented().Sparse
 
 
 @dataclass(frozen=True, kw_only=True)

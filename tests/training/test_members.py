@@ -15,9 +15,9 @@ from mesascope.records import checkpoint as checkpoints
 from mesascope.tasks import Gaussian, LinearRegression
 from mesascope.training import Curriculum, Diverged, Interrupted, TrainingSpec, many, train, train_many, train_together
 from mesascope.training.alike import check_alike, grouped
-from mesascope.training.members import orthogonal
 from mesascope.training.regularisers import Regularisers
 from mesascope.training.run import Run
+from mesascope.training.stacked import orthogonal
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
 BRIEF = TrainingSpec(
@@ -168,7 +168,10 @@ def test_a_stop_saves_every_member(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises((Interrupted, KeyboardInterrupt)):
         train_many(BRIEF, [1, 2], tmp_path / "runs", together=True, progress=False)
     for seed in (1, 2):
-        assert max(checkpoints.resumable(tmp_path / "runs" / f"seed-{seed}" / "checkpoints")) == 17
+        held = checkpoints.resumable(tmp_path / "runs" / f"seed-{seed}" / "checkpoints")
+        assert max(held) == 17
+        taken = [float(value) for name, value in held[17].tensors.items() if name.endswith(".step")]
+        assert taken == [17.0] * len(taken) and taken  # what a run that goes on alone begins with
 
 
 def test_one_that_diverges_stops_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.metadata
 import logging
 import os
 import sys
@@ -66,6 +67,7 @@ def parser() -> Any:
     found = Parser(
         prog="mesascope", description="Which learning algorithm does a sequence model run in its forward pass?"
     )
+    found.add_argument("--version", action="version", version=f"mesascope {importlib.metadata.version('mesascope')}")
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (examine, identify, calibrate, study, theory, train, sweep, checkpoints, convert, listing):
         command.add(commands)

@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     sub.add_argument(
         "--together",
         action="store_true",
-        help="train the seeds as one batched program: two to three times as fast where the networks are small",
+        help="train the seeds as one batched program: about three times as fast where the networks are small",
     )
     sub.add_argument("--resume", action="store_true", help="continue from the last intact checkpoint")
 

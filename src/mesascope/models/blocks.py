@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mesascope.models.architecture import TransformerConfig
+from mesascope.models.layers import LayerNorm, Linear, linear
 from mesascope.types import Site
 
 Touch = Callable[[Site, Tensor], Tensor]
@@ -26,66 +26,73 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.linear = config.attention == "linear"
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.out = Linear(config.width, config.width)
 
     def forward(
         self,
-        x: Float[Tensor, "batch position width"],
+        x: Float[Tensor, "*member batch position width"],
         rows: Int[Tensor, " row"] | None,
         mask: Bool[Tensor, "row position"],
         touch: Callable[[str, Tensor], Tensor] | None,
-        read: Float[Tensor, "batch head position width"] | None = None,
-    ) -> Float[Tensor, "batch row width"]:
+        read: Float[Tensor, "*member head batch position width"] | None = None,
+    ) -> Float[Tensor, "*member batch row width"]:
         """What attention adds to the stream; ``read`` is what each head's keys derive from, if that is not ``x``."""
         plain = touch is None and read is None and not self.linear
         if plain and rows is not None and len(rows) * self.heads <= x.shape[-1] // 4:
             return self.out(self._few(x, rows, mask))
-        width = x.shape[-1]
+        width, per_head = x.shape[-1], (self.heads, -1)
         if rows is None:
-            q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            parts = self.qkv(x).chunk(3, -1)
         else:  # only these rows need queries
-            weight, bias = self.qkv.weight, self.qkv.bias
-            q = F.linear(x[:, rows], weight[:width], bias[:width]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            k, v = F.linear(x, weight[width:], bias[width:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            sizes = (width, 2 * width)
+            weights, biases = self.qkv.weight.split(sizes, -2), self.qkv.bias.split(sizes, -1)
+            queries = linear(x.index_select(-2, rows), weights[0], biases[0])
+            parts = (queries, *linear(x, weights[1], biases[1]).chunk(2, -1))
+        q, k, v = (part.unflatten(-1, per_head).transpose(-2, -3) for part in parts)
         if read is not None:
-            weight, bias = (part[width : 2 * width] for part in (self.qkv.weight, self.qkv.bias))
-            k = torch.einsum("bhpw,hdw->bhpd", read, weight.unflatten(0, (self.heads, -1)))
-            k = k + bias.view(self.heads, 1, -1)
-        # q: (batch, head, row, width/head); k, v: (batch, head, position, width/head)
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (batch, head, row, position)
+            weight, bias = self.qkv.weight.chunk(3, -2)[1], self.qkv.bias.chunk(3, -1)[1]
+            k = torch.einsum("...hbpw,...hdw->...hbpd", read, weight.unflatten(-2, per_head)).transpose(-3, -4)
+            k = k + bias.unflatten(-1, per_head)[..., None, :, None, :]
+        # q: (member, batch, head, row, width/head); k, v: (member, batch, head, position, width/head). The scores are
+        # (member, batch, head, position, row): softmax along rows of fewer numbers than a vector register holds is slow.
+        scores, scale = k @ q.mT, 1 / math.sqrt(q.shape[-1])
         if self.linear:
-            pattern = scores.masked_fill(~mask, 0.0) / mask.sum(-1, keepdim=True)
+            pattern = (scale * scores.masked_fill(~mask.mT, 0.0) / mask.sum(-1)).mT
         else:
-            pattern = (scores + _barrier(mask, scores.dtype)).softmax(-1)
+            pattern = torch.add(_barrier(mask.mT, scores.dtype), scores, alpha=scale).softmax(-2).mT
         if touch is not None:
             pattern = touch("pattern", pattern)
-        z = (pattern @ v).transpose(1, 2)  # (batch, row, head, width/head)
+        z = (pattern @ v).transpose(-2, -3)  # (member, batch, row, head, width/head)
         if touch is not None:
             z = touch("z", z)
         return self.out(z.flatten(-2))
 
     def _few(
-        self, x: Float[Tensor, "batch position width"], rows: Int[Tensor, " row"], mask: Bool[Tensor, "row position"]
-    ) -> Float[Tensor, "batch row width"]:
+        self,
+        x: Float[Tensor, "*member batch position width"],
+        rows: Int[Tensor, " row"],
+        mask: Bool[Tensor, "row position"],
+    ) -> Float[Tensor, "*member batch row width"]:
         """The heads' outputs for few rows, without computing a key or a value for every position.
 
         q·(K x) = (Kᵀq)·x, so each row's query is multiplied by the key weights once; Σ p V x = V Σ p x, so the value weights
         are applied once per row. The keys' bias adds the same number to all scores of a row, which does not change softmax.
         """
         per_head = (self.heads, -1)
-        queries, keys, values = self.qkv.weight.chunk(3)  # each (head · width/head, width)
-        q = F.linear(x[:, rows], queries, self.qkv.bias.chunk(3)[0]).unflatten(-1, per_head)
-        q = torch.einsum("brhd,hdw->brhw", q, keys.unflatten(0, per_head)).flatten(1, 2)  # (batch, row · head, width)
-        scores = q @ x.transpose(1, 2) / math.sqrt(x.shape[-1] // self.heads)  # (batch, row · head, position)
+        queries, keys, values = self.qkv.weight.chunk(3, -2)  # each (member, head · width/head, width)
+        biases = self.qkv.bias.chunk(3, -1)
+        q = linear(x.index_select(-2, rows), queries, biases[0]).unflatten(-1, per_head)
+        q = torch.einsum("...brhd,...hdw->...brhw", q, keys.unflatten(-2, per_head)).flatten(-3, -2)
+        scores = q @ x.mT / math.sqrt(x.shape[-1] // self.heads)  # (member, batch, row · head, position)
         pattern = (scores + _barrier(mask, scores.dtype).repeat_interleave(self.heads, 0)).softmax(-1)
-        seen = (pattern @ x).unflatten(1, (len(rows), self.heads))  # (batch, row, head, width)
-        z = torch.einsum("brhw,hdw->brhd", seen, values.unflatten(0, per_head))
-        return z.flatten(-2) + self.qkv.bias.chunk(3)[2]
+        seen = (pattern @ x).unflatten(-2, (len(rows), self.heads))  # (member, batch, row, head, width)
+        z = torch.einsum("...brhw,...hdw->...brhd", seen, values.unflatten(-2, per_head))
+        return z.flatten(-2) + biases[2][..., None, None, :]
 
 
-def _barrier(mask: Bool[Tensor, "row position"], dtype: torch.dtype) -> Float[Tensor, "row position"]:
-    """The tensor that is added to the scores: 0 where a row may attend, minus infinity where it may not."""
+def _barrier(mask: Bool[Tensor, "row column"], dtype: torch.dtype) -> Float[Tensor, "row column"]:
+    """The tensor that is added to the scores: 0 where the mask lets see, minus infinity where it does not."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
@@ -96,15 +103,15 @@ class Block(nn.Module):
         super().__init__()
         self.dropout = config.dropout
         self.scale = nn.Parameter(torch.empty(1)) if config.layer_scale else None
-        norm = (lambda: nn.LayerNorm(config.width)) if config.norm else nn.Identity
+        norm = (lambda: LayerNorm(config.width)) if config.norm else nn.Identity
         self.norm_attention = norm()
         self.attention = Attention(config)
         self.norm_mlp = norm() if config.feedforward else None
         self.mlp = (
             nn.Sequential(
-                nn.Linear(config.width, config.feedforward),
+                Linear(config.width, config.feedforward),
                 ACTIVATIONS[config.activation](),
-                nn.Linear(config.feedforward, config.width),
+                Linear(config.feedforward, config.width),
             )
             if config.feedforward
             else None
@@ -112,14 +119,14 @@ class Block(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "batch position width"],
+        x: Float[Tensor, "*member batch position width"],
         rows: Int[Tensor, " row"] | None,
         mask: Bool[Tensor, "row position"],
         layer: int,
         touch: Touch | None,
-        hidden: Float[Tensor, "batch head position width"] | None = None,
-        kept: Bool[Tensor, "batch part position width"] | None = None,
-    ) -> Float[Tensor, "batch row width"]:
+        hiding: Float[Tensor, "*member head batch position width"] | None = None,
+        kept: Bool[Tensor, "*member batch part position width"] | None = None,
+    ) -> Float[Tensor, "*member batch row width"]:
         """The stream after the block.
 
         Args:
@@ -128,7 +135,7 @@ class Block(nn.Module):
             mask: which positions each of them sees.
             layer: the block's number, for ``touch``.
             touch: gets every activation, and returns what replaces it.
-            hidden: for each head, what its keys do not read of ``x``; None if they read all of it.
+            hiding: for each head, what is added to ``x`` before its keys read it; None if all read it as it is.
             kept: which numbers of what attention and what the MLP adds (``part``) dropout keeps; None for all of them.
         """
 
@@ -137,17 +144,17 @@ class Block(nn.Module):
 
         def added(part: int, value: Tensor) -> Tensor:
             if self.scale is not None:
-                value = value * self.scale
+                value = value * self.scale[..., None, None]
             if kept is None:
                 return value
-            own = kept[:, part] if rows is None else kept[:, part, rows]
+            own = kept.select(-3, part) if rows is None else kept.select(-3, part).index_select(-2, rows)
             return value * own / (1 - self.dropout)
 
         x = at("resid_pre", x)
         inner = None if touch is None else at
-        read = None if hidden is None else self.norm_attention(x[:, None] - hidden)
+        read = None if hiding is None else self.norm_attention(x.unsqueeze(-4) + hiding)
         attended = at("attn_out", added(0, self.attention(self.norm_attention(x), rows, mask, inner, read)))
-        x = at("resid_mid", (x if rows is None else x[:, rows]) + attended)
+        x = at("resid_mid", (x if rows is None else x.index_select(-2, rows)) + attended)
         if self.mlp is not None and self.norm_mlp is not None:
             x = x + at("mlp_out", added(1, self.mlp(self.norm_mlp(x))))
         return at("resid_post", x)

@@ -10,7 +10,8 @@ gets a context of its own.
 
 What else can be configured changes nothing by default: a learned token before all others (``sink``), a learned scale of what
 each block adds (``layer_scale``), what the keys of the first layer's heads read of the inputs (``head_dims``), and dropout.
-The network can be called by `torch.func.functional_call` under `torch.vmap`, with parameters and buffers of many members.
+Many networks that are alike compute as one: called by `torch.func.functional_call` with parameters, buffers and prompts that all
+have one more axis in front, that of the members, it gives the answers of each member to its own prompts.
 """
 
 import math
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from mesascope.models.architecture import TransformerConfig, count_parameters
 from mesascope.models.blocks import Block, Touch
+from mesascope.models.layers import LayerNorm, Linear
 from mesascope.seeds import generator
 from mesascope.types import Site
 
@@ -40,7 +42,7 @@ class Transformer(nn.Module):
             which multiplies, so that members of a batch of networks can differ in it. None without.
     """
 
-    head_mask: Float[Tensor, "head feature"] | None
+    head_mask: Float[Tensor, "*member head feature"] | None
 
     def __init__(self, config: TransformerConfig, seed: int = 0) -> None:
         super().__init__()
@@ -50,12 +52,12 @@ class Transformer(nn.Module):
         with torch.random.fork_rng(
             devices=[]
         ):  # PyTorch's layers draw from the global generator; the weights are redrawn below
-            self.embed = nn.Linear(features, config.width)
+            self.embed = Linear(features, config.width)
             self.position = nn.Parameter(torch.empty(length, config.width)) if config.positions else None
             self.sink = nn.Parameter(torch.empty(config.width)) if config.sink else None
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-            self.final_norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
-            self.unembed = nn.Linear(config.width, 1)
+            self.final_norm = LayerNorm(config.width) if config.final_norm else nn.Identity()
+            self.unembed = Linear(config.width, 1)
         self.register_buffer("head_mask", head_mask(config))
         if not self.unembed.weight.is_meta:  # a meta tensor has only a shape
             self.initialise(seed)
@@ -81,30 +83,30 @@ class Transformer(nn.Module):
 
     def tokens(
         self,
-        xs: Float[Tensor, "batch example dim"],
-        ys: Float[Tensor, "batch example"],
-        queries: Float[Tensor, "batch query dim"],
-    ) -> Float[Tensor, "batch position feature"]:
+        xs: Float[Tensor, "*member batch example dim"],
+        ys: Float[Tensor, "*member batch example"],
+        queries: Float[Tensor, "*member batch query dim"],
+    ) -> Float[Tensor, "*member batch position feature"]:
         """The prompt as a sequence of vectors: the context (one copy per query if it sees the query), then the queries."""
         if self.config.tokens == "pairs":
             context = torch.cat([xs, ys[..., None]], -1)
             queries = F.pad(queries, (0, 1))
         else:
             labels = F.pad(ys[..., None], (0, xs.shape[-1] - 1))
-            context = torch.stack([xs, labels], 2).flatten(1, 2)  # x₁ y₁ x₂ y₂ …
-        return torch.cat([context.repeat(1, self._copies(queries.shape[1]), 1), queries], 1)
+            context = torch.stack([xs, labels], -2).flatten(-3, -2)  # x₁ y₁ x₂ y₂ …
+        return torch.cat([*[context] * self._copies(queries.shape[-2]), queries], -2)
 
     def forward(
         self,
-        xs: Float[Tensor, "batch example dim"],
-        ys: Float[Tensor, "batch example"],
-        queries: Float[Tensor, "batch query dim"],
+        xs: Float[Tensor, "*member batch example dim"],
+        ys: Float[Tensor, "*member batch example"],
+        queries: Float[Tensor, "*member batch query dim"],
         *,
         everywhere: bool = False,
         touch: Touch | None = None,
         whole_last_layer: bool = True,
-        kept: Bool[Tensor, "layer batch 2 position width"] | None = None,
-    ) -> Float[Tensor, "batch answer"]:
+        kept: Bool[Tensor, "*member layer batch 2 position width"] | None = None,
+    ) -> Float[Tensor, "*member batch answer"]:
         """Answers at the queries; with ``everywhere``, at the context's inputs and then at the queries.
 
         Args:
@@ -126,10 +128,10 @@ class Transformer(nn.Module):
                 ``kept`` for a model without dropout.
         """
         config = self.config
-        if xs.shape[1] > config.examples and self.position is not None:
+        if xs.shape[-2] > config.examples and self.position is not None:
             raise ValueError(
                 f"xs must show at most the {config.examples} examples that the model has positions for; got "
-                f"{xs.shape[1]}. Show fewer, or build the model with positions=False."
+                f"{xs.shape[-2]}. Show fewer, or build the model with positions=False."
             )
         if everywhere and (config.mask != "causal" or config.tokens != "interleaved"):
             raise ValueError(
@@ -139,28 +141,28 @@ class Transformer(nn.Module):
         if kept is not None and not config.dropout:
             raise ValueError("kept needs a model with dropout; got one with dropout=0.0. Pass kept=None.")
         if (
-            touch is None and kept is None and self._copies(queries.shape[1]) > 1
+            touch is None and kept is None and self._copies(queries.shape[-2]) > 1
         ):  # gives the same numbers as below, at a lower cost
-            each = (values.repeat_interleave(queries.shape[1], 0) for values in (xs, ys))
-            return self(*each, queries.flatten(0, 1)[:, None]).view(queries.shape[:2])
+            each = (xs.repeat_interleave(queries.shape[-2], -3), ys.repeat_interleave(queries.shape[-2], -2))
+            return self(*each, queries.flatten(-3, -2).unsqueeze(-2)).view(queries.shape[:-1])
         tokens = self.tokens(xs, ys, queries)
-        h = self._after_sink(self.embed(tokens))  # (batch, position, width)
+        h = self._after_sink(self.embed(tokens))  # (member, batch, position, width)
         if touch is not None:
             h = touch(Site(kind="embed"), h)
-        mask, reads, places = self._layout(xs.shape[1], queries.shape[1], everywhere, h.device)
+        mask, reads, places = self._layout(xs.shape[-2], queries.shape[-2], everywhere, h.device)
         if self.position is not None:
-            h = h + F.pad(self.position[places], (0, 0, self._begin, 0))
-        hidden = self._hidden(tokens, queries.shape[1])
+            h = h + F.pad(self.position.index_select(-2, places), (0, 0, self._begin, 0)).unsqueeze(-3)
+        hiding = self._hiding(tokens, queries.shape[-2])
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.blocks):
             rows = reads if layer == last and not (whole_last_layer and touch is not None) else None
-            own = None if kept is None else kept[layer]
-            h = block(h, rows, mask if rows is None else mask[rows], layer, touch, hidden if layer == 0 else None, own)
-        if h.shape[1] != len(reads):
-            h = h[:, reads]
+            own = None if kept is None else kept.select(-5, layer)
+            h = block(h, rows, mask if rows is None else mask[rows], layer, touch, hiding if layer == 0 else None, own)
+        if h.shape[-2] != len(reads):
+            h = h.index_select(-2, reads)
         return self.read(h)
 
-    def read(self, h: Float[Tensor, "batch answer width"]) -> Float[Tensor, "batch answer"]:
+    def read(self, h: Float[Tensor, "*member batch answer width"]) -> Float[Tensor, "*member batch answer"]:
         """The model's own readout of the residual stream."""
         return self.unembed(self.final_norm(h)).squeeze(-1)
 
@@ -192,20 +194,25 @@ class Transformer(nn.Module):
         """Number of positions before the context."""
         return int(self.config.sink)
 
-    def _after_sink(self, h: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch position width"]:
-        return h if self.sink is None else torch.cat([self.sink.expand(h.shape[0], 1, -1), h], 1)
+    def _after_sink(
+        self, h: Float[Tensor, "*member batch token width"]
+    ) -> Float[Tensor, "*member batch position width"]:
+        return (
+            h if self.sink is None else torch.cat([self.sink[..., None, None, :].expand(*h.shape[:-2], 1, -1), h], -2)
+        )
 
-    def _hidden(
-        self, tokens: Float[Tensor, "batch token feature"], queries: int
-    ) -> Float[Tensor, "batch head position width"] | None:
-        """For each head of the first layer, the part of the embedding that its keys do not read."""
+    def _hiding(
+        self, tokens: Float[Tensor, "*member batch token feature"], queries: int
+    ) -> Float[Tensor, "*member head batch position width"] | None:
+        """For each head of the first layer, the negative of the part of the embedding that its keys do not read."""
         if self.head_mask is None:
             return None
-        unread = 1 - self.head_mask[:, None]  # (head, 1, feature)
+        unread = self.head_mask.unsqueeze(-2) - 1  # (member, head, 1, feature): -1 where it is not read, else 0
         if self.config.tokens == "interleaved":  # every second token of the context is a label
-            index = torch.arange(tokens.shape[1], device=tokens.device)
+            index = torch.arange(tokens.shape[-2], device=tokens.device)
             unread = unread * ((index % 2 == 0) | (index >= len(index) - queries))[:, None]
-        return F.pad(F.linear(tokens[:, None] * unread, self.embed.weight), (0, 0, self._begin, 0))
+        own = torch.einsum("...hbpf,...wf->...hbpw", tokens.unsqueeze(-4) * unread.unsqueeze(-3), self.embed.weight)
+        return F.pad(own, (0, 0, self._begin, 0)) if self._begin else own  # padding by nothing would copy
 
     def _copies(self, queries: int) -> int:
         """Number of copies of the context for a prompt with this number of queries."""

@@ -105,9 +105,9 @@ def _check_state(subject: object, held: Mapping[str, object], report: Inspection
 def _check_protocol(subject: object, report: Inspection) -> None:
     promise = "a subject has name, domain, sites, path, trace and readout"
     for name in NAMES:
-        with report.keeping(promise, "see 'Bring your own model' in the README"):
+        with report.keeping(promise, "see docs/my-model.md"):
             if not hasattr(subject, name):
-                report.broken(promise, f"{name} is missing", "see 'Bring your own model' in the README")
+                report.broken(promise, f"{name} is missing", "see docs/my-model.md")
             elif name in ("trace", "readout") and not callable(getattr(subject, name)):
                 report.broken(promise, f"{name} cannot be called", "make it a method")
     report.close(early=True)

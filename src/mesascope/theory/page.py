@@ -29,9 +29,14 @@ def _entry(statement: Statement, networks: Sequence[str]) -> str:
 
 
 def _lines(statement: Statement, networks: Sequence[str]) -> Iterator[str]:
-    yield f"**{statement.key}**, {statement.name}. {statement.words}"
+    yield f"**{statement.key}**, {_plain(statement.name)}. {_plain(statement.words)}"
     yield f"`{mathematics(statement)}`"
     if statement.departs:
-        yield statement.departs
+        yield _plain(statement.departs)
     ran = f" Asked of networks that run: {', '.join(networks)}." if networks else ""
-    yield f"*{statement.source}. Used: {statement.used}.{ran}*"
+    yield f"*{_plain(statement.source)}. Used: {_plain(statement.used)}.{ran}*"
+
+
+def _plain(text: str) -> str:
+    """Text in which a star is a star, as in w*, and no emphasis."""
+    return text.replace("*", r"\*")

@@ -17,14 +17,17 @@ AHEAD = 2048
 
 
 class Batch(NamedTuple):
-    """One step's prompts, with only the tensors that a step reads. (The checks of `Prompts` would make a GPU wait every step.)"""
+    """One step's prompts, of one run or of many (``member``), with only the tensors that a step reads.
 
-    xs: Float[Tensor, "batch example dim"]
-    ys: Float[Tensor, "batch example"]
-    queries: Float[Tensor, "batch query dim"]
-    targets: Float[Tensor, "batch query"]
+    The checks of `Prompts` would make a GPU wait every step.
+    """
+
+    xs: Float[Tensor, "*member batch example dim"]
+    ys: Float[Tensor, "*member batch example"]
+    queries: Float[Tensor, "*member batch query dim"]
+    targets: Float[Tensor, "*member batch query"]
     weights: Float[Tensor, "batch dim"] | None
-    kept: Bool[Tensor, "layer batch 2 position width"] | None = None
+    kept: Bool[Tensor, "*member layer batch 2 position width"] | None = None
     """With dropout, which numbers it keeps (see `mesascope.models.Transformer`)."""
 
 
@@ -51,7 +54,7 @@ def dropout(spec: TrainingSpec, step: int, device: str) -> Bool[Tensor, "layer b
 
 def mean_squared_error(
     model: Callable[..., Tensor], prompts: Prompts | Batch, supervision: Supervision
-) -> Float[Tensor, ""]:
+) -> Float[Tensor, "*member"]:
     """The training loss, a mean over prompts and queries, or (supervision ``everywhere``) over all answered inputs.
 
     With ``everywhere``, answers at the context's inputs are compared with their noisy labels, and answers at queries with
@@ -59,7 +62,7 @@ def mean_squared_error(
     """
     kept = prompts.kept if isinstance(prompts, Batch) else None
     answers = model(prompts.xs, prompts.ys, prompts.queries, everywhere=supervision == "everywhere", kept=kept)
-    return (answers - _wanted(prompts, supervision)).square().mean()
+    return (answers - _wanted(prompts, supervision)).square().mean((-2, -1))
 
 
 def zero_error(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, ""]:
@@ -67,5 +70,5 @@ def zero_error(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tens
     return _wanted(prompts, supervision).square().mean()
 
 
-def _wanted(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, "batch answer"]:
-    return prompts.targets if supervision == "query" else torch.cat([prompts.ys, prompts.targets], 1)
+def _wanted(prompts: Prompts | Batch, supervision: Supervision) -> Float[Tensor, "*member batch answer"]:
+    return prompts.targets if supervision == "query" else torch.cat([prompts.ys, prompts.targets], -1)

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from mesascope.training.stopping import Interrupted, stop_requested
 
 SHARE = 0.5
 """Of the device's memory, what one batched program may need by its estimate."""
+WRITERS = 4
+"""Runs that are written at a time: most of a checkpoint's time is waiting for the disk."""
 
 
 def train_many(
@@ -174,20 +178,26 @@ def _until_one_fails(members: Sequence[Run], stop: threading.Event, bar: "tqdm[A
         if not logs and not saves:
             continue
         program.tell()
-        failed: dict[Path, Diverged] = {}
-        for run in members:
-            try:
-                if logs:
-                    run.log()
-                if saves:
-                    run.save()
-            except Diverged as error:
-                failed[run.directory] = error
+        with ThreadPoolExecutor(WRITERS) as writers:
+            ends = list(writers.map(functools.partial(_written, logs=logs, saves=saves), members))
+        failed = {run.directory: error for run, error in zip(members, ends, strict=True) if error is not None}
         if stop.is_set() and step < spec.steps:
             raise Interrupted(step, members[0].directory.parent)
         if failed:
             return failed
     return {}
+
+
+def _written(run: Run, *, logs: bool, saves: bool) -> Diverged | None:
+    """Write a run's line of metrics and its checkpoint, as asked; what is returned says that it diverged."""
+    try:
+        if logs:
+            run.log()
+        if saves:
+            run.save()
+    except Diverged as error:
+        return error
+    return None
 
 
 def _begun(runs: Sequence[Run]) -> list[dict[Path, Checkpoint | None]]:

@@ -1,7 +1,7 @@
 """The optimisers of a run, and their state as named tensors."""
 
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -34,9 +34,7 @@ class Optimisers:
         """Update the parameters with the learning rate of this step."""
         for each in self.each:
             for group in each.param_groups:
-                group["lr"] = self.learning_rate
-                if "betas" in group:
-                    group["betas"] = (beta(self._spec, self._taken), self._spec.betas[1])
+                set_rates(group, self._spec, self._taken)
             each.step()
         self._taken += 1
 
@@ -66,6 +64,13 @@ class Optimisers:
     def resume(self, step: int) -> None:
         """Go on with the learning rate of a run that has taken this many steps."""
         self._taken = step
+
+
+def set_rates(group: dict[str, Any], spec: Recipe, taken: int) -> None:
+    """Set what the schedule says of an optimiser's group, for the step after ``taken`` steps."""
+    group["lr"] = rate(spec, taken)
+    if "betas" in group:
+        group["betas"] = (beta(spec, taken), spec.betas[1])
 
 
 def _make(objective: Objective, spec: Recipe) -> list[torch.optim.Optimizer]:

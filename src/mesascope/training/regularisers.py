@@ -1,6 +1,5 @@
 """Regularisers: terms of the training loss that are functions of the heads' weights alone."""
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +14,7 @@ from mesascope.records.shown import shown
 
 Weights = Mapping[str, Tensor]
 """Parameters and buffers of a `mesascope.models.Transformer`, by name."""
-Strength = float | Float[Tensor, ""]
+Strength = float | Float[Tensor, "*member"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +57,13 @@ class Regularisers:
 
 def penalty(
     weights: Weights, config: TransformerConfig, *, orthogonality: Strength = 0.0, diversity: Strength = 0.0
-) -> Float[Tensor, ""] | None:
+) -> Float[Tensor, "*member"] | None:
     """What the regularisers add to the loss, or None if every strength is the number 0.
 
-    A pure function of the weights, also under `torch.vmap`: a strength that is a tensor is always computed with.
+    A pure function of the weights. A strength that is a tensor is always computed with.
 
     Args:
-        weights: the network's parameters and buffers by name.
+        weights: the network's parameters and buffers by name; those of many networks have an axis of members in front.
         config: its architecture.
         orthogonality, diversity: strengths, as in `Regularisers`.
     """
@@ -73,29 +72,27 @@ def penalty(
         for strength, term in ((orthogonality, overlap_of_heads), (diversity, likeness_of_heads))
         if isinstance(strength, Tensor) or strength
     ]
-    return torch.stack(terms).sum() if terms else None
+    return torch.stack(terms).sum(0) if terms else None
 
 
-def overlap_of_heads(weights: Weights, config: TransformerConfig) -> Float[Tensor, ""]:
+def overlap_of_heads(weights: Weights, config: TransformerConfig) -> Float[Tensor, "*member"]:
     """The orthogonality term: Σ over pairs of heads i < j of ‖W_i W_jᵀ‖²_F, a mean over layers and over query, key and value.
 
     W_i (width/heads × width) is a head's projection, scaled to a Frobenius norm of 1, so that small weights do not lower the
     term. A pair gives 0 if the two read orthogonal subspaces of the stream, and at most 1 (both have rank one and read the same
     direction).
     """
-    terms = []
-    for layer in range(config.layers):
-        heads = weights[f"blocks.{layer}.attention.qkv.weight"].view(3, config.heads, -1, config.width)
-        unit = heads / heads.square().sum((-1, -2), keepdim=True).sqrt()
-        flat = unit.flatten(1, 2)  # (projection, head · width/head, width)
-        size = config.width // config.heads
-        products = (flat @ flat.transpose(1, 2)).square().unflatten(2, (-1, size)).unflatten(1, (-1, size))
-        between = products.sum((2, 4))  # (projection, head, head)
-        terms.append(between.triu(1).sum((1, 2)).mean())
-    return torch.stack(terms).mean()
+    names = [f"blocks.{layer}.attention.qkv.weight" for layer in range(config.layers)]
+    per_head = (config.heads, config.width // config.heads)
+    heads = torch.stack([weights[name] for name in names], -3).unflatten(-2, (3, *per_head))
+    unit = heads / heads.square().sum((-1, -2), keepdim=True).sqrt()
+    flat = unit.flatten(-3, -2)  # (member, layer, projection, head · width/head, width)
+    products = (flat @ flat.mT).square().unflatten(-1, per_head).unflatten(-3, per_head)
+    between = products.sum((-1, -3))  # (member, layer, projection, head, head)
+    return between.triu(1).sum((-1, -2)).mean((-1, -2))
 
 
-def likeness_of_heads(weights: Weights, config: TransformerConfig) -> Float[Tensor, ""]:
+def likeness_of_heads(weights: Weights, config: TransformerConfig) -> Float[Tensor, "*member"]:
     """The diversity term: the mean over pairs of heads of the cosine between their key energies, in the first layer.
 
     A head's key energy in a dimension of the input is ‖W_K e‖², with W_K its key projection and e the embedding of that
@@ -103,10 +100,10 @@ def likeness_of_heads(weights: Weights, config: TransformerConfig) -> Float[Tens
     0 (no dimension in common) and 1. Only the first layer's keys read inputs themselves. A dimension that a ``head_mask`` hides
     from a head has no energy there.
     """
-    keys = weights["blocks.0.attention.qkv.weight"].view(3, config.heads, -1, config.width)[1]
-    energy = (keys @ weights["embed.weight"][:, : config.dim]).square().sum(1)  # (head, dim)
+    keys = weights["blocks.0.attention.qkv.weight"].chunk(3, -2)[1].unflatten(-2, (config.heads, -1))
+    embedding = weights["embed.weight"][..., : config.dim].unsqueeze(-3)
+    energy = (keys @ embedding).square().sum(-2)  # (member, head, dim)
     if "head_mask" in weights:
-        energy = energy * weights["head_mask"][:, : config.dim].square()
-    pairs = list(itertools.combinations(range(config.heads), 2))
-    first, second = (energy[[pair[side] for pair in pairs]] for side in (0, 1))
-    return F.cosine_similarity(first, second, dim=-1).mean()
+        energy = energy * weights["head_mask"][..., : config.dim].square()
+    first, second = torch.triu_indices(config.heads, config.heads, 1, device=energy.device)
+    return F.cosine_similarity(energy.index_select(-2, first), energy.index_select(-2, second), dim=-1).mean(-1)

@@ -11,7 +11,7 @@ from mesascope.types import SizedTask
 
 _BYTES = 4  # per number in float32
 _STATE = 7  # copies of the weights: weights, gradient, two moments; when saving, all of these again except the gradient
-EVALUATED = 1024
+EVALUATED = 512
 """Number of prompts evaluated at a time."""
 
 

@@ -153,8 +153,8 @@ STUDY = Study(
     ),
     figures=_figures,
     departures=(
-        "Nobody published this. The rules were written after the numbers had been looked at; docs/experiments.md tells what they "
-        "mean. Intervals are quartiles over prompts.",
+        "Nobody published this. The rules were written after the numbers had been looked at; the page on "
+        "hand-built networks tells what they mean. Intervals are quartiles over prompts.",
         "With noisy labels the kernel system of data-space conjugate gradient has no solution, so only its early iterates are "
         "compared.",
     ),

@@ -97,7 +97,7 @@ STUDY = Study(
     ),
     figures=_figures,
     departures=(
-        "Nobody published this. The rules were written after the numbers had been looked at; docs/experiments.md tells what they "
-        "mean. Intervals are quartiles over prompts.",
+        "Nobody published this. The rules were written after the numbers had been looked at; the page on "
+        "hand-built networks tells what they mean. Intervals are quartiles over prompts.",
     ),
 )
