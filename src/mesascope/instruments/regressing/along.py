@@ -117,7 +117,7 @@ def shorter(prompts: Prompts, count: int) -> Prompts:
 
 
 def _along(
-    subject: Subject, prompts: Prompts, asked: Mapping[int, Prompts], text: Text
+    subject: Subject, prompts: Prompts, asked: Mapping[int, Prompts], text: Text | Template
 ) -> Float[Tensor, "batch count"]:
     if isinstance(subject, LanguageSubject):
         with within_context(subject):
