@@ -3,9 +3,8 @@
 import contextlib
 from typing import Any
 
-from tqdm import tqdm
-
 from mesascope.machine.processes import Died
+from mesascope.machine.progress import progress_bar
 from mesascope.plans.engines import Engine, Here
 from mesascope.plans.joining import Several, joined
 from mesascope.plans.work import Plan, Results
@@ -47,7 +46,7 @@ def execute(plan: Plan, journal: Journal, *, engine: Engine | None = None, progr
     missing = [work for work in plan.works if work.name not in found]
     items = {item.work.name: item for item in joined(missing, engine.workers)}
     dead: list[str] = []
-    with tqdm(total=len(plan.works), initial=len(found), disable=not progress, dynamic_ncols=True) as bar:
+    with progress_bar(total=len(plan.works), start=len(found), shown=progress) as bar:
         with contextlib.closing(engine.results([i.work for i in items.values()], bar.set_description)) as results:
             for item, result in results:
                 members = items[item.name].members

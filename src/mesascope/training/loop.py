@@ -3,9 +3,8 @@
 import threading
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mesascope.machine.devices import check_device
+from mesascope.machine.progress import progress_bar
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.codec import to_json
 from mesascope.records.directories import claim
@@ -67,13 +66,12 @@ def train_one(spec: Recipe, directory: Path, stop: threading.Event, resume: bool
         (directory / "checkpoints").mkdir(exist_ok=True)
         write_json(directory / "spec.json", to_json(spec))
         start = run.restore(last)
-        bar = tqdm(total=spec.steps, initial=start, disable=not progress, unit="step", dynamic_ncols=True)
-        with bar:
+        with progress_bar(total=spec.steps, start=start, shown=progress, unit="step") as bar:
             for batch in run.objective.batches(start):
                 run.update(batch)
                 bar.update()
                 if run.step % spec.log_every == 0 or run.step == spec.steps:
-                    bar.set_postfix_str(f"loss {run.log():.4g}")
+                    bar.set_postfix_str(f"loss {run.log():.4g}", refresh=False)
                 if on_grid(run.step, spec) or stop.is_set():
                     run.save()
                 if stop.is_set() and run.step < spec.steps:

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mesascope.machine.devices import check_device, device_memory
+from mesascope.machine.progress import progress_bar
 from mesascope.records import checkpoint as checkpoints
 from mesascope.records.checkpoint import Checkpoint
 from mesascope.records.codec import to_json
@@ -155,9 +156,7 @@ def _train(
                 run.restore(begun[run.directory])
             words = f"{len(members)} networks"
             steps, start = members[0].spec.steps, members[0].step
-            with tqdm(
-                total=steps, initial=start, disable=not progress, unit="step", desc=words, dynamic_ncols=True
-            ) as bar:
+            with progress_bar(total=steps, start=start, shown=progress, unit="step", desc=words) as bar:
                 while members and members[0].step < steps:  # anew with fewer after one has diverged
                     failed = _until_one_fails(members, stop, bar)
                     members = [run for run in members if run.directory not in failed]
