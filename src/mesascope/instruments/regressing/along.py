@@ -20,7 +20,7 @@ from mesascope.instruments.regressing.contest import text_for, within_context
 from mesascope.instruments.regressing.errors import EXACT, FEWEST, OTHERS, SUBJECT
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
-from mesascope.models.language import LanguageSubject
+from mesascope.models.language import LanguageSubject, Template
 from mesascope.models.language.regressor import Text, written_as
 from mesascope.models.language.replying import replies_along
 from mesascope.records.shown import shown
