@@ -123,15 +123,27 @@ def added_by_heads(
     network: Network, layer: int, z: Float[Tensor, "batch position head _"]
 ) -> Float[Tensor, "batch position width"]:
     """What attention adds to the stream: the sum over heads of each head's output through its share of the projection."""
-    block = network.blocks[layer]
-    projection = part(block, network.family.projection)
-    weight = projection.weight if isinstance(projection, nn.Linear) else projection.weight.T  # type: ignore[union-attr, operator]
-    shares = weight.unflatten(1, z.shape[2:])  # type: ignore[operator]
+    weight, bias = output_projection(network, layer)
+    shares = weight.unflatten(1, z.shape[2:])
     total = torch.stack([F.linear(z[:, :, head], shares[:, head]) for head in range(z.shape[2])]).sum(0)
-    if projection.bias is not None:
-        total = total + projection.bias  # type: ignore[operator]
-    norm = network.family.attention_added
-    return total if norm == network.family.attention else part(block, norm)(total)  # type: ignore[return-value]
+    if bias is not None:
+        total = total + bias
+    norm = norm_of_added(network, layer)
+    return total if norm is None else norm(total)  # type: ignore[no-any-return]
+
+
+def output_projection(network: Network, layer: int) -> tuple[Float[Tensor, "width _"], Float[Tensor, " width"] | None]:
+    """The weight and the bias that take the outputs of a layer's heads, side by side, to the stream."""
+    projection = part(network.blocks[layer], network.family.projection)
+    weight = projection.weight if isinstance(projection, nn.Linear) else projection.weight.T  # type: ignore[union-attr, operator]
+    return weight, projection.bias  # type: ignore[return-value]
+
+
+def norm_of_added(network: Network, layer: int) -> nn.Module | None:
+    """The norm that attention's output goes through before it is added to the stream, in families that have one."""
+    row = network.family
+    same = row.attention_added == row.attention
+    return None if same else part(network.blocks[layer], row.attention_added)
 
 
 def _masks(network: Network, tokens: Tokens, at: Int[Tensor, "batch position"]) -> Tensor | dict[str, Tensor]:
