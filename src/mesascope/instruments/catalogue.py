@@ -30,6 +30,7 @@ from mesascope.instruments.intervening import (
     causal,
     head_ablation,
     influence,
+    number_patching,
     patching,
     substitution,
     truncation,
@@ -38,6 +39,7 @@ from mesascope.instruments.metrics import layer_by_step
 from mesascope.instruments.reading import (
     curvature,
     induction,
+    logit_difference,
     plain_probes,
     probes,
     readout,
@@ -108,6 +110,8 @@ NARROWER: tuple[Instrument, ...] = (
     alignment.INSTRUMENT,
     beside.INSTRUMENT,
     along.INSTRUMENT,
+    logit_difference.INSTRUMENT,
+    number_patching.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
 

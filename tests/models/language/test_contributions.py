@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mesascope.models.language import LanguageSubject, Numbers, Template, score_numbers
+from mesascope.models.language.continuing import continued, read_before
 from mesascope.models.language.contributions import contributions, scores
-from mesascope.models.language.continuing import continued
 from mesascope.models.language.held import held
 from mesascope.models.language.passes import output_projection, run
 from mesascope.models.language.writing import texts
@@ -49,7 +49,9 @@ def biased(subject: LanguageSubject) -> bool:
 def test_the_logits_are_those_of_the_model_alone_on_each_text(tiny: SimpleNamespace) -> None:
     subject = tiny.subject("gpt2", TEMPLATE, tiny.tokenizer(begin=1))
     found = contributions(subject, P, NUMBERS)
-    again = scores(subject, continued(subject, P, NUMBERS))
+    asked = continued(subject, P, NUMBERS)
+    last = subject.path[-1]
+    again = scores(subject.network, asked, read_before(subject.network, asked, [last])[last])
     for row in range(2):
         for query in range(2):
             for member, number in enumerate(NUMBERS[row][query]):

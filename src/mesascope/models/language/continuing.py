@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mesascope.models.language.network import Network
+from mesascope.models.language.passes import run
 from mesascope.models.language.subject import LanguageSubject
 from mesascope.models.language.tokens import Tokens
 from mesascope.models.language.writing import continuations, encode
-from mesascope.types import Prompts
+from mesascope.types import Intervention, Prompts, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,4 +73,23 @@ def continued(subject: LanguageSubject, prompts: Prompts, numbers: Sequence[Sequ
     return Continued(tokens=tokens, words=words, there=there, before=before)
 
 
-__all__ = ("Continued", "continued")
+@torch.no_grad()
+def read_before(
+    network: Network, asked: Continued, sites: Sequence[Site], interventions: Sequence[Intervention] = ()
+) -> dict[Site, Tensor]:
+    """What sites hold, after the edits, where the tokens of numbers are predicted (``before``, flattened), on the CPU."""
+    found: dict[Site, Tensor] = {}
+    at = asked.before.flatten()
+
+    def look(site: Site) -> Intervention:
+        def keep(value: Tensor) -> Tensor:
+            found[site] = value[:, at.to(value.device)].cpu()
+            return value
+
+        return Intervention(site=site, edit=keep)
+
+    run(network, asked.tokens, interventions=[*interventions, *(look(site) for site in sites)])
+    return found
+
+
+__all__ = ("Continued", "continued", "read_before")

@@ -10,7 +10,7 @@ With these logits two numbers differ by their log-odds, plus the difference in t
 token in which the numbers differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mesascope.models.language.continuing import Continued, continued
+from mesascope.models.language.continuing import Continued, continued, read_before
 from mesascope.models.language.held import held
 from mesascope.models.language.network import Network, part
-from mesascope.models.language.passes import norm_of_added, output_projection, run, unembed
+from mesascope.models.language.passes import norm_of_added, output_projection, unembed
 from mesascope.models.language.subject import LanguageSubject
 from mesascope.types import Intervention, Prompts, Site
 
@@ -50,13 +50,21 @@ class Contributions:
 
 
 @torch.no_grad()
-def contributions(subject: LanguageSubject, prompts: Prompts, numbers: Numbers, *, batch: int = 4) -> Contributions:
+def contributions(
+    subject: LanguageSubject,
+    prompts: Prompts,
+    numbers: Numbers,
+    *,
+    edits: Callable[[Continued], Sequence[Intervention]] | None = None,
+    batch: int = 4,
+) -> Contributions:
     """What each part adds to the logits of numbers after the queries of prompts.
 
     Args:
         subject: the model.
         prompts: the problems.
         numbers: as `continued` takes them.
+        edits: makes the interventions of a pass from what is asked in it.
         batch: prompts per pass; it changes results by rounding only.
 
     Raises:
@@ -67,10 +75,8 @@ def contributions(subject: LanguageSubject, prompts: Prompts, numbers: Numbers, 
             f"subject must have logits that are linear in its last stream; those of {subject.name} are capped. Take a model "
             "without final_logit_softcapping."
         )
-    found = [
-        _of_batch(subject.network, continued(subject, prompts[i : i + batch], numbers[i : i + batch]))
-        for i in range(0, len(prompts), batch)
-    ]
+    asked = (continued(subject, prompts[i : i + batch], numbers[i : i + batch]) for i in range(0, len(prompts), batch))
+    found = [_of_batch(subject.network, each, edits(each) if edits else ()) for each in asked]
     along = {"stream": 1, "attention": 1, "mlp": 1, "heads": 2, "constant": 0, "scores": 0}
     return Contributions(
         **{name: torch.cat([getattr(each, name) for each in found], axis) for name, axis in along.items()}
@@ -79,17 +85,21 @@ def contributions(subject: LanguageSubject, prompts: Prompts, numbers: Numbers, 
 
 @torch.no_grad()
 def scores(
-    subject: LanguageSubject, asked: Continued, interventions: Sequence[Intervention] = ()
+    network: Network, asked: Continued, stream: Float[Tensor, "batch position width"]
 ) -> Float[Tensor, "batch query member"]:
-    """The log-probabilities of the numbers, their ends included, in nats and in double precision."""
-    last = Site(layer=len(subject.network.blocks) - 1, kind="resid_post")
-    stream = _read(subject.network, asked, (last,), interventions)[last]
+    """The log-probabilities of numbers, their ends included, in nats.
+
+    Args:
+        network: the model.
+        asked: the numbers.
+        stream: the stream after the last layer where their tokens are predicted, as `read_before` returns it.
+    """
     words = asked.words.flatten(1)
-    logs = [_chosen(subject.network, row, each)[1] for row, each in zip(stream, words, strict=True)]
+    logs = [_chosen(network, row, each)[1] for row, each in zip(stream, words, strict=True)]
     return (torch.stack(logs).view_as(asked.words) * asked.there).sum(-1)
 
 
-def _of_batch(network: Network, asked: Continued) -> Contributions:
+def _of_batch(network: Network, asked: Continued, edits: Sequence[Intervention]) -> Contributions:
     layers = range(len(network.blocks))
     sites = {
         "stream": (Site(kind="embed"), *(Site(layer=i, kind="resid_post") for i in layers)),
@@ -97,7 +107,7 @@ def _of_batch(network: Network, asked: Continued) -> Contributions:
         "mlp": tuple(Site(layer=i, kind="mlp_out") for i in layers),
         "heads": tuple(Site(layer=i, kind="z") for i in layers),
     }
-    seen = _read(network, asked, [site for group in sites.values() for site in group])
+    seen = read_before(network, asked, [site for group in sites.values() for site in group], edits)
     direction, constant, logs = _direction(network, seen[sites["stream"][-1]], asked)
 
     def summed(each: Tensor) -> Float[Tensor, "*head batch query member"]:
@@ -123,24 +133,6 @@ def _chosen(
     """The probabilities of all tokens at each position, and the log-probability of one of them, the latter on the CPU."""
     logs = unembed(network, stream).log_softmax(-1)
     return logs.exp(), logs.gather(1, words.to(logs.device)[:, None])[:, 0].double().cpu()
-
-
-def _read(
-    network: Network, asked: Continued, sites: Sequence[Site], interventions: Sequence[Intervention] = ()
-) -> dict[Site, Tensor]:
-    """What the sites hold where the numbers' tokens are predicted, on the CPU."""
-    found: dict[Site, Tensor] = {}
-    at = asked.before.flatten()
-
-    def look(site: Site) -> Intervention:
-        def keep(value: Tensor) -> Tensor:
-            found[site] = value[:, at.to(value.device)].cpu()
-            return value
-
-        return Intervention(site=site, edit=keep)
-
-    run(network, asked.tokens, interventions=[*interventions, *(look(site) for site in sites)])
-    return found
 
 
 def _direction(

@@ -52,7 +52,8 @@ def held(norm: nn.Module, stream: Float[Tensor, "*any width"]) -> Held:
     inner = stream.double()
     inner = inner - inner.mean(-1, keepdim=True) if centred else inner
     scaled, behind = gain * inner, norm(stream).double() - shift
-    scale = (scaled * behind).sum(-1, keepdim=True) / scaled.square().sum(-1, keepdim=True)
+    tiny = torch.finfo(scaled.dtype).tiny  # where the stream is zero, so is what is behind the norm
+    scale = (scaled * behind).sum(-1, keepdim=True) / scaled.square().sum(-1, keepdim=True).clamp(min=tiny)
     if not torch.allclose(scale * scaled, behind, rtol=1e-3, atol=1e-3 * float(behind.abs().max())):
         raise ValueError(
             f"norm must be a layer norm or a root-mean-square norm, which divide by one number; got a {type(norm).__name__}. "
