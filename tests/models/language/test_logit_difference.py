@@ -100,7 +100,7 @@ def test_the_head_that_writes_is_found_and_nothing_else(tiny_subject: LanguageSu
     assert abs(of_heads[1, 2]) > 1e-3
     assert all(abs(value) < 1e-9 for place, value in of_heads.items() if place != (1, 2))
     assert all(abs(m.value) < 1e-9 for m in found(measured, instrument.OF_MLP))
-    (total,) = found(measured, instrument.TOTAL)
+    (total,) = found(measured, instrument.TOTAL, prompts=instrument.ALL)
     (embedded,) = found(measured, instrument.BY_LAYER, layer=0)
     assert total.value - embedded.value == pytest.approx(of_heads[1, 2], abs=1e-4)
 
@@ -150,6 +150,32 @@ def test_whole_numbers_that_begin_alike_are_told_apart(tiny: SimpleNamespace) ->
     prompts = WIDE.sample(6, seed=0, stream=instrument.NAME)
     (pair,) = number_pairs(with_template(subject, template), prompts, [PAIR])
     assert all(one.startswith(" ") for one, _ in pair.numbers)
+
+
+def test_the_split_is_at_the_median_error_of_what_the_model_writes(
+    tiny_subject: LanguageSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = torch.tensor([0.0, 1.0, float("nan"), 9.0, 4.0, 3.0, 8.0, 7.0])
+    prompts = TASK.sample(8, seed=0, stream=instrument.NAME)
+    monkeypatch.setattr(instrument, "answers_of", lambda *_: written.double())
+    measured = logit_difference(tiny_subject, TASK, n=8, pairs=[PAIR], split=True)
+    errors = (written - prompts.targets[:, 0]).abs()
+    (pair,) = number_pairs(tiny_subject, prompts, [PAIR])
+    (own,), _ = votes(tiny_subject, prompts, [pair], partners(prompts))
+    small = errors <= errors[~errors.isnan()].median()
+    assert int(small.sum()) in (4, 5)
+    for words, chosen in ((instrument.SMALLER, small), (instrument.LARGER, errors > errors[small].max())):
+        (total,) = found(measured, instrument.TOTAL, prompts=words)
+        assert total.n == int(chosen[pair.compared].sum())
+        assert total.value == pytest.approx(float(own.stream[-1][chosen[pair.compared]].mean()), abs=1e-6)
+
+
+def test_what_the_model_itself_writes_is_ahead_of_every_other_digit(tiny: SimpleNamespace) -> None:
+    """Where it writes one: of single digits, that with the highest logit."""
+    subject = ms.load("ladder-small")
+    measured = logit_difference(subject, DigitRegression(examples=7), n=12, pairs=[("model", "mean")])
+    (odds,) = found(measured, instrument.ODDS)
+    assert odds.interval is not None and odds.interval[0] > 0
 
 
 def test_late_layers_are_as_large_a_share_as_the_published_ones() -> None:

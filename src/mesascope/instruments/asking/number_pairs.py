@@ -8,16 +8,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import NotApplicable
-from mesascope.models.language import LanguageSubject
+from mesascope.models.language import LanguageSubject, replies
 from mesascope.models.language.template import Numbers
 from mesascope.models.language.writing import continuations
 from mesascope.regressors import regressor
 from mesascope.types import Prompts
 
-TARGET = "target"
-"""In a pair, the task's own answer in place of a regressor's."""
+TARGET, MODEL = "target", "model"
+"""In a pair, the task's own answer in place of a regressor's, and the number that the language model itself writes."""
 Names = tuple[str, str]
-"""Whose numbers are compared: names of regressors, or `TARGET`."""
+"""Whose numbers are compared: names of regressors, `TARGET` or `MODEL`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,12 +70,17 @@ def number_pairs(
         )
     labels = subject.writing.template.labels
     whose = dict.fromkeys(name for pair in names for name in pair)
-    written = {name: _written(labels, _answers(prompts, name, seed)) for name in whose}
+    written = {name: _written(labels, answers_of(name, subject, prompts, seed)) for name in whose}
     return tuple(_pair(subject, written, pair) for pair in names)
 
 
-def _answers(prompts: Prompts, name: str, seed: int) -> Float[Tensor, " batch"]:
-    return prompts.targets[:, 0] if name == TARGET else regressor(name).predict(prompts, seed=seed)[:, 0]
+def answers_of(name: str, subject: LanguageSubject, prompts: Prompts, seed: int) -> Float[Tensor, " batch"]:
+    """The answers to each prompt's first query of the regressor with this name, of the model, or of the task."""
+    if name == TARGET:
+        return prompts.targets[:, 0]
+    if name == MODEL:
+        return replies(subject, prompts).values[:, 0]
+    return regressor(name).predict(prompts, seed=seed)[:, 0]
 
 
 def _written(labels: Numbers, values: Float[Tensor, " batch"]) -> tuple[list[str], Bool[Tensor, " batch"]]:
@@ -110,4 +115,4 @@ def _pair(
     )
 
 
-__all__ = ("TARGET", "Names", "Pair", "number_pairs")
+__all__ = ("MODEL", "TARGET", "Names", "Pair", "answers_of", "number_pairs")

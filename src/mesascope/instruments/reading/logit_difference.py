@@ -9,18 +9,18 @@ beside each number stands the same with another prompt in place of the prompt th
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mesascope.instruments.asking.applicability import untrained
-from mesascope.instruments.asking.number_pairs import Names, Pair, number_pairs
+from mesascope.instruments.asking.number_pairs import MODEL, Names, Pair, answers_of, number_pairs
 from mesascope.instruments.asking.sequences import language_model
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.reading.number_votes import Votes, planted, votes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.models.language import LanguageSubject, Template, with_template
-from mesascope.types import Figure, Measurement, Scalar, Subject, Task, adjusted, bounds
+from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "logit difference"
 TOTAL = Quantity(name="logit difference", unit="nats")
@@ -44,6 +44,8 @@ QUANTITIES = (
 OTHER, FRESH = "after another prompt", "untrained network"
 ALONE = "the last feed-forward network alone writes"
 SAME, ANOTHERS = "a number beside itself", "another prompt's second number"
+ALL, SMALLER, LARGER = "all", "smaller error", "larger error"
+"""Which prompts a measurement is about."""
 FEW = 8
 """Prompts of the controls that need another pass over all layers: the untrained network, and the planted part."""
 PAIRS: tuple[Names, ...] = (("linear-regression", "mean"), ("knn-5-distance", "mean"))
@@ -67,6 +69,7 @@ def logit_difference(
     n: int = 24,
     pairs: Sequence[Names] = PAIRS,
     template: Template | None = None,
+    split: bool = False,
 ) -> tuple[Measurement, ...]:
     """How much a language model favours one regressor's number over another's, after every layer, and what each part adds.
 
@@ -83,8 +86,11 @@ def logit_difference(
         task: where the prompts come from.
         seed: of the prompts, the regressors, the untrained weights and the resampling.
         n: number of prompts.
-        pairs: whose numbers are compared: names of regressors, or ``target`` for the task's own answer.
+        pairs: whose numbers are compared: names of regressors, ``target`` for the task's own answer, or ``model`` for the
+            number that the model itself writes.
         template: how prompts are written, in place of the subject's own way.
+        split: measure what is of all layers together also on the prompts where the model's own number has an error up to the
+            median, and on those where it has a larger one. Prompts that it answers with no number are in neither part.
 
     Raises:
         NotApplicable: the subject is no language model, or a pair has no prompt with two numbers that differ.
@@ -104,20 +110,34 @@ def logit_difference(
     wrote = planted(subject, shown, few)
     twin = untrained(subject, seed)
     fresh = votes(twin, shown, few, partners(shown))[0] if isinstance(twin, LanguageSubject) else None
+    parts = _by_error(subject, prompts, seed) if split else {}
     measured = list[Measurement]()
     for i, pair in enumerate(found):
         strata = None if prompts.strata is None else prompts.strata[pair.compared]
         draws = bootstrap.weights(len(pair.places), seed=seed, strata=strata)
         cases = {OTHER: null[i], **({} if fresh is None else {FRESH: fresh[i]})}
-        measured += _of_pair(pair.name, own[i], cases, wrote[i], draws)
+        measured += _of_all_layers(pair.name, own[i], cases, wrote[i], draws, ALL)
+        measured += _of_each_layer(pair.name, own[i], cases, wrote[i], draws)
+        for words, part in parts.items():
+            chosen = part[pair.compared]
+            some = {OTHER: null[i][chosen]}
+            weights = bootstrap.weights(int(chosen.sum()), seed=seed)
+            measured += _of_all_layers(pair.name, own[i][chosen], some, wrote[i], weights, words)
         measured += _ties(pair, bootstrap.weights(n, seed=seed, strata=prompts.strata), draws)
     return tuple(measured)
 
 
-def _of_pair(
+def _by_error(subject: LanguageSubject, prompts: Prompts, seed: int) -> dict[str, Bool[Tensor, " batch"]]:
+    """The prompts whose answer by the model has an absolute error up to the median, and those with a larger one."""
+    error = (answers_of(MODEL, subject, prompts, seed) - prompts.targets[:, 0]).abs()
+    middle = error[error.isfinite()].quantile(0.5) if bool(error.isfinite().any()) else error.new_tensor(0.0)
+    return {SMALLER: error <= middle, LARGER: error > middle}
+
+
+def _measured(
     name: str, own: Votes, negative: Mapping[str, Votes], wrote: Votes, draws: Float[Tensor, "repeat batch"]
-) -> list[Measurement]:
-    layers, heads = own.heads.shape[:2]
+) -> Callable[..., Measurement]:
+    """Makes a measurement of a quantity, from the function that picks it out of votes and from its other coordinates."""
 
     def measured(quantity: Quantity, pick: Pick, **where: Scalar) -> Measurement:
         return measure(
@@ -126,12 +146,31 @@ def _of_pair(
             pick(own),
             draws,
             coordinates={"pair": name, **where},
-            positive={ALONE: pick(wrote)},
+            positive={ALONE: float(pick(wrote).mean())},
             negative={control: pick(case) for control, case in negative.items()},
         )
 
+    return measured
+
+
+def _of_all_layers(
+    name: str,
+    own: Votes,
+    negative: Mapping[str, Votes],
+    wrote: Votes,
+    draws: Float[Tensor, "repeat batch"],
+    prompts: str,
+) -> list[Measurement]:
+    measured = _measured(name, own, negative, wrote, draws)
+    return [measured(quantity, pick, prompts=prompts) for quantity, pick in _sums(late(len(own.mlp))).items()]
+
+
+def _of_each_layer(
+    name: str, own: Votes, negative: Mapping[str, Votes], wrote: Votes, draws: Float[Tensor, "repeat batch"]
+) -> list[Measurement]:
+    layers, heads = own.heads.shape[:2]
+    measured = _measured(name, own, negative, wrote, draws)
     return [
-        *(measured(quantity, pick) for quantity, pick in _sums(late(layers)).items()),
         *(measured(BY_LAYER, lambda v, i=i: v.stream[i], layer=i) for i in range(layers + 1)),
         *(measured(OF_ATTENTION, lambda v, i=i: v.attention[i], layer=i) for i in range(layers)),
         *(measured(OF_MLP, lambda v, i=i: v.mlp[i], layer=i) for i in range(layers)),
@@ -223,7 +262,8 @@ INSTRUMENT = Instrument(
     measure=logit_difference,
     needs="a language model whose logits are linear in its last stream",
     quantities=tuple(quantity.name for quantity in QUANTITIES),
-    coordinates=("pair", "layer", "head"),
+    coordinates=("pair", "prompts", "layer", "head"),
+    values={"prompts": (ALL, SMALLER, LARGER)},
     sizes=sizes(n=(8, 24, 100)),
     figure=figure,
     expected=(

@@ -1,10 +1,10 @@
 """How much each part of a language model adds to one number over another, by prompt, and after another prompt."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mesascope.instruments.asking.number_pairs import Pair
@@ -32,6 +32,10 @@ class Votes:
     mlp: Float[Tensor, "layer batch"]
     heads: Float[Tensor, "layer head batch"]
     log_odds: Float[Tensor, " batch"]
+
+    def __getitem__(self, index: Bool[Tensor, " batch"]) -> "Votes":
+        """The votes on the chosen prompts."""
+        return Votes(**{field.name: getattr(self, field.name)[..., index] for field in fields(self)})
 
 
 def votes(
