@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 
 from mesascope.instruments import metrics
-from mesascope.instruments.attending import attention, attention_content, causal_mask, copying, mixing, sinks
+from mesascope.instruments.attending import (
+    attention,
+    attention_content,
+    causal_mask,
+    copying,
+    mixing,
+    number_attention,
+    sinks,
+)
 from mesascope.instruments.behaving import (
     errors,
     examples,
@@ -30,6 +38,7 @@ from mesascope.instruments.intervening import (
     causal,
     head_ablation,
     influence,
+    number_mlp,
     number_patching,
     patching,
     substitution,
@@ -112,6 +121,8 @@ NARROWER: tuple[Instrument, ...] = (
     along.INSTRUMENT,
     logit_difference.INSTRUMENT,
     number_patching.INSTRUMENT,
+    number_attention.INSTRUMENT,
+    number_mlp.INSTRUMENT,
 )
 """Instruments that need more than a subject and a task (several noise levels, other subjects, a training) or a language model.
 

@@ -163,7 +163,7 @@ def test_the_split_is_at_the_median_error_of_what_the_model_writes(
     (pair,) = number_pairs(tiny_subject, prompts, [PAIR])
     (own,), _ = votes(tiny_subject, prompts, [pair], partners(prompts))
     small = errors <= errors[~errors.isnan()].median()
-    assert int(small.sum()) in (4, 5)
+    assert 0 < int(small.sum()) < 7  # of the seven that it answers with a number
     for words, chosen in ((instrument.SMALLER, small), (instrument.LARGER, errors > errors[small].max())):
         (total,) = found(measured, instrument.TOTAL, prompts=words)
         assert total.n == int(chosen[pair.compared].sum())
