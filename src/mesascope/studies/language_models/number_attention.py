@@ -1,0 +1,141 @@
+"""Source D's attention to numbers: where heads look when an answer is due, beside uniform attention and induction."""
+
+from collections.abc import Sequence
+
+from mesascope.instruments.attending import number_attention as instrument
+from mesascope.instruments.attending.number_attention import (
+    ANY,
+    CHANCE,
+    COMMON,
+    EVEN,
+    FEATURES,
+    FRESH,
+    IDEAL,
+    INDUCTION,
+    OUTPUTS,
+    OVERLAP,
+)
+from mesascope.studies.bench import Bench
+from mesascope.studies.language_models.beyond import beyond
+from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
+from mesascope.studies.language_models.number_tasks import LLAMA, readers
+from mesascope.studies.pictures import heatmap, only, table
+from mesascope.studies.rules import known, pick, where
+from mesascope.studies.study import Study, own, sourced
+from mesascope.types import Figure, Measurement, Scalar
+
+NOTED = ((27, 28), (28, 29), (27, 30))
+"""Layer and head of those that source D finds interesting."""
+SHOWN = 10
+"""Heads of a model in the table."""
+DRAWN = ("ladder-small", "ladder-large", SHUFFLED, SMOLLM2, LLAMA)
+
+
+def _maps(found: Sequence[Measurement]) -> Figure:
+    what = {OUTPUTS.name: "to outputs", FEATURES.name: "to features", INDUCTION.name: "induction score"}
+    rows: list[dict[str, Scalar]] = [
+        {
+            "case": f"{m.coordinates['network']}: {what[m.quantity]}",
+            **{name: m.coordinates[name] for name in ("layer", "head")},
+            "attention": m.value,
+        }
+        for m in found
+        if m.quantity in what and m.coordinates["network"] in DRAWN
+    ]
+    return heatmap(
+        name="number-attention",
+        section="Head by head",
+        title="Attention of the position that predicts the answer",
+        caption="To the outputs and to the features of the examples; beside it each head's induction score, its attention in "
+        "random text that comes twice to what followed the same token the first time.",
+        rows=tuple(rows),
+        x="layer",
+        y="head",
+        value="attention",
+        facet="case",
+    )
+
+
+def _table(found: Sequence[Measurement]) -> Figure:
+    rows: list[dict[str, Scalar]] = []
+    for network in dict.fromkeys(m.coordinates["network"] for m in found):
+        looking = sorted(only(found, quantity=OUTPUTS.name, network=network), key=lambda m: -m.value)
+        for m in looking[:SHOWN]:
+            place = {name: m.coordinates[name] for name in ("network", "layer", "head")}
+            low, high = m.interval or (None, None)
+            rows.append(
+                {
+                    **place,
+                    "to outputs": m.value,
+                    "low": low,
+                    "high": high,
+                    **{name: known(m, name).value for name in (EVEN, IDEAL, FRESH)},
+                    "to features": pick(found, FEATURES.name, **place).value,
+                    "induction score": pick(found, INDUCTION.name, **place).value,
+                }
+            )
+    return table(
+        name="heads-to-outputs",
+        section="Heads that look at outputs most",
+        title=f"The {SHOWN} heads of each model that look at outputs most",
+        caption="That they are the largest of all heads is a choice after the fact: with many heads some are far above uniform "
+        "attention in any trained model. The columns after the interval are what uniform attention, an ideal induction head and "
+        "the same head of the untrained network put on outputs.",
+        rows=tuple(rows),
+    )
+
+
+def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
+    return tuple(
+        f"{m.coordinates['network']}: attention to outputs and induction score have a rank correlation of {m.value:.2f} over "
+        f"heads (of random orders 97.5 % stay below {known(m, ANY).value:.2f}); of the heads that look at outputs most, "
+        f"{common.value:.0%} are induction heads, by chance {known(common, CHANCE).value:.0%}."
+        for m in only(found, quantity=OVERLAP)
+        for common in only(found, quantity=COMMON, network=m.coordinates["network"])
+    )
+
+
+STUDY = Study(
+    name="number-attention",
+    source="D",
+    title="Which heads look at a prompt's numbers when an answer is due, and are they more than induction heads?",
+    measures=tuple(
+        reader.measure(instrument.NAME, {"n": 96 if reader.digits else 24}) for reader in readers(5, published=25)
+    ),
+    claims=(
+        sourced(
+            "Heads that look at outputs overlap with induction heads a lot: over heads, the rank correlation of both is above "
+            "what 97.5 % of random orders stay below.",
+            beyond(where(OVERLAP, network=LLAMA), ANY).between(low=0),
+        ),
+        sourced(
+            "Head 28 of layer 27, head 29 of layer 28 and head 30 of layer 27 look at outputs more than evenly.",
+            *(beyond(where(OUTPUTS, network=LLAMA, layer=i, head=h), EVEN).between(low=0) for i, h in NOTED),
+            published=tuple(f"heads_noted/{i}/{j}" for i in range(len(NOTED)) for j in (0, 1)),
+        ),
+        own(
+            "Heads of SmolLM2 that look at outputs overlap with its induction heads by the same rule.",
+            beyond(where(OVERLAP, network=SMOLLM2), ANY).between(low=0),
+        ),
+        own(
+            "Less than half of the twentieth of SmolLM2's heads that look at outputs most are among the twentieth with the "
+            "highest induction scores.",
+            where(COMMON, network=SMOLLM2).between(high=0.499),
+        ),
+        own(
+            "In every model that is trained on lines, the head that looks at outputs most is not the one with the highest "
+            "induction score.",
+            *(where(COMMON, network=name).between(high=0) for name in LADDER),
+        ),
+    ),
+    figures=lambda found, bench: (_table(found), _maps(found)),
+    notes=_notes,
+    departures=(
+        "Source D draws maps of the attention from the last token to features and outputs, without a baseline, "
+        "and names heads that look interesting on them, without saying where they look. It shows 25 examples; SmolLM2 gets 5.",
+        "Source D does not say how it knows induction heads. Here a head's induction score is measured on random text, apart "
+        "from any regression.",
+        "The rules were written before the study was run, but after the instrument had been tried on the smallest model of the "
+        "ladder.",
+    ),
+)
