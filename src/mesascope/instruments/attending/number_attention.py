@@ -17,7 +17,7 @@ from mesascope.instruments.asking.sequences import fitting_blocks, language_mode
 from mesascope.instruments.instrument import Expected, Instrument, sizes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.ordering import rank_correlation
-from mesascope.instruments.statistics.scores import Quantity, measure
+from mesascope.instruments.statistics.scores import Quantity, left_out, measure
 from mesascope.models.language import LanguageSubject, Template, with_template
 from mesascope.models.language.passes import run
 from mesascope.models.language.sequences import sequence_tokens
@@ -236,7 +236,9 @@ def _compared(
     compared = measure(
         NAME, overlap, looks, draws, coordinates={}, positive={ITSELF: same}, negative={ANY: float(by_chance)}
     )
-    return [compared, common]
+    alike = float(scores.max()) == float(scores.min())
+    why = "all heads have the same induction score"
+    return [left_out(compared, dict.fromkeys((ITSELF, ANY), why) if alike else {}), common]
 
 
 def figure(measurements: Sequence[Measurement]) -> Figure:

@@ -44,8 +44,8 @@ AS_MANY, ITSELF, BLURRED = (
 )
 
 Places = Bool[Tensor, "batch position"]
-Edits = Callable[[Mapping[str, Places], torch.Generator], Sequence[Intervention]]
-"""Makes the edits of a pass from the places of its prompts."""
+Edits = Callable[[Mapping[str, Places], int], Sequence[Intervention]]
+"""Makes the edits of a pass from the places of its prompts, and from the number of the first of them."""
 FEW = 4
 """Prompts of the controls whose value hardly varies: the untrained network, and what changes nothing."""
 
@@ -120,9 +120,11 @@ def _places(subject: LanguageSubject, tokens: Tokens, examples: int) -> dict[str
     return {KINDS[0]: features & ~first, KINDS[1]: outputs, WORDS: words, ANSWER: at(layout.answers)}
 
 
-def _as_many(words: Places, places: Places, rng: torch.Generator) -> Places:
-    """For each prompt as many random words as there are places, or all words."""
-    order = torch.rand(words.shape, generator=rng).masked_fill(~words, 2.0).argsort(1).argsort(1)
+def _as_many(words: Places, places: Places, seed: int, start: int) -> Places:
+    """For each prompt as many random words as there are places, or all words; the first prompt has the number ``start``."""
+    stream = f"{NAME}/words"
+    drawn = [torch.rand(words.shape[1], generator=generator(seed, stream, start + row)) for row in range(len(words))]
+    order = torch.stack(drawn).masked_fill(~words, 2.0).argsort(1).argsort(1)
     return words & (order < places.sum(1, keepdim=True))
 
 
@@ -206,23 +208,22 @@ def _losses(
         for i in range(0, len(some), batch):
             part = some[i : i + batch]
             asked = continued(of, part, [[pair] for pair in numbers[i : i + len(part)]])
-            rng = generator(seed, f"{NAME}/words", i)
-            parts.append(_odds(of, asked, edits(_places(of, asked.tokens, part.examples), rng)))
+            parts.append(_odds(of, asked, edits(_places(of, asked.tokens, part.examples), i)))
         return torch.cat(parts)
 
     def lost(edits: Edits, some: Prompts = prompts) -> Float[Tensor, " batch"]:
         return plain[: len(some)] - odds(subject, some, edits)
 
-    plain = odds(subject, prompts, lambda places, rng: [])
-    blurred = lost(lambda places, rng: [_edit(Site(kind="embed"), [places[kind] for kind in KINDS])])
+    plain = odds(subject, prompts, lambda places, start: [])
+    blurred = lost(lambda places, start: [_edit(Site(kind="embed"), [places[kind] for kind in KINDS])])
     few = prompts[:FEW]
-    same = lost(lambda places, rng: [Intervention(site=_of(i), edit=torch.clone) for i in layers], few)
-    untold = {} if fresh is None else {FRESH: odds(fresh, few, lambda places, rng: [])}
+    same = lost(lambda places, start: [Intervention(site=_of(i), edit=torch.clone) for i in layers], few)
+    untold = {} if fresh is None else {FRESH: odds(fresh, few, lambda places, start: [])}
     found = [measure(NAME, KNOWN, plain, draws, coordinates={}, negative={BLURRED: plain - blurred, **untold})]
     for words, span in spans.items():
         for kind in KINDS:
-            at_kind = lost(lambda places, rng, k=kind, s=span: [_edit(_of(i), [places[k]]) for i in s])
-            elsewhere = lost(lambda places, rng, k=kind, s=span: _at_words(places, k, s, rng))
+            at_kind = lost(lambda places, start, k=kind, s=span: [_edit(_of(i), [places[k]]) for i in s])
+            elsewhere = lost(lambda places, start, k=kind, s=span: _at_words(places, k, s, seed, start))
             found.append(
                 measure(
                     NAME,
@@ -246,9 +247,9 @@ def _edit(site: Site, places: Sequence[Places]) -> Intervention:
 
 
 def _at_words(
-    places: Mapping[str, Places], kind: Kind, layers: Sequence[int], rng: torch.Generator
+    places: Mapping[str, Places], kind: Kind, layers: Sequence[int], seed: int, start: int
 ) -> list[Intervention]:
-    chosen = _as_many(places[WORDS], places[kind], rng)
+    chosen = _as_many(places[WORDS], places[kind], seed, start)
     return [_edit(_of(i), [chosen]) for i in layers]
 
 

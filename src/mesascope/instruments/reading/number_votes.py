@@ -73,7 +73,8 @@ def planted(subject: LanguageSubject, prompts: Prompts, pairs: Sequence[Pair]) -
 
     def edits(asked: Continued) -> list[Intervention]:
         signs = torch.tensor([1.0, -1.0]).repeat(len(pairs))[:, None, None]
-        rows = network.unembedding.weight[asked.words[:, 0]].detach() * asked.there[:, 0, ..., None]
+        weight: Tensor = network.unembedding.weight  # type: ignore[assignment]
+        rows = weight[asked.words[:, 0]].detach() * asked.there[:, 0, ..., None]
         return [
             Intervention(site=site, edit=_written(asked, STRENGTH * signs * rows) if site == last else torch.zeros_like)
             for site in network.sites

@@ -140,7 +140,8 @@ def _direction(
 ) -> tuple[Float[Tensor, "batch position width"], Float[Tensor, "batch position"], Float[Tensor, "batch position"]]:
     """For each token the direction in the stream that its logit is along, the constant, and its log-probability."""
     layer = network.unembedding
-    rows, bias = layer.weight, getattr(layer, "bias", None)
+    bias = getattr(layer, "bias", None)
+    rows: Tensor = layer.weight  # type: ignore[assignment]
     words = asked.words.flatten(1)
     logs, against, offset = [], [], []
     for stream, each in zip(last, words, strict=True):  # one prompt at a time: the vocabulary is large

@@ -1,6 +1,7 @@
 """Source D's logit differences: where in a language model one regressor's number gets ahead of another's."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mesascope.instruments.intervening import number_patching as patching
 from mesascope.instruments.reading import logit_difference as instrument
@@ -28,7 +29,7 @@ from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
 from mesascope.studies.language_models.number_tasks import LLAMA, Reader, readers
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import bars, lines, only, table
-from mesascope.studies.rules import Rule, known, where
+from mesascope.studies.rules import Rule, known, pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
@@ -122,15 +123,13 @@ def _patched(found: Sequence[Measurement]) -> Figure:
 def _table(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in only(found, quantity=TOTAL.name):
-        case = {name: m.coordinates[name] for name in ("network", "pair", "prompts")}
+        case: dict[str, Any] = {name: m.coordinates[name] for name in ("network", "pair", "prompts")}
         row: dict[str, Scalar] = {**case, "n": m.n}
         for quantity in (TOTAL, LATE, EARLIER, ATTENTION):
             (one,) = only(found, quantity=quantity.name, **case)
             row |= {quantity.name: one.value, f"{quantity.name}, {OTHER}": known(one, OTHER).value}
         for quantity in (TIED, BEGUN):
-            row[quantity.name] = only(found, quantity=quantity.name, network=case["network"], pair=case["pair"])[
-                0
-            ].value
+            row[quantity.name] = pick(found, quantity.name, network=case["network"], pair=case["pair"]).value
         rows.append(row)
     return table(
         name="logit-difference",
@@ -149,7 +148,7 @@ def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     sentences = []
     for m in only(found, quantity=TOTAL.name, prompts=ALL):
-        case = {name: m.coordinates[name] for name in ("network", "pair", "prompts")}
+        case: dict[str, Any] = {name: m.coordinates[name] for name in ("network", "pair", "prompts")}
         parts = {q: only(found, quantity=q.name, **case)[0] for q in (LATE, EARLIER, ATTENTION)}
         sentences.append(
             f"{case['network']}, {case['pair']}: {m.value:.2f} nats ({OTHER} {known(m, OTHER).value:.2f}), of which late "

@@ -8,12 +8,12 @@ from typing import Any
 from mesascope.models.language import published_template
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
 from mesascope.studies.measure import Measure
-from mesascope.tasks import DATASETS, DigitRegression
+from mesascope.tasks import DigitRegression, FormulaRegression
 from mesascope.types import Task
 
 LLAMA = "Llama-3.1-8B"
 """Source D's model, which is examined where the user has it."""
-FRIEDMAN = DATASETS["friedman-2"]
+FRIEDMAN = FormulaRegression(formula="friedman-2")
 TEXT = published_template(FRIEDMAN.sample(64, seed=0))
 """The published text for source D's data set."""
 
