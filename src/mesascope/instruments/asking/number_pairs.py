@@ -50,7 +50,12 @@ class Pair:
 
 
 def number_pairs(
-    subject: LanguageSubject, prompts: Prompts, names: Sequence[Names], *, seed: int = 0
+    subject: LanguageSubject,
+    prompts: Prompts,
+    names: Sequence[Names],
+    *,
+    seed: int = 0,
+    decoded: Float[Tensor, " batch"] | None = None,
 ) -> tuple[Pair, ...]:
     """The numbers that pairs of regressors answer, each prompt's query by each of them.
 
@@ -59,6 +64,7 @@ def number_pairs(
         prompts: the problems, with one query each.
         names: whose numbers are compared.
         seed: of what is random in regressors.
+        decoded: what the model itself writes, where that is known already.
 
     Raises:
         ValueError: there is no regressor of a name, or prompts have several queries.
@@ -70,7 +76,9 @@ def number_pairs(
         )
     labels = subject.writing.template.labels
     whose = dict.fromkeys(name for pair in names for name in pair)
-    written = {name: _written(labels, answers_of(name, subject, prompts, seed)) for name in whose}
+    known = {} if decoded is None else {MODEL: decoded}
+    found = {name: known[name] if name in known else answers_of(name, subject, prompts, seed) for name in whose}
+    written = {name: _written(labels, values) for name, values in found.items()}
     return tuple(_pair(subject, written, pair) for pair in names)
 
 

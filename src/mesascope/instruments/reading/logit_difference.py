@@ -103,14 +103,15 @@ def logit_difference(
     subject = subject if template is None else with_template(subject, template)
     prompts = adjusted(task, queries=1).sample(n, seed=seed, stream=NAME)
     others = partners(prompts)
-    found = number_pairs(subject, prompts, pairs, seed=seed)
+    decoded = answers_of(MODEL, subject, prompts, seed) if split else None
+    found = number_pairs(subject, prompts, pairs, seed=seed, decoded=decoded)
     own, null = votes(subject, prompts, found, others)
     some = torch.cat([pair.places[: -(-FEW // len(found))] for pair in found]).unique()  # of each pair a few
     few, shown = [pair[some] for pair in found], prompts[some]
     wrote = planted(subject, shown, few)
     twin = untrained(subject, seed)
     fresh = votes(twin, shown, few, partners(shown))[0] if isinstance(twin, LanguageSubject) else None
-    parts = _by_error(subject, prompts, seed) if split else {}
+    parts = {} if decoded is None else _by_error(decoded, prompts)
     measured = list[Measurement]()
     for i, pair in enumerate(found):
         strata = None if prompts.strata is None else prompts.strata[pair.compared]
@@ -127,9 +128,9 @@ def logit_difference(
     return tuple(measured)
 
 
-def _by_error(subject: LanguageSubject, prompts: Prompts, seed: int) -> dict[str, Bool[Tensor, " batch"]]:
+def _by_error(decoded: Float[Tensor, " batch"], prompts: Prompts) -> dict[str, Bool[Tensor, " batch"]]:
     """The prompts whose answer by the model has an absolute error up to the median, and those with a larger one."""
-    error = (answers_of(MODEL, subject, prompts, seed) - prompts.targets[:, 0]).abs()
+    error = (decoded - prompts.targets[:, 0]).abs()
     middle = error[error.isfinite()].quantile(0.5) if bool(error.isfinite().any()) else error.new_tensor(0.0)
     return {SMALLER: error <= middle, LARGER: error > middle}
 
