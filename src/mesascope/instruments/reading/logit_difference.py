@@ -90,7 +90,8 @@ def logit_difference(
             number that the model itself writes.
         template: how prompts are written, in place of the subject's own way.
         split: measure what is of all layers together also on the prompts where the model's own number has an error up to the
-            median, and on those where it has a larger one. Prompts that it answers with no number are in neither part.
+            median, and on those where it has a larger one. Prompts that it answers with no number are in neither part,
+            and a part in which no numbers are compared is left out.
 
     Raises:
         NotApplicable: the subject is no language model, or a pair has no prompt with two numbers that differ.
@@ -121,6 +122,8 @@ def logit_difference(
         measured += _of_each_layer(pair.name, own[i], cases, wrote[i], draws)
         for words, part in parts.items():
             chosen = part[pair.compared]
+            if not bool(chosen.any()):
+                continue
             some = {OTHER: null[i][chosen]}
             weights = bootstrap.weights(int(chosen.sum()), seed=seed)
             measured += _of_all_layers(pair.name, own[i][chosen], some, wrote[i], weights, words)
