@@ -15,6 +15,7 @@ from mesascope.instruments.reading.logit_difference import (
     LARGER,
     LATE,
     OF_ATTENTION,
+    OF_HEAD,
     OF_MLP,
     OTHER,
     OVER_ATTENTION,
@@ -28,7 +29,7 @@ from mesascope.studies.language_models.beyond import beyond
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
 from mesascope.studies.language_models.number_tasks import LLAMA, Reader, readers
 from mesascope.studies.measure import Measure
-from mesascope.studies.pictures import bars, lines, only, table
+from mesascope.studies.pictures import bars, heatmap, lines, only, table
 from mesascope.studies.rules import Rule, known, pick, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
@@ -100,6 +101,27 @@ def _by_part(found: Sequence[Measurement]) -> Figure:
     )
 
 
+def _by_head(found: Sequence[Measurement]) -> Figure:
+    """What heads add, less what they add after another prompt."""
+    rows: list[dict[str, Scalar]] = []
+    for m in only(found, quantity=OF_HEAD.name):
+        if m.coordinates["network"] in DRAWN:
+            place = {name: m.coordinates[name] for name in ("layer", "head")}
+            case = f"{m.coordinates['network']}: {m.coordinates['pair']}"
+            rows.append({"case": case, **place, "nats": m.value - known(m, OTHER).value})
+    return heatmap(
+        name="logit-difference-by-head",
+        section="Head by head",
+        title="What each head adds to one number over the other, beyond what it adds after another prompt",
+        caption="In nats.",
+        rows=tuple(rows),
+        x="layer",
+        y="head",
+        value="nats",
+        facet="case",
+    )
+
+
 def _patched(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for m in only(found, quantity=patching.MOVED.name):
@@ -142,7 +164,7 @@ def _table(found: Sequence[Measurement]) -> Figure:
 
 
 def _figures(found: Sequence[Measurement], bench: Bench) -> tuple[Figure, ...]:
-    return (_by_part(found), _by_depth(found), _patched(found), _table(found))
+    return (_by_part(found), _by_depth(found), _by_head(found), _patched(found), _table(found))
 
 
 def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
