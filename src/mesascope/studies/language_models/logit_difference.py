@@ -1,6 +1,7 @@
 """Source D's logit differences: where in a language model one regressor's number gets ahead of another's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mesascope.instruments.intervening import number_patching as patching
@@ -27,18 +28,18 @@ from mesascope.instruments.reading.logit_difference import (
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
-from mesascope.studies.language_models.number_tasks import LLAMA, Reader, readers
+from mesascope.studies.language_models.number_tasks import LLAMA, Reader, drawn, reader, readers
+from mesascope.studies.language_models.regressors import WRITTEN
 from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import bars, heatmap, lines, only, table
 from mesascope.studies.rules import Rule, known, pick, where
-from mesascope.studies.study import Study, own, sourced
+from mesascope.studies.study import Claim, Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
 LINEAR, OWN_MEAN, OWN_LAST = ("linear-regression", "mean"), ("model", "mean"), ("model", "last")
 PAIRS = (LINEAR, OWN_MEAN, OWN_LAST)
 LINEAR_OVER_MEAN, *OWN = (f"{a} over {b}" for a, b in PAIRS)
 """The last two are the ones that source D finds of most value."""
-DRAWN = ("ladder-small", "ladder-large", SHUFFLED, SMOLLM2, LLAMA)
 NOTHING = 1.0
 """How far from 0 nats a logit difference may lie, interval and all, where nothing can be known."""
 EXAMPLES = {"examples": 5, "published": 19}
@@ -59,7 +60,7 @@ def _by_depth(found: Sequence[Measurement]) -> Figure:
     """The accumulated stream, beside the same after another prompt."""
     rows: list[dict[str, Scalar]] = []
     for m in only(found, quantity=BY_LAYER.name):
-        if m.coordinates["network"] in DRAWN:
+        if m.coordinates["network"] in drawn(found):
             case = f"{m.coordinates['network']}: {m.coordinates['pair']}"
             for after, shown in (("the prompt itself", m), (OTHER, known(m, OTHER)), (FRESH, known(m, FRESH))):
                 place = {"case": case, "layer": m.coordinates["layer"], "after": after}
@@ -83,7 +84,7 @@ def _by_part(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for quantity, part in ((OF_ATTENTION, "attention"), (OF_MLP, "feed-forward network")):
         for m in only(found, quantity=quantity.name):
-            if m.coordinates["network"] in DRAWN:
+            if m.coordinates["network"] in drawn(found):
                 case = f"{m.coordinates['network']}: {m.coordinates['pair']}"
                 for after, shown in (("", m), (", after another prompt", known(m, OTHER))):
                     place = {"case": case, "layer": m.coordinates["layer"], "part": f"{part}{after}"}
@@ -105,7 +106,7 @@ def _by_head(found: Sequence[Measurement]) -> Figure:
     """What heads add, less what they add after another prompt."""
     rows: list[dict[str, Scalar]] = []
     for m in only(found, quantity=OF_HEAD.name):
-        if m.coordinates["network"] in DRAWN:
+        if m.coordinates["network"] in drawn(found):
             place = {name: m.coordinates[name] for name in ("layer", "head")}
             case = f"{m.coordinates['network']}: {m.coordinates['pair']}"
             rows.append({"case": case, **place, "nats": m.value - known(m, OTHER).value})
@@ -198,6 +199,47 @@ def _late(network: str) -> list[Rule]:
     ]
 
 
+def _favoured(network: str) -> Rule:
+    return beyond(where(TOTAL, network=network, pair=LINEAR_OVER_MEAN, prompts=ALL), OTHER).between(low=0)
+
+
+def _patching(network: str) -> tuple[Claim, ...]:
+    return (
+        own(
+            f"What the logit difference names in {WRITTEN.get(network, network)} makes the number: each named head and network "
+            "moves it as named when patched.",
+            where(patching.MOVED, network=network).between(low=0),
+        ),
+        own(
+            "Together they carry more of the prompt's effect than as many random heads and networks.",
+            beyond(where(patching.SHARE, network=network), patching.RANDOM).between(low=0),
+        ),
+    )
+
+
+def _of(reference: str) -> Study:
+    """The study about one model."""
+    written = WRITTEN.get(reference, reference)
+    return replace(
+        STUDY,
+        title=f"Where in {written} does one regressor's number get ahead of another's?",
+        measures=_measures(reader(reference, EXAMPLES["examples"])),
+        claims=(
+            own(
+                "The late feed-forward networks add more to the model's own number over the mean label and over the last one "
+                "than all attention does, and more than the earlier networks do, beyond what they add after another prompt.",
+                *_late(reference),
+            ),
+            own(
+                f"{written} favours linear regression's number over the mean label because of the prompt: by more than after "
+                "another prompt.",
+                _favoured(reference),
+            ),
+            *_patching(reference),
+        ),
+    )
+
+
 STUDY = Study(
     name="logit-difference",
     source="D",
@@ -215,14 +257,11 @@ STUDY = Study(
         own(
             "SmolLM2 favours linear regression's number over the mean label because of the prompt: by more than after another "
             "prompt.",
-            beyond(where(TOTAL, network=SMOLLM2, pair=LINEAR_OVER_MEAN, prompts=ALL), OTHER).between(low=0),
+            _favoured(SMOLLM2),
         ),
         own(
             "So do models that are trained on lines, in every size and with both seeds.",
-            *(
-                beyond(where(TOTAL, network=name, pair=LINEAR_OVER_MEAN, prompts=ALL), OTHER).between(low=0)
-                for name in LADDER
-            ),
+            *map(_favoured, LADDER),
         ),
         own(
             "In these it is attention and not the late feed-forward networks: attention adds more, beyond another prompt.",
@@ -245,15 +284,7 @@ STUDY = Study(
                 for name in (*LADDER, SMOLLM2)
             ),
         ),
-        own(
-            "What the logit difference names in SmolLM2 makes the number: each named head and network moves it as named when "
-            "patched.",
-            where(patching.MOVED, network=SMOLLM2).between(low=0),
-        ),
-        own(
-            "Together they carry more of the prompt's effect than as many random heads and networks.",
-            beyond(where(patching.SHARE, network=SMOLLM2), patching.RANDOM).between(low=0),
-        ),
+        *_patching(SMOLLM2),
         own(
             "Source D's comparison of first tokens would say nothing in SmolLM2: all numbers begin with the same token, a space.",
             where(BEGUN, network=SMOLLM2).between(low=1),
@@ -272,4 +303,5 @@ STUDY = Study(
         "The rules were written before the study was run, but after its instruments had been tried on the smallest model of "
         "the ladder.",
     ),
+    of=_of,
 )

@@ -18,18 +18,20 @@ from mesascope.instruments.attending.number_attention import (
 )
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond, less
-from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
-from mesascope.studies.language_models.number_tasks import LLAMA, readers
+from mesascope.studies.language_models.networks import LADDER, SMOLLM2
+from mesascope.studies.language_models.number_tasks import LLAMA, Reader, drawn, reader, readers
+from mesascope.studies.language_models.regressors import WRITTEN
+from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import heatmap, only, table
 from mesascope.studies.rules import Derived, known, pick, where
-from mesascope.studies.study import Study, own, sourced
+from mesascope.studies.study import Claim, Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar
 
 NOTED = ((27, 28), (28, 29), (27, 30))
 """Layer and head of those that source D finds interesting."""
+EXAMPLES = 5
 SHOWN = 10
 """Heads of a model in the table."""
-DRAWN = ("ladder-small", "ladder-large", SHUFFLED, SMOLLM2, LLAMA)
 
 
 def _maps(found: Sequence[Measurement]) -> Figure:
@@ -41,7 +43,7 @@ def _maps(found: Sequence[Measurement]) -> Figure:
             "attention": m.value,
         }
         for m in found
-        if m.quantity in what and m.coordinates["network"] in DRAWN
+        if m.quantity in what and m.coordinates["network"] in drawn(found)
     ]
     return heatmap(
         name="number-attention",
@@ -111,13 +113,41 @@ def _above_random(network: str) -> Derived:
     return Derived(words=f"{overlap}, beyond random orders", of=of, uses=(overlap,))
 
 
+def _induction(network: str) -> tuple[Claim, ...]:
+    written = WRITTEN.get(network, network)
+    return (
+        own(
+            f"Heads of {written} that look at outputs overlap with its induction heads: over heads, the rank correlation of both "
+            "is above what 97.5 % of random orders stay below.",
+            _above_random(network).between(low=0),
+        ),
+        own(
+            f"Less than half of the twentieth of {written}'s heads that look at outputs most are among the twentieth with the "
+            "highest induction scores.",
+            where(COMMON, network=network).between(high=0.499),
+        ),
+    )
+
+
+def _of(reference: str) -> Study:
+    """The study about one model."""
+    return replace(
+        STUDY,
+        title=f"Which heads of {WRITTEN.get(reference, reference)} look at a prompt's numbers when an answer is due?",
+        measures=(_measure(reader(reference, EXAMPLES)),),
+        claims=_induction(reference),
+    )
+
+
+def _measure(of: Reader) -> Measure:
+    return of.measure(instrument.NAME, {"n": 96 if of.digits else 24})
+
+
 STUDY = Study(
     name="number-attention",
     source="D",
     title="Which heads look at a prompt's numbers when an answer is due, and are they more than induction heads?",
-    measures=tuple(
-        reader.measure(instrument.NAME, {"n": 96 if reader.digits else 24}) for reader in readers(5, published=25)
-    ),
+    measures=tuple(map(_measure, readers(EXAMPLES, published=25))),
     claims=(
         sourced(
             "Heads that look at outputs overlap with induction heads a lot: over heads, the rank correlation of both is above "
@@ -129,15 +159,7 @@ STUDY = Study(
             *(beyond(where(OUTPUTS, network=LLAMA, layer=i, head=h), EVEN).between(low=0) for i, h in NOTED),
             published=tuple(f"heads_noted/{i}/{j}" for i in range(len(NOTED)) for j in (0, 1)),
         ),
-        own(
-            "Heads of SmolLM2 that look at outputs overlap with its induction heads by the same rule.",
-            _above_random(SMOLLM2).between(low=0),
-        ),
-        own(
-            "Less than half of the twentieth of SmolLM2's heads that look at outputs most are among the twentieth with the "
-            "highest induction scores.",
-            where(COMMON, network=SMOLLM2).between(high=0.499),
-        ),
+        *_induction(SMOLLM2),
         own(
             "In every model that is trained on lines, the head that looks at outputs most is not the one with the highest "
             "induction score.",
@@ -154,4 +176,5 @@ STUDY = Study(
         "The rules were written before the study was run, but after the instrument had been tried on the smallest model of the "
         "ladder.",
     ),
+    of=_of,
 )

@@ -1,6 +1,7 @@
 """Source D's feed-forward networks at numbers: how much they add there, and whether the answer needs it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mesascope.instruments.intervening import number_mlp as instrument
 from mesascope.instruments.intervening.number_mlp import (
@@ -19,12 +20,15 @@ from mesascope.instruments.intervening.number_mlp import (
 from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond
 from mesascope.studies.language_models.networks import LADDER, SMOLLM2
-from mesascope.studies.language_models.number_tasks import LLAMA, readers
+from mesascope.studies.language_models.number_tasks import LLAMA, Reader, reader, readers
+from mesascope.studies.language_models.regressors import WRITTEN
+from mesascope.studies.measure import Measure
 from mesascope.studies.pictures import bars, lines, only
-from mesascope.studies.rules import known, where
+from mesascope.studies.rules import Rule, known, where
 from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement, Scalar, bounds
 
+EXAMPLES = 5
 LAST_OF_SMOLLM2 = tuple(range(21, 30))
 """As large a share of its 30 layers as the last ten of source D's 32."""
 
@@ -90,26 +94,54 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
     )
 
 
+def _measure(of: Reader) -> Measure:
+    return of.measure(instrument.NAME, {"n": 96 if of.digits else 10})
+
+
+def _needs(network: str, layers: str, *kinds: str) -> list[Rule]:
+    return [beyond(where(LOST, network=network, at=kind, layers=layers), AS_MANY).between(low=0) for kind in kinds]
+
+
+def _of(reference: str) -> Study:
+    """The study about one model."""
+    written = WRITTEN.get(reference, reference)
+    return replace(
+        STUDY,
+        title=f"Does an answer of {written} need what feed-forward networks add at the prompt's numbers?",
+        measures=(_measure(reader(reference, EXAMPLES)),),
+        claims=(
+            own(
+                "The answer needs what the networks of the last layers add at features and at outputs, more than what they add "
+                "at as many words.",
+                *_needs(reference, LAST, *KINDS),
+            ),
+            own("It needs what the earlier ones add at outputs.", *_needs(reference, EARLIER, KINDS[1])),
+            own(
+                f"{written} knows something of the answer: its log-odds over another prompt's are above 0.",
+                where(KNOWN, network=reference).between(low=0),
+            ),
+        ),
+    )
+
+
 STUDY = Study(
     name="number-mlp",
     source="D",
     title="Does an answer need what feed-forward networks add at the prompt's numbers?",
-    measures=tuple(
-        reader.measure(instrument.NAME, {"n": 96 if reader.digits else 10}) for reader in readers(5, published=25)
-    ),
+    measures=tuple(map(_measure, readers(EXAMPLES, published=25))),
     claims=(
         sourced(
             "Feed-forward networks are very important for the task: the answer needs what those of the last ten layers add at "
             "features and at outputs, more than what they add at as many words.",
-            *(beyond(where(LOST, network=LLAMA, at=kind, layers=LAST), AS_MANY).between(low=0) for kind in KINDS),
+            *_needs(LLAMA, LAST, *KINDS),
         ),
         own(
             "So it is in SmolLM2, with the last nine of its layers.",
-            *(beyond(where(LOST, network=SMOLLM2, at=kind, layers=LAST), AS_MANY).between(low=0) for kind in KINDS),
+            *_needs(SMOLLM2, LAST, *KINDS),
         ),
         own(
             "SmolLM2's answer needs what its earlier networks add at outputs.",
-            beyond(where(LOST, network=SMOLLM2, at=KINDS[1], layers=EARLIER), AS_MANY).between(low=0),
+            *_needs(SMOLLM2, EARLIER, KINDS[1]),
         ),
         own(
             "In the last nine layers, SmolLM2's networks add more to the stream at outputs than at words.",
@@ -118,10 +150,7 @@ STUDY = Study(
         own(
             "Models that are trained on lines need what their earlier networks add at outputs, in every size and with both "
             "seeds.",
-            *(
-                beyond(where(LOST, network=name, at=KINDS[1], layers=EARLIER), AS_MANY).between(low=0)
-                for name in LADDER
-            ),
+            *(rule for name in LADDER for rule in _needs(name, EARLIER, KINDS[1])),
         ),
         own(
             "SmolLM2 knows something of the answer: its log-odds over another prompt's are above 0.",
@@ -136,4 +165,5 @@ STUDY = Study(
         "The rules were written before the study was run, but after the instrument had been tried on the smallest model of the "
         "ladder.",
     ),
+    of=_of,
 )
