@@ -122,8 +122,8 @@ def number_patching(
     (judging,) = number_pairs(subject, second, [pair], seed=seed)
     judged = _judged(subject, second, judging, named, random)
     weights = [
-        bootstrap.weights(len(each.places), seed=seed, strata=None if half.strata is None else half.strata[each.places])
-        for half, each in ((first, naming), (second, judging))
+        bootstrap.weights(len(at), seed=seed, strata=None if half.strata is None else half.strata[at])
+        for half, at in ((first, naming.places), (second, judging.places))
     ]
     found = list[Measurement]()
     for i, part in enumerate(named):
