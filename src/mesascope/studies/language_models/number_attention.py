@@ -61,7 +61,7 @@ def _maps(found: Sequence[Measurement]) -> Figure:
 
 def _table(found: Sequence[Measurement]) -> Figure:
     rows: list[dict[str, Scalar]] = []
-    for network in dict.fromkeys(m.coordinates["network"] for m in found):
+    for network in drawn(found):
         looking = sorted(only(found, quantity=OUTPUTS.name, network=network), key=lambda m: -m.value)
         for m in looking[:SHOWN]:
             place = {name: m.coordinates[name] for name in ("network", "layer", "head")}
@@ -166,7 +166,7 @@ STUDY = Study(
             *(where(COMMON, network=name).between(high=0) for name in LADDER),
         ),
     ),
-    figures=lambda found, bench: (_table(found), _maps(found)),
+    figures=lambda found, bench: (_maps(found), _table(found)),
     notes=_notes,
     departures=(
         "Source D draws maps of the attention from the last token to features and outputs, without a baseline, "
