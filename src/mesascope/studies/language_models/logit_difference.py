@@ -49,7 +49,10 @@ def _measures(reader: Reader) -> tuple[Measure, ...]:
     few = not reader.digits
     return (
         reader.measure(instrument.NAME, {"n": 24 if few else 96}, pairs=PAIRS, split=True),
-        *(reader.measure(patching.NAME, {"n": 24 if few else 96}, pair=pair, each=2) for pair in (OWN_MEAN, OWN_LAST)),
+        *(
+            reader.measure(patching.NAME, {"n": 24 if few else 96}, label={"pair": name}, pair=pair, each=2)
+            for name, pair in zip(OWN, (OWN_MEAN, OWN_LAST), strict=True)
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from mesascope.models.language import published_template
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMOLLM2
 from mesascope.studies.measure import Measure
 from mesascope.tasks import DigitRegression, FormulaRegression
-from mesascope.types import Measurement, Task
+from mesascope.types import Measurement, Scalar, Task
 
 LLAMA = "Llama-3.1-8B"
 """Source D's model, which is examined where the user has it."""
@@ -43,12 +43,14 @@ class Reader:
         """Whether it reads digits in its own text."""
         return not self.options
 
-    def measure(self, instrument: str, prompts: Mapping[str, int], **options: Any) -> Measure:
-        """One instrument on this model."""
+    def measure(
+        self, instrument: str, prompts: Mapping[str, int], *, label: Mapping[str, Scalar] | None = None, **options: Any
+    ) -> Measure:
+        """One instrument on this model; measures of the same instrument have labels that tell them apart."""
         return Measure(
             instrument=instrument,
             network=self.reference,
-            label={"network": self.name},
+            label={"network": self.name, **(label or {})},
             prompts=prompts,
             options={**self.options, **options},
             task=self.task,
