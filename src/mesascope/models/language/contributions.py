@@ -25,7 +25,7 @@ from mesascope.models.language.passes import norm_of_added, output_projection, u
 from mesascope.models.language.subject import LanguageSubject
 from mesascope.types import Intervention, Prompts, Site
 
-Numbers = Sequence[Sequence[Sequence[str]]]
+Texts = Sequence[Sequence[Sequence[str]]]
 """For each prompt and each of its queries the same number of numbers, as they are written."""
 
 
@@ -53,7 +53,7 @@ class Contributions:
 def contributions(
     subject: LanguageSubject,
     prompts: Prompts,
-    numbers: Numbers,
+    numbers: Texts,
     *,
     edits: Callable[[Continued], Sequence[Intervention]] | None = None,
     batch: int = 4,
@@ -173,4 +173,4 @@ def _by_head(
     return (before * z.double()).sum(-1).movedim(-1, 0)
 
 
-__all__ = ("Contributions", "Numbers", "contributions", "scores")
+__all__ = ("Contributions", "Texts", "contributions", "scores")
