@@ -20,6 +20,7 @@ from mesascope.instruments.reading.number_votes import Votes, planted, votes
 from mesascope.instruments.statistics import bootstrap
 from mesascope.instruments.statistics.scores import Quantity, measure, partners
 from mesascope.models.language import LanguageSubject, Template, with_template
+from mesascope.seeds import generator
 from mesascope.types import Figure, Measurement, Prompts, Scalar, Subject, Task, adjusted, bounds
 
 NAME = "logit difference"
@@ -34,18 +35,23 @@ LATE = Quantity(name="added by the late feed-forward networks", unit="nats")
 EARLIER = Quantity(name="added by the earlier feed-forward networks", unit="nats")
 OVER_ATTENTION = Quantity(name="late feed-forward networks less all attention", unit="nats")
 OVER_EARLIER = Quantity(name="late feed-forward networks less the earlier ones", unit="nats")
+OF_ALL = (TOTAL, ODDS, ATTENTION, LATE, EARLIER, OVER_ATTENTION, OVER_EARLIER)
+BEYOND: Mapping[Quantity, Quantity] = {
+    each: Quantity(name=f"{each.name}, less that after another prompt", unit="nats") for each in OF_ALL
+}
+"""What is of all layers together, less the same after another prompt: paired, since the numbers are the same."""
 TIED = Quantity(name="share of prompts whose two numbers are alike")
 BEGUN = Quantity(name="share of differing pairs that begin with the same token")
-QUANTITIES = (
-    *(TOTAL, ODDS, BY_LAYER, OF_ATTENTION, OF_MLP, OF_HEAD),
-    *(ATTENTION, LATE, EARLIER, OVER_ATTENTION, OVER_EARLIER, TIED, BEGUN),
-)
+QUANTITIES = (*OF_ALL, *BEYOND.values(), BY_LAYER, OF_ATTENTION, OF_MLP, OF_HEAD, TIED, BEGUN)
 
 OTHER, FRESH = "after another prompt", "untrained network"
 ALONE = "the last feed-forward network alone writes"
+SIGNS = "97.5 % of random signs stay below"
 SAME, ANOTHERS = "a number beside itself", "another prompt's second number"
 ALL, SMALLER, LARGER = "all", "smaller error", "larger error"
 """Which prompts a measurement is about."""
+SIGNED = 1000
+"""Draws of random signs."""
 FEW = 8
 """Prompts of the controls that need another pass over all layers: the untrained network, and the planted part."""
 PAIRS: tuple[Names, ...] = (("linear-regression", "mean"), ("knn-5-distance", "mean"))
@@ -75,11 +81,13 @@ def logit_difference(
 
     Numbers are whole: logits are summed over a number's tokens and the token that ends it, each counted from the mean logit
     under the model's own probabilities. Prompts on which the two numbers are written alike, or one cannot be written at all, are
-    left out of all but the share of ties. Late layers are as large a share of all as the last 5 of 32.
+    left out of all but the share of ties. What is of all layers together is also measured less the same after another prompt,
+    paired: the numbers are the same. Late layers are as large a share of all as the last 5 of 32.
 
     Controls. Negative: another prompt of the same stratum in place of the one that the numbers belong to; the untrained network.
     Positive: the last feed-forward network alone writes the first number over the second, and all else adds exactly nothing.
-    For ties: a number beside itself (1), and another prompt's second number.
+    For ties: a number beside itself (1), and another prompt's second number. For differences: what 97.5 % of their means with
+    random signs stay below.
 
     Args:
         subject: a language model.
@@ -118,7 +126,7 @@ def logit_difference(
         strata = None if prompts.strata is None else prompts.strata[pair.compared]
         draws = bootstrap.weights(len(pair.places), seed=seed, strata=strata)
         cases = {OTHER: null[i], **({} if fresh is None else {FRESH: fresh[i]})}
-        measured += _of_all_layers(pair.name, own[i], cases, wrote[i], draws, ALL)
+        measured += _of_all_layers(pair.name, own[i], cases, wrote[i], draws, ALL, seed)
         measured += _of_each_layer(pair.name, own[i], cases, wrote[i], draws)
         for words, part in parts.items():
             chosen = part[pair.compared]
@@ -126,7 +134,7 @@ def logit_difference(
                 continue
             some = {OTHER: null[i][chosen]}
             weights = bootstrap.weights(int(chosen.sum()), seed=seed)
-            measured += _of_all_layers(pair.name, own[i][chosen], some, wrote[i], weights, words)
+            measured += _of_all_layers(pair.name, own[i][chosen], some, wrote[i], weights, words, seed)
         measured += _ties(pair, bootstrap.weights(n, seed=seed, strata=prompts.strata), draws)
     return tuple(measured)
 
@@ -164,9 +172,30 @@ def _of_all_layers(
     wrote: Votes,
     draws: Float[Tensor, "repeat batch"],
     prompts: str,
+    seed: int,
 ) -> list[Measurement]:
     measured = _measured(name, own, negative, wrote, draws)
-    return [measured(quantity, pick, prompts=prompts) for quantity, pick in _sums(late(len(own.mlp))).items()]
+    found = list[Measurement]()
+    for quantity, pick in _sums(late(len(own.mlp))).items():
+        beyond = pick(own) - pick(negative[OTHER])
+        signs = (
+            torch.rand(SIGNED, len(beyond), generator=generator(seed, f"{NAME}/signs"), dtype=torch.float64)
+            .sub(0.5)
+            .sign()
+        )
+        found.append(measured(quantity, pick, prompts=prompts))
+        found.append(
+            measure(
+                NAME,
+                BEYOND[quantity],
+                beyond,
+                draws,
+                coordinates={"pair": name, "prompts": prompts},
+                positive={ALONE: float(pick(wrote).mean())},
+                negative={SIGNS: float((signs @ beyond / len(beyond)).quantile(0.975))},
+            )
+        )
+    return found
 
 
 def _of_each_layer(

@@ -10,6 +10,7 @@ from mesascope.instruments.reading.logit_difference import (
     ALL,
     ATTENTION,
     BEGUN,
+    BEYOND,
     BY_LAYER,
     EARLIER,
     FRESH,
@@ -40,6 +41,8 @@ LINEAR, OWN_MEAN, OWN_LAST = ("linear-regression", "mean"), ("model", "mean"), (
 PAIRS = (LINEAR, OWN_MEAN, OWN_LAST)
 LINEAR_OVER_MEAN, *OWN = (f"{a} over {b}" for a, b in PAIRS)
 """The last two are the ones that source D finds of most value."""
+ALWAYS = 1 - 1e-9
+"""A share of all, but for rounding."""
 NOTHING = 1.0
 """How far from 0 nats a logit difference may lie, interval and all, where nothing can be known."""
 EXAMPLES = {"examples": 5, "published": 19}
@@ -195,13 +198,13 @@ def _notes(found: Sequence[Measurement], bench: Bench) -> tuple[str, ...]:
 
 def _late(network: str) -> list[Rule]:
     return [
-        beyond(where(quantity, network=network, pair=tuple(OWN), prompts=ALL), OTHER).between(low=0)
+        where(BEYOND[quantity], network=network, pair=tuple(OWN), prompts=ALL).between(low=0)
         for quantity in (OVER_ATTENTION, OVER_EARLIER)
     ]
 
 
 def _favoured(network: str) -> Rule:
-    return beyond(where(TOTAL, network=network, pair=LINEAR_OVER_MEAN, prompts=ALL), OTHER).between(low=0)
+    return where(BEYOND[TOTAL], network=network, pair=LINEAR_OVER_MEAN, prompts=ALL).between(low=0)
 
 
 def _patching(network: str) -> tuple[Claim, ...]:
@@ -267,16 +270,14 @@ STUDY = Study(
         own(
             "In these it is attention and not the late feed-forward networks: attention adds more, beyond another prompt.",
             *(
-                beyond(where(OVER_ATTENTION, network=name, pair=LINEAR_OVER_MEAN, prompts=ALL), OTHER).between(high=0)
+                where(BEYOND[OVER_ATTENTION], network=name, pair=LINEAR_OVER_MEAN, prompts=ALL).between(high=0)
                 for name in LADDER
             ),
         ),
         own(
             "The model that is trained on shuffled labels favours linear regression's number no more than after another prompt, "
             f"to within {NOTHING:g} nat.",
-            beyond(where(TOTAL, network=SHUFFLED, pair=LINEAR_OVER_MEAN, prompts=ALL), OTHER).between(
-                -NOTHING, NOTHING
-            ),
+            where(BEYOND[TOTAL], network=SHUFFLED, pair=LINEAR_OVER_MEAN, prompts=ALL).between(-NOTHING, NOTHING),
         ),
         own(
             f"Untrained networks favour no number, to within {NOTHING:g} nat.",
@@ -288,7 +289,7 @@ STUDY = Study(
         *_patching(SMOLLM2),
         own(
             "Source D's comparison of first tokens would say nothing in SmolLM2: all numbers begin with the same token, a space.",
-            where(BEGUN, network=SMOLLM2).between(low=1),
+            where(BEGUN, network=SMOLLM2).between(low=ALWAYS),
         ),
     ),
     figures=_figures,
@@ -302,7 +303,8 @@ STUDY = Study(
         "Source D shows 19 examples of Friedman's second function to Llama 3.1 8B, which cannot be had here without an account: "
         "profile full examines it so. SmolLM2 gets 5 examples, since its prompts take longer than those of the ladder.",
         "The rules were written before the study was run, but after its instruments had been tried on the smallest model of "
-        "the ladder. Patching with the last label was added after the first run: there the prompt had the larger effect.",
+        "the ladder. Patching with the last label was added after the first run: there the prompt had the larger effect. "
+        "Since that run, differences from what is after another prompt are paired by prompt; the rules are the same.",
     ),
     of=_of,
 )
