@@ -93,6 +93,21 @@ def test_the_null_is_the_same_numbers_after_another_prompt(tiny_subject: Languag
         torch.testing.assert_close(after.heads, again[0].heads, atol=1e-4, rtol=0)
 
 
+def test_differences_from_another_prompt_are_paired(tiny_subject: LanguageSubject) -> None:
+    measured = logit_difference(tiny_subject, TASK, n=12, pairs=[PAIR])
+    prompts = TASK.sample(12, seed=0, stream=instrument.NAME)
+    (pair,) = number_pairs(tiny_subject, prompts, [PAIR])
+    (own,), (null,) = votes(tiny_subject, prompts, [pair], partners(prompts))
+    for quantity, beyond in instrument.BEYOND.items():
+        ((one,), (apart,)) = (found(measured, each, prompts=instrument.ALL) for each in (quantity, beyond))
+        after = next(c.value for c in one.controls if c.name == instrument.OTHER)
+        assert apart.value == pytest.approx(one.value - after, abs=1e-6)
+    (apart,) = found(measured, instrument.BEYOND[instrument.TOTAL])
+    each = own.stream[-1] - null.stream[-1]
+    signs = next(c.value for c in apart.controls if c.name == instrument.SIGNS)
+    assert signs == pytest.approx(1.96 * float(each.square().mean().sqrt()) / len(each) ** 0.5, rel=0.15)
+
+
 def test_the_head_that_writes_is_found_and_nothing_else(tiny_subject: LanguageSubject) -> None:
     only(tiny_subject, layer=1, head=2)
     measured = logit_difference(tiny_subject, TASK, n=12, pairs=[PAIR])
