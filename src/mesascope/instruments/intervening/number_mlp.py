@@ -64,6 +64,7 @@ def number_mlp(
     the log-odds of the prompt's own answer over another prompt's, where what the networks of the last layers, or of all earlier
     ones, add at each number of a kind is replaced by its mean over the prompt's numbers of that kind. The last layers are as
     large a share as 10 of 32. The first position of a text, on which much attention rests, counts nowhere.
+    What the very last layer adds at a number is read by nobody, so that in a model with one last layer nothing can be lost there.
 
     Controls. Of the size, negative: at the words between the numbers, and in the untrained network; positive: the stream in
     place of what is added (exactly 1). Of the loss, negative: the same at as many random words, and what is added replaced by
