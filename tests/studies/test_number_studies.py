@@ -8,7 +8,7 @@ from mesascope.studies import STUDIES, run_study
 from mesascope.studies.language_models.logit_difference import OWN
 from mesascope.studies.language_models.number_attention import NOTED
 from mesascope.studies.language_models.number_tasks import LLAMA, drawn, readers
-from mesascope.studies.rules import Derived
+from mesascope.studies.rules import Derived, Where
 from mesascope.types import Measurement
 
 NAMES = ("logit-difference", "number-attention", "number-mlp")
@@ -18,7 +18,12 @@ NAMES = ("logit-difference", "number-attention", "number-mlp")
 def test_the_sources_claims_are_about_its_own_model_and_need_it(name: str) -> None:
     for claim in STUDIES[name].claims:
         if not claim.own:
-            parts = [part for rule in claim.rules if isinstance(rule.evidence, Derived) for part in rule.evidence.uses]
+            parts = [
+                part
+                for evidence in (rule.evidence for rule in claim.rules)
+                for part in (evidence.uses if isinstance(evidence, Derived) else (evidence,))
+                if isinstance(part, Where)
+            ]
             assert parts and all(part.coordinates["network"] == (LLAMA,) for part in parts)
 
 
