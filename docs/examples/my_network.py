@@ -42,7 +42,7 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     network = MyNetwork()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(800):
+    for _ in range(500):
         x, w = torch.randn(64, EXAMPLES + 8, DIM), torch.randn(64, DIM, 1) / DIM**0.5
         y = (x @ w).squeeze(-1)
         loss = (network(x[:, :EXAMPLES], y[:, :EXAMPLES], x[:, EXAMPLES:]) - y[:, EXAMPLES:]).square().mean()
