@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from mesascope.instruments.regressing import along, beside
 from mesascope.instruments.regressing.errors import DIFFERENCE, OVER_MEAN, SUBJECT, UNANSWERED
@@ -17,7 +17,7 @@ from mesascope.studies.measure import Measure
 from mesascope.studies.rules import where
 from mesascope.studies.study import Claim, Study, own, sourced
 from mesascope.tasks import DATASETS, DigitRegression
-from mesascope.types import Figure, Measurement, Task
+from mesascope.types import Figure, Measurement
 
 EXAMPLES, PROMPTS, AGAIN = 25, 20, 10
 """Source D's number of examples; prompts of each data set, and how many of them are asked again."""
@@ -47,7 +47,7 @@ def _measures(network: str, reference: str, *, at_smoke: bool = False) -> tuple[
             instrument=beside.NAME,
             label={"network": network, "data set": name},
             prompts={"n": PROMPTS, "again": AGAIN},
-            task=dataclasses.replace(cast(Any, DATASETS[name]), examples=EXAMPLES),
+            task=dataclasses.replace(DATASETS[name], examples=EXAMPLES),
             at_smoke=at_smoke and name == SETS[0],
             smoke_options={"regressors": FEW},
             **shared,
@@ -58,7 +58,7 @@ def _measures(network: str, reference: str, *, at_smoke: bool = False) -> tuple[
         instrument=along.NAME,
         label={"network": network, "data set": CURVED},
         prompts={"n": LONG},
-        task=cast(Task, DATASETS[CURVED]),
+        task=DATASETS[CURVED],
         at_smoke=False,
         **shared,
     )

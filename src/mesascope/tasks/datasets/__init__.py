@@ -11,7 +11,7 @@ from mesascope.tasks.datasets.network import NetworkRegression
 from mesascope.tasks.datasets.published import PUBLISHED, SEEDS, published
 from mesascope.tasks.datasets.table import TableRegression
 
-DATASETS: Mapping[str, DataSet] = {
+DATASETS: Mapping[str, InformativeRegression | FormulaRegression | NetworkRegression | CharacterRegression] = {
     **{
         f"linear-{informative}-of-{dim}": InformativeRegression(dim=dim, informative=informative)
         for informative, dim in ((1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3))
