@@ -4,12 +4,18 @@ The rules are functions of a module's name and source, so that the tests below c
 """
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
+PROJECT = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MODULE_OF = {"pyyaml": "yaml", "vl_convert_python": "vl_convert"}
+"""What a package is imported as, where that is not its own name."""
 
 # Lowest first. A room sees the rooms on the levels below its own.
 LEVELS = (
@@ -171,6 +177,30 @@ def future_faults(module: str, source: str) -> list[str]:
     ]
 
 
+def extra_faults(module: str, source: str) -> list[str]:
+    """Imports of what a plain installation lacks, outside of the functions that need it."""
+    names = [re.split(r"[^\w-]", each)[0].lower().replace("-", "_") for each in PROJECT["dependencies"]]
+    there = {"mesascope", *sys.stdlib_module_names, *(MODULE_OF.get(name, name) for name in names)}
+    return [
+        f"{module}:{line}: {name} is not among the dependencies; import it inside the function that needs it"
+        for line, name in imports(module, _at_once(ast.parse(source)), is_package=False)
+        if name.split(".")[0] not in there
+    ]
+
+
+def _at_once(tree: ast.Module) -> ast.Module:
+    """The module without what waits for a call, and without what only type checkers read."""
+
+    class Waiting(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if ast.unparse(node.test).endswith("TYPE_CHECKING") else self.generic_visit(node)
+
+    return Waiting().visit(tree)
+
+
 def name_faults(path: Path) -> list[str]:
     """Names that say nothing of what is inside."""
     return [f"{path}: {part!r} says nothing" for part in path.with_suffix("").parts if part.strip("_") in NAMELESS]
@@ -213,6 +243,7 @@ def test_modules_keep_the_rules(name):
         *circle_faults(name, source),
         *disk_faults(name, source),
         *future_faults(name, source),
+        *extra_faults(name, source),
     ]
     assert not faults, "\n".join(faults)
 
@@ -270,6 +301,21 @@ def test_files_are_small_and_named_after_what_they_hold():
 def test_an_import_against_the_order_is_caught(module, source):
     is_package = module == "mesascope"
     assert len(import_faults(module, source, rooms=ROOMS | {"parlour"}, is_package=is_package)) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from transformers import DynamicCache", 1),
+        ("class A:\n    import sklearn.svm", 1),
+        ("try:\n    import z3\nexcept ImportError:\n    pass", 1),
+        ("def f():\n    import transformers", 0),
+        ("if TYPE_CHECKING:\n    from transformers import DynamicCache", 0),
+        ("import yaml\nimport vl_convert\nfrom jaxtyping import Float\nimport os.path", 0),
+    ],
+)
+def test_what_only_an_extra_brings_is_not_imported_at_once(source, found):
+    assert len(extra_faults("mesascope.tasks.linear", source)) == found
 
 
 def test_a_room_that_is_taken_from_the_package_is_caught():

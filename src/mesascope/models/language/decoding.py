@@ -6,7 +6,6 @@ from typing import Any, final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from mesascope.machine.memory import check_memory, memory
 from mesascope.models.language.network import Network
@@ -36,6 +35,8 @@ class Reading:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        from transformers import DynamicCache
+
         self._cache = DynamicCache()
         self._length = 0
         self._last: list[Tensor] = []  # the logits after each run of tokens that `take_back` can return to
