@@ -7,18 +7,17 @@ from markupsafe import Markup
 
 from mesascope.commands.index import index
 from mesascope.records.keeping import kept
-from mesascope.report import judged
 from mesascope.report.formatting import measured, number
+from mesascope.report.studies import HEADS, JUDGEMENTS, MARKS, against, counted, told
 from mesascope.types import Evidence, Outcome, PublishedFigure, StudyResult
 from rendering import FINDINGS
 from rendering.pictures import fold, picture, table
 from rendering.themes import page, themes
 
-ORDER = ("not reproduced", "not decidable", "reproduced")
-"""Verdicts in the order of a table of claims: failures first."""
 COLUMNS = ("reproduced", "not reproduced", "not decidable")
 """Verdicts in the order of the columns that count them."""
-MARKS = {"not reproduced": "✗", "not decidable": "?", "reproduced": "✓"}
+VERDICTS = dict(zip(JUDGEMENTS, MARKS.values(), strict=True))
+"""The mark of each verdict, failures first."""
 PRINTED = 3
 """How many published figures stand in the table; the others fold away with the numbers."""
 ROWS = 40
@@ -39,27 +38,19 @@ def claims(theme: str) -> str:
     """
     studies = themes()[theme]
     found = [findings()[name] for name in studies if name in findings()]
-    told = [(result, outcome) for result in found for outcome in result.outcomes]
-    told.sort(key=lambda pair: ORDER.index(pair[1].judgement))
-    rows = Markup("").join(_row(result, outcome) for result, outcome in told)
+    pairs = [(result, outcome) for result in found for outcome in result.outcomes]
+    pairs.sort(key=lambda pair: JUDGEMENTS.index(pair[1].judgement))
+    rows = Markup("").join(_row(result, outcome) for result, outcome in pairs)
     head = Markup(
         "<thead><tr><th>Claim</th><th>Published</th><th>Ours [95 % interval]</th><th>Verdict</th></tr></thead>"
     )
-    body = Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(head, rows) if told else Markup("")
-    return Markup("<p>{}</p>{}{}").format(count(found), body, _missing([s for s in studies if s not in findings()]))
+    body = Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(head, rows) if pairs else Markup("")
+    return Markup("<p>{}</p>{}{}").format(counted(found), body, _missing([s for s in studies if s not in findings()]))
 
 
 def evidence(theme: str) -> str:
     """For each study of a theme its question, its first picture, what else came out, and by which code it was run."""
     return Markup("").join(_study(findings()[name]) for name in themes()[theme] if name in findings())
-
-
-def count(results: Sequence[StudyResult]) -> str:
-    """How many claims hold, in words: the sources', then our own."""
-    outcomes = [outcome for result in results for outcome in result.outcomes]
-    theirs, ours = ([o for o in outcomes if o.own is own] for own in (False, True))
-    told = [f"Of {len(theirs)} published claims: {judged(theirs)}."] if theirs else []
-    return " ".join(told + ([f"Of {len(ours)} claims of our own: {judged(ours)}."] if ours else []))
 
 
 def overview() -> str:
@@ -77,20 +68,20 @@ def overview() -> str:
             lines.append(Markup("<tr><td>{}</td>{}</tr>").format(link, last))
     heads = Markup("").join(Markup("<th>{}</th>").format(text) for text in ("Study", *COLUMNS))
     head = Markup("<tr>{}</tr>").format(heads)
-    total = count(list(findings().values()))
+    total = counted(list(findings().values()))
     return Markup("<p>{}</p><table><thead>{}</thead><tbody>{}</tbody></table>").format(
         total, head, Markup("").join(lines)
     )
 
 
 def _row(result: StudyResult, outcome: Outcome) -> Markup:
-    numbers = sorted(outcome.evidence, key=lambda e: (False, None, True).index(e.holds))
+    numbers = sorted(outcome.evidence, key=against)
     cell = Markup('<td data-label="{}">{}</td>')
     whose = Markup(" <small>our own claim</small>") if outcome.own else Markup("")
     study = Markup('<small><a href="#{0}">{0}</a></small>').format(result.study)
     claim = Markup("{}{} {}{}").format(outcome.claim, whose, study, _behind(outcome, numbers))
     shade = outcome.judgement.replace(" ", "-")
-    verdict = Markup('<span class="{}">{} {}</span>').format(shade, MARKS[outcome.judgement], outcome.judgement)
+    verdict = Markup('<span class="{}">{} {}</span>').format(shade, VERDICTS[outcome.judgement], outcome.judgement)
     cells = (
         ("Claim", claim),
         ("Published", _published(outcome.published)),
@@ -118,26 +109,15 @@ def _ours(numbers: Sequence[Evidence]) -> Markup:
 
 
 def _behind(outcome: Outcome, numbers: Sequence[Evidence]) -> Markup:
-    rows = tuple(_number(e) for e in numbers[:ROWS])
+    rows = tuple(told(e) for e in numbers[:ROWS])
     reason = Markup("<p>{}.</p>").format(outcome.reason[:1].upper() + outcome.reason[1:])
     printed = "; ".join(f"{number(f.value)} ({f.path.replace('_', ' ')})" for f in outcome.published)
     source = Markup("<p>Published: {}.</p>").format(printed) if printed else Markup("")
-    listed = table(("measured", "ours", "n", "rule"), rows) if rows else Markup("")
+    listed = table(HEADS, rows) if rows else Markup("")
     left = Markup("<p>And {} more, which all hold or are no worse.</p>").format(len(numbers) - ROWS)
     return fold(
         {0: "why", 1: "1 number"}.get(len(numbers), f"{len(numbers)} numbers"),
         reason + source + listed + (left if len(numbers) > ROWS else Markup("")),
-    )
-
-
-def _number(e: Evidence) -> tuple[str, ...]:
-    m, mark = e.measurement, {True: "✓", False: "✗", None: "?"}[e.holds]
-    where = ", ".join(f"{name} {number(value)}" for name, value in m.coordinates.items() if value not in (None, ""))
-    return (
-        f"{m.quantity} ({where})" if where else m.quantity,
-        measured(m.value, m.interval),
-        number(m.n),
-        f"{mark} {e.rule}",
     )
 
 
@@ -153,8 +133,8 @@ def _study(result: StudyResult) -> Markup:
     )
     notes = Markup("").join(Markup("<li>{}</li>").format(note) for note in result.notes)
     pictures = Markup("").join(picture(figure) for figure in result.figures[:1])
-    told = fold("Departures and notes", Markup("<ul>{}</ul>").format(notes)) if result.notes else Markup("")
-    return Markup('<h3 id="{0}">{0}</h3><p>{1}</p>{2}{3}{4}').format(result.study, result.title, pictures, told, by)
+    folded = fold("Departures and notes", Markup("<ul>{}</ul>").format(notes)) if result.notes else Markup("")
+    return Markup('<h3 id="{0}">{0}</h3><p>{1}</p>{2}{3}{4}').format(result.study, result.title, pictures, folded, by)
 
 
 def _address(study: str) -> str:

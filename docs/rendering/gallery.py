@@ -6,12 +6,10 @@ from markupsafe import Markup
 
 from mesascope.records.keeping import kept
 from mesascope.records.store import read_sealed
-from mesascope.report.formatting import number
+from mesascope.report.formatting import LABELS, number
 from mesascope.types import Record
 from mesascope.zoo.shipped import WEIGHTS, names
 from rendering import GALLERY
-
-WORDS = {"identified": "Identified", "indistinguishable": "Indistinguishable", "none": "None of the candidates"}
 
 
 @cache
@@ -30,7 +28,7 @@ def verdict(name: str, *, built: str) -> str:
     trained, known = examined()[name], examined()[built]
     lines = Markup("").join(
         Markup("<p><code>{}</code>, {}: <strong>{}{}.</strong><br>{}</p>").format(
-            record.subject["name"], words, WORDS[record.verdict.label], _named(record), _sentence(record)
+            record.subject["name"], words, LABELS[record.verdict.label], _named(record), _sentence(record)
         )
         for record, words in ((known, "eight layers built by hand"), (trained, "trained"))
     )
@@ -58,7 +56,7 @@ def _row(name: str) -> Markup:
     told = f"; error {number(error)}" if isinstance(error, float) else ""
     found = examined().get(name)
     said = (
-        Markup("{} <strong>{}{}.</strong>").format(_sentence(found), WORDS[found.verdict.label], _named(found))
+        Markup("{} <strong>{}{}.</strong>").format(_sentence(found), LABELS[found.verdict.label], _named(found))
         if found
         else Markup("Not examined for this page.")
     )

@@ -21,6 +21,7 @@ from mesascope.commands.arguments import (
     say,
     say_columns,
     text,
+    wrapped,
 )
 from mesascope.commands.index import index
 from mesascope.records.checks import nearest
@@ -117,9 +118,9 @@ def _run(options: argparse.Namespace) -> None:
         print_document(result)
         return
     for outcome in result.outcomes:
-        say(f"{outcome.judgement}: {outcome.claim} ({outcome.reason})")
+        say(wrapped(f"{outcome.judgement}: {outcome.claim} ({outcome.reason})"))
     for note in result.notes:
-        say(f"  {note}")
+        say(wrapped(note, "  "))
     print_places(out)
 
 

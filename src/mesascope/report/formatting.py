@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 
 MISSING = "–"
+LABELS = {"identified": "Identified", "indistinguishable": "Indistinguishable", "none": "None of the candidates"}
+"""The labels of verdicts, as headings."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

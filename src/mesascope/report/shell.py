@@ -124,7 +124,12 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": formatting.number, "anchor": anchor}
-    made.globals |= {"measured": formatting.measured, "figure_tables": tables.figure_tables, "kind_of": _kind_of}
+    made.globals |= {
+        "labels": formatting.LABELS,
+        "measured": formatting.measured,
+        "figure_tables": tables.figure_tables,
+        "kind_of": _kind_of,
+    }
     return made
 
 

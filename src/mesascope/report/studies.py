@@ -11,13 +11,13 @@ from mesascope.types import Evidence, Measurement, Outcome, StudyResult
 
 JUDGEMENTS = ("not reproduced", "not decidable", "reproduced")
 """All judgements, in the order in which the page shows them."""
-
-
 MOST = 2000
 """Measurements in the table of all, at most: more would leave no room on the page for the pictures. The record has all."""
 SHOWN = 10
 """Numbers of a claim that stand on the page at once, those first that speak against it; the others fold away."""
-_HEADS = ("measured", "ours [95 % interval]", "n", "rule")
+MARKS = {False: "✗", None: "?", True: "✓"}
+"""Of a rule that does not hold, is not decided, or holds."""
+HEADS = ("measured", "ours [95 % interval]", "n", "rule")
 
 
 def study_page(results: Sequence[StudyResult]) -> str:
@@ -33,7 +33,7 @@ def study_page(results: Sequence[StudyResult]) -> str:
     sections.append(_provenance(ordered))
     return document(
         alone.title if alone else "Published results, put to the test",
-        [_count(ordered)] if alone is None else [_count(ordered), *_smoke(alone)],
+        [counted(ordered)] if alone is None else [counted(ordered), *_smoke(alone)],
         sections,
         kicker=f"Mesascope · study {alone.study}" if alone else "Mesascope · studies",
     )
@@ -49,12 +49,13 @@ def _worst(result: StudyResult) -> int:
     return min((JUDGEMENTS.index(o.judgement) for o in result.outcomes), default=len(JUDGEMENTS))
 
 
-def _count(results: Sequence[StudyResult]) -> str:
+def counted(results: Sequence[StudyResult]) -> str:
+    """How many claims hold, in words: the sources', then our own."""
     outcomes = [o for result in results for o in result.outcomes]
     theirs, ours = ([o for o in outcomes if o.own is own] for own in (False, True))
-    told = [f"Of {len(theirs)} published claims: {judged(theirs)}."] if theirs else []
-    told += [f"Of {len(ours)} claims of our own: {judged(ours)}."] if ours else []
-    return " ".join(told)
+    words = [f"Of {len(theirs)} published claims: {judged(theirs)}."] if theirs else []
+    words += [f"Of {len(ours)} claims of our own: {judged(ours)}."] if ours else []
+    return " ".join(words)
 
 
 def _all_claims(results: Sequence[StudyResult]) -> list[Section]:
@@ -73,7 +74,7 @@ def _claim(result: StudyResult, outcome: Outcome) -> list[PageBlock]:
     figures = "; ".join(f"{number(p.value)} ({p.path.split('/', 1)[-1].replace('_', ' ')})" for p in outcome.published)
     whose, theirs = "Own claim. " if outcome.own else "", f" Published: {figures}." if figures else ""
     # Stable: rows of one kind keep the order in which the study names them.
-    rows = [_row(evidence) for evidence in sorted(outcome.evidence, key=lambda e: _AGAINST.index(e.holds))]
+    rows = [told(evidence) for evidence in sorted(outcome.evidence, key=against)]
     title = f"{result.study}. {whose}{outcome.claim} → {outcome.reason}.{theirs}"
     blocks: list[PageBlock] = [_numbers(title, rows[:SHOWN] or [("not measured", "", "", "")])]
     if more := rows[SHOWN:]:
@@ -82,20 +83,22 @@ def _claim(result: StudyResult, outcome: Outcome) -> list[PageBlock]:
     return blocks
 
 
-_AGAINST = (False, None, True)
-
-
 def _numbers(title: str, rows: Sequence[tuple[str, ...]]) -> Table:
-    return tabulate(title, {head: [row[place] for row in rows] for place, head in enumerate(_HEADS)})
+    return tabulate(title, {head: [row[place] for row in rows] for place, head in enumerate(HEADS)})
 
 
-def _row(evidence: Evidence) -> tuple[str, ...]:
+def against(evidence: Evidence) -> int:
+    """A key to sort by: what speaks against its claim comes first."""
+    return list(MARKS).index(evidence.holds)
+
+
+def told(evidence: Evidence) -> tuple[str, ...]:
+    """What was measured, ours with its interval, the number of prompts or networks, and the rule with a mark."""
     m = evidence.measurement
     named = {name: number(v) for name, v in m.coordinates.items() if v is not None and v != ""}
     where = ", ".join(f"{name} {value}" for name, value in named.items())
-    came = {True: "✓", False: "✗", None: "?"}[evidence.holds]
     what = f"{m.quantity} ({where})" if where else m.quantity
-    return what, measured(m.value, m.interval), str(m.n), f"{came} {evidence.rule}"
+    return what, measured(m.value, m.interval), number(m.n), f"{MARKS[evidence.holds]} {evidence.rule}"
 
 
 def _study(result: StudyResult, alone: bool) -> Section:
@@ -103,12 +106,12 @@ def _study(result: StudyResult, alone: bool) -> Section:
     evidence = [e.measurement for outcome in result.outcomes for e in outcome.evidence]
     blocks: list[PageBlock] = [f"Source {result.source}, profile {result.profile}: {judged(result.outcomes)}."]
     blocks += [*result.notes, *result.figures]
-    told: dict[str, Sequence[Measurement]] = {"What the claims rest on": evidence}
+    shown: dict[str, Sequence[Measurement]] = {"What the claims rest on": evidence}
     if alone:
         count = len(result.measurements)
         some = "All" if count <= MOST else f"The first {MOST:,} of {count:,}"
-        told[f"{some} measurements"] = result.measurements[:MOST]
-    for title, measurements in told.items():
+        shown[f"{some} measurements"] = result.measurements[:MOST]
+    for title, measurements in shown.items():
         tables = Markup("").join(macro("blocks.html.j2", "table", table) for table in measurement_tables(measurements))
         blocks.append(macro("record.html.j2", "fold", f"{title}, with controls", tables))
     if not alone:

@@ -109,6 +109,17 @@ def tiny_subject(kind: str = "llama", template: Template | None = None, tokenize
     return LanguageSubject(name=f"tiny {kind}", network=tiny_network(kind), writing=made)
 
 
+def writing_digits() -> LanguageSubject:
+    """A model that writes nothing but digits."""
+    subject = tiny_subject()
+    words = subject.writing.tokenizer.convert_tokens_to_ids([str(digit) for digit in range(10)])
+    weight = subject.network.unembedding.weight
+    others = torch.ones(len(weight), dtype=torch.bool).index_fill(0, torch.tensor(words), value=False)
+    with torch.no_grad():
+        weight[others] = 0
+    return subject
+
+
 @pytest.fixture(params=list(MODELS))
 def kind(request: pytest.FixtureRequest) -> str:
     """The name of a configuration, for each in turn."""
@@ -122,6 +133,7 @@ def tiny() -> SimpleNamespace:
         model=tiny_model,
         network=tiny_network,
         subject=tiny_subject,
+        writing_digits=writing_digits,
         tokenizer=tiny_tokenizer,
         words=word_tokenizer,
         MERGED=MERGED,

@@ -11,24 +11,12 @@ from mesascope.instruments.regressing import errors, likelihood, verdicts
 from mesascope.instruments.regressing.along import ERROR, UNANSWERED, learning_curve
 from mesascope.instruments.regressing.beside import beside_regressors
 from mesascope.instruments.regressing.contest import contest
-from mesascope.models.language import LanguageSubject
 from mesascope.studies.language_models.regressors_pictures import sentences
 from mesascope.studies.rules import labelled, pick
 from mesascope.tasks import DATASETS
 
 TASK = dataclasses.replace(DATASETS["linear-1-of-1"], examples=4)
 FEW = ("linear-regression", "knn-1-distance", "mean")
-
-
-def writing_digits(tiny: SimpleNamespace) -> LanguageSubject:
-    """A model that writes nothing but digits."""
-    subject = tiny.subject()
-    words = subject.writing.tokenizer.convert_tokens_to_ids([str(digit) for digit in range(10)])
-    weight = subject.network.unembedding.weight
-    others = torch.ones(len(weight), dtype=torch.bool).index_fill(0, torch.tensor(words), value=False)
-    with torch.no_grad():
-        weight[others] = 0
-    return subject
 
 
 def test_a_model_that_writes_no_number_is_reported_as_such(tiny: SimpleNamespace) -> None:
@@ -59,7 +47,7 @@ def test_a_context_that_is_too_short_is_no_error_of_the_model(tiny: SimpleNamesp
 
 def test_likelihoods_are_of_each_prompts_own_numbers(tiny: SimpleNamespace) -> None:
     asked = contest(
-        writing_digits(tiny), TASK, n=6, again=0, seed=0, stream="x", regressors=("mean", "last", "random-label")
+        tiny.writing_digits(), TASK, n=6, again=0, seed=0, stream="x", regressors=("mean", "last", "random-label")
     )
     assert asked.replies is not None and bool(asked.replies.own.isfinite().all())
     found = likelihood.measured_likelihoods(asked, asked.replies, "x")
@@ -81,7 +69,7 @@ def test_likelihoods_are_of_each_prompts_own_numbers(tiny: SimpleNamespace) -> N
 
 
 def test_the_median_of_samples_is_an_answer(tiny: SimpleNamespace) -> None:
-    subject = writing_digits(tiny)
+    subject = tiny.writing_digits()
     greedy, sampled = (
         contest(subject, TASK, n=3, again=0, seed=0, stream="x", regressors=FEW, samples=samples) for samples in (0, 5)
     )

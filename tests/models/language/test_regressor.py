@@ -95,12 +95,7 @@ def test_along_a_prompt_it_answers_as_from_a_prompt_of_so_many(tiny: SimpleNames
 
 def test_it_is_a_regressor(tiny: SimpleNamespace) -> None:
     """Of a model that writes nothing but digits, so that there are numbers to compare."""
-    subject = tiny.subject()
-    words = subject.writing.tokenizer.convert_tokens_to_ids([str(digit) for digit in range(10)])
-    weight = subject.network.unembedding.weight
-    others = torch.ones(len(weight), dtype=torch.bool).index_fill(0, torch.tensor(words), value=False)
-    with torch.no_grad():
-        weight[others] = 0
+    subject = tiny.writing_digits()
     prompts = dataclasses.replace(DATASETS["linear-1-of-2"], examples=4, queries=2).sample(3, seed=0)
     for decoding in (Decoding(longest=4), Decoding(longest=4, samples=3, temperature=0.02)):
         asked = LanguageRegressor(subject=subject, decoding=decoding)

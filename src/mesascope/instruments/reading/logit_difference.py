@@ -132,9 +132,9 @@ def logit_difference(
             chosen = part[pair.compared]
             if not bool(chosen.any()):
                 continue
-            some = {OTHER: null[i][chosen]}
+            beside = {OTHER: null[i][chosen]}
             weights = bootstrap.weights(int(chosen.sum()), seed=seed)
-            measured += _of_all_layers(pair.name, own[i][chosen], some, wrote[i], weights, words, seed)
+            measured += _of_all_layers(pair.name, own[i][chosen], beside, wrote[i], weights, words, seed)
         measured += _ties(pair, bootstrap.weights(n, seed=seed, strata=prompts.strata), draws)
     return tuple(measured)
 

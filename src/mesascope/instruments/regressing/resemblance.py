@@ -105,20 +105,20 @@ def resemblance(contest: Contest) -> Resemblance:
     found = losses(own, candidates, size, everywhere)
     scores = dict(zip(names, _likenesses(found, draws), strict=True))
     order = sorted(names, key=lambda name: -scores[name].score[0])
-    best = order[0]
+    best = order[0]  # never removed from the set: nothing has a smaller loss
     kept = [names[i] for i in confidence_set(found, list(range(len(names))), draws)]
     left = tuple(name for name in order if name in kept)
     shuffled = losses(own, candidates[[names.index(best)]][:, :, partners(prompts)], size, everywhere)
     (control,) = _likenesses(shuffled, draws)
-    repeated, again = _asked_again(contest, left[0], level)
-    reason = _none(left[0], n, len(answered), scores, control, repeated)
+    repeated, again = _asked_again(contest, best, level)
+    reason = _none(best, n, len(answered), scores, control, repeated)
     label: Label = "none" if reason else "identified" if len(left) == 1 else "indistinguishable"
     if label == "indistinguishable":
         reason = f"{', '.join(left)} answer equally like it: more prompts would decide."
     return Resemblance(
         label=label,
         left=() if label == "none" else left,
-        best=left[0],
+        best=best,
         reason=reason or f"{best} answers like it, and significantly more so than every other regressor.",
         scores={name: scores[first] for first in order for name in standing if standing[name] == first},
         control=control,

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mesascope.models.language.decoding import Pick, Reading
 from mesascope.models.language.subject import LanguageSubject
-from mesascope.models.language.template import Template
 from mesascope.models.language.tokens import Tokens
 from mesascope.models.language.writing import Writing, continuations, encode
 from mesascope.records.checks import check_count
@@ -234,11 +233,7 @@ def _scores(
 
 def _text(writing: Writing, ids: Sequence[int]) -> str:
     """What was decoded, up to where the template goes on after a label."""
-    return writing.tokenizer.decode(ids).lstrip().split(_end(writing.template))[0].strip()
-
-
-def _end(template: Template) -> str:
-    return template.after_label[0]
+    return writing.tokenizer.decode(ids).lstrip().split(writing.template.after_label[0])[0].strip()
 
 
 def _value(writing: Writing, text: str) -> float:
