@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,3 +112,8 @@ def test_another_program_that_takes_too_long(tmp_path: Path) -> None:
     assert run_beside(["echo", "here"], tmp_path, 60).stdout == "here\n"
     with pytest.raises(subprocess.TimeoutExpired):
         run_beside(["sleep", "60"], tmp_path, 0.1)
+
+
+def test_a_workers_warning_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    assert list(in_processes([functools.partial(warnings.warn, "labels are few", stacklevel=2)], 1)) == [(0, None)]
+    assert capfd.readouterr().err.split("\n") == ["warning: labels are few", ""]

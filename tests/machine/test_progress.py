@@ -1,8 +1,10 @@
 """Progress bars are seen where they should be, and a file gets a line now and then."""
 
+import warnings
+
 import pytest
 
-from mesascope.machine.progress import progress_bar
+from mesascope.machine.progress import plain_warnings, progress_bar
 
 
 def shown(capsys: pytest.CaptureFixture[str], *, wanted: bool = True) -> str:
@@ -27,3 +29,12 @@ def test_it_is_hidden_for_who_asks(capsys: pytest.CaptureFixture[str], monkeypat
     assert shown(capsys) == ""
     monkeypatch.setenv("TQDM_DISABLE", "0")
     assert "500/500" in shown(capsys)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_without_the_code_that_raised_it(capsys: pytest.CaptureFixture[str]) -> None:
+    before = warnings.showwarning
+    with plain_warnings(), progress_bar(total=1, start=0, shown=True):
+        warnings.warn("3 of 20 fits\nhave not converged", UserWarning, stacklevel=1)
+    assert "\rwarning: 3 of 20 fits\\nhave not converged\n" in capsys.readouterr().err.replace(" \r", "\r")
+    assert warnings.showwarning is before

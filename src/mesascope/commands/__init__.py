@@ -13,6 +13,7 @@ from mesascope.commands import calibrate, checkpoints, convert, examine, identif
 from mesascope.commands.arguments import Parser, check_words
 from mesascope.commands.endings import ending
 from mesascope.machine.devices import check_device, check_threads, set_threads
+from mesascope.machine.progress import plain_warnings
 from mesascope.records.shown import plain
 
 
@@ -46,7 +47,8 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         if options.threads is not None:
             set_threads(options.threads, "--threads")
         begin()
-        options.run(options)
+        with plain_warnings():
+            options.run(options)
         sys.stdout.flush()
     except BaseException as error:
         found = ending(error, model)

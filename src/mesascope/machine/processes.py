@@ -110,11 +110,14 @@ def _watch(parent: Connection) -> None:
 
 
 def with_one_thread(call: Callable[[], T]) -> T:
-    """The call's result, computed with one thread, as in every worker."""
+    """The call's result, computed as in every worker: with one thread, and with warnings in one line each."""
     import torch  # noqa: PLC0415 (slow to load: the watch must start first)
 
+    from mesascope.machine.progress import plain_warnings  # noqa: PLC0415
+
     torch.set_num_threads(1)
-    return call()
+    with plain_warnings():
+        return call()
 
 
 def run_beside(command: list[str], folder: Path | str, seconds: float) -> "subprocess.CompletedProcess[str]":

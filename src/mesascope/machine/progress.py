@@ -1,10 +1,15 @@
-"""Progress bars: how far a piece of work is, and how long it will take."""
+"""Progress bars: how far a piece of work is, and how long it will take; and warnings, which stand between two of them."""
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
+
+from mesascope.records.shown import plain
 
 SELDOM = 10.0
 """Seconds between two lines where nobody watches: a log of hours must stay readable."""
@@ -24,4 +29,16 @@ def progress_bar(*, total: int, start: int, shown: bool, **options: Any) -> "tqd
     return tqdm(total=total, initial=start, disable=hidden, dynamic_ncols=True, **often, **options)
 
 
-__all__ = ("progress_bar",)
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show each of Python's warnings as one line on stderr, ``warning: …``, without the code that raised it."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        tqdm.write(f"warning: {plain(str(message))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+__all__ = ("plain_warnings", "progress_bar")
