@@ -112,6 +112,15 @@ def test_what_the_readme_quotes_is_what_was_found():
     assert quoted == description.sentence
 
 
+def test_the_readmes_response_curve_is_what_was_found(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from rendering.pictures import svg
+    from rendering.readme import NETWORK
+
+    (figure,) = kept(DOCS / "gallery", Record)[NETWORK].figures
+    assert (DOCS / "assets" / "response.svg").read_text(encoding="utf-8") == svg(figure)
+
+
 def test_the_readme_is_read_in_one_sitting():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
