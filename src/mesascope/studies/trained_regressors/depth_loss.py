@@ -13,10 +13,10 @@ from mesascope.studies.study import Study, own, sourced
 from mesascope.types import Figure, Measurement
 
 DEPTHS = {layers: Network(layers=layers) for layers in (1, 2, 3, 4, 5, 6, 8)}
-"""The source's depths. Networks of five and eight layers do not ship; profile ``full`` trains them."""
+"""The source's depths."""
 ONE, TWO, EIGHT = DEPTHS[1], DEPTHS[2], DEPTHS[8]
-SHALLOWER = {2: (1,), 3: (2,), 4: (3,), 5: (4,), 6: (4, 5), 8: (6,)}
-"""Depths that each depth is compared with. Six layers are compared with four too, because five do not ship."""
+SHALLOWER = {2: (1,), 3: (2,), 4: (3,), 5: (4,), 6: (5,), 8: (6,)}
+"""Depths that each depth is compared with."""
 PAIRED = "one layer, x and y in one token"
 BUILT = f"construction:gradient-descent?layers=1&step_size={ONE.examples / (ONE.examples + ONE.task.dim + 1)!r}"
 

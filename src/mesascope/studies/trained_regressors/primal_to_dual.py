@@ -351,7 +351,7 @@ STUDY = Study(
     departures=(
         "The source does not say where its cosines are read, whether they are centred, or which bandwidth α has. Here they are "
         "read at the query after the last sub-layer, centred, on held-out prompts, with bandwidth 1; other bandwidths and "
-        "kernels stand beside it. Five and eight layers do not ship, so what is claimed of them is not decided.",
+        "kernels stand beside it.",
         "The uncentred cosine of α is therefore measured too, beside that of a constant guess. That a constant guess has 0.53 to "
         "0.88 for some bandwidths was known before the rule was written; what the networks have was not.",
         "The source says that α rises from 0.62 at two layers to 0.60 to 0.72 at four, which by its own figures is no rise.",
