@@ -10,7 +10,8 @@ from mesascope.records.checks import nearest
 from mesascope.records.shown import shown
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""What ships. A run's network comes here by ``checkpoint.write(WEIGHTS / NAME, checkpoint.read(RUN / "model"))``, its metrics by copying."""
+"""What ships. A run's network comes here by ``checkpoint.write(WEIGHTS / NAME, checkpoint.read(RUN / "model"))``; its metrics
+are copied."""
 _CHECKPOINT = re.compile(r"-step-(\d+)$")
 PRETRAINED = ("smollm2",)
 """The names of pretrained language models, which are downloaded once and kept in the user's cache."""
