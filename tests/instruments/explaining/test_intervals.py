@@ -11,6 +11,7 @@ from mesascope.instruments.explaining.fitting import FittedFunction, fit_functio
 from mesascope.instruments.explaining.functions import FAMILIES
 from mesascope.instruments.explaining.intervals import TOLERANCE
 from mesascope.instruments.explaining.planted import filtering
+from mesascope.instruments.explaining.surface import Surface
 from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.instruments.statistics import bootstrap
@@ -89,3 +90,19 @@ def test_a_cut_off_below_all_eigenvalues_is_found(prompts, draws):
     ((low, high),) = found.intervals
     assert low < 0.01 < high
     assert math.isfinite(high)
+
+
+def test_one_prompt_may_decide_alone(prompts, draws):
+    """All others are solved to the last bit: their answers do not move with the time, and no fit is left without that prompt."""
+    channels = SpectralChannels.of(prompts)
+    eigenvalues = torch.full_like(channels.eigenvalues, 3.0)
+    eigenvalues[-1] = 0.1
+    answers = channels.predictions(1 - torch.exp(-60.0 * eigenvalues))
+    quadratic = dataclasses.replace(Quadratic.of(channels, answers, prompts.target_variance), eigenvalues=eigenvalues)
+    _, curves = Surface(family=BY_NAME["gradient flow"], count=1, quadratic=quadratic).derivatives(
+        torch.tensor([math.log(60.0)], dtype=torch.float64)
+    )
+    assert [i for i in range(len(prompts)) if curves[i] > 0] == [len(prompts) - 1]
+    found = fit_function(BY_NAME["gradient flow"], quadratic, UNIT, draws)
+    ((low, high),) = found.intervals
+    assert 10 < low < 60 < high

@@ -50,8 +50,9 @@ def intervals(
     steep = values.abs().clamp(min=1e-10 * float(values.abs().max()) + 1e-300)
     inverse = vectors @ torch.diag(1 / steep) @ vectors.T
     # Each prompt's slope where the fit is made without it: few prompts can decide a coefficient, and the fit follows their noise.
+    # One that decides alone leaves no fit without it, and counts as it is (the pseudo-inverse, as in Bell & McCaffrey).
     weight = torch.eye(size, dtype=torch.float64) - curves @ inverse / len(curves)
-    slopes = torch.linalg.solve(weight, (slopes - slopes.mean(0))[..., None])[..., 0]
+    slopes = (torch.linalg.pinv(weight) @ (slopes - slopes.mean(0))[..., None])[..., 0]
     moves = (draws @ slopes / draws.sum(1, keepdim=True)) @ inverse
     reach = torch.tensor([(high - low) / 2 for low, high in map(bootstrap.interval, moves.T)], dtype=torch.float64)
     allowed = (reach.square() / inverse.diagonal() / 2).clamp(min=TOLERANCE)
