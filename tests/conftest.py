@@ -40,10 +40,11 @@ _scope = jaxtyping.jaxtyped("context")  # axes mean the same throughout one call
 
 
 def checked(fn: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
-    """`jaxtyping.jaxtyped` with the same checks in a third of the time, which was most of what the suite took.
+    """`jaxtyping.jaxtyped` with the same checks in a fraction of the time, which was most of what the suite took.
 
     That one binds the arguments to the signature at every call, for its messages, and checks them twice: before the function
-    runs, and again with what it returns. Here beartype checks both in one call, within jaxtyping's scope for axes.
+    runs, and again with what it returns. Here beartype checks both in one call, within jaxtyping's scope for axes if the
+    signature has any. What is called in a loop is checked at its first `OFTEN` calls in a test, and then at one in `EVERY`.
     """
     if fn is None:
         return functools.partial(checked, typechecker=typechecker)
@@ -55,17 +56,34 @@ def checked(fn: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return _slowly(fn, typechecker=typechecker)
     hints = tuple((name, _resolved(hint, fn.__globals__)) for name, hint in fn.__annotations__.items())
     if "<locals>" in fn.__qualname__:
-        return _made_again(fn, hints, typechecker)
-    checking = typechecker(_twin(fn, hints, fn.__closure__))
+        checking = _made_again(fn, hints, typechecker)
+    else:
+        checking = typechecker(_twin(fn, hints, fn.__closure__))
+    if any(_has_axes(hint) for _, hint in hints):
+        checking = _in_scope(checking)
+    code = fn.__code__
 
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if jaxtyping.config.jaxtyping_disable:
+        _calls[code] = count = _calls.get(code, 0) + 1
+        if (count > OFTEN and count % EVERY) or jaxtyping.config.jaxtyping_disable:
             return fn(*args, **kwargs)
-        return _in_scope(checking, args, kwargs)
+        try:
+            return checking(*args, **kwargs)
+        except BeartypeCallHintViolation as violation:
+            raise jaxtyping.TypeCheckError(str(violation)) from violation
 
     return wrapped
+
+
+OFTEN, EVERY = 100, 10
+_calls: dict[types.CodeType, int] = {}
+
+
+def pytest_runtest_setup() -> None:
+    """Count the calls of every function anew for each test."""
+    _calls.clear()
 
 
 _Hints = tuple[tuple[str, Any], ...]
@@ -74,7 +92,7 @@ _called = threading.local()
 
 
 def _made_again(fn: Any, hints: _Hints, typechecker: Callable[[Any], Any]) -> Any:
-    """`checked` for a function inside another one, which is made again whenever that one is called: its checks are kept."""
+    """The checks of a function inside another one, which is made again whenever that one is called: they are kept."""
     held, checking = _checks.get(fn.__code__, (None, None))
     if held != hints:
         cells = tuple(types.CellType() for _ in fn.__code__.co_freevars)  # hold nothing that this one holds
@@ -86,29 +104,36 @@ def _made_again(fn: Any, hints: _Hints, typechecker: Callable[[Any], Any]) -> An
         checking = typechecker(call)
         _checks[fn.__code__] = hints, checking
 
-    @functools.wraps(fn)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def called(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if jaxtyping.config.jaxtyping_disable:
-            return fn(*args, **kwargs)
         stack = _called.__dict__.setdefault("stack", [])
         stack.append(fn)
         try:
-            return _in_scope(checking, args, kwargs)
+            return checking(*args, **kwargs)
         finally:
             stack.pop()
 
-    return wrapped
+    return called
 
 
-def _in_scope(checking: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    __tracebackhide__ = True
-    with _scope:
-        try:
-            return checking(*args, **kwargs)
-        except BeartypeCallHintViolation as violation:
-            jaxtyping.print_bindings()
-            raise jaxtyping.TypeCheckError(str(violation)) from violation
+def _has_axes(hint: object) -> bool:
+    """Whether the shape of an array is in it."""
+    if inspect.isclass(hint) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return any(_has_axes(part) for part in typing.get_args(hint))
+
+
+def _in_scope(checking: Any) -> Any:
+    def scoped(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        with _scope:
+            try:
+                return checking(*args, **kwargs)
+            except BeartypeCallHintViolation:
+                jaxtyping.print_bindings()
+                raise
+
+    return scoped
 
 
 def _twin(fn: Any, hints: _Hints, closure: Any) -> Any:

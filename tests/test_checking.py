@@ -108,6 +108,18 @@ def test_a_function_that_is_made_again_is_checked_again_with_what_it_holds() -> 
     refuses(lambda: adding(2.0, str)(torch.zeros(3), 3), "b=")
 
 
+def test_what_is_called_often_in_a_test_is_still_looked_at_now_and_then() -> None:
+    @check
+    def same(a: int) -> int:
+        return a
+
+    def ten(a: object) -> list[int]:
+        return [same(a) for _ in range(10)]  # type: ignore[arg-type]
+
+    assert [ten(1) for _ in range(10)] == [[1] * 10] * 10
+    refuses(lambda: ten("1"), "a=")
+
+
 def test_it_can_be_turned_off(unchecked: None) -> None:
     @check
     def same(a: int) -> int:
