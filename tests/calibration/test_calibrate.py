@@ -1,9 +1,10 @@
 """The calibration as a whole, at a tiny budget: cut off and resumed, in one process and in two, on the page, as a command."""
 
 import dataclasses
+import functools
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,26 +16,35 @@ from mesascope.calibration.judging import Verdicts
 from mesascope.calibration.summary import NONE, OWN, WITHHELD
 from mesascope.cli import main
 from mesascope.plans import Here, Processes, execute
+from mesascope.plans.work import Say
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.journal import Journal
-from mesascope.types import Findings
+from mesascope.types import Findings, Measured
 
 # By name: the package holds the function where the module would be.
 calibrate = importlib.import_module("mesascope.calibration.calibrating")
 curves = importlib.import_module("mesascope.calibration.curves")
-SEED, SUBJECTS = 10, 4
+SEED, SUBJECTS = 10, 2
 BUDGET = Budget(subjects=SUBJECTS, prompts=20, repetitions=10)
 
 
 @pytest.fixture(scope="module")
 def tiny() -> Iterator[pytest.MonkeyPatch]:
-    """Everything as it is, and little of it."""
+    """Everything as it is, and little of it; what is not judged is measured once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "BUDGETS", {"smoke": BUDGET})
         patch.setattr(importlib.import_module("mesascope.calibration.coverage"), "POPULATION", 330)
         for name, value in {"POOL": 200, "NOISES": (0.0, 0.2), "COUNTS": (10, 30), "PAIRS": curves.PAIRS[:1]}.items():
             patch.setattr(curves, name, value)
+        describe, beside = functools.cache(calibrate._describe), calibrate.BESIDE.items()
+        patch.setattr(calibrate, "_describe", lambda seed, index, say: describe(seed, index, print))
+        patch.setattr(calibrate, "BESIDE", {name: _once(measure) for name, measure in beside})
         yield patch
+
+
+def _once(measure: Callable[[int, Budget, Say], Measured]) -> Callable[[int, Budget, Say], Measured]:
+    known = functools.cache(measure)
+    return lambda seed, budget, say: known(seed, budget, print)
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +100,16 @@ def test_what_was_cut_off_goes_on_and_finds_the_same(whole, asked, monkeypatch, 
             found_by(journal=tmp_path / "out")
     assert asked == [0]
     resumed = found_by(journal=tmp_path / "out")
-    assert asked == [0, 1, 2, 3]  # the first is not judged again
+    assert asked == [0, 1]  # the first is not judged again
     assert told(resumed) == told(whole)
 
     def untouched(*arguments: object, **options: object) -> None:
         raise AssertionError("it was kept")
 
-    monkeypatch.setattr(calibrate, "coverage", untouched)
-    monkeypatch.setattr(curves, "power_curves", untouched)
+    monkeypatch.setattr(calibrate, "_describe", untouched)
+    monkeypatch.setattr(calibrate, "BESIDE", dict.fromkeys(calibrate.BESIDE, untouched))
     assert told(found_by(journal=tmp_path / "out")) == told(whole)
-    assert asked == [0, 1, 2, 3]
+    assert asked == [0, 1]
 
 
 def test_two_processes_find_what_one_does(verdicts):
@@ -107,7 +117,7 @@ def test_two_processes_find_what_one_does(verdicts):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes have it: sums over more threads differ in their last bits
     try:
-        assert calibrate._judge(SEED, BUDGET, True, 3, print) == verdicts[3]
+        assert calibrate._judge(SEED, BUDGET, True, 1, print) == verdicts[1]
     finally:
         torch.set_num_threads(threads)
     assert len({v.judged[0].case for v in verdicts}) == len(verdicts) == SUBJECTS
@@ -199,7 +209,7 @@ def test_the_command_writes_a_page_and_a_record(asked, threads, unchecked, capsy
     status = main(["calibrate", "--profile", "smoke", "--panel-seed", str(SEED), "--threads", "1", "--out", str(out)])
     printed = capsys.readouterr().out.splitlines()
     assert status == 0
-    assert asked == [0, 1, 2, 3]
+    assert asked == [0, 1]
     assert {path.name for path in out.iterdir()} == {"mesascope.json", "record.json", "report.html"}
     assert printed[0].startswith(f"Panel seed {SEED}, as they are: ")
     assert printed[-2:] == [str(out / "report.html"), str(out / "record.json")]
