@@ -168,6 +168,26 @@ def unchecked() -> Iterator[None]:
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
+SOME = {"spectrum": 30, "readout": 24, "probes": 40, "stress": 8, "causal": 8}
+"""Prompts of each instrument of a small examination; six of those that are not named."""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examinations with profile ``smoke`` have two candidates and few prompts: for tests of the house, not of a subject."""
+    from mesascope import examination
+
+    real = examination.identify_and_describe
+    for instrument in examination.EXAMINED:
+        n = SOME.get(instrument.name, 6)
+        few = {name: 2 * n if (instrument.name, name) == ("causal", "fit") else n for name in instrument.sizes["smoke"]}
+        monkeypatch.setitem(instrument.sizes, "smoke", few)
+    nothing = examination.Checked(rows=(), seconds=0.0)
+    monkeypatch.setitem(examination.IDENTIFIED, "smoke", 20)
+    monkeypatch.setattr(examination, "identify_and_describe", lambda *a, **k: real(*a, **k, algorithms=["gd", "cg"]))
+    monkeypatch.setattr(examination, "_known_subjects", lambda seed, say: nothing)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium that can run headless. Without one the test skips, except in CI, where it fails."""

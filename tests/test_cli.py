@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import functools
 import json
 import os
 import re
@@ -54,10 +55,9 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def cheap(monkeypatch) -> dict[str, Callable]:
-    """Examinations of one second: two candidates, and one instrument, which does what is put under ``last``."""
-    real, instruments = ms.identify, {}
-    few = {"algorithms": ["gd", "cg"], "prompts": 12}
-    monkeypatch.setattr(examining, "identify_and_describe", lambda *a, **k: real(*a, **k | few))
+    """Quick examinations: two candidates, and one instrument, which does what is put under ``last``."""
+    instruments: dict[str, Callable] = {}
+    monkeypatch.setattr(examining, "identify_and_describe", lambda subject, task, **_: verdict(task))
 
     def measure(*_: object, **__: object) -> tuple:
         return instruments.get("last", tuple)() or ()
@@ -66,6 +66,12 @@ def cheap(monkeypatch) -> dict[str, Callable]:
     monkeypatch.setattr(examining, "EXAMINED", (last,))
     monkeypatch.setattr(examining, "_known_subjects", lambda seed, say: examining.Checked(rows=(), seconds=0.0))
     return instruments
+
+
+@functools.cache
+def verdict(task: ms.Task) -> ms.Verdict:
+    """What the network that is examined here runs; asked once."""
+    return ms.identify(ms.load(GD), task, algorithms=["gd", "cg"], prompts=12)
 
 
 def write(name: str, content: object) -> str:

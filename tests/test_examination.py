@@ -30,9 +30,6 @@ from mesascope.types import Control, Domain, Figure, Intervention, Prompts, Site
 
 TASK = LinearRegression(dim=3, examples=8)
 REFERENCE = "construction:gradient-descent?layers=2"
-TINY = {"spectrum": 30, "readout": 24, "probes": 40, "stress": 8, "causal": 8}
-"""Prompts of each instrument; six of those that are not named."""
-NOTHING_CHECKED = Checked(rows=(), seconds=0.0)
 
 
 def transformer(seed: int = 0) -> TransformerSubject:
@@ -45,19 +42,6 @@ def content(record: ms.Record) -> dict:
     document = json.loads(json.dumps(to_json(record), allow_nan=False))
     document["provenance"] = {k: v for k, v in document["provenance"].items() if k in ("task", "seed", "profile")}
     return document
-
-
-@pytest.fixture
-def small(monkeypatch) -> None:
-    """Profile ``smoke`` with two candidates and few prompts: what is examined is the house, not the subject."""
-    real = module.identify_and_describe
-    for instrument in EXAMINED:
-        n = TINY.get(instrument.name, 6)
-        few = {name: 2 * n if (instrument.name, name) == ("causal", "fit") else n for name in instrument.sizes["smoke"]}
-        monkeypatch.setitem(instrument.sizes, "smoke", few)
-    monkeypatch.setitem(module.IDENTIFIED, "smoke", 20)
-    monkeypatch.setattr(module, "identify_and_describe", lambda *a, **k: real(*a, **k, algorithms=["gd", "cg"]))
-    monkeypatch.setattr(module, "_known_subjects", lambda seed, say: NOTHING_CHECKED)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The site: what is wrong on a page fails its build, every block runs or says why not, and no study is left out."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from mesascope.types import Record, StudyResult
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if page.name != "design.md")
+findings = functools.cache(lambda: kept(DOCS / "findings", StudyResult))
+gallery = functools.cache(lambda: kept(DOCS / "gallery", Record))
 FENCE = re.compile(r"^```(\w+)(.*)$", re.M)
 PLUGINS = "plugins:\n  - search\n  - markdown-exec\n"
 
@@ -72,7 +75,7 @@ def test_every_study_has_a_page(monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (DOCS / "findings").glob("*.json")))
 def test_what_was_found_is_about_the_claims_as_they_stand(name):
-    found = kept(DOCS / "findings", StudyResult)[name]
+    found = findings()[name]
     assert found.study == name
     remedy = f"claims of {name} have changed: run it again, and keep it (docs/extending.md)"
     assert [o.claim for o in found.outcomes] == [claim.text for claim in STUDIES[name].claims], remedy
@@ -107,7 +110,7 @@ def test_links_outside_the_site_lead_somewhere(name):
 def test_what_the_readme_quotes_is_what_was_found():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     quoted = " ".join(re.findall(r"^> (.*)$", text, re.M))
-    description = kept(DOCS / "gallery", Record)["query-only-4-layers-laptop"].verdict.description
+    description = gallery()["query-only-4-layers-laptop"].verdict.description
     assert description is not None
     assert quoted == description.sentence
 
@@ -117,7 +120,7 @@ def test_the_readmes_response_curve_is_what_was_found(monkeypatch):
     from rendering.pictures import svg
     from rendering.readme import NETWORK
 
-    (figure,) = kept(DOCS / "gallery", Record)[NETWORK].figures
+    (figure,) = gallery()[NETWORK].figures
     assert (DOCS / "assets" / "response.svg").read_text(encoding="utf-8") == svg(figure)
 
 
@@ -126,12 +129,13 @@ def test_the_readme_is_read_in_one_sitting():
 
 
 @pytest.mark.slow
-def test_the_readmes_block_runs(tmp_path, monkeypatch):
-    """As it stands, but on a small network built by hand, and with few prompts."""
+def test_the_readmes_block_runs(small, tmp_path, monkeypatch):
+    """As it stands, but on a small network built by hand, with two candidates and few prompts."""
     [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
-    for said, instead in (('"two-layer"', '"construction:gradient-descent?layers=2"'), ('"laptop"', '"smoke"')):
+    instead = {'"two-layer"': '"construction:gradient-descent?layers=2"', '"laptop"': '"smoke"'}
+    for said, small_one in {**instead, "algorithms=None": 'algorithms=["gd", "cg"]'}.items():
         assert said in block
-        block = block.replace(said, instead)
+        block = block.replace(said, small_one)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(block, "README.md", "exec"), names)
