@@ -84,7 +84,7 @@ def fit_function(
         for c, size in zip(family.coefficients, COARSE[len(family.coefficients)], strict=True)
     )
     surfaces = [Surface(family=family, count=count, quadratic=quadratic, axes=axes) for count in family.counts]
-    found = [least(surface) for surface in surfaces]
+    found = least(surfaces)
     best = min(range(len(found)), key=lambda i: found[i][0])
     errors = torch.stack([surface.errors(at[None])[0] for surface, (_, at) in zip(surfaces, found, strict=True)])
     equal = [c for c, well in zip(family.counts, _as_well(errors - errors[best], draws).tolist(), strict=True) if well]

@@ -71,7 +71,7 @@ def _damped(at: Values, steps: int, size: Values, penalty: Values) -> Values:
 
 def _gd_plus_plus(at: Values, steps: int, size: Values, curvature: Values) -> Values:
     """Source: von Oswald et al. 2023, GD++."""
-    error = torch.ones(torch.broadcast_shapes(at.shape, size.shape), dtype=at.dtype)
+    error = torch.ones_like(size * at)
     transform = torch.ones_like(error)
     for _ in range(steps):
         error = error * (1 - size * transform.square() * at)
@@ -85,7 +85,7 @@ def _tikhonov(at: Values, times: int, penalty: Values) -> Values:
 
 def _heavy_ball(at: Values, steps: int, size: Values, momentum: Values) -> Values:
     """Source: Polyak 1964."""
-    before = error = torch.ones(torch.broadcast_shapes(at.shape, size.shape), dtype=at.dtype)
+    before = error = torch.ones_like(size * at)
     for step in range(steps):
         error, before = error - size * at * error + (momentum * (error - before) if step else 0), error
     return 1 - error
@@ -93,7 +93,7 @@ def _heavy_ball(at: Values, steps: int, size: Values, momentum: Values) -> Value
 
 def _nesterov(at: Values, steps: int, size: Values, momentum: Values) -> Values:
     """With constant momentum."""
-    before = error = torch.ones(torch.broadcast_shapes(at.shape, size.shape), dtype=at.dtype)
+    before = error = torch.ones_like(size * at)
     for step in range(steps):
         ahead = error + (momentum * (error - before) if step else 0)
         error, before = (1 - size * at) * ahead, error

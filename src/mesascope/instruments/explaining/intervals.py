@@ -45,7 +45,7 @@ def intervals(
     size = len(at)
     if not size:
         return []
-    slopes, curves = surface.derivatives(at)
+    slopes, curves = (each[0] for each in surface.derivatives(at[None]))
     values, vectors = torch.linalg.eigh(curves.mean(0))
     steep = values.abs().clamp(min=1e-10 * float(values.abs().max()) + 1e-300)
     inverse = vectors @ torch.diag(1 / steep) @ vectors.T

@@ -1,6 +1,7 @@
 """The coefficients with the least error: a coarse grid, and damped Newton steps from its lowest places."""
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -21,38 +22,56 @@ WORTH = 1e-6
 """The share of the error by which a step must lower it."""
 
 
-def least(surface: Surface) -> tuple[float, Float[Tensor, " coefficient"]]:
-    """The least mean error and where it is."""
-    axes = surface.axes
+def least(surfaces: Sequence[Surface]) -> list[tuple[float, Float[Tensor, " coefficient"]]]:
+    """The least mean error of each of some surfaces, which differ in nothing but the count, and where it is.
+
+    Steps are taken on all surfaces at once: each is little work, and would be mostly overhead.
+    """
+    axes = surfaces[0].axes
     if not axes:
         nowhere = torch.zeros(0, dtype=torch.float64)
-        return float(surface.means(nowhere[None])[0]), nowhere
+        return [(float(surface.means(nowhere[None])[0]), nowhere) for surface in surfaces]
     points = torch.tensor(list(itertools.product(*[axis.tolist() for axis in axes])), dtype=torch.float64)
-    grid = surface.means(points).reshape(-1, len(axes[-1]))
-    parts = torch.arange(grid.numel()).reshape(grid.shape).chunk(STARTS, dim=-1)
-    starts = [part.flatten()[int(grid.flatten()[part.flatten()].argmin())] for part in parts]
-    return min((_polished(surface, points[start]) for start in starts), key=lambda found: found[0])
+    places = torch.arange(len(points)).reshape(-1, len(axes[-1])).chunk(STARTS, dim=-1)
+    grids = torch.stack([surface.means(points) for surface in surfaces])
+    starts = [part.flatten()[grids[:, part.flatten()].argmin(-1)] for part in places]
+    chosen = torch.stack(starts, 1)  # (surface, start)
+    errors, ends = _polished(surfaces, grids.gather(1, chosen), points[chosen])
+    best = errors.argmin(1).tolist()
+    return [(float(errors[i, b]), ends[i, b]) for i, b in enumerate(best)]
 
 
-def _polished(surface: Surface, at: Float[Tensor, " coefficient"]) -> tuple[float, Float[Tensor, " coefficient"]]:
-    """The end of damped Newton steps from a point.
+def _polished(
+    surfaces: Sequence[Surface], errors: Float[Tensor, "count start"], at: Float[Tensor, "count start coefficient"]
+) -> tuple[Float[Tensor, "count start"], Float[Tensor, "count start coefficient"]]:
+    """The ends of damped Newton steps from some points of each surface, and the errors there.
 
     Source: Marquardt 1963.
     """
-    error = float(surface.means(at[None])[0])
+    errors, at = errors.clone(), at.clone()
+    size = at.shape[-1]
+    damping = torch.tensor(DAMPING, dtype=torch.float64)[:, None, None] * torch.eye(size, dtype=torch.float64)
+    moving = torch.ones(errors.shape, dtype=torch.bool)
     for _ in range(STEPS):
-        slopes, curves = (each.mean(0) for each in surface.derivatives(at))
-        scale = curves.diagonal().clamp(min=1e-300).sqrt()
-        matrix = curves / scale / scale[:, None]
-        damped = torch.stack([matrix + damping * torch.eye(len(scale), dtype=torch.float64) for damping in DAMPING])
-        steps = -torch.linalg.solve(damped, slopes / scale) / scale
-        points = surface.within(at + steps / (steps.abs().amax(-1, keepdim=True) / FARTHEST).clamp(min=1))
-        means = surface.means(points)
-        best = int(means.argmin())
-        if not float(means[best]) < error * (1 - WORTH):
+        going = moving.any(1).nonzero()[:, 0].tolist()
+        if not going:
             break
-        error, at = float(means[best]), points[best]
-    return error, at
+        found = [surfaces[i].derivatives(at[i]) for i in going]
+        slopes, curves = (torch.stack([each.mean(1) for each in of]) for of in zip(*found, strict=True))
+        scale = curves.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).sqrt()
+        damped = (curves / scale[..., None, :] / scale[..., None])[:, :, None] + damping
+        right = (slopes / scale)[:, :, None, :, None].expand(*damped.shape[:-1], 1)
+        steps = -torch.linalg.solve(damped, right)[..., 0] / scale[:, :, None]
+        tries = at[going, :, None] + steps / (steps.abs().amax(-1, keepdim=True) / FARTHEST).clamp(min=1)
+        tries = surfaces[0].within(tries.flatten(0, -2)).reshape(tries.shape)
+        means = torch.stack([surfaces[i].means(each.flatten(0, 1)) for i, each in zip(going, tries, strict=True)])
+        lowest, best = means.reshape(tries.shape[:-1]).min(-1)
+        better = moving[going] & (lowest < errors[going] * (1 - WORTH))
+        errors[going] = torch.where(better, lowest, errors[going])
+        reached = tries.gather(2, best[..., None, None].expand(*best.shape, 1, size))[:, :, 0]
+        at[going] = torch.where(better[..., None], reached, at[going])
+        moving[going] = better
+    return errors, at
 
 
 __all__ = ("least",)

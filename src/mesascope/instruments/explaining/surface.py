@@ -56,17 +56,19 @@ class Surface:
         return self.errors(points).mean(-1)
 
     def derivatives(
-        self, at: Float[Tensor, " coefficient"]
-    ) -> tuple[Float[Tensor, "batch coefficient"], Float[Tensor, "batch coefficient coefficient"]]:
+        self, points: Float[Tensor, "point coefficient"]
+    ) -> tuple[Float[Tensor, "point batch coefficient"], Float[Tensor, "point batch coefficient coefficient"]]:
         """First derivatives of each prompt's error, and the second ones as Gauss and Newton have them: without the curvature of
         the gains, so that they are never negative. Derivatives of the gains are finite differences.
         """
-        moved = STRIDE * torch.eye(len(at), dtype=torch.float64)
-        gains = self.gains(torch.cat([at[None], at + moved, at - moved]))
-        here, up, down = gains.split([1, len(at), len(at)])
-        change = ((up - down) / (2 * STRIDE)).transpose(0, 1)
+        size = points.shape[-1]
+        moved = STRIDE * torch.eye(size, dtype=torch.float64)
+        beside = torch.cat([points[:, None], points[:, None] + moved, points[:, None] - moved], 1)
+        gains = self.gains(beside.flatten(0, 1)).unflatten(0, beside.shape[:2])
+        here, up, down = gains.split([1, size, size], 1)
+        change = ((up - down) / (2 * STRIDE)).transpose(1, 2)  # (point, batch, coefficient, dim)
         curved = change @ self.quadratic.gram
-        slopes = 2 * (curved @ here[0][..., None] - change @ self.quadratic.moment[..., None])[..., 0]
+        slopes = 2 * (curved @ here[:, 0, ..., None] - change @ self.quadratic.moment[..., None])[..., 0]
         return slopes, 2 * curved @ change.mT
 
 
