@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.explaining.surface import STRIDE, Surface
+from mesascope.instruments.explaining.surface import STRIDE, Surface, derivatives
 from mesascope.instruments.statistics import bootstrap
 
 TOLERANCE = 1e-8
@@ -45,7 +45,7 @@ def intervals(
     size = len(at)
     if not size:
         return []
-    slopes, curves = (each[0] for each in surface.derivatives(at[None]))
+    slopes, curves = derivatives(surface.quadratic, surface.beside(at[None])[0])
     values, vectors = torch.linalg.eigh(curves.mean(0))
     steep = values.abs().clamp(min=1e-10 * float(values.abs().max()) + 1e-300)
     inverse = vectors @ torch.diag(1 / steep) @ vectors.T

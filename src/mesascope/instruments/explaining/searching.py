@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mesascope.instruments.explaining.surface import Surface
+from mesascope.instruments.explaining.surface import Surface, derivatives
 
 STARTS = 2
 """Places of the grid that the steps begin at, the lowest for small and for large values of the last coefficient: where a penalty
@@ -49,23 +49,23 @@ def _polished(
     Source: Marquardt 1963.
     """
     errors, at = errors.clone(), at.clone()
-    size = at.shape[-1]
+    size, quadratic = at.shape[-1], surfaces[0].quadratic
     damping = torch.tensor(DAMPING, dtype=torch.float64)[:, None, None] * torch.eye(size, dtype=torch.float64)
     moving = torch.ones(errors.shape, dtype=torch.bool)
     for _ in range(STEPS):
         going = moving.any(1).nonzero()[:, 0].tolist()
         if not going:
             break
-        found = [surfaces[i].derivatives(at[i]) for i in going]
-        slopes, curves = (torch.stack([each.mean(1) for each in of]) for of in zip(*found, strict=True))
+        beside = torch.stack([surfaces[i].beside(at[i]) for i in going])
+        slopes, curves = (each.mean(2) for each in derivatives(quadratic, beside))
         scale = curves.diagonal(dim1=-2, dim2=-1).clamp(min=1e-300).sqrt()
         damped = (curves / scale[..., None, :] / scale[..., None])[:, :, None] + damping
         right = (slopes / scale)[:, :, None, :, None].expand(*damped.shape[:-1], 1)
         steps = -torch.linalg.solve(damped, right)[..., 0] / scale[:, :, None]
         tries = at[going, :, None] + steps / (steps.abs().amax(-1, keepdim=True) / FARTHEST).clamp(min=1)
         tries = surfaces[0].within(tries.flatten(0, -2)).reshape(tries.shape)
-        means = torch.stack([surfaces[i].means(each.flatten(0, 1)) for i, each in zip(going, tries, strict=True)])
-        lowest, best = means.reshape(tries.shape[:-1]).min(-1)
+        gains = torch.stack([surfaces[i].gains(each.flatten(0, 1)) for i, each in zip(going, tries, strict=True)])
+        lowest, best = quadratic.errors(gains).mean(-1).reshape(tries.shape[:-1]).min(-1)
         better = moving[going] & (lowest < errors[going] * (1 - WORTH))
         errors[going] = torch.where(better, lowest, errors[going])
         reached = tries.gather(2, best[..., None, None].expand(*best.shape, 1, size))[:, :, 0]

@@ -55,21 +55,29 @@ class Surface:
         """The mean error at points."""
         return self.errors(points).mean(-1)
 
-    def derivatives(
-        self, points: Float[Tensor, "point coefficient"]
-    ) -> tuple[Float[Tensor, "point batch coefficient"], Float[Tensor, "point batch coefficient coefficient"]]:
-        """First derivatives of each prompt's error, and the second ones as Gauss and Newton have them: without the curvature of
-        the gains, so that they are never negative. Derivatives of the gains are finite differences.
-        """
-        size = points.shape[-1]
-        moved = STRIDE * torch.eye(size, dtype=torch.float64)
-        beside = torch.cat([points[:, None], points[:, None] + moved, points[:, None] - moved], 1)
-        gains = self.gains(beside.flatten(0, 1)).unflatten(0, beside.shape[:2])
-        here, up, down = gains.split([1, size, size], 1)
-        change = ((up - down) / (2 * STRIDE)).transpose(1, 2)  # (point, batch, coefficient, dim)
-        curved = change @ self.quadratic.gram
-        slopes = 2 * (curved @ here[:, 0, ..., None] - change @ self.quadratic.moment[..., None])[..., 0]
-        return slopes, 2 * curved @ change.mT
+    def beside(self, points: Float[Tensor, "point coefficient"]) -> Float[Tensor, "point place batch dim"]:
+        """The filters of `derivatives`: at points, and with each coefficient a little larger, and a little smaller."""
+        moved = STRIDE * torch.eye(points.shape[-1], dtype=torch.float64)
+        places = torch.cat([points[:, None], points[:, None] + moved, points[:, None] - moved], 1)
+        return self.gains(places.flatten(0, 1)).unflatten(0, places.shape[:2])
 
 
-__all__ = ("Surface",)
+def derivatives(
+    quadratic: Quadratic, beside: Float[Tensor, "*point place batch dim"]
+) -> tuple[Float[Tensor, "*point batch coefficient"], Float[Tensor, "*point batch coefficient coefficient"]]:
+    """First derivatives of each prompt's error, and the second ones as Gauss and Newton have them: without the curvature of the
+    gains, so that they are never negative. Derivatives of the gains are finite differences.
+
+    Args:
+        quadratic: the error as a function of the filter.
+        beside: filters, as `Surface.beside` gives them.
+    """
+    size = beside.shape[-3] // 2
+    here, up, down = beside.split([1, size, size], -3)
+    change = ((up - down) / (2 * STRIDE)).transpose(-3, -2)  # (…, batch, coefficient, dim)
+    curved = change @ quadratic.gram
+    slopes = 2 * (curved @ here.transpose(-3, -2).mT - change @ quadratic.moment[..., None])[..., 0]
+    return slopes, 2 * curved @ change.mT
+
+
+__all__ = ("Surface", "derivatives")
