@@ -1077,14 +1077,14 @@ def test_a_broken_task_is_told_which_promise_it_breaks(case, unchecked):
 TASK = LinearRegression(dim=3, examples=10)
 LISTED = [instrument.name for instrument in INSTRUMENTS]
 FEW = {"n": 8, "fit": 16, "score": 12, "prompts": 16}
-MANY_TABLES = {"stress": {"table": stress.distributions(TASK)[:3]}}
+LITTLE = {"stress": {"table": stress.distributions(TASK)[:3]}, "over training": {"candidates": ("gd", "cg")}}
 
 
 def few(name):
     """An instrument of the catalogue with a few prompts; forty where a filter is fitted."""
     instrument = BY_NAME[name]
     sizes = {size: 40 if name == "spectrum" else FEW[size] for size in instrument.sizes["smoke"]}
-    return functools.partial(instrument.measure, **sizes, **MANY_TABLES.get(name, {}))
+    return functools.partial(instrument.measure, **sizes, **LITTLE.get(name, {}))
 
 
 def able(name, **options):

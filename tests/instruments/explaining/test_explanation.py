@@ -1,5 +1,7 @@
 """Planted subjects on every class: each is found there, and the one just above it is not."""
 
+import functools
+
 import pytest
 import torch
 
@@ -39,9 +41,16 @@ def asked(subject, seed=0, prompts=105):
     return ask(subject, standard().task, seed=seed, prompts=prompts)
 
 
+@functools.cache
+def within(kind):
+    """What a planted subject on a class answered, and how that is explained; asked once."""
+    answers = asked(PAIRS[kind].within)
+    return answers, explain(answers, "prompts that discriminate")
+
+
 @pytest.mark.parametrize("kind", ORDER)
 def test_a_subject_on_a_class_is_found_there(kind):
-    found = explained(PAIRS[kind].within)
+    _, found = within(kind)
     assert found.rung == WITHIN[kind]
     rung = found.of(kind)
     assert rung is not None
@@ -51,17 +60,18 @@ def test_a_subject_on_a_class_is_found_there(kind):
 
 @pytest.mark.parametrize("kind", ORDER)
 def test_a_subject_just_above_a_class_is_not_in_it(kind):
-    found = explained(PAIRS[kind].above)
+    answers = asked(PAIRS[kind].above)
+    found = explain(answers, "")
     assert found.rung == ABOVE[kind]
     rung = found.of(kind)
     assert rung is None or not rung.holds
-    assert share_of(asked(PAIRS[kind].above), kind)[0] < 0.99
+    assert share_of(answers, kind)[0] < 0.99
 
 
 @pytest.mark.parametrize("kind", ["function", "diagonal", "own polynomial", "labels"])
 def test_the_share_of_one_class_is_that_of_the_explanation(kind):
-    answers = asked(PAIRS[kind].within)
-    rung = explain(answers, "").of(kind)
+    answers, found = within(kind)
+    rung = found.of(kind)
     assert rung is not None
     assert share_of(answers, kind) == (pytest.approx(rung.share), pytest.approx(rung.interval))
 

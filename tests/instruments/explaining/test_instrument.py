@@ -60,7 +60,8 @@ def test_a_task_without_a_spectrum_is_described_on_its_own_prompts():
 
 
 def test_the_verdict_has_the_description_whatever_its_label():
-    verdict = identify_and_describe(kernel_gradient_descent(layers=2), LinearRegression(), prompts=40)
+    network = kernel_gradient_descent(layers=2)
+    verdict = identify_and_describe(network, LinearRegression(), algorithms=["gd", "cg"], prompts=40)
     assert verdict.description is not None
     assert dataclasses.replace(verdict, description=None).label == verdict.label
     assert verdict.description.sentence.endswith(path_sentence(verdict))

@@ -26,11 +26,14 @@ from mesascope.types import history
 from mesascope.zoo import checkpoints_of
 
 
+SOME = ("gd", "cg", "heavy-ball")
+
+
 @pytest.fixture(scope="module")
 def followed():
     subject = ms.load("query-only-3-layers-laptop")
     kept = {step: subject.checkpoints[step] for step in (256,)}
-    return over_training(dataclasses.replace(subject, checkpoints=kept), LinearRegression(), n=40)
+    return over_training(dataclasses.replace(subject, checkpoints=kept), LinearRegression(), n=40, candidates=SOME)
 
 
 def by_step(found, quantity):

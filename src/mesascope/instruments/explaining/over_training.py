@@ -25,7 +25,9 @@ MOST = 8
 FLOOR = -0.5  # of shares that are drawn
 
 
-def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) -> tuple[Measurement, ...]:
+def over_training(
+    subject: Subject, task: Task, *, seed: int = 0, n: int = 100, candidates: Sequence[str] | None = None
+) -> tuple[Measurement, ...]:
     """Follow a network over the checkpoints of its training, on the prompts that decide, its error on its training task.
 
     Every measurement says at which ``step`` it was taken, which ``label`` and ``nearest`` candidate the path had there, and which
@@ -39,6 +41,7 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
         task: what it was trained on.
         seed: of prompts and resampling.
         n: number of prompts in each half.
+        candidates: names of candidate algorithms; by default all.
 
     Raises:
         NotApplicable: there are no checkpoints of the subject's training.
@@ -62,7 +65,7 @@ def over_training(subject: Subject, task: Task, *, seed: int = 0, n: int = 100) 
     found: list[Measurement] = []
     for step in spread(sorted(known)):
         there, _ = as_lines(known[step](), asked)
-        followed = follow(there, task, seed=seed, n=n, idle={UNTRAINED: subject})
+        followed = follow(there, task, seed=seed, n=n, candidates=candidates, idle={UNTRAINED: subject})
         score = next(m for m in followed if m.quantity == SCORE)
         described = explained(there)
         at: dict[str, Scalar] = {name: score.coordinates[name] for name in ("label", "nearest")}
