@@ -25,7 +25,6 @@ from mesascope.training import TrainingSpec, train
 from mesascope.types import history
 from mesascope.zoo import checkpoints_of
 
-
 SOME = ("gd", "cg", "heavy-ball")
 
 
