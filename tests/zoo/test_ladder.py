@@ -1,12 +1,14 @@
 """Language models that were trained here, by reference."""
 
 import dataclasses
+import importlib
 from pathlib import Path
 
 import pytest
 import torch
 
 import mesascope as ms
+from mesascope import examination
 from mesascope.instruments.behaving.errors import errors
 from mesascope.instruments.reading.refinement import refinement
 from mesascope.models.language import LanguageSubject, Template, baselines, read_sequences, with_template
@@ -61,7 +63,20 @@ def test_what_needs_no_other_numbers_is_measured(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_examination_says_that_an_untrained_model_does_not_learn_in_context(run: Path) -> None:
+def test_an_examination_says_that_an_untrained_model_does_not_learn_in_context(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two candidates: it runs none of them, nor any other."""
+    for module, name, given in (
+        (examination, "identify_and_describe", {"algorithms": ["gd", "cg"]}),
+        (
+            importlib.import_module("mesascope.instruments.explaining.over_training"),
+            "follow",
+            {"candidates": ["gd", "cg"]},
+        ),
+    ):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, real=real, given=given, **k: real(*a, **k | given))
     subject = ms.load(str(run))
     record = ms.examine(subject, default_task(subject), profile="smoke")
     assert record.verdict.label == "none" and record.verdict.description is not None
