@@ -24,15 +24,15 @@ class Cut:
 def cut_up(tokenizer: Any, passages: Sequence[Passage]) -> list[Cut]:
     """Tokenise passages and sort their tokens: those that touch a number, and those between numbers, in order."""
     found = tokenizer([passage.text for passage in passages], add_special_tokens=False, return_offsets_mapping=True)
+    unknown = getattr(tokenizer, "unk_token_id", None)
     cuts = list[Cut]()
     for passage, ids, offsets in zip(passages, found["input_ids"], found["offset_mapping"], strict=True):
-        count = len(passage.spans)
+        spans, count = passage.spans, len(passage.spans)
         gaps, numbers = [list[int]() for _ in range(count + 1)], [list[int]() for _ in range(count)]
         at = 0  # numbers before this one have been passed
         for token, (start, stop) in zip(ids, offsets, strict=True):
-            touched = [
-                i for i in range(at, min(at + 3, count)) if start < passage.spans[i][1] and stop > passage.spans[i][0]
-            ]
+            near = enumerate(spans[at : at + 3], at)
+            touched = [i for i, (first, last) in near if start < last and stop > first]
             if len(touched) > 1:
                 raise ValueError(
                     f"tokenizer must keep numbers apart; it merges two in {shown(passage.text[start:stop])}. Put other text "
@@ -44,7 +44,6 @@ def cut_up(tokenizer: Any, passages: Sequence[Passage]) -> list[Cut]:
             else:
                 at += at < count and bool(numbers[at])
                 gaps[at].append(token)
-            unknown = getattr(tokenizer, "unk_token_id", None)
             if unknown is not None and token == unknown:
                 raise ValueError(
                     f"tokenizer must have tokens for the template and the digits; it has none for "
@@ -52,7 +51,7 @@ def cut_up(tokenizer: Any, passages: Sequence[Passage]) -> list[Cut]:
                     "has them."
                 )
         if missing := [i for i, number in enumerate(numbers) if not number]:
-            first, last = passage.spans[missing[0]]
+            first, last = spans[missing[0]]
             raise ValueError(
                 f"tokenizer must have tokens for the digits; it has none for {shown(passage.text[first:last])}. Choose a model "
                 "whose tokenizer has them."

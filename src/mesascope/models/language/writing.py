@@ -7,6 +7,7 @@ has not.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -62,6 +63,11 @@ def writing(template: Template, tokenizer: Any) -> Writing:
             f"tokenizer must be a fast one, which says where in the text its tokens are; got a {type(tokenizer).__name__}. "
             "Load it from a directory with a tokenizer.json."
         )
+    return _found(template, tokenizer)
+
+
+@functools.lru_cache(maxsize=16)  # a model may be asked again and again with one template
+def _found(template: Template, tokenizer: Any) -> Writing:
     inputs, labels = _samples(template.inputs), _samples(template.labels)
     plain = [inputs[0]] * template.dim
     example = (plain, labels[0])
