@@ -163,7 +163,7 @@ def test_a_record_stands_in_for_networks(tmp_path: Path) -> None:
 
 def test_another_seed_is_not_in_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "BRIEF", 1)
-    result = run_study("spectral-heads", tmp_path / "out", seed=1)
+    result = run_study("training-dynamics", tmp_path / "out", seed=1)
     assert result.profile == "smoke"
     assert any("of seed 0" in note for note in result.notes)
 
