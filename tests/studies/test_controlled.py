@@ -15,8 +15,9 @@ from mesascope.models import Transformer, TransformerConfig
 from mesascope.models.architecture import count_parameters
 from mesascope.models.subject import TransformerSubject
 from mesascope.studies import STUDIES, bench, recorded, run_study
+from mesascope.studies.averaging import SEEN, detectable, over_networks
 from mesascope.studies.controlled import ablation, networks
-from mesascope.studies.controlled.comparing import SEEN, detectable, growth, over_networks, relative
+from mesascope.studies.controlled.comparing import growth, relative
 from mesascope.studies.controlled.networks import BASELINE, BY_BAND, DEPTH, FULL, RANDOM
 from mesascope.studies.rules import where
 from mesascope.tasks import BalancedRegression, Eigenvalues, Gaussian, LinearRegression

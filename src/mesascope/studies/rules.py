@@ -105,11 +105,13 @@ class Derived(Addressed):
         words: what it is.
         of: computes it from all measurements; returns nothing where what it needs was not measured.
         uses: the evidence that it is computed from.
+        lacks: what there was too little of, in words, where it returns nothing; empty if there is no more to say.
     """
 
     words: str
     of: Callable[[Sequence[Measurement]], Sequence[Measurement]]
     uses: tuple[Where, ...] = ()
+    lacks: Callable[[Sequence[Measurement]], str] = lambda found: ""
 
     def __str__(self) -> str:
         return self.words

@@ -11,7 +11,7 @@ from mesascope.studies.bench import Bench
 from mesascope.studies.checking import check
 from mesascope.studies.measure import Measure
 from mesascope.studies.networks import Trained
-from mesascope.studies.rules import Derived, Rule
+from mesascope.studies.rules import Addressed, Derived, Rule
 from mesascope.types import Evidence, Figure, Measurement, Outcome, PublishedFigure
 
 N = TypeVar("N", bound=Trained)
@@ -91,7 +91,7 @@ def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Ben
     evidence = tuple(
         Evidence(rule=str(rule.bound), measurement=m, holds=rule.bound.holds(m)) for rule, held in asked for m in held
     )
-    missing = [str(rule.evidence) for rule, held in asked if not held]
+    missing = [_lacking(rule.evidence, measured) for rule, held in asked if not held]
     if missing:
         judgement, reason = "not decidable", f"not measured here: {_some(missing)}"
     elif bench.profile == "smoke":
@@ -113,6 +113,12 @@ def judge(claim: Claim, source: str, measured: Sequence[Measurement], bench: Ben
         judgement=judgement,
         reason=reason,
     )
+
+
+def _lacking(evidence: Addressed, measured: Sequence[Measurement]) -> str:
+    """Evidence that is missing, and what there was too little of."""
+    few = evidence.lacks(measured) if isinstance(evidence, Derived) else ""
+    return f"{evidence} ({few})" if few else str(evidence)
 
 
 def _some(words: Sequence[str]) -> str:

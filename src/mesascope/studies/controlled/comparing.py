@@ -4,16 +4,14 @@ Intervals are over networks, by Student's t. Differences are paired by seed, and
 of a study at once (Bonferroni). A difference says besides how large an effect would have been seen with a probability of 80 %.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean, stdev
-
-from scipy import stats
+from statistics import fmean
 
 from mesascope.instruments.behaving import errors
 from mesascope.instruments.explaining import instrument as explaining
 from mesascope.instruments.statistics.contrast import difference
+from mesascope.studies.averaging import SEEN, Key, by_seed, detectable, interval, mean, over_networks
 from mesascope.studies.controlled.networks import Cell
 from mesascope.studies.measure import Measure, each
 from mesascope.studies.pictures import Column, lines, only, rows, table
@@ -21,7 +19,6 @@ from mesascope.studies.rules import Derived, Where, where
 from mesascope.types import Control, Figure, Measurement, Scalar
 
 NULL = "the same variant, networks split in two"
-SEEN = "effect seen with a probability of 80 %"
 DESCENT = "own polynomial"
 """The class of what steps along gradients compute."""
 EXPLAINED = 2
@@ -44,22 +41,13 @@ def _first(cells: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in cells if cell.seed == 0 and cell.group == cells[0].group]
 
 
-def over_networks(of: Where) -> Derived:
-    """The mean of some measurement over seeds, by its other coordinates, with an interval over networks."""
-
-    def among(found: Sequence[Measurement]) -> list[Measurement]:
-        return [_mean(list(group.values())) for group in _by_seed(of.among(found)).values()]
-
-    return Derived(words=f"mean over networks of {of}", of=among, uses=(of,))
-
-
 def relative(of: Where, variant: str, less: str, *, comparisons: int = 1) -> Derived:
     """By how much a variant's mean is above another's, as a share of the latter's; paired by seed, by group."""
     a, b = (_narrowed(of, name) for name in (variant, less))
 
     def among(found: Sequence[Measurement]) -> list[Measurement]:
-        mine = _by_seed(a.among(found))
-        theirs = {_place(key): values for key, values in _by_seed(b.among(found)).items()}
+        mine = by_seed(a.among(found))
+        theirs = {_place(key): values for key, values in by_seed(b.among(found)).items()}
         return [
             _difference(values, theirs[_place(key)], f"{variant} over {less}", comparisons)
             for key, values in mine.items()
@@ -80,7 +68,7 @@ def growth(quantity: str, variant: str) -> Derived:
         made = []
         for layer, before in zip(sorted(by_layer)[1:], sorted(by_layer), strict=False):
             higher = [difference(m, by_layer[before][seed]) for seed, m in by_layer[layer].items()]
-            made.append(replace(_mean(higher), coordinates={"variant": variant, "layer": layer}))
+            made.append(replace(mean(higher), coordinates={"variant": variant, "layer": layer}))
         return made
 
     return Derived(words=f"growth from layer to layer of {of}", of=among, uses=(of,))
@@ -90,38 +78,8 @@ def _narrowed(of: Where, variant: str) -> Where:
     return replace(of, coordinates={**of.coordinates, "variant": (variant,)})
 
 
-Key = tuple[tuple[str, Scalar], ...]
-
-
-def _by_seed(found: Sequence[Measurement]) -> dict[Key, dict[Scalar, Measurement]]:
-    """Measurements by their coordinates but the seed, and then by the seed."""
-    groups: dict[Key, dict[Scalar, Measurement]] = {}
-    for m in found:
-        key = tuple((k, v) for k, v in m.coordinates.items() if k != "seed")
-        groups.setdefault(key, {})[m.coordinates["seed"]] = m
-    return groups
-
-
 def _place(key: Key) -> Key:
     return tuple((k, v) for k, v in key if k != "variant")
-
-
-def _mean(group: Sequence[Measurement]) -> Measurement:
-    first, values = group[0], [m.value for m in group]
-    return Measurement(
-        instrument=first.instrument,
-        quantity=f"{first.quantity}, mean over networks",
-        value=fmean(values),
-        interval=_interval(values, 0.95),
-        n=len(values),
-        unit=first.unit,
-        coordinates={k: v for k, v in first.coordinates.items() if k != "seed"},
-        controls=tuple(
-            Control(kind=c.kind, name=c.name, value=fmean(own), interval=_interval(own, 0.95))
-            for i, c in enumerate(first.controls)
-            if len(own := [m.controls[i].value for m in group if len(m.controls) > i]) == len(group)
-        ),
-    )
 
 
 def _difference(
@@ -137,7 +95,7 @@ def _difference(
         instrument=first.instrument,
         quantity=f"{first.quantity}, relative difference",
         value=fmean(shares),
-        interval=_interval(shares, 1 - 0.05 / comparisons),
+        interval=interval(shares, 1 - 0.05 / comparisons),
         n=len(seeds),
         coordinates={**{k: v for k, v in first.coordinates.items() if k not in ("seed", "variant")}, "variant": words},
         controls=(
@@ -145,28 +103,6 @@ def _difference(
             Control(kind="negative", name=NULL, value=split / base, interval=None),
         ),
     )
-
-
-POWER = 0.8
-
-
-def detectable(values: Sequence[float], comparisons: int = 1) -> float:
-    """The mean that a paired t-test of as many, as scattered values would tell from zero with a probability of `POWER`.
-
-    The test is two-sided at 5 % over ``comparisons`` (Bonferroni). Not a number for fewer than two values.
-    """
-    if len(values) < 2:
-        return math.nan
-    freedom = len(values) - 1
-    both = stats.t.ppf(1 - 0.025 / comparisons, freedom) + stats.t.ppf(POWER, freedom)
-    return float(both * stdev(values) / math.sqrt(len(values)))
-
-
-def _interval(values: Sequence[float], level: float) -> tuple[float, float] | None:
-    if len(values) < 2:
-        return None
-    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return fmean(values) - half, fmean(values) + half
 
 
 MSE = where(errors.MSE)
