@@ -51,6 +51,7 @@ from mesascope.studies.study import Claim, Study, judge, published, with_derived
 from mesascope.studies.trained_regressors import (
     covariance_stress,
     depth_loss,
+    depth_over_networks,
     examples_per_dimension,
     first_layer_copying,
     input_distributions,
@@ -87,6 +88,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             long_training.STUDY,
             examples_per_dimension.STUDY,
             which_algorithm_by_depth.STUDY,
+            depth_over_networks.STUDY,
             supervision.STUDY,
             synthetic_panel.STUDY,
             causal_mask.STUDY,

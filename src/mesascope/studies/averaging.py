@@ -1,4 +1,4 @@
-"""Numbers over networks that differ in their seed alone: means, differences, scatter, all with Student's intervals over networks."""
+"""Numbers over networks that differ in their seed alone: means, differences and scatter, with intervals over networks."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -112,5 +112,41 @@ class Network(Trained):
         return dataclasses.replace(spec, name=name, task=task, model=model)
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfDepth(Trained):
+    """One of several networks of a depth that differ in the seed alone, by the laptop's recipe at every profile.
+
+    Attributes:
+        layers: of the transformer.
+        seed: of weights and data.
+        spec: what makes it.
+    """
+
+    layers: int
+    seed: int
+    spec: TrainingSpec
+
+    @property
+    def record(self) -> str:
+        """A record of its own, so that networks can be added one by one."""
+        return f"depth-over-networks/{self.ships_as}"
+
+    @property
+    def published(self) -> TrainingSpec:
+        """What makes it."""
+        return self.spec
+
+    @property
+    def laptop(self) -> TrainingSpec:
+        """The same."""
+        return self.spec
+
+
+def of_depth(layers: int, seed: int) -> OfDepth:
+    """One of the networks of a depth; see `OfDepth`."""
+    return OfDepth(layers=layers, seed=seed, spec=Network(layers=layers, seed=seed).laptop)
+
+
 TWO_LAYERS = tuple(Network(seed=seed, steps=20_000) for seed in (42, 100))
 """The two-layer networks that studies take apart: trained three times as long as others, nearer to the source's error."""
