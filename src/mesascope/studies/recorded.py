@@ -1,4 +1,4 @@
-"""What was measured of networks that do not ship: records that ship in their place, one per study.
+"""What was measured of networks that do not ship: records that ship in their place, one per study or per network.
 
 `mesascope.studies.recording` makes them. A measurement is found again by what made it: the specification of the network, the
 instrument, its sizes and options, and the seed.
@@ -24,12 +24,12 @@ class NotRecorded(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
-    """All that was measured of a study's networks.
+    """All that was measured of a study's networks, or of one of them.
 
     Attributes:
         study: its name.
         measured: what was measured, by the hash of what made it.
-        provenance: versions, hardware, commit.
+        provenance: versions, hardware, commit, and in newer records the specifications of the networks.
     """
 
     study: str
