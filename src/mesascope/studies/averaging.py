@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 from scipy import stats
 
@@ -56,7 +57,7 @@ def contrast(a: Where, b: Where, *, least: int = 2, geometric: bool = False, com
         if min(len(mine), len(theirs)) < max(2, least):
             return []
         x, y = ([_scaled(m.value, geometric) for m in group] for group in (mine, theirs))
-        welch = stats.ttest_ind(x, y, equal_var=False)
+        welch: Any = stats.ttest_ind(x, y, equal_var=False)
         low, high = welch.confidence_interval(1 - 0.05 / comparisons)
         error = math.sqrt(stdev(x) ** 2 / len(x) + stdev(y) ** 2 / len(y))
         back, first = _back(geometric), mine[0]

@@ -37,7 +37,7 @@ ASKED: Mapping[str, Where] = {
 PAIRS = tuple(zip(DEPTHS[1:], DEPTHS, strict=False))
 COMPARISONS = len(PAIRS)
 UNALIKE = 2.0
-"""Standard errors over prompts by which networks scatter, above which an interval over prompts says too little of a depth."""
+"""Standard errors over prompts by which networks scatter, above which an interval over prompts is too narrow for a depth."""
 
 
 def _measures(network: OfDepth | str, layers: int, label: Mapping[str, Scalar], smoke: bool) -> tuple[Measure, ...]:
@@ -245,11 +245,11 @@ STUDY = Study(
         ),
         own(
             f"Networks of one or two layers are alike: in error, cos(w) and cos(Xᵀy) they scatter by {UNALIKE:g} standard errors "
-            "over prompts at most, so that an interval over the prompts of one says little too little.",
+            "over prompts at most, so that an interval over the prompts of one is not much too narrow.",
             *(each.between(high=UNALIKE) for each in _scatters(1, 2)),
         ),
         own(
-            "From three layers on an interval over prompts says too little of a depth: in error, cos(w) and cos(Xᵀy) networks "
+            "From three layers on an interval over prompts is too narrow for a depth: in error, cos(w) and cos(Xᵀy) networks "
             f"scatter by {UNALIKE:g} standard errors over prompts at least.",
             *(each.between(low=UNALIKE) for each in _scatters(*DEPTHS[2:])),
         ),
