@@ -1,5 +1,6 @@
 """Do the claims about depth hold over networks, and not only over prompts? Ten networks of each depth that differ in the seed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -69,7 +70,7 @@ def _at(name: str, layers: int) -> Where:
     return replace(of, coordinates={**of.coordinates, "layers": (layers,), "network": (TRAINED,)})
 
 
-def _mean(name: str, layers: int, low: float = 0.0, high: float = 1.0) -> Rule:
+def _mean(name: str, layers: int, low: float = -math.inf, high: float = math.inf) -> Rule:
     """The mean over the networks of a depth must lie there, interval over networks and all."""
     return over_networks(_at(name, layers), least=LEAST, geometric=name == ERROR).between(low, high)
 
@@ -96,7 +97,7 @@ def _picture(found: Sequence[Measurement], names: Sequence[str]) -> Figure:
         for layers, group in _by_depth(found, name).items():
             at: dict[str, Scalar] = {"of": name, "layers": layers}
             m = mean(group, geometric=name == ERROR)
-            rows.append({**at, "who": "mean over networks", "value": m.value, **bounds(m.interval)})
+            rows.append({**at, "who": "mean over networks", "value": m.value, **_ends(m)})
             rows.append({**at, "who": UNTRAINED, "value": known(m, UNTRAINED).value})
             rows += [{**at, "who": f"seed {m.coordinates['seed']}", "value": m.value} for m in group]
         rows += [
@@ -108,9 +109,9 @@ def _picture(found: Sequence[Measurement], names: Sequence[str]) -> Figure:
         name="error-over-networks" if of_errors else "networks-by-depth",
         section="Networks",
         title="Error of every network, by depth" if of_errors else "What every network holds and computes, by depth",
-        caption=f"Every network is a point, and the first line is the {'geometric ' if of_errors else ''}mean of each depth "
-        "with its 95 % interval over networks. Controls: untrained networks, and gradient descent built by hand (step size "
-        "0.25, the weights kept at every token).",
+        caption=f"Every network is a point, and the first line is the {'geometric ' if of_errors else ''}mean of each depth, "
+        f"with its 95 % interval over networks from {LEAST} networks on. Controls: untrained networks, and gradient descent "
+        "built by hand (step size 0.25, the weights kept at every token).",
         rows=tuple(rows),
         x="layers",
         y="value",
@@ -119,6 +120,11 @@ def _picture(found: Sequence[Measurement], names: Sequence[str]) -> Figure:
         titles={"value": "mean squared error" if of_errors else "cosine, or share"},
         log=("y",) if of_errors else (),
     )
+
+
+def _ends(m: Measurement) -> dict[str, Scalar]:
+    """The interval of a mean over enough networks; of two or three it is wider than the picture."""
+    return bounds(m.interval if m.n >= LEAST else None)
 
 
 def _by_depth(found: Sequence[Measurement], name: str) -> dict[int, list[Measurement]]:
@@ -138,7 +144,7 @@ def _table(found: Sequence[Measurement]) -> Figure:
                     "layers": layers,
                     "networks": len(group),
                     "mean": m.value,
-                    **bounds(m.interval),
+                    **_ends(m),
                     "seed": group[0].coordinates["seed"],
                     "its own": group[0].value,
                     "its own, from": first.get("low"),
@@ -150,7 +156,8 @@ def _table(found: Sequence[Measurement]) -> Figure:
         name="over-networks",
         section="Networks",
         title="Intervals over networks, beside the interval over prompts of a single network",
-        caption="Mean over networks (of errors the geometric one) with its 95 % interval over networks; then one with its "
+        caption="Mean over networks (of errors the geometric one) with its 95 % interval over networks, from "
+        f"{LEAST} networks on; then one with its "
         "95 % interval over prompts. Scatter: the standard deviation over networks in standard errors over prompts; at 1, an "
         "interval over the prompts of one network is about as wide as networks are apart.",
         rows=tuple(rows),
@@ -220,9 +227,9 @@ STUDY = Study(
             "Over networks, one layer stays on a plateau near what answering zero earns.",
             _mean(ERROR, 1, 0.6, 1.05),
         ),
-        _decodable("Over networks, two layers hold w and Xᵀy.", 2, 0.8, 1.0, 0.002),
-        _decodable("Over networks, three layers hold w and Xᵀy.", 3, 0.8, 1.0, 5e-4),
-        _decodable("Over networks, four layers hold neither w nor Xᵀy.", 4, -1.0, 0.3, 5e-5),
+        _decodable("Over networks, two layers hold w and Xᵀy.", 2, 0.8, math.inf, 0.002),
+        _decodable("Over networks, three layers hold w and Xᵀy.", 3, 0.8, math.inf, 5e-4),
+        _decodable("Over networks, four layers hold neither w nor Xᵀy.", 4, -math.inf, 0.3, 5e-5),
         _decodable("Over networks, six layers hold a third of w and Xᵀy, give or take 0.15.", 6, 0.18, 0.49, 5e-5),
         _decodable("Over networks, eight layers hold a third of w and Xᵀy, give or take 0.15.", 8, 0.14, 0.46, None),
         own(
@@ -236,12 +243,12 @@ STUDY = Study(
         own(
             "Over networks, one filter of the eigenvalues of XᵀX, the same for all prompts, explains less than half of one "
             "layer's answers, and 99 % of two layers'.",
-            _mean(FILTERS, 1, -1.0, 0.5),
-            _mean(FILTERS, 2, 0.99),
+            _mean(FILTERS, 1, high=0.5),
+            _mean(FILTERS, 2, low=0.99),
         ),
         own(
             "Over networks, one filter explains 99 % of the answers from three layers on.",
-            *(_mean(FILTERS, layers, 0.99) for layers in DEPTHS[2:]),
+            *(_mean(FILTERS, layers, low=0.99) for layers in DEPTHS[2:]),
         ),
         own(
             f"Networks of one or two layers are alike: in error, cos(w) and cos(Xᵀy) they scatter by {UNALIKE:g} standard errors "
