@@ -11,7 +11,7 @@ from mesascope.instruments.explaining.fitting import FittedFunction, fit_functio
 from mesascope.instruments.explaining.functions import FAMILIES
 from mesascope.instruments.explaining.intervals import TOLERANCE
 from mesascope.instruments.explaining.planted import filtering
-from mesascope.instruments.explaining.surface import Surface
+from mesascope.instruments.explaining.surface import Surface, derivatives
 from mesascope.instruments.identification.prompts import standard
 from mesascope.instruments.spectral.channels import SpectralChannels
 from mesascope.instruments.statistics import bootstrap
@@ -99,9 +99,9 @@ def test_one_prompt_may_decide_alone(prompts, draws):
     eigenvalues[-1] = 0.1
     answers = channels.predictions(1 - torch.exp(-60.0 * eigenvalues))
     quadratic = dataclasses.replace(Quadratic.of(channels, answers, prompts.target_variance), eigenvalues=eigenvalues)
-    _, curves = Surface(family=BY_NAME["gradient flow"], count=1, quadratic=quadratic).derivatives(
-        torch.tensor([math.log(60.0)], dtype=torch.float64)
-    )
+    surface = Surface(family=BY_NAME["gradient flow"], count=1, quadratic=quadratic)
+    at = torch.tensor([[math.log(60.0)]], dtype=torch.float64)
+    _, curves = derivatives(quadratic, surface.beside(at)[0])
     assert [i for i in range(len(prompts)) if curves[i] > 0] == [len(prompts) - 1]
     found = fit_function(BY_NAME["gradient flow"], quadratic, UNIT, draws)
     ((low, high),) = found.intervals
