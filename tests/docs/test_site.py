@@ -73,6 +73,10 @@ def test_every_study_has_a_page(monkeypatch):
     assert missing == []
 
 
+def test_every_study_was_run_for_its_page():
+    assert sorted(path.stem for path in (DOCS / "findings").glob("*.json")) == sorted(STUDIES)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (DOCS / "findings").glob("*.json")))
 def test_what_was_found_is_about_the_claims_as_they_stand(name):
     found = findings()[name]
