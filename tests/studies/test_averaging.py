@@ -84,7 +84,7 @@ def test_too_few_networks_are_no_evidence_and_the_reason_counts_them(evidence: o
     assert "4 and 3 of the 4 networks" in judge(own("a claim", both.between(low=0)), "B", FOUND, here).reason
 
 
-def test_networks_of_a_depth_train_together_and_ship_under_the_laptop_s_names() -> None:
+def test_networks_of_a_depth_train_together_and_have_the_names_of_those_that_ship() -> None:
     networks = {m.network for m in STUDIES["depth-over-networks"].measures if not isinstance(m.network, str)}
     assert len(networks) == 6 * 10
     runs = {Path(n.name): n.published for n in networks}

@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Generic, TypeVar, final
 
+from mesascope.machine.progress import plain_warnings
+
 T = TypeVar("T")
 TRIES = 3
 """Number of workers that one call may kill before it is given up."""
@@ -112,8 +114,6 @@ def _watch(parent: Connection) -> None:
 def with_one_thread(call: Callable[[], T]) -> T:
     """The call's result, computed as in every worker: with one thread, and with warnings in one line each."""
     import torch  # noqa: PLC0415 (slow to load: the watch must start first)
-
-    from mesascope.machine.progress import plain_warnings  # noqa: PLC0415
 
     torch.set_num_threads(1)
     with plain_warnings():

@@ -112,25 +112,22 @@ class Network(Trained):
         return dataclasses.replace(spec, name=name, task=task, model=model)
 
 
-@final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfDepth(Trained):
-    """One of several networks of a depth that differ in the seed alone, by the laptop's recipe at every profile.
+class Recorded(Trained):
+    """A network that is made the same way at every profile, and whose record may ship in its place.
 
     Attributes:
-        layers: of the transformer.
         seed: of weights and data.
         spec: what makes it.
     """
 
-    layers: int
     seed: int
     spec: TrainingSpec
 
     @property
+    @abc.abstractmethod
     def record(self) -> str:
-        """A record of its own, so that networks can be added one by one."""
-        return f"depth-over-networks/{self.ships_as}"
+        """The name of the record with what was measured of it."""
 
     @property
     def published(self) -> TrainingSpec:
@@ -141,6 +138,23 @@ class OfDepth(Trained):
     def laptop(self) -> TrainingSpec:
         """The same."""
         return self.spec
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfDepth(Recorded):
+    """One of several networks of a depth that differ in the seed alone, by the laptop's recipe.
+
+    Attributes:
+        layers: of the transformer.
+    """
+
+    layers: int
+
+    @property
+    def record(self) -> str:
+        """A record of its own, so that networks can be added one by one."""
+        return f"depth-over-networks/{self.ships_as}"
 
 
 def of_depth(layers: int, seed: int) -> OfDepth:

@@ -13,7 +13,7 @@ import torch
 
 from mesascope.models import TransformerConfig
 from mesascope.seeds import generator
-from mesascope.studies.networks import Trained
+from mesascope.studies.networks import Recorded
 from mesascope.tasks import BalancedRegression, Eigenvalues, Gaussian, LinearRegression
 from mesascope.training import TrainingSpec
 from mesascope.training.regularisers import Regularisers
@@ -40,37 +40,23 @@ BARE = TransformerConfig(tokens="pairs", feedforward=0, positions=False, heads=2
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell(Trained):
-    """One network of an experiment.
+class Cell(Recorded):
+    """One network of an experiment; the source's sizes are small enough for a laptop.
 
     Attributes:
         experiment: the study's name, which is also that of the record with what was measured of its networks.
         variant: what it differs in.
         group: what it is compared within: all networks of an experiment with one dimension, or one configuration.
-        seed: of weights and data.
-        spec: what makes it; the source's sizes are small enough for a laptop.
     """
 
     experiment: str
     variant: str
     group: str
-    seed: int
-    spec: TrainingSpec
 
     @property
     def record(self) -> str:
         """The experiment's record."""
         return self.experiment
-
-    @property
-    def published(self) -> TrainingSpec:
-        """What makes it."""
-        return self.spec
-
-    @property
-    def laptop(self) -> TrainingSpec:
-        """The same."""
-        return self.spec
 
     def label(self) -> dict[str, Scalar]:
         """The coordinates of its measurements."""

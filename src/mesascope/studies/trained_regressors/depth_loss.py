@@ -15,8 +15,8 @@ from mesascope.types import Figure, Measurement
 DEPTHS = {layers: Network(layers=layers) for layers in (1, 2, 3, 4, 5, 6, 8)}
 """The source's depths."""
 ONE, TWO, EIGHT = DEPTHS[1], DEPTHS[2], DEPTHS[8]
-SHALLOWER = {2: (1,), 3: (2,), 4: (3,), 5: (4,), 6: (5,), 8: (6,)}
-"""Depths that each depth is compared with."""
+SHALLOWER = dict(zip(list(DEPTHS)[1:], DEPTHS, strict=False))
+"""The depth that each depth is compared with: the one before it."""
 PAIRED = "one layer, x and y in one token"
 BUILT = f"construction:gradient-descent?layers=1&step_size={ONE.examples / (ONE.examples + ONE.task.dim + 1)!r}"
 
@@ -108,7 +108,7 @@ STUDY = Study(
         *(
             measure
             for layers, network in DEPTHS.items()
-            for measure in _measures(network, network.name, [DEPTHS[n] for n in SHALLOWER.get(layers, ())])
+            for measure in _measures(network, network.name, [DEPTHS[SHALLOWER[layers]]] if layers in SHALLOWER else [])
         ),
         *map(_half_way, (TWO, EIGHT)),
     ),
