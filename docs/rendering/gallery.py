@@ -36,9 +36,8 @@ def verdict(name: str, *, built: str) -> str:
 
 
 def models() -> str:
-    """Every model that ships with its architecture, training and error, and what it computes; first those that were examined."""
-    ordered = sorted(names(), key=lambda name: name not in examined())
-    rows = Markup("").join(_row(name) for name in ordered)
+    """Every model that ships with its architecture, training and error, and what it computes."""
+    rows = Markup("").join(_row(name) for name in names())
     head = Markup("<thead><tr><th>Model</th><th>What it computes</th></tr></thead>")
     return Markup('<table class="models">{}<tbody>{}</tbody></table>').format(head, rows)
 
@@ -54,15 +53,10 @@ def _row(name: str) -> Markup:
         about = f"{task['type']}, {task['dim']} dimensions, {task['examples']} examples"
     error = extra.get("query_mse")
     told = f"; error {number(error)}" if isinstance(error, float) else ""
-    found = examined().get(name)
-    said = (
-        Markup("{} <strong>{}{}.</strong>").format(_sentence(found), LABELS[found.verdict.label], _named(found))
-        if found
-        else Markup("Not examined for this page.")
-    )
-    return Markup("<tr><td><code>{}</code><br><small>{}; {}{}</small></td><td>{}</td></tr>").format(
-        name, about, size, told, said
-    )
+    found = examined()[name]
+    return Markup(
+        "<tr><td><code>{}</code><br><small>{}; {}{}</small></td><td>{} <strong>{}{}.</strong></td></tr>"
+    ).format(name, about, size, told, _sentence(found), LABELS[found.verdict.label], _named(found))
 
 
 def _sentence(record: Record) -> str:

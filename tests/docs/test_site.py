@@ -11,6 +11,7 @@ import pytest
 from mesascope.records.keeping import kept
 from mesascope.studies import STUDIES
 from mesascope.types import Record, StudyResult
+from mesascope.zoo import names
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -75,6 +76,10 @@ def test_every_study_has_a_page(monkeypatch):
 
 def test_every_study_was_run_for_its_page():
     assert sorted(path.stem for path in (DOCS / "findings").glob("*.json")) == sorted(STUDIES)
+
+
+def test_every_model_that_ships_was_examined_for_its_page():
+    assert [name for name in names() if name not in gallery()] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (DOCS / "findings").glob("*.json")))
