@@ -77,7 +77,7 @@ def checked(fn: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
     return wrapped
 
 
-OFTEN, EVERY = 100, 10
+OFTEN, EVERY = 20, 50
 """How many of a function's calls in a test are checked, and of how many later ones one is."""
 _calls: dict[types.CodeType, int] = {}
 

@@ -14,6 +14,7 @@ from mesascope.studies.bench import Bench
 from mesascope.studies.networks import of_depth
 from mesascope.studies.rules import where
 from mesascope.studies.study import own
+from mesascope.training import Interrupted
 from mesascope.training.alike import grouped
 from mesascope.types import Control, Measurement
 
@@ -92,7 +93,21 @@ def test_networks_of_a_depth_train_together_and_have_the_names_of_those_that_shi
     assert of_depth(3, 42).ships_as == "query-only-3-layers-laptop"
 
 
-def test_a_network_is_recorded_beside_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_recording_is_answered_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stops(*arguments: object, **options: object) -> None:
+        raise Interrupted(3, tmp_path)
+
+    monkeypatch.setattr(recording, "record", stops)
+    with pytest.raises(SystemExit, match="130"):
+        recording._main(["depth-over-networks", "--networks", str(tmp_path)])
+    assert capsys.readouterr().err == "stopped; run the same command to go on\n"
+
+
+def test_a_network_is_recorded_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = "depth-over-networks"
     short = {
         seed: replace(of_depth(1, seed), spec=replace(of_depth(1, seed).spec, steps=2, batch=4)) for seed in (7, 8)
@@ -105,8 +120,9 @@ def test_a_network_is_recorded_beside_the_others(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recording, "RECORDS", tmp_path / "records")
     monkeypatch.setattr(recorded, "RECORDS", tmp_path / "records")
     arguments = [name, "--networks", str(tmp_path / "networks"), "--only"]
-    with pytest.raises(ValueError, match="only must match the name of a network"):
+    with pytest.raises(SystemExit, match="2"):
         recording._main([*arguments, "query-only-9-*"])
+    assert "only must match the name of a network" in capsys.readouterr().err
     recording._main([*arguments, "*-seed-7-laptop"])
     (first,) = (tmp_path / "records" / name).iterdir()
     before = first.read_bytes()

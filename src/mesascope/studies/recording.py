@@ -6,6 +6,7 @@ has a record of its own, ``--only 'query-only-3-layers-*'`` adds those networks 
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,6 +23,7 @@ from mesascope.studies.bench import Bench
 from mesascope.studies.measure import Measure, works
 from mesascope.studies.networks import Trained
 from mesascope.studies.recorded import RECORDS, StudyRecord
+from mesascope.training import Interrupted
 from mesascope.zoo import names
 
 
@@ -80,14 +82,22 @@ def _record(study: str, name: str, measures: Sequence[Measure], networks: Path, 
 
 def _main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study")
+    parser.add_argument(
+        "study", choices=sorted(STUDIES), metavar="STUDY", help="its name, as in `mesascope study list`"
+    )
     parser.add_argument("--networks", type=Path, required=True, help="where they are trained, and found again")
     parser.add_argument("--only", default="*", help="the names of the networks that are wanted, as a shell pattern")
     options = parser.parse_args(arguments)
-    for name, found in record(options.study, options.networks, only=options.only, progress=True):
-        path = RECORDS / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, to_json(found))
+    try:
+        for name, found in record(options.study, options.networks, only=options.only, progress=True):
+            path = RECORDS / f"{name}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, to_json(found))
+    except ValueError as refused:
+        parser.error(str(refused))
+    except (Interrupted, KeyboardInterrupt):
+        print("stopped; run the same command to go on", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ EXPECTED = {
     DESCENT: "glm-gradient-descent",
 }
 """What each subject with a known path must be identified as. Profile ``smoke`` has no other candidates."""
+AT_SMOKE: dict[GlmFamily, tuple[str, ...]] = {
+    "logistic": (BUILT, DESCENT, "discriminating"),
+    "poisson": (IRLS, NEWTON_CG, "training"),
+}
+"""The subjects that ``smoke`` identifies, and the prompts on which it identifies the trained network."""
 RIDGES = {"logistic": 1.0, "poisson": 3.0}
 """Penalties near the best ones, of those that were tried (0.1 to 3)."""
 N = 60
@@ -100,7 +105,14 @@ def _rivals(family: GlmFamily) -> dict[str, Referenced]:
 def _verdict(name: str, family: GlmFamily, on: str = "discriminating") -> Measure:
     few = {"candidates": tuple(EXPECTED.values())}
     return _measure(
-        following.NAME, name, family, label={"on": on}, prompts={"n": N}, options={"where": on}, smoke_options=few
+        following.NAME,
+        name,
+        family,
+        label={"on": on},
+        prompts={"n": N},
+        options={"where": on},
+        at_smoke=(on if name == TRAINED else name) in AT_SMOKE[family],
+        smoke_options=few,
     )
 
 
