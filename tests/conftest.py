@@ -54,27 +54,32 @@ def checked(fn: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return fn
     if not inspect.isfunction(fn) or inspect.isgeneratorfunction(fn) or inspect.iscoroutinefunction(fn):
         return _slowly(fn, typechecker=typechecker)
-    hints = tuple((name, _resolved(hint, fn.__globals__)) for name, hint in fn.__annotations__.items())
-    if "<locals>" in fn.__qualname__:
-        checking = _made_again(fn, hints, typechecker)
-    else:
-        checking = typechecker(_twin(fn, hints, fn.__closure__))
-    if any(_has_axes(hint) for _, hint in hints):
-        checking = _in_scope(checking)
-    code = fn.__code__
+    code, checking = fn.__code__, None
 
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
+        nonlocal checking
         _calls[code] = count = _calls.get(code, 0) + 1
         if (count > OFTEN and count % EVERY) or jaxtyping.config.jaxtyping_disable:
             return fn(*args, **kwargs)
+        checking = checking or _checking(fn, typechecker)
         try:
             return checking(*args, **kwargs)
         except BeartypeCallHintViolation as violation:
             raise jaxtyping.TypeCheckError(str(violation)) from violation
 
     return wrapped
+
+
+def _checking(fn: Any, typechecker: Callable[[Any], Any]) -> Any:
+    """The function with its checks. Most are never called in a run, so they are made at the first call."""
+    hints = tuple((name, _resolved(hint, fn.__globals__)) for name, hint in fn.__annotations__.items())
+    if "<locals>" in fn.__qualname__:
+        checking = _made_again(fn, hints, typechecker)
+    else:
+        checking = typechecker(_twin(fn, hints, fn.__closure__))
+    return _in_scope(checking) if any(_has_axes(hint) for _, hint in hints) else checking
 
 
 OFTEN, EVERY = 20, 50
