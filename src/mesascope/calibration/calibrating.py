@@ -51,8 +51,8 @@ def calibrate(
     """Judge a panel of planted subjects, with and without their own readouts, and measure coverage and power.
 
     Args:
-        panel_seed: the seed of the panel; 3 is T (thresholds), 12 is S, 13 is H (see `mesascope.calibration.panel`).
-        profile: ``smoke`` (8 subjects), ``laptop`` (200, about half an hour on two cores) or ``full`` (1,000).
+        panel_seed: the seed of the panel; three seeds are those of panels T, S and H (see `mesascope.calibration.panel`).
+        profile: ``smoke`` (8 subjects), ``laptop`` (200, three quarters of an hour on two cores) or ``full`` (1,000).
         withheld: whether to judge every subject a second time, with its own readout withheld.
         journal: a directory that keeps the result of each finished subject, so that an interrupted calibration resumes.
         engine: an engine of `mesascope.plans`, which judges subjects; by default as many processes as torch has threads.

@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         "--profile",
         choices=index()["profiles"]["calibrate"],
         default="laptop",
-        help="how many subjects and prompts (default: laptop, about half an hour)",
+        help="how many subjects and prompts (default: laptop, three quarters of an hour on two cores)",
     )
     sub.add_argument(
         "--own-readout-only",
