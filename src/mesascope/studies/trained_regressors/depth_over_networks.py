@@ -99,7 +99,11 @@ def _picture(found: Sequence[Measurement], names: Sequence[str]) -> Figure:
             m = mean(group, geometric=name == ERROR)
             rows.append({**at, "who": "mean over networks", "value": m.value, **_ends(m)})
             rows.append({**at, "who": UNTRAINED, "value": known(m, UNTRAINED).value})
-            rows += [{**at, "who": f"seed {m.coordinates['seed']}", "value": m.value} for m in group]
+            values = [m.value for m in group]
+            rows += [
+                {**at, "who": "lowest network", "value": min(values)},
+                {**at, "who": "highest network", "value": max(values)},
+            ]
         rows += [
             {"of": name, "layers": m.coordinates["layers"], "who": "hand-built gradient descent", "value": m.value}
             for m in replace(ASKED[name], coordinates={**ASKED[name].coordinates, "network": (BUILT,)}).among(found)
@@ -109,9 +113,9 @@ def _picture(found: Sequence[Measurement], names: Sequence[str]) -> Figure:
         name="error-over-networks" if of_errors else "networks-by-depth",
         section="Networks",
         title="Error of every network, by depth" if of_errors else "What every network holds and computes, by depth",
-        caption=f"Every network is a point, and the first line is the {'geometric ' if of_errors else ''}mean of each depth, "
-        f"with its 95 % interval over networks from {LEAST} networks on. Controls: untrained networks, and gradient descent "
-        "built by hand (step size 0.25, the weights kept at every token).",
+        caption=f"The {'geometric ' if of_errors else ''}mean of each depth, with its 95 % interval over networks from "
+        f"{LEAST} networks on, and the networks with the lowest and the highest value. Controls: untrained networks, and "
+        "gradient descent built by hand (step size 0.25, the weights kept at every token).",
         rows=tuple(rows),
         x="layers",
         y="value",
