@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mesascope.records import keeping
 from mesascope.records.codec import to_json
 from mesascope.records.keeping import keep, kept
 from mesascope.records.parsing import Damaged
@@ -75,3 +76,11 @@ def test_a_kept_result_that_was_changed_is_refused(tmp_path):
     path.write_text(path.read_text().replace("at least 1", "at least 0"))
     with pytest.raises(Damaged):
         kept(tmp_path, StudyResult)
+
+
+def test_what_is_refused_on_the_command_line_is_said_in_a_line(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        keeping._main([str(tmp_path), "--to", str(tmp_path / "kept")])
+    said = capsys.readouterr().err
+    assert "record.json is missing" in said and "Traceback" not in said
+    assert not (tmp_path / "kept").exists()

@@ -123,6 +123,10 @@ def test_a_network_is_recorded_beside_the_others(
     with pytest.raises(SystemExit, match="2"):
         recording._main([*arguments, "query-only-9-*"])
     assert "only must match the name of a network" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="2"):
+        recording._main([name, "--networks", str(tmp_path / "file")])
+    assert "--networks must be a directory" in capsys.readouterr().err
     recording._main([*arguments, "*-seed-7-laptop"])
     (first,) = (tmp_path / "records" / name).iterdir()
     before = first.read_bytes()

@@ -7,6 +7,7 @@ The documentation shows these documents, so no figure in it is copied by hand.
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -85,13 +86,16 @@ def kept(folder: Path, expected: type[Found]) -> dict[str, Found]:
     return {path.stem: from_json(expected, read_sealed(path), shown(path), ours=True) for path in paths}
 
 
-def _main() -> None:
+def _main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m mesascope.records.keeping", description=__doc__)
     parser.add_argument("directories", metavar="DIR", type=Path, nargs="+", help="what a run wrote")
     parser.add_argument("--to", metavar="FOLDER", type=Path, required=True, help="such as docs/findings")
-    options = parser.parse_args()
-    for directory in options.directories:
-        print(keep(directory, options.to))
+    options = parser.parse_args(arguments)
+    try:
+        for directory in options.directories:
+            print(keep(directory, options.to))
+    except ValueError as refused:
+        parser.error(str(refused))
 
 
 if __name__ == "__main__":

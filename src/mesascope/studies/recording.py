@@ -81,13 +81,15 @@ def _record(study: str, name: str, measures: Sequence[Measure], networks: Path, 
 
 
 def _main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mesascope.studies.recording", description=__doc__)
     parser.add_argument(
         "study", choices=sorted(STUDIES), metavar="STUDY", help="its name, as in `mesascope study list`"
     )
     parser.add_argument("--networks", type=Path, required=True, help="where they are trained, and found again")
     parser.add_argument("--only", default="*", help="the names of the networks that are wanted, as a shell pattern")
     options = parser.parse_args(arguments)
+    if options.networks.exists() and not options.networks.is_dir():
+        parser.error(f"--networks must be a directory; {shown(str(options.networks))} is not one. Choose another name.")
     try:
         for name, found in record(options.study, options.networks, only=options.only, progress=True):
             path = RECORDS / f"{name}.json"

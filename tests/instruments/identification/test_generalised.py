@@ -67,7 +67,8 @@ KNOWN: dict[str, tuple[Callable[[GlmFamily], Algorithm], int]] = {
 """By the candidate: an algorithm that runs it in four steps, and how many of the candidate's steps one of these is."""
 
 
-@pytest.mark.parametrize(("name", "family"), list(zip(KNOWN, get_args(GlmFamily) * 4, strict=False)))
+@families
+@pytest.mark.parametrize("name", KNOWN)
 def test_each_method_is_named_from_its_path(name: str, family: GlmFamily) -> None:
     make, stride = KNOWN[name]
     found = path_of(followed(name, make(family), [1, 2, 3, 4]), family)

@@ -41,11 +41,15 @@ EXPECTED = {
     DESCENT: "glm-gradient-descent",
 }
 """What each subject with a known path must be identified as. Profile ``smoke`` has no other candidates."""
-AT_SMOKE: dict[GlmFamily, tuple[str, ...]] = {
-    "logistic": (BUILT, DESCENT, "discriminating"),
-    "poisson": (IRLS, NEWTON_CG, "training"),
-}
-"""The subjects that ``smoke`` identifies, and the prompts on which it identifies the trained network."""
+AT_SMOKE = (
+    (BUILT, "logistic", "discriminating"),
+    (DESCENT, "logistic", "discriminating"),
+    (TRAINED, "logistic", "discriminating"),
+    (IRLS, "poisson", "discriminating"),
+    (NEWTON_CG, "poisson", "discriminating"),
+    (TRAINED, "poisson", "training"),
+)
+"""Who is identified at ``smoke``, with which labels, and on which prompts."""
 RIDGES = {"logistic": 1.0, "poisson": 3.0}
 """Penalties near the best ones, of those that were tried (0.1 to 3)."""
 N = 60
@@ -111,7 +115,7 @@ def _verdict(name: str, family: GlmFamily, on: str = "discriminating") -> Measur
         label={"on": on},
         prompts={"n": N},
         options={"where": on},
-        at_smoke=(on if name == TRAINED else name) in AT_SMOKE[family],
+        at_smoke=(name, family, on) in AT_SMOKE,
         smoke_options=few,
     )
 
