@@ -13,16 +13,15 @@ import time
 
 import distributed
 
-from mesascope.calibration.calibrating import Budget, _judge
 from mesascope.calibration.judging import Verdicts
+from mesascope.calibration.parts import _judge
 from mesascope.plans import Engine, Here, Plan, Processes, Work, execute
 from mesascope.plans.cluster import Cluster
 from mesascope.plans.work import Say
 from mesascope.records.journal import Journal
 from mesascope.types import Measured
 
-BUDGET = Budget(subjects=200, prompts=60, repetitions=20)
-SEED = 4
+SUBJECTS, PROMPTS, SEED = 200, 60, 4
 
 
 def nothing(say: Say) -> Measured:
@@ -49,7 +48,12 @@ def main() -> None:
     judging = Plan(
         words="panel",
         works=tuple(
-            Work(name=f"{i}", key=i, result=Verdicts, run=functools.partial(_judge, SEED, BUDGET, False, i))
+            Work(
+                name=f"{i}",
+                key=i,
+                result=Verdicts,
+                run=functools.partial(_judge, "mixed", SEED, i, SUBJECTS, PROMPTS, False),
+            )
             for i in range(0, 5 * options.subjects, 5)
         ),
     )

@@ -79,7 +79,7 @@ WORDS = (
 OPTIONS = {
     "examine": ("--out", "--task", "--profile", "--seed", "--json", "--device", "--threads"),
     "identify": ("--algorithms", "--compare", "--design", "--distance", "--noise", "--task", "--seed", "--json", "--threads"),
-    "calibrate": ("--out", "--panel-seed", "--profile", "--own-readout-only", "--json"),
+    "calibrate": ("--out", "--panel-seed", "--profile", "--parts", "--own-readout-only", "--json"),
     "train": ("--out", "--seeds", "--together", "--resume", "--device", "--threads"),
     "convert": ("--out", "--like"),
     "study run": ("--out", "--profile", "--networks", "--seed", "--json"),

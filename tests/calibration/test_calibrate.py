@@ -11,21 +11,26 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.calibration.calibrating import Budget
+from mesascope.calibration import curves, parts, silent
 from mesascope.calibration.judging import Verdicts
-from mesascope.calibration.summary import NONE, OWN, WITHHELD
+from mesascope.calibration.parts import PARTS, Budget
+from mesascope.calibration.summary import EVERYTHING, NONE, OWN, WITHHELD
 from mesascope.cli import main
-from mesascope.plans import Here, Processes, execute
-from mesascope.plans.work import Say
+from mesascope.plans import Here, Plan, Processes, execute
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.journal import Journal
-from mesascope.types import Findings, Measured
+from mesascope.types import Findings
 
 # By name: the package holds the function where the module would be.
 calibrate = importlib.import_module("mesascope.calibration.calibrating")
-curves = importlib.import_module("mesascope.calibration.curves")
+coverage = importlib.import_module("mesascope.calibration.coverage")
 SEED, SUBJECTS = 9, 2
-BUDGET = Budget(subjects=SUBJECTS, prompts=20, repetitions=10)
+KINDS = ("mixed", "exact", "kernels", "generalised")
+ORDER = [("mixed", 0), ("mixed", 1), ("exact", 0), ("exact", 1), ("kernels", 0), ("generalised", 0)]
+"""Who is judged, in order."""
+BUDGET = Budget(subjects=SUBJECTS, few=1, prompts=20, repetitions=10, runs=1)
+BESIDE = ("_describe", "_check", "_cover", "_curves")
+"""The functions that do what is measured beside the panels."""
 
 
 @pytest.fixture(scope="module")
@@ -33,39 +38,40 @@ def tiny() -> Iterator[pytest.MonkeyPatch]:
     """Everything as it is, and little of it; what is not judged is measured once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "BUDGETS", {"smoke": BUDGET})
-        patch.setattr(importlib.import_module("mesascope.calibration.coverage"), "POPULATION", 330)
+        patch.setattr(coverage, "POPULATION", 330)
+        patch.setattr(silent, "SUBJECTS", silent.SUBJECTS[:1])
         for name, value in {"POOL": 200, "NOISES": (0.0, 0.2), "COUNTS": (10, 30), "PAIRS": curves.PAIRS[:1]}.items():
             patch.setattr(curves, name, value)
-        describe, beside = functools.cache(calibrate._describe), calibrate.BESIDE.items()
-        patch.setattr(calibrate, "_describe", lambda seed, index, say: describe(seed, index, print))
-        patch.setattr(calibrate, "BESIDE", {name: _once(measure) for name, measure in beside})
+        for name in BESIDE:
+            patch.setattr(parts, name, _once(getattr(parts, name)))
         yield patch
 
 
-def _once(measure: Callable[[int, Budget, Say], Measured]) -> Callable[[int, Budget, Say], Measured]:
-    known = functools.cache(measure)
-    return lambda seed, budget, say: known(seed, budget, print)
+def _once(measure: Callable[..., object]) -> Callable[..., object]:
+    known = functools.cache(lambda *given: measure(*given, print))
+    return lambda *given: known(*given[:-1])
 
 
 @pytest.fixture(scope="module")
-def verdicts(tiny) -> list[Verdicts]:
-    """What the subjects are truly judged as, in two processes."""
-    plan = calibrate.calibration(SEED, "smoke", True)
-    subjects = dataclasses.replace(plan, works=plan.works[:SUBJECTS])
-    return list(execute(subjects, Journal(None), engine=Processes(workers=2)).values())
+def verdicts(tiny) -> dict[tuple[str, int], Verdicts]:
+    """What the subjects of all panels are truly judged as, in two processes."""
+    works = [work for kind in KINDS for work in PARTS[kind].works(SEED, BUDGET, True)]
+    done = execute(Plan(words="judge", works=tuple(works)), Journal(None), engine=Processes(workers=2))
+    return {(name.partition(",")[0], int(name.split()[-1])): each for name, each in done.items()}
 
 
 @pytest.fixture
-def asked(verdicts, monkeypatch) -> list[int]:
+def asked(verdicts, monkeypatch) -> list[tuple[str, int]]:
     """Who is judged, in order; verdicts that are known already are handed out."""
-    order: list[int] = []
+    order: list[tuple[str, int]] = []
 
-    def judge(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
-        assert (seed, budget, withheld) == (SEED, BUDGET, True)
-        order.append(index)
-        return verdicts[index]
+    def judge(kind: str, seed: int, index: int, size: int, prompts: int, withheld: bool, say: object) -> Verdicts:
+        few = kind in ("kernels", "generalised")
+        assert (seed, size, prompts, withheld) == (SEED, 1 if few else SUBJECTS, 20, kind == "mixed")
+        order.append((kind, index))
+        return verdicts[kind, index]
 
-    monkeypatch.setattr(calibrate, "_judge", judge)
+    monkeypatch.setattr(parts, "_judge", judge)
     return order
 
 
@@ -77,7 +83,7 @@ def found_by(**options) -> Findings:
 def whole(tiny, verdicts) -> Findings:
     """What a calibration that nothing interrupts finds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrate, "_judge", lambda seed, budget, withheld, index, say: verdicts[index])
+        patch.setattr(parts, "_judge", lambda kind, seed, index, *rest: verdicts[kind, index])
         return found_by()
 
 
@@ -87,51 +93,50 @@ def told(found: Findings) -> object:
 
 
 def test_what_was_cut_off_goes_on_and_finds_the_same(whole, asked, monkeypatch, tmp_path):
-    known = calibrate._judge
+    known = parts._judge
 
-    def cut_off(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
+    def cut_off(kind: str, seed: int, index: int, *rest: object) -> Verdicts:
         if index == 1:
             raise KeyboardInterrupt
-        return known(seed, budget, withheld, index, say)
+        return known(kind, seed, index, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(calibrate, "_judge", cut_off)
+        patch.setattr(parts, "_judge", cut_off)
         with pytest.raises(KeyboardInterrupt):
             found_by(journal=tmp_path / "out")
-    assert asked == [0]
+    assert asked == ORDER[:1]
     resumed = found_by(journal=tmp_path / "out")
-    assert asked == [0, 1]  # the first is not judged again
+    assert asked == ORDER  # the first is not judged again
     assert told(resumed) == told(whole)
 
     def untouched(*arguments: object, **options: object) -> None:
         raise AssertionError("it was kept")
 
-    monkeypatch.setattr(calibrate, "_describe", untouched)
-    monkeypatch.setattr(calibrate, "BESIDE", dict.fromkeys(calibrate.BESIDE, untouched))
+    for name in (*BESIDE, "_judge"):
+        monkeypatch.setattr(parts, name, untouched)
     assert told(found_by(journal=tmp_path / "out")) == told(whole)
-    assert asked == [0, 1]
 
 
 def test_two_processes_find_what_one_does(verdicts):
-    """In the same order. The parts beside the panel run in the parent in either case."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes have it: sums over more threads differ in their last bits
     try:
-        assert calibrate._judge(SEED, BUDGET, True, 1, print) == verdicts[1]
+        assert parts._judge("mixed", SEED, 1, SUBJECTS, BUDGET.prompts, True, print) == verdicts["mixed", 1]
     finally:
         torch.set_num_threads(threads)
-    assert len({v.judged[0].case for v in verdicts}) == len(verdicts) == SUBJECTS
+    assert list(verdicts) == ORDER
+    assert len({v.judged[0].case for (kind, _), v in verdicts.items() if kind == "mixed"}) == SUBJECTS
 
 
 def test_another_panel_is_not_taken_for_this_one(whole, verdicts, monkeypatch, tmp_path):
     """A journal that holds one panel's subjects gives none of them to another."""
 
-    def judge(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
+    def judge(kind: str, seed: int, index: int, *rest: object) -> Verdicts:
         if index:
             raise KeyboardInterrupt
-        return verdicts[0]
+        return verdicts[kind, 0]
 
-    monkeypatch.setattr(calibrate, "_judge", judge)
+    monkeypatch.setattr(parts, "_judge", judge)
     with pytest.raises(KeyboardInterrupt):
         found_by(journal=tmp_path / "out")
     with pytest.raises(ValueError, match=r"it holds parts of another, .*: 'calibrate, panel seed 9, profile smoke'"):
@@ -139,45 +144,76 @@ def test_another_panel_is_not_taken_for_this_one(whole, verdicts, monkeypatch, t
 
 
 def test_a_verdict_survives_the_disk(verdicts):
-    first = verdicts[0].judged[0]
+    first = verdicts["mixed", 0].judged[0]
     bare = dataclasses.replace(first, remainder=None, power=None, hardest="", algorithms=(), label="none")
-    for held in (*verdicts, Verdicts(judged=(bare,))):
+    for held in (*verdicts.values(), Verdicts(judged=(bare,))):
         assert from_json(Verdicts, json.loads(json.dumps(to_json(held))), "subject", ours=True) == held
 
 
 def test_findings_hold_every_part(whole):
     found = whole
     assert found.title == f"Calibration, panel seed {SEED}"
-    assert {m.instrument for m in found.measurements} >= {"panel", "coverage", "power"}
+    assert {m.instrument for m in found.measurements} == {
+        "panel",
+        "descriptions",
+        "silent failure, calibrated",
+        "coverage",
+        "power",
+    }
     names = [figure.name for figure in found.figures]
-    assert len(set(names)) == len(names) == 8
-    assert {"kinds", "wrong", "needless", "subjects", "power", "descriptions"} < set(names)
-    assert sum(name.startswith("confusion") for name in names) == 2
+    panels = [
+        f"{kind}, {what}" for kind in KINDS for what in (f"confusion, {OWN}", "kinds", "wrong", "needless", "subjects")
+    ]
+    assert len(names) == len(set(names))
+    assert set(names) == {*panels, f"mixed, confusion, {WITHHELD}", "descriptions", "silent failure", "power"}
+    sections = [figure.section == EVERYTHING for figure in found.figures]
+    assert sections == sorted(sections)
+    assert sum(sections) == len(KINDS)
     assert all(m.controls for m in found.measurements)
-    assert len(found.sentences) == 2 + 4 + 1
+    assert len(found.sentences) == 2 + 3 + 1 + 1 + 4
     assert (found.provenance["subjects"], found.provenance["profile"]) == (SUBJECTS, "smoke")
+    assert found.provenance["parts"] == list(PARTS)
     panel = [m for m in found.measurements if m.instrument == "panel" and m.quantity == "wrong"]
-    assert [m.n for m in panel] == [SUBJECTS, SUBJECTS]
+    assert [(m.coordinates["panel"], m.coordinates["readout"], m.n) for m in panel] == [
+        ("mixed", OWN, SUBJECTS),
+        ("mixed", WITHHELD, SUBJECTS),
+        ("exact", OWN, SUBJECTS),
+        ("kernels", OWN, 1),
+        ("generalised", OWN, 1),
+    ]
+
+
+def test_parts_may_be_had_alone(whole, asked, tmp_path):
+    """In whatever order they are named, they are told in the usual one."""
+    some = found_by(parts=["silent", "exact"], journal=tmp_path / "out")
+    assert asked == ORDER[2:4]
+    assert list(dict.fromkeys(m.instrument for m in some.measurements)) == ["panel", "silent failure, calibrated"]
+    assert some.provenance["parts"] == ["exact", "silent"]
+    assert some.measurements == tuple(
+        m
+        for m in whole.measurements
+        if m.instrument == "silent failure, calibrated" or m.coordinates.get("panel") == "exact"
+    )
 
 
 def test_subjects_may_be_judged_as_they_are_alone(verdicts, tiny, monkeypatch, tmp_path):
-    def judge(seed: int, budget: Budget, withheld: bool, index: int, say: object) -> Verdicts:
+    def judge(kind: str, seed: int, index: int, size: int, prompts: int, withheld: bool, say: object) -> Verdicts:
         assert not withheld
-        return Verdicts(judged=verdicts[index].judged[:1])
+        return Verdicts(judged=verdicts[kind, index].judged[:1])
 
-    monkeypatch.setattr(calibrate, "_judge", judge)
-    found = found_by(withheld=False)
+    monkeypatch.setattr(parts, "_judge", judge)
+    found = found_by(withheld=False, parts=["mixed"])
     assert {m.coordinates["readout"] for m in found.measurements if m.instrument == "panel"} == {OWN}
-    assert sum(figure.name.startswith("confusion") for figure in found.figures) == 1
+    assert sum("confusion" in figure.name for figure in found.figures) == 1
 
 
 def test_the_page_shows_the_matrix(whole, tmp_path):
     ms.save(whole, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     record = json.loads((tmp_path / "out" / "record.json").read_text())
-    matrices = [figure for figure in record["figures"] if figure["name"].startswith("confusion")]
+    matrices = [figure for figure in record["figures"] if figure["name"].startswith("mixed, confusion")]
     assert [sum(row["subjects"] for row in matrix["rows"]) for matrix in matrices] == [SUBJECTS] * 2
-    assert "Confusion matrix" in page
+    assert f"Panel seed {SEED}" in page
     for words in (OWN, WITHHELD):
         assert f"What subjects with a known answer were said to run, {words}" in page
     assert NONE in page
@@ -189,6 +225,12 @@ def test_arguments_must_make_sense(tiny, unchecked, tmp_path):
         ms.calibrate(profile="quick")
     with pytest.raises(ValueError, match="panel_seed must be 0 or more; got -1. 66 is the default panel"):
         ms.calibrate(panel_seed=-1, profile="smoke")
+    with pytest.raises(
+        ValueError, match="parts must be names out of mixed, exact, .*; got 'mixed, nope'. Leave it out for all"
+    ):
+        ms.calibrate(parts=["mixed", "nope"], profile="smoke")
+    with pytest.raises(ValueError, match="parts must be names out of"):
+        ms.calibrate(parts=[], profile="smoke")
     (tmp_path / "thesis.tex").write_text("chapter 1")
     with pytest.raises(ValueError, match="holds other files"):
         ms.calibrate(profile="smoke", journal=tmp_path)
@@ -209,7 +251,7 @@ def test_the_command_writes_a_page_and_a_record(asked, threads, unchecked, capsy
     status = main(["calibrate", "--profile", "smoke", "--panel-seed", str(SEED), "--threads", "1", "--out", str(out)])
     printed = capsys.readouterr().out.splitlines()
     assert status == 0
-    assert asked == [0, 1]
+    assert asked == ORDER
     assert {path.name for path in out.iterdir()} == {"mesascope.json", "record.json", "report.html"}
     assert printed[0].startswith(f"Panel seed {SEED}, as they are: ")
     assert printed[-2:] == [str(out / "report.html"), str(out / "record.json")]
@@ -226,7 +268,12 @@ def test_as_json_it_prints_one_document(whole, unchecked, capsys, tmp_path, monk
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--profile", "quick"], "quick"), (["--panel-seed", "-1"], "panel-seed"), (["--panel-seed", "S"], "S")],
+    [
+        (["--profile", "quick"], "quick"),
+        (["--parts", "mixed,nope"], "nope"),
+        (["--panel-seed", "-1"], "panel-seed"),
+        (["--panel-seed", "S"], "S"),
+    ],
 )
 def test_what_cannot_be_used_ends_with_2_and_writes_nothing(
     arguments, words, unchecked, capsys, tmp_path: Path, monkeypatch

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from mesascope.calibration.cases import CASES
-from mesascope.calibration.panel import kinds, panel, planted
+from mesascope.calibration.panel import kinds, mixed, planted
 from mesascope.calibration.planted import Planted
 from mesascope.models.constructions import Construction, conjugate_gradient, gradient_descent, nesterov
 from mesascope.types import Prompts
 
 
 def first_of(name: str) -> Planted:
-    return planted(panel(8), [case.name for case in kinds()].index(name))
+    return planted(mixed(8), [case.name for case in kinds()].index(name))
 
 
 def path(made: Planted, prompts: Prompts) -> Tensor:

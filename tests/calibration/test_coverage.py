@@ -38,6 +38,14 @@ def test_intervals_hold_what_they_promise_on_every_subject(measured):
         assert control.value < 0.5 < m.value
 
 
+def test_sentences_say_the_counts():
+    held = Measurement(
+        instrument="coverage", quantity="share", value=0.948, interval=None, n=500, coordinates={"subject": "noisy GD"}
+    )
+    told = coverage.sentences([held])
+    assert told == ("95 % intervals of the score held it in 94.8% of 500 repetitions (noisy GD).",)
+
+
 def test_intervals_of_half_the_width_are_caught(measured, monkeypatch):
     right = coverage._interval
 

@@ -9,7 +9,7 @@ import torch
 from mesascope.algorithms import ALL, run
 from mesascope.calibration.cases import CASES
 from mesascope.calibration.drawing import Setting
-from mesascope.calibration.panel import HELD_OUT, SHIPPED, SIZE, THRESHOLDS, kinds, panel, panel_name, planted
+from mesascope.calibration.panel import HELD_OUT, SHIPPED, SIZE, THRESHOLDS, exact, kinds, mixed, panel_name, planted
 from mesascope.calibration.planted import UNDESCRIBED, Case, Planted, algorithm_of
 from mesascope.instruments.identification.families import FAMILIES
 from mesascope.instruments.identification.fitting import timings
@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize("seed", [SHIPPED, HELD_OUT], ids=panel_name)
 @functools.cache
 def first_of(case: Case, seed: int) -> Planted:
     """The first subject of a kind; others take as long to make."""
-    return planted(panel(seed), kinds().index(case))
+    return planted(mixed(seed), kinds().index(case))
 
 
 def prompts_of(subject: Planted, count: int) -> Prompts:
@@ -39,18 +39,18 @@ def answers(subject: Planted) -> torch.Tensor:
 
 @pytest.mark.parametrize("index", [0, 40, 90, 150])
 def test_the_seed_and_the_index_are_the_subject(index):
-    first, again = planted(panel(7), index), planted(panel(7), index)
+    first, again = planted(mixed(7), index), planted(mixed(7), index)
     assert first is not again
     assert (first.case, first.settings, first.task) == (again.case, again.settings, again.task)
     assert torch.equal(answers(first), answers(again))
-    other = planted(panel(8), index)
+    other = planted(mixed(8), index)
     assert other.case == first.case
     assert other.settings != first.settings
     assert not torch.allclose(answers(other), answers(first), rtol=1e-3)
 
 
 def test_two_subjects_of_a_kind_differ():
-    one, two = planted(panel(SHIPPED), 0), planted(panel(SHIPPED), 1)
+    one, two = planted(mixed(SHIPPED), 0), planted(mixed(SHIPPED), 1)
     assert one.case == two.case
     assert one.settings != two.settings
 
@@ -102,15 +102,15 @@ def test_every_kind_can_be_made_and_answers(case, seed):
 
 
 def test_the_held_out_panel_is_drawn_from_other_settings():
-    usual, other = Setting(), panel(HELD_OUT).setting
-    assert panel(SHIPPED).setting == panel(THRESHOLDS).setting == usual
+    usual, other = Setting(), mixed(HELD_OUT).setting
+    assert mixed(SHIPPED).setting == mixed(THRESHOLDS).setting == usual
     assert not set(usual.sizes) & set(other.sizes)
     for name in ("steps", "step_size", "momentum", "input_scale"):
         assert not set(getattr(usual, name)) & set(getattr(other, name))
     for name in ("label_noise", "prediction_noise"):
         assert not set(getattr(usual, name)) & set(getattr(other, name)) - {0.0}
     for index in (0, 100, 199):
-        shipped, held_out = planted(panel(SHIPPED), index), planted(panel(HELD_OUT), index)
+        shipped, held_out = planted(mixed(SHIPPED), index), planted(mixed(HELD_OUT), index)
         assert shipped.case == held_out.case
         assert (shipped.task.dim, shipped.task.examples) in usual.sizes
         assert (held_out.task.dim, held_out.task.examples) in other.sizes
@@ -145,3 +145,21 @@ def test_a_candidate_reproduces_what_is_said_to_run_it(case, seed):
 
 def test_panels_have_names():
     assert [panel_name(seed) for seed in (THRESHOLDS, SHIPPED, HELD_OUT, 17)] == ["T", "S", "H", "seed 17"]
+
+
+def test_exact_subjects_all_run_a_candidate_without_noise():
+    panel = exact(12)
+    assert {case.truth for case in panel.cases} == {(case.truth[0],) for case in panel.cases}
+    assert {case.truth[0] for case in panel.cases} >= {
+        "gradient-descent",
+        "conjugate-gradient",
+        "heavy-ball",
+        "nesterov",
+        "chebyshev-iteration",
+        "gd-plus-plus",
+        "newton-schulz",
+    }
+    for index in (0, 70, 199):
+        subject = planted(panel, index)
+        assert (subject.task.noise, subject.settings.get("prediction noise", 0.0)) == (0.0, 0.0)
+        assert subject.distribution is None

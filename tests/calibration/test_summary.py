@@ -1,7 +1,6 @@
 """From verdicts to a confusion matrix, shares, sentences and tables."""
 
 import dataclasses
-import math
 from typing import Literal
 
 import pytest
@@ -10,6 +9,7 @@ from mesascope.calibration.counting import share
 from mesascope.calibration.judging import Judged, outcome
 from mesascope.calibration.planted import UNDESCRIBED
 from mesascope.calibration.summary import (
+    EVERYTHING,
     NONE,
     OWN,
     UNDECIDED,
@@ -19,7 +19,6 @@ from mesascope.calibration.summary import (
     by_readout,
     confusion,
     distinguishable,
-    everything,
     figures,
     measurements,
     sentences,
@@ -76,7 +75,7 @@ def of(found: tuple[Measurement, ...], quantity: str, readout: str = OWN) -> Mea
 
 
 def test_the_matrix_counts_truth_against_answer():
-    picture = confusion(OWNS, "confusion", OWN)
+    picture = confusion(OWNS, "confusion", "S", OWN)
     found = cells(picture)
     filled = {cell: count for cell, count in found.items() if count}
     assert filled == {
@@ -96,7 +95,7 @@ def test_the_matrix_counts_truth_against_answer():
 
 
 def test_without_a_subject_of_none_the_row_is_there_and_empty():
-    found = cells(confusion([judged(GD, (GD,))], "confusion", OWN))
+    found = cells(confusion([judged(GD, (GD,))], "confusion", "S", OWN))
     assert found[GD, GD] == 1
     assert found[NONE, NONE] == 0
 
@@ -133,13 +132,13 @@ def test_distinguishable_is_power_of_nine_tenths(power, able):
     ],
 )
 def test_shares_are_counts_with_exact_intervals(quantity, hits, of_them):
-    m = of(measurements(PANEL), quantity)
+    m = of(measurements(PANEL, "mixed"), quantity)
     assert (m.value, m.interval) == share(hits, of_them)
     assert m.n == of_them
 
 
 def test_controls_are_what_a_name_drawn_at_random_gets():
-    found = measurements(PANEL)
+    found = measurements(PANEL, "mixed")
     shares = {GD: 9 / 16, CG: 3 / 16, NONE: 4 / 16}
     agree = sum(s * s for s in shares.values())
     expected = {
@@ -158,12 +157,12 @@ def test_where_no_candidate_describes_it_its_name_and_none_are_right():
     undescribed = dataclasses.replace(undescribed, truth=(GD, UNDESCRIBED))
     silent = dataclasses.replace(undescribed, algorithms=(), label="none", outcome=outcome(undescribed.truth, ()))
     panel = {OWN: [described, undescribed, silent, judged("", ())]}
-    filled = {cell for cell, count in cells(confusion(panel[OWN], "confusion", OWN)).items() if count}
+    filled = {cell for cell, count in cells(confusion(panel[OWN], "confusion", "S", OWN)).items() if count}
     row = f"{GD} or {NONE}"
     assert filled == {(GD, NONE), (row, GD), (row, NONE), (NONE, NONE)}
-    found = measurements(panel)
+    found = measurements(panel, "mixed")
     assert of(found, "wrong").value == 0
-    assert of(found, "not distinguishable and identified rightly").n == 0
+    assert not any(m.quantity == "not distinguishable and identified rightly" for m in found)
     assert of(found, "none of these and called so").n == 1
     # Drawn at random: gradient descent three times in four, right for three; none once in four, right for three.
     assert of(found, "wrong").controls[0].value == pytest.approx(1 - (0.75 * 0.75 + 0.25 * 0.75))
@@ -171,36 +170,41 @@ def test_where_no_candidate_describes_it_its_name_and_none_are_right():
 
 
 def test_the_two_readouts_are_counted_apart():
-    found = measurements(PANEL)
+    found = measurements(PANEL, "mixed")
     assert len(found) == 12
     assert of(found, "wrong", WITHHELD).value == 0
     assert of(found, "distinguishable and called none", WITHHELD).value == 1
     assert of(found, "none of these and called so", WITHHELD).value == 1
 
 
-def test_a_share_of_nobody_is_nan_and_says_so():
-    only = [judged(GD, (GD,), 0.95)]
-    found = measurements({OWN: only})
-    assert math.isnan(of(found, "none of these and called so").value)
-    assert "0 of 0 were called so (0.0% to 100.0%)" in sentences("S", found, ())[0]
+def test_of_a_group_that_nobody_is_in_nothing_is_said():
+    found = measurements({OWN: [judged(GD, (GD,), 0.95)]}, "exact")
+    assert {m.quantity for m in found} == {
+        "wrong",
+        *(f"distinguishable and {what}" for what in ("identified", "undecided", "called none")),
+    }
+    assert {m.coordinates["panel"] for m in found} == {"exact"}
+    (told,) = sentences("exact subjects", found)
+    assert told == (
+        "Exact subjects, as they are: 0 of 1 subjects got a wrong answer (95 % interval 0.0% to 97.5%); "
+        "1 of 1 of those that can be told apart were identified (2.5% to 100.0%)."
+    )
 
 
 def test_sentences_say_the_counts():
-    coverage = Measurement(
-        instrument="coverage", quantity="share", value=0.948, interval=None, n=500, coordinates={"subject": "noisy GD"}
-    )
-    own, withheld, covered = sentences("S", measurements(PANEL), [coverage])
+    own, withheld = sentences("panel S", measurements(PANEL, "mixed"))
     assert own.startswith("Panel S, as they are: 3 of 16 subjects got a wrong answer (95 % interval 4.0% to 45.6%)")
-    assert "6 of 9 were identified" in own
-    assert "3 of 4 were called so" in own
+    assert "6 of 9 of those that can be told apart were identified" in own
+    assert "3 of 4 of those that run none of the candidates were called so" in own
     assert withheld.startswith("Panel S, own readout withheld: 0 of 16 ")
-    assert covered == "95 % intervals of the score held it in 94.8% of 500 repetitions (noisy GD)."
 
 
 def test_tables_list_what_is_wrong_what_is_needless_and_everybody():
-    by = {picture.name: picture for picture in (*figures(PANEL), everything(PANEL))}
+    by = {picture.name.removeprefix("mixed, "): picture for picture in figures(PANEL, "mixed", "panel S")}
     assert len(by) == 6
     assert {"kinds", "wrong", "needless", "subjects"} < set(by)
+    assert {picture.section for name, picture in by.items() if name != "subjects"} == {"Panel S"}
+    assert by["subjects"].section == EVERYTHING
     wrong = by["wrong"].rows
     assert [row["answer"] for row in wrong] == [HB, f"{GD}, {HB}", GD]
     assert {row["outcome"] for row in wrong} == {"wrong"}
@@ -214,7 +218,9 @@ def test_tables_list_what_is_wrong_what_is_needless_and_everybody():
 
 
 def test_the_table_of_kinds_counts_outcomes():
-    kinds = {row["kind"]: row for row in next(f for f in figures(PANEL) if f.name == "kinds").rows}
+    kinds = {
+        row["kind"]: row for row in next(f for f in figures(PANEL, "mixed", "panel S") if f.name == "mixed, kinds").rows
+    }
     assert kinds[f"kind of {GD}"][OWN] == "6 identified, 2 undecided, 1 missed"
     assert kinds[f"kind of {GD}"][WITHHELD] == "9 missed"
     assert kinds["kind of nothing"][OWN] == "3 none, 1 wrong"
@@ -226,8 +232,9 @@ def test_a_panel_is_sorted_by_readout_and_may_have_one_alone():
     assert by_readout(list(zip(OWNS, WITHHELDS, strict=True))) == {OWN: tuple(OWNS), WITHHELD: tuple(WITHHELDS)}
     once = by_readout([(j,) for j in OWNS])
     assert once == {OWN: tuple(OWNS)}
-    found = measurements(once)
-    assert found == tuple(m for m in measurements(PANEL) if m.coordinates["readout"] == OWN)
-    assert len(sentences("S", found, ())) == 1
-    assert len(figures(once)) == 4
-    assert {row["readout"] for row in everything(once).rows} == {OWN}
+    found = measurements(once, "mixed")
+    assert found == tuple(m for m in measurements(PANEL, "mixed") if m.coordinates["readout"] == OWN)
+    assert len(sentences("panel S", found)) == 1
+    pictures = figures(once, "mixed", "panel S")
+    assert len(pictures) == 5
+    assert {row["readout"] for row in pictures[-1].rows} == {OWN}

@@ -76,6 +76,7 @@ REFUSED = {
     "list models --threads 20000": "--threads must be at least 1",
     "list everything": "invalid choice: 'everything'",
     "calibrate --profile quick": "invalid choice: 'quick'",
+    "calibrate --parts mixed,nope": "must be names out of mixed, exact",
     "examine two-layre": "Did you mean 'two-layer'",
     "identify construction:gradient-decent": "Did you mean 'gradient-descent'",
     "identify gguf:m.gguf": "there is no file 'm.gguf'",

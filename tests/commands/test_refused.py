@@ -77,6 +77,7 @@ def test_a_run_that_cannot_be_leaves_its_directory_to_one_that_can(out: str, ref
         ("convert", "nope.pt"),
         ("study", "run", "nope"),
         ("calibrate", "--profile", "quick"),
+        ("calibrate", "--parts", "mixed,nope"),
         ("train", "nope.json"),
         ("train", "spec.json", "--seeds", "1,x"),
     ],

@@ -10,7 +10,7 @@ from mesascope.records.codec import to_json
 from mesascope.records.keeping import keep, kept
 from mesascope.records.parsing import Damaged
 from mesascope.records.store import write_json
-from mesascope.types import Evidence, Figure, Measurement, Outcome, StudyResult
+from mesascope.types import Evidence, Figure, Findings, Measurement, Outcome, StudyResult
 
 
 def result(**changes) -> StudyResult:
@@ -41,7 +41,7 @@ def result(**changes) -> StudyResult:
     return StudyResult(**(fields | changes))
 
 
-def written(folder: Path, found: StudyResult) -> Path:
+def written(folder: Path, found: StudyResult | Findings) -> Path:
     (folder / "run").mkdir()
     write_json(folder / "run" / "record.json", to_json(found))
     return folder / "run"
@@ -55,6 +55,23 @@ def test_what_claims_rest_on_is_kept(tmp_path):
     assert (found.outcomes, found.notes, found.figures) == (whole.outcomes, whole.notes, whole.figures[:1])
     assert found.measurements == ()
     assert found.provenance == {"commit": "0" * 40, "networks": ["small"]}
+
+
+def test_a_calibration_loses_its_long_tables_alone(tmp_path):
+    counted = result().measurements
+    figures = tuple(
+        Figure(name=name, section="", title="", caption="", kind=kind, rows=({"x": 1, "y": 2},) * rows, x="x", y="y")
+        for name, kind, rows in (("lines", "lines", 300), ("short", "table", 100), ("subjects", "table", 101))
+    )
+    whole = Findings(
+        title="Calibration",
+        sentences=("It is right.",),
+        measurements=counted,
+        figures=figures,
+        provenance={"commit": "0" * 40, "profile": "laptop", "panel": "seed 9"},
+    )
+    assert keep(written(tmp_path, whole), tmp_path) == tmp_path / "seed-9.json"
+    assert kept(tmp_path, Findings) == {"seed-9": dataclasses.replace(whole, figures=figures[:2])}
 
 
 @pytest.mark.parametrize(

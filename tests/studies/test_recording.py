@@ -10,8 +10,10 @@ from mesascope.models.language.pythia import PythiaConfig
 from mesascope.records.codec import to_json
 from mesascope.records.store import write_json
 from mesascope.studies.language_models import following, recording
+from mesascope.studies.language_models import recorded as shipped
 from mesascope.studies.language_models.networks import LADDER
-from mesascope.studies.language_models.recording import MARK, from_records, record, recorded, told
+from mesascope.studies.language_models.recorded import MARK, from_records, recorded, told
+from mesascope.studies.language_models.recording import record
 from mesascope.training import Corpus, LanguageSpec, train
 
 SPEC = LanguageSpec(
@@ -22,7 +24,7 @@ SPEC = LanguageSpec(
 def test_a_run_is_recorded_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "N", 24)
     monkeypatch.setattr(following, "SEQUENCES", 4)
-    monkeypatch.setattr(recording, "RECORDS", tmp_path / "records")
+    monkeypatch.setattr(shipped, "RECORDS", tmp_path / "records")
     run = train(SPEC, tmp_path / "run", progress=False)
     made = record(run, tmp_path)
     assert made.name == "tiny" and made.spec["corpus"] == to_json(SPEC.corpus) and not made.missing
@@ -50,3 +52,27 @@ def test_records_that_ship_are_of_the_ladder_and_whole() -> None:
         assert {1, 128, 1024, 4096} <= steps and not each.missing and not each.excluded
         assert {m.instrument for m in each.measurements} == {"refinement", "sinks", "induction"}
         assert all(m.controls for m in each.measurements)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [("nowhere", "nothing is called 'nowhere'"), ("two-layer", "run must be a training of a language model")],
+)
+def test_what_is_no_run_of_a_language_model_is_refused_in_a_line(run, words, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(recording, "RECORDS", tmp_path / "records")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        recording._main([run])
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_is_a_line(monkeypatch, capsys) -> None:
+    def stop(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording, "record", stop)
+    with pytest.raises(SystemExit, match="130"):
+        recording._main(["run"])
+    assert capsys.readouterr().err.splitlines() == ["stopped"]

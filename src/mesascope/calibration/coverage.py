@@ -1,5 +1,6 @@
 """Coverage of the score's nominal 95 % intervals, on subjects with noise and on one that mimics a candidate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,6 +92,14 @@ def coverage(*, seed: int = 0, repetitions: int = 500, prompts: int = 300) -> tu
             )
         )
     return tuple(found)
+
+
+def sentences(found: Sequence[Measurement]) -> tuple[str, ...]:
+    """The results in a sentence for each subject."""
+    return tuple(
+        f"95 % intervals of the score held it in {m.value:.1%} of {m.n} repetitions ({m.coordinates['subject']})."
+        for m in found
+    )
 
 
 def _losses(subject: Noisy, fitting: Runner, population: Runner, rng: torch.Generator) -> Losses:

@@ -1,11 +1,12 @@
 """Panels of planted subjects, each made from one seed.
 
-Three panels have names and are kept separate. Thresholds may be chosen on T; S and H are scored afterwards, once. H is also
+Three mixed panels have names and are kept separate. Thresholds may be chosen on T; S and H are scored afterwards, once. H is also
 drawn from other settings: other sizes, depths, steps and noises. Any other seed gives a new panel like S; `exact` gives a panel
 of subjects without noise that all run a candidate.
 """
 
 import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mesascope.calibration.cases import CASES, kernel
@@ -45,7 +46,7 @@ class Panel:
     """The definition of a panel.
 
     Attributes:
-        name: its name.
+        name: what its subjects are, and which panel it is, in words.
         seed: the seed of all its random numbers.
         setting: the setting that its subjects are drawn from.
         cases: the kinds of its subjects.
@@ -57,30 +58,41 @@ class Panel:
     cases: tuple[Case, ...] = CASES
 
 
-def panel(seed: int) -> Panel:
-    """The panel of a seed: T, S, H, or a new one like S."""
-    return Panel(name=panel_name(seed), seed=seed, setting=OTHER if seed == HELD_OUT else Setting())
+def mixed(seed: int) -> Panel:
+    """The mixed panel of a seed: T, S, H, or a new one like S."""
+    return Panel(name=f"panel {panel_name(seed)}", seed=seed, setting=OTHER if seed == HELD_OUT else Setting())
 
 
 def exact(seed: int) -> Panel:
     """A panel of subjects without noise, each of which runs a candidate, on discriminating prompts."""
     cases = tuple(case for case in CASES if case.described and case.on is None)
-    return Panel(name=f"exact, seed {seed}", seed=seed, setting=EXACT, cases=cases)
+    return Panel(name=f"exact subjects of seed {seed}", seed=seed, setting=EXACT, cases=cases)
 
 
 def kernels(seed: int) -> Panel:
     """A panel of learners with a kernel, on discriminating prompts."""
-    return Panel(name=f"kernels, seed {seed}", seed=seed, setting=Setting(), cases=kernel.CASES)
+    return Panel(name=f"learners with a kernel of seed {seed}", seed=seed, setting=Setting(), cases=kernel.CASES)
 
 
 def generalised(seed: int) -> Panel:
     """A panel of subjects whose labels are binary or counts."""
     cases = generalised_cases.CASES
-    return Panel(name=f"generalised, seed {seed}", seed=seed, setting=GENERALISED, cases=cases)
+    return Panel(
+        name=f"subjects for binary labels and counts of seed {seed}", seed=seed, setting=GENERALISED, cases=cases
+    )
+
+
+PANELS: Mapping[str, Callable[[int], Panel]] = {
+    "mixed": mixed,
+    "exact": exact,
+    "kernels": kernels,
+    "generalised": generalised,
+}
+"""The kinds of panels, each made from a seed."""
 
 
 def panel_name(seed: int) -> str:
-    """The name of a panel."""
+    """The name of a seed's mixed panel."""
     return {THRESHOLDS: "T", SHIPPED: "S", HELD_OUT: "H"}.get(seed, f"seed {seed}")
 
 

@@ -1,6 +1,5 @@
 """Summary of a panel's verdicts: confusion matrix, wrong answers, and needlessly undecided answers."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -15,6 +14,8 @@ NONE, UNDECIDED, UNDECIDED_WRONG = "none of these", "undecided, with it", "undec
 ReadoutAccess = Literal["as they are", "own readout withheld"]
 OWN: ReadoutAccess = "as they are"
 WITHHELD: ReadoutAccess = "own readout withheld"
+EVERYTHING = "All subjects"
+"""The section of long tables; it is the last one."""
 
 
 def distinguishable(judged: Judged) -> bool:
@@ -40,38 +41,47 @@ def by_readout(subjects: Sequence[Sequence[Judged]]) -> JudgedPanel:
     return dict(zip((OWN, WITHHELD), zip(*subjects, strict=True), strict=False))
 
 
-def figures(panel: JudgedPanel) -> tuple[Figure, ...]:
-    """The confusion matrices, and the tables of wrong and of needlessly undecided answers."""
+def figures(panel: JudgedPanel, kind: str, words: str) -> tuple[Figure, ...]:
+    """The confusion matrices, the tables of wrong and of needlessly undecided answers, and a long one of every subject.
+
+    Args:
+        panel: the verdicts.
+        kind: the panel's kind, which names of figures begin with.
+        words: what the panel is called.
+    """
+    section = words[0].upper() + words[1:]
     return (
-        *(confusion(judged, f"confusion, {readout}", readout) for readout, judged in panel.items()),
-        _by_kind(panel),
-        _table(
-            panel,
-            "wrong",
-            "Wrong answers",
-            "An answer set that lacks the truth.",
-            lambda j: j.outcome == "wrong",
+        *(confusion(judged, f"{kind}, confusion, {readout}", section, readout) for readout, judged in panel.items()),
+        _by_kind(panel, f"{kind}, kinds", section),
+        Figure(
+            name=f"{kind}, wrong",
+            section=section,
+            title="Wrong answers",
+            caption="An answer set that lacks the truth.",
+            kind="table",
+            rows=_rows(panel, lambda j: j.outcome == "wrong"),
         ),
-        _table(
-            panel,
-            "needless",
-            "Distinguishable and not identified",
-            f"The reference algorithms alone tell these subjects' algorithm from every other with power {ENOUGH} or more, at "
-            "this number of prompts and the subject's noise, and yet it was not identified.",
-            lambda j: distinguishable(j) and j.outcome in ("undecided", "missed"),
+        Figure(
+            name=f"{kind}, needless",
+            section=section,
+            title="Distinguishable and not identified",
+            caption=f"The reference algorithms alone tell these subjects' algorithm from every other with power {ENOUGH} or "
+            "more, at this number of prompts and the subject's noise, and yet it was not identified.",
+            kind="table",
+            rows=_rows(panel, lambda j: distinguishable(j) and j.outcome in ("undecided", "missed")),
+        ),
+        Figure(
+            name=f"{kind}, subjects",
+            section=EVERYTHING,
+            title=section,
+            caption="What each was made from, and what was said of it.",
+            kind="table",
+            rows=_rows(panel, lambda j: True),
         ),
     )
 
 
-def everything(panel: JudgedPanel) -> Figure:
-    """A long table of every subject, in its own section."""
-    table = _table(
-        panel, "subjects", "Every subject", "What it was made from, and what was said of it.", lambda j: True
-    )
-    return dataclasses.replace(table, section="All subjects")
-
-
-def confusion(judged: Sequence[Judged], name: str, readout: ReadoutAccess) -> Figure:
+def confusion(judged: Sequence[Judged], name: str, section: str, readout: ReadoutAccess) -> Figure:
     """The confusion matrix: counts of subjects by truth and answer."""
     counts = Counter((_truth(j), answered(j)) for j in judged)
     truths = [*sorted({_truth(j) for j in judged} - {NONE}), NONE]
@@ -79,7 +89,7 @@ def confusion(judged: Sequence[Judged], name: str, readout: ReadoutAccess) -> Fi
     answers += sorted({answered(j) for j in judged} - set(answers))
     return Figure(
         name=name,
-        section="Confusion matrix",
+        section=section,
         title=f"What subjects with a known answer were said to run, {readout}",
         caption=f"{len(judged)} subjects. Rows: what they run. Columns: what was said. Right: the diagonal and, where the truth "
         "has a name, 'undecided, with it'. 'None of these' is right in rows that name it; in the others an algorithm was missed. "
@@ -92,8 +102,8 @@ def confusion(judged: Sequence[Judged], name: str, readout: ReadoutAccess) -> Fi
     )
 
 
-def measurements(panel: JudgedPanel) -> tuple[Measurement, ...]:
-    """Shares of subjects by outcome, with Clopper–Pearson intervals.
+def measurements(panel: JudgedPanel, kind: str) -> tuple[Measurement, ...]:
+    """Shares of subjects of a kind of panel by outcome, with Clopper–Pearson intervals; none of a group that nobody is in.
 
     Controls. Negative: the same share for a verdict that names an algorithm at random, each with the frequency with which it is
     the truth.
@@ -116,6 +126,8 @@ def measurements(panel: JudgedPanel) -> tuple[Measurement, ...]:
             ("none of these and called so", nothing, ("none",), silent),
             ("not distinguishable and identified rightly", unable, ("identified",), named),
         ):
+            if not group:
+                continue
             value, interval = share(sum(j.outcome in outcomes for j in group), len(group))
             found.append(
                 Measurement(
@@ -125,33 +137,33 @@ def measurements(panel: JudgedPanel) -> tuple[Measurement, ...]:
                     interval=interval,
                     n=len(group),
                     unit="share of subjects",
-                    coordinates={"readout": readout},
+                    coordinates={"panel": kind, "readout": readout},
                     controls=(Control(kind="negative", name="a name drawn at random", value=control),),
                 )
             )
     return tuple(found)
 
 
-def sentences(panel: str, found: Sequence[Measurement], coverage: Sequence[Measurement]) -> tuple[str, ...]:
-    """The results in sentences."""
+def sentences(words: str, found: Sequence[Measurement]) -> tuple[str, ...]:
+    """The results of the panel with this name in a sentence for each readout."""
     told = []
     for readout in dict.fromkeys(m.coordinates["readout"] for m in found):
         by = {m.quantity: m for m in found if m.coordinates["readout"] == readout}
-        wrong, right, none = by["wrong"], by["distinguishable and identified"], by["none of these and called so"]
-        told.append(
-            f"Panel {panel}, {readout}: {_count(wrong)} subjects got a wrong answer (95 % interval {_interval(wrong)}); of those "
-            f"that can be told apart, {_count(right)} were identified ({_interval(right)}); of those that run none of the "
-            f"candidates, {_count(none)} were called so ({_interval(none)})."
-        )
-    told += [
-        f"95 % intervals of the score held it in {m.value:.1%} of {m.n} repetitions ({m.coordinates['subject']})."
-        for m in coverage
-    ]
+        clauses = [
+            f"{_count(by[quantity])} {said} ({_interval(by[quantity])})"
+            for quantity, said in (
+                ("distinguishable and identified", "of those that can be told apart were identified"),
+                ("none of these and called so", "of those that run none of the candidates were called so"),
+            )
+            if quantity in by
+        ]
+        wrong = f"{_count(by['wrong'])} subjects got a wrong answer (95 % interval {_interval(by['wrong'])})"
+        told.append(f"{words[0].upper()}{words[1:]}, {readout}: {'; '.join((wrong, *clauses))}.")
     return tuple(told)
 
 
 def _count(m: Measurement) -> str:
-    return f"{round(m.value * m.n) if m.n else 0} of {m.n}"
+    return f"{round(m.value * m.n)} of {m.n}"
 
 
 def _interval(m: Measurement) -> str:
@@ -163,7 +175,7 @@ def _truth(judged: Judged) -> str:
     return " or ".join(NONE if name == UNDESCRIBED else name for name in judged.truth) or NONE
 
 
-def _by_kind(panel: JudgedPanel) -> Figure:
+def _by_kind(panel: JudgedPanel, name: str, section: str) -> Figure:
     kinds = list(dict.fromkeys(j.case for j in panel[OWN]))
     order: tuple[Grade, ...] = ("identified", "undecided", "none", "missed", "wrong")
     rows = []
@@ -175,8 +187,8 @@ def _by_kind(panel: JudgedPanel) -> Figure:
         row["distinguishable"] = sum(distinguishable(j) for j in panel[OWN] if j.case == kind)
         rows.append(row)
     return Figure(
-        name="kinds",
-        section="Confusion matrix",
+        name=name,
+        section=section,
         title="By kind of subject",
         caption="Identified: named alone and rightly. Undecided: among others. None: rightly none of the candidates. "
         "Missed: none, though a candidate describes it.",
@@ -185,14 +197,8 @@ def _by_kind(panel: JudgedPanel) -> Figure:
     )
 
 
-def _table(
-    panel: JudgedPanel,
-    name: str,
-    title: str,
-    caption: str,
-    chosen: Callable[[Judged], bool],
-) -> Figure:
-    rows = [
+def _rows(panel: JudgedPanel, chosen: Callable[[Judged], bool]) -> tuple[Mapping[str, Scalar], ...]:
+    return tuple(
         {
             "kind": j.case,
             "readout": readout,
@@ -207,5 +213,4 @@ def _table(
         for readout, judged in panel.items()
         for j in judged
         if chosen(j)
-    ]
-    return Figure(name=name, section="Wrong or needless", title=title, caption=caption, kind="table", rows=tuple(rows))
+    )

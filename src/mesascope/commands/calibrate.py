@@ -8,6 +8,7 @@ import mesascope as ms
 from mesascope.commands.arguments import (
     add_engine,
     add_json,
+    candidates,
     command,
     engine,
     natural,
@@ -19,6 +20,7 @@ from mesascope.commands.arguments import (
 )
 from mesascope.commands.index import index, panel_name
 from mesascope.records.directories import Holds, claim
+from mesascope.records.shown import shown
 
 HOLDS: Holds = "findings"
 
@@ -39,15 +41,27 @@ def add(commands: Any) -> None:
         "--profile",
         choices=index()["profiles"]["calibrate"],
         default="laptop",
-        help="how many subjects and prompts (default: laptop, three quarters of an hour on two cores)",
+        help="how many subjects and prompts (default: laptop, more than an hour on two cores)",
+    )
+    sub.add_argument(
+        "--parts",
+        type=_parts,
+        help=f"what is measured: names separated by commas, out of {', '.join(index()['parts'])} (default: all)",
     )
     sub.add_argument(
         "--own-readout-only",
         action="store_true",
-        help="do not judge a second time with the subjects' own readouts withheld",
+        help="do not judge the mixed panel a second time with the subjects' own readouts withheld",
     )
     add_engine(sub)
     add_json(sub)
+
+
+def _parts(given: str) -> list[str]:
+    names, known = candidates(given), index()["parts"]
+    if set(names) - set(known):
+        raise argparse.ArgumentTypeError(f"must be names out of {', '.join(known)}; got {shown(given)}")
+    return names
 
 
 def _out(options: argparse.Namespace) -> Path:
@@ -60,6 +74,7 @@ def _run(options: argparse.Namespace) -> None:
         found = ms.calibrate(
             panel_seed=options.panel_seed,
             profile=options.profile,
+            parts=options.parts,
             withheld=not options.own_readout_only,
             journal=out,
             engine=where,

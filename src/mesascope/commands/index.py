@@ -16,6 +16,7 @@ class Index(TypedDict):
     """The content of the file: names in the order in which they are listed.
 
     ``instruments`` and ``studies`` map names to questions, ``panels`` names to seeds, ``profiles`` commands to profiles.
+    ``parts`` are those of a calibration.
     ``studies_of_models`` are those that can be asked about any model.
     """
 
@@ -29,6 +30,7 @@ class Index(TypedDict):
     studies_of_models: list[str]
     statements: list[str]
     panels: dict[str, int]
+    parts: list[str]
     profiles: dict[str, list[str]]
 
 

@@ -3,8 +3,8 @@
 import json
 
 from mesascope.algorithms import ALL, GENERALISED
-from mesascope.calibration.calibrating import BUDGETS
 from mesascope.calibration.panel import HELD_OUT, SHIPPED, THRESHOLDS, panel_name
+from mesascope.calibration.parts import BUDGETS, PARTS
 from mesascope.commands.index import FILE, Index
 from mesascope.instruments.catalogue import INSTRUMENTS
 from mesascope.instruments.identification import IDENTIFIED, QUESTION
@@ -30,6 +30,7 @@ def present() -> Index:
         "studies_of_models": [name for name, study in STUDIES.items() if study.of is not None],
         "statements": [statement.key for statement in STATEMENTS],
         "panels": {panel_name(seed): seed for seed in (THRESHOLDS, SHIPPED, HELD_OUT)},
+        "parts": list(PARTS),
         "profiles": {"examine": list(IDENTIFIED), "calibrate": list(BUDGETS), "study": list(PROFILES)},
     }
 

@@ -1,12 +1,13 @@
 """Results in a size that can be committed and published.
 
-``python -m mesascope.records.keeping DIR … --to FOLDER`` reads the ``record.json`` of each directory that ``mesascope study run``
-or ``mesascope examine`` wrote, leaves out what no claim and no verdict rests on, and writes one document for each to the folder.
+``python -m mesascope.records.keeping DIR … --to FOLDER`` reads the ``record.json`` of each directory that a study, an examination
+or a calibration wrote, leaves out what no claim and no verdict rests on, and writes one document for each to the folder.
 The documentation shows these documents, so no figure in it is copied by hand.
 """
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -14,20 +15,27 @@ from typing import TypeVar
 from mesascope.records.codec import from_json, to_json
 from mesascope.records.shown import shown
 from mesascope.records.store import read_sealed, write_json
-from mesascope.types import Answer, DistributionVerdict, Record, StudyResult
+from mesascope.types import Answer, DistributionVerdict, Findings, Record, StudyResult
 
-Found = TypeVar("Found", bound=StudyResult | Record)
+Found = TypeVar("Found", bound=StudyResult | Record | Findings)
 RESPONSE = "spectral-response"
 """The picture of an examination that is kept: how much of each eigen-direction is resolved, layer by layer."""
 NEAREST = 3
 """How many candidates of an examination are kept, the nearest first, besides those that the verdict names."""
+LONG = 100
+"""Tables of a calibration with more rows than that are not kept: those of every subject."""
 
 
-def shortened(found: StudyResult | Record) -> StudyResult | Record:
-    """The same result without measurements that no claim is judged by, and with one picture: the one worth publishing first.
+def shortened(found: StudyResult | Record | Findings) -> StudyResult | Record | Findings:
+    """The same result in fewer words.
 
-    Of the networks that were measured only the names are kept; their specifications are with their weights.
+    A study and an examination are left without measurements that no claim is judged by, and with one picture: the one worth
+    publishing first. Of the networks that were measured only the names are kept; their specifications are with their weights.
+    A calibration loses its long tables.
     """
+    if isinstance(found, Findings):
+        short = (figure for figure in found.figures if figure.kind != "table" or len(figure.rows) <= LONG)
+        return dataclasses.replace(found, figures=tuple(short))
     if isinstance(found, Record):
         pictures = tuple(figure for figure in found.figures if figure.name == RESPONSE)
         training, discriminating = (_nearest(on) for on in (found.verdict.training, found.verdict.discriminating))
@@ -54,14 +62,14 @@ def keep(directory: Path, folder: Path) -> Path:
     """Write the shortened result of a run to a folder; return the file's path.
 
     Args:
-        directory: what ``mesascope study run`` or ``mesascope examine`` wrote.
-        folder: where documents are kept, one for each study or subject, named after it; an earlier one is replaced.
+        directory: what ``mesascope study run``, ``examine`` or ``calibrate`` wrote.
+        folder: where documents are kept, one for each study, subject or panel, named after it; an earlier one is replaced.
 
     Raises:
         ValueError: no such result (`Damaged`), one at profile ``smoke``, which decides nothing, or one that no commit made.
     """
     document = read_sealed(directory / "record.json")
-    found = from_json((StudyResult, Record), document, shown(directory / "record.json"), ours=True)
+    found = from_json((StudyResult, Record, Findings), document, shown(directory / "record.json"), ours=True)
     profile = found.profile if isinstance(found, StudyResult) else found.provenance.get("profile")
     if profile == "smoke":
         raise ValueError(f"profile must be laptop or full; {shown(directory)} was run at smoke. Run it again.")
@@ -70,10 +78,15 @@ def keep(directory: Path, folder: Path) -> Path:
         raise ValueError(
             f"commit must name the code that made a result; {shown(directory)} has {shown(commit)}. Commit, and run it again."
         )
-    name = found.study if isinstance(found, StudyResult) else str(found.subject["name"])
-    path = folder / f"{name.replace(':', '-').replace('?', '-').replace('/', '-')}.json"
+    path = folder / f"{re.sub(r'[:?/ ]', '-', _name(found))}.json"
     write_json(path, to_json(shortened(found)))
     return path
+
+
+def _name(found: StudyResult | Record | Findings) -> str:
+    if isinstance(found, Findings):
+        return str(found.provenance["panel"])
+    return found.study if isinstance(found, StudyResult) else str(found.subject["name"])
 
 
 def kept(folder: Path, expected: type[Found]) -> dict[str, Found]:

@@ -1,6 +1,6 @@
 """Subjects for binary labels and counts: methods for the objective, linear regression that ignores the link, and no iteration.
 
-They are in no panel of the shipped calibration, whose tasks are linear; `panel.generalised` makes panels of them.
+They are not in the mixed panels, whose tasks are linear, but in panels of their own (`panel.generalised`).
 """
 
 import math

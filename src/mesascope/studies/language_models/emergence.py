@@ -7,7 +7,7 @@ from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.beyond import beyond
 from mesascope.studies.language_models.following import BY_DEPTH, HERE, curves, features, over_training, refined
 from mesascope.studies.language_models.networks import LADDER, SHUFFLED, SMALL
-from mesascope.studies.language_models.recording import from_records, told
+from mesascope.studies.language_models.recorded import from_records, told
 from mesascope.studies.language_models.trajectories import (
     CROSSING,
     FINAL,

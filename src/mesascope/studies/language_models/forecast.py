@@ -8,7 +8,7 @@ from mesascope.studies.bench import Bench
 from mesascope.studies.language_models.following import RECALL, asked, refined
 from mesascope.studies.language_models.forecasting import PEARSON, RANKS, SHUFFLED, SKILL, forecast
 from mesascope.studies.language_models.networks import FORECAST, LADDER, SMALL
-from mesascope.studies.language_models.recording import MARK, from_records, told
+from mesascope.studies.language_models.recorded import MARK, from_records, told
 from mesascope.studies.language_models.trajectories import at_end
 from mesascope.studies.pictures import lines, table
 from mesascope.studies.rules import Derived, Where, where
