@@ -39,13 +39,15 @@ def claims(theme: str) -> str:
     studies = themes()[theme]
     found = [findings()[name] for name in studies if name in findings()]
     pairs = [(result, outcome) for result in found for outcome in result.outcomes]
-    pairs.sort(key=lambda pair: JUDGEMENTS.index(pair[1].judgement))
-    rows = Markup("").join(_row(result, outcome) for result, outcome in pairs)
-    head = Markup(
-        "<thead><tr><th>Claim</th><th>Published</th><th>Ours [95 % interval]</th><th>Verdict</th></tr></thead>"
-    )
-    body = Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(head, rows) if pairs else Markup("")
+    body = _claims(pairs) if pairs else Markup("")
     return Markup("<p>{}</p>{}{}").format(counted(found), body, _missing([s for s in studies if s not in findings()]))
+
+
+def about(study: str, instrument: str) -> str:
+    """The claims of a study that rest on an instrument, as in `claims`."""
+    result = findings()[study]
+    held = [o for o in result.outcomes if any(e.measurement.instrument == instrument for e in o.evidence)]
+    return _claims([(result, outcome) for outcome in held])
 
 
 def evidence(theme: str) -> str:
@@ -72,6 +74,15 @@ def overview() -> str:
     return Markup("<p>{}</p><table><thead>{}</thead><tbody>{}</tbody></table>").format(
         total, head, Markup("").join(lines)
     )
+
+
+def _claims(pairs: Sequence[tuple[StudyResult, Outcome]]) -> Markup:
+    failures_first = sorted(pairs, key=lambda pair: JUDGEMENTS.index(pair[1].judgement))
+    rows = Markup("").join(_row(result, outcome) for result, outcome in failures_first)
+    head = Markup(
+        "<thead><tr><th>Claim</th><th>Published</th><th>Ours [95 % interval]</th><th>Verdict</th></tr></thead>"
+    )
+    return Markup('<table class="claims">{}<tbody>{}</tbody></table>').format(head, rows)
 
 
 def _row(result: StudyResult, outcome: Outcome) -> Markup:
