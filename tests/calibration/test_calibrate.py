@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import mesascope as ms
-from mesascope.calibration import curves, parts, silent
+from mesascope.calibration import curves, designs, parts, silent
 from mesascope.calibration.judging import Verdicts
 from mesascope.calibration.parts import PARTS, Budget
 from mesascope.calibration.summary import EVERYTHING, NONE, OWN, WITHHELD
@@ -28,8 +28,8 @@ SEED, SUBJECTS = 9, 2
 KINDS = ("mixed", "exact", "kernels", "generalised")
 ORDER = [("mixed", 0), ("mixed", 1), ("exact", 0), ("exact", 1), ("kernels", 0), ("generalised", 0)]
 """Who is judged, in order."""
-BUDGET = Budget(subjects=SUBJECTS, few=1, prompts=20, repetitions=10, runs=1)
-BESIDE = ("_describe", "_check", "_cover", "_curves")
+BUDGET = Budget(subjects=SUBJECTS, few=1, prompts=20, repetitions=10, runs=1, trials=1)
+BESIDE = ("_describe", "_check", "_cover", "_curves", "_design")
 """The functions that do what is measured beside the panels."""
 
 
@@ -40,6 +40,7 @@ def tiny() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(calibrate, "BUDGETS", {"smoke": BUDGET})
         patch.setattr(coverage, "POPULATION", 330)
         patch.setattr(silent, "SUBJECTS", silent.SUBJECTS[:1])
+        patch.setattr(designs, "PAIRS", designs.PAIRS[:1])
         for name, value in {"POOL": 200, "NOISES": (0.0, 0.2), "COUNTS": (10, 30), "PAIRS": curves.PAIRS[:1]}.items():
             patch.setattr(curves, name, value)
         for name in BESIDE:
@@ -159,18 +160,26 @@ def test_findings_hold_every_part(whole):
         "silent failure, calibrated",
         "coverage",
         "power",
+        "designs",
     }
     names = [figure.name for figure in found.figures]
     panels = [
         f"{kind}, {what}" for kind in KINDS for what in (f"confusion, {OWN}", "kinds", "wrong", "needless", "subjects")
     ]
     assert len(names) == len(set(names))
-    assert set(names) == {*panels, f"mixed, confusion, {WITHHELD}", "descriptions", "silent failure", "power"}
+    assert set(names) == {
+        *panels,
+        f"mixed, confusion, {WITHHELD}",
+        "descriptions",
+        "silent failure",
+        "power",
+        "designs",
+    }
     sections = [figure.section == EVERYTHING for figure in found.figures]
     assert sections == sorted(sections)
     assert sum(sections) == len(KINDS)
     assert all(m.controls for m in found.measurements)
-    assert len(found.sentences) == 2 + 3 + 1 + 1 + 4
+    assert len(found.sentences) == 2 + 3 + 1 + 1 + 4 + 1
     assert (found.provenance["subjects"], found.provenance["profile"]) == (SUBJECTS, "smoke")
     assert found.provenance["parts"] == list(PARTS)
     panel = [m for m in found.measurements if m.instrument == "panel" and m.quantity == "wrong"]

@@ -108,6 +108,16 @@ def test_claims_stand_with_failures_first_and_are_counted_where_they_belong(monk
     assert len(set(counts)) > 1
 
 
+def test_a_page_can_show_the_claims_that_rest_on_an_instrument(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from rendering.claims import about
+
+    outcomes = findings()["primal-to-dual"].outcomes
+    held = [o.judgement for o in outcomes if any(e.measurement.instrument == "causal" for e in o.evidence)]
+    shown = re.findall(r'<tr><td data-label="Claim">', about("primal-to-dual", "causal"))
+    assert 0 < len(shown) == len(held) < len(outcomes)
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
 def test_links_outside_the_site_lead_somewhere(name):
     """The site's build looks after links between its pages; these files are not on it."""

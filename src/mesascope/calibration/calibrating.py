@@ -35,8 +35,8 @@ def calibrate(
         panel_seed: the seed of the panels; three seeds are those of panels T, S and H (see `mesascope.calibration.panel`).
         profile: ``smoke`` (8 subjects), ``laptop`` (200, more than an hour on two cores) or ``full`` (1,000).
         parts: what is measured; by default everything. ``mixed`` is the panel that the confusion matrix is of; ``exact``,
-            ``kernels`` and ``generalised`` are panels, too; ``descriptions``, ``silent`` (failure), ``coverage`` and ``power``
-            are measured beside them.
+            ``kernels`` and ``generalised`` are panels, too; ``descriptions``, ``silent`` (failure), ``coverage``, ``power`` and
+            ``designs`` (of prompts) are measured beside them.
         withheld: whether to judge every subject of the mixed panel a second time, with its own readout withheld.
         journal: a directory that keeps the result of each finished subject, so that an interrupted calibration resumes.
         engine: an engine of `mesascope.plans`, which judges subjects; by default as many processes as torch has threads.

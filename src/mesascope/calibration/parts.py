@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesascope.calibration import coverage, curves, described, silent, summary
+from mesascope.calibration import coverage, curves, described, designs, silent, summary
 from mesascope.calibration.judging import Verdicts, judge
 from mesascope.calibration.panel import PANELS, planted
 from mesascope.instruments.identification import PROMPTS
+from mesascope.instruments.identification.design import TRIALS
 from mesascope.plans import Work
 from mesascope.plans.work import Say
 from mesascope.types import Figure, Measured, Measurement
@@ -24,6 +25,7 @@ class Budget:
         prompts: in each of the two halves, when a subject is judged.
         repetitions: of coverage; power has a fifth of them, at least 20.
         runs: of the silent-failure check, for each subject.
+        trials: of a search for prompts that tell two candidates apart.
     """
 
     subjects: int
@@ -31,12 +33,13 @@ class Budget:
     prompts: int
     repetitions: int
     runs: int
+    trials: int
 
 
 BUDGETS: Mapping[str, Budget] = {
-    "smoke": Budget(subjects=8, few=2, prompts=60, repetitions=20, runs=1),
-    "laptop": Budget(subjects=200, few=30, prompts=300, repetitions=500, runs=20),
-    "full": Budget(subjects=1000, few=150, prompts=300, repetitions=2000, runs=100),
+    "smoke": Budget(subjects=8, few=2, prompts=60, repetitions=20, runs=1, trials=2),
+    "laptop": Budget(subjects=200, few=30, prompts=300, repetitions=500, runs=20, trials=TRIALS),
+    "full": Budget(subjects=1000, few=150, prompts=300, repetitions=2000, runs=100, trials=TRIALS),
 }
 
 
@@ -166,11 +169,34 @@ def _of_power(seed: int, results: Sequence[Measured]) -> Found:
     return Found(measurements=measured.measurements, figures=(curves.figure(measured.measurements),))
 
 
+def _designs(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
+    return [
+        Work(
+            name=f"design, {', '.join(pair)}, noise {noise}",
+            key={"design": list(pair), "noise": noise, "seed": seed, "trials": budget.trials},
+            result=Measured,
+            run=functools.partial(_design, pair, noise, seed, budget.trials),
+        )
+        for pair in designs.PAIRS
+        for noise in designs.NOISES
+    ]
+
+
+def _design(pair: tuple[str, str], noise: float, seed: int, trials: int, say: Say) -> Measured:
+    return Measured(measurements=designs.bought(pair, noise, seed=seed, trials=trials))
+
+
+def _of_designs(seed: int, results: Sequence[Measured]) -> Found:
+    found = tuple(m for each in results for m in each.measurements)
+    return Found(sentences=(designs.sentence(found),), measurements=found, figures=(designs.figure(found),))
+
+
 PARTS: Mapping[str, Part] = {
     **{kind: _judged(kind) for kind in PANELS},
     "descriptions": Part(works=_descriptions, found=_of_descriptions),
     "silent": Part(works=_silent, found=_of_silent),
     "coverage": Part(works=_coverage, found=_of_coverage),
     "power": Part(works=_power, found=_of_power),
+    "designs": Part(works=_designs, found=_of_designs),
 }
 """What can be asked for, in the order in which it is done and told."""
