@@ -118,85 +118,79 @@ def _of_descriptions(seed: int, results: Sequence[described.Described]) -> Found
     return Found(sentences=(described.sentence(right),), measurements=right, figures=(described.figure(results),))
 
 
-def _silent(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
-    return [
-        Work(
-            name=f"silent failure, {known.name}",
-            key={"silent failure": known.name, "seed": seed, "runs": budget.runs},
-            result=Measured,
-            run=functools.partial(_check, i, seed, budget.runs),
+def _measured(
+    pieces: Callable[[int, Budget], Mapping[str, Callable[[], tuple[Measurement, ...]]]],
+    told: Callable[[tuple[Measurement, ...]], Found],
+) -> Part:
+    """What is measured besides: functions with their arguments by the names of the works, and what their numbers say."""
+
+    def works(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
+        sizes = {"seed": seed, "repetitions": budget.repetitions, "runs": budget.runs, "trials": budget.trials}
+        return [
+            Work(name=name, key={"measured": name, **sizes}, result=Measured, run=functools.partial(_measure, call))
+            for name, call in pieces(seed, budget).items()
+        ]
+
+    def found(seed: int, results: Sequence[Measured]) -> Found:
+        return told(tuple(m for each in results for m in each.measurements))
+
+    return Part(works=works, found=found)
+
+
+def _measure(call: Callable[[], tuple[Measurement, ...]], say: Say) -> Measured:
+    return Measured(measurements=call())
+
+
+def _silent(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+    return {
+        f"silent failure, {known.name}": functools.partial(
+            silent.checked, known.name, seed=1000 * seed, runs=budget.runs
         )
-        for i, known in enumerate(silent.SUBJECTS)
-    ]
+        for known in silent.SUBJECTS
+    }
 
 
-def _check(index: int, seed: int, runs: int, say: Say) -> Measured:
-    known = silent.SUBJECTS[index]
-    return Measured(measurements=silent.checked(known, seed=1000 * seed, runs=runs, planted=index == 0))
+def _coverage(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+    return {"coverage": functools.partial(coverage.coverage, seed=seed, repetitions=budget.repetitions)}
 
 
-def _of_silent(seed: int, results: Sequence[Measured]) -> Found:
-    rows = silent.totals([m for each in results for m in each.measurements])
-    return Found(sentences=(silent.sentence(rows),), measurements=rows, figures=(silent.figure(rows),))
+def _power(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+    return {"power": functools.partial(curves.power_curves, seed=seed, repetitions=max(20, budget.repetitions // 5))}
 
 
-def _coverage(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
-    key = {"coverage": seed, "repetitions": budget.repetitions}
-    return [Work(name="coverage", key=key, result=Measured, run=functools.partial(_cover, seed, budget.repetitions))]
-
-
-def _cover(seed: int, repetitions: int, say: Say) -> Measured:
-    return Measured(measurements=coverage.coverage(seed=seed, repetitions=repetitions))
-
-
-def _of_coverage(seed: int, results: Sequence[Measured]) -> Found:
-    (measured,) = results
-    return Found(sentences=coverage.sentences(measured.measurements), measurements=measured.measurements)
-
-
-def _power(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
-    repetitions = max(20, budget.repetitions // 5)
-    key = {"power": seed, "repetitions": repetitions}
-    return [Work(name="power", key=key, result=Measured, run=functools.partial(_curves, seed, repetitions))]
-
-
-def _curves(seed: int, repetitions: int, say: Say) -> Measured:
-    return Measured(measurements=curves.power_curves(seed=seed, repetitions=repetitions))
-
-
-def _of_power(seed: int, results: Sequence[Measured]) -> Found:
-    (measured,) = results
-    return Found(measurements=measured.measurements, figures=(curves.figure(measured.measurements),))
-
-
-def _designs(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
-    return [
-        Work(
-            name=f"design, {', '.join(pair)}, noise {noise}",
-            key={"design": list(pair), "noise": noise, "seed": seed, "trials": budget.trials},
-            result=Measured,
-            run=functools.partial(_design, pair, noise, seed, budget.trials),
+def _designs(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+    return {
+        f"designs, {', '.join(pair)}, noise {noise}": functools.partial(
+            designs.bought, pair, noise, seed=seed, trials=budget.trials
         )
         for pair in designs.PAIRS
         for noise in designs.NOISES
-    ]
+    }
 
 
-def _design(pair: tuple[str, str], noise: float, seed: int, trials: int, say: Say) -> Measured:
-    return Measured(measurements=designs.bought(pair, noise, seed=seed, trials=trials))
+def _of_silent(found: tuple[Measurement, ...]) -> Found:
+    rows = silent.totals(found)
+    return Found(sentences=(silent.sentence(rows),), measurements=rows, figures=(silent.figure(rows),))
 
 
-def _of_designs(seed: int, results: Sequence[Measured]) -> Found:
-    found = tuple(m for each in results for m in each.measurements)
+def _of_coverage(found: tuple[Measurement, ...]) -> Found:
+    return Found(sentences=coverage.sentences(found), measurements=found)
+
+
+def _of_power(found: tuple[Measurement, ...]) -> Found:
+    return Found(measurements=found, figures=(curves.figure(found),))
+
+
+def _of_designs(found: tuple[Measurement, ...]) -> Found:
     return Found(sentences=(designs.sentence(found),), measurements=found, figures=(designs.figure(found),))
 
 
 PARTS: Mapping[str, Part] = {
     **{kind: _judged(kind) for kind in PANELS},
     "descriptions": Part(works=_descriptions, found=_of_descriptions),
-    "silent": Part(works=_silent, found=_of_silent),
-    "coverage": Part(works=_coverage, found=_of_coverage),
-    "power": Part(works=_power, found=_of_power),
-    "designs": Part(works=_designs, found=_of_designs),
+    "silent": _measured(_silent, _of_silent),
+    "coverage": _measured(_coverage, _of_coverage),
+    "power": _measured(_power, _of_power),
+    "designs": _measured(_designs, _of_designs),
 }
 """What can be asked for, in the order in which it is done and told."""

@@ -97,22 +97,23 @@ SUBJECTS: tuple[Known, ...] = (
 )
 
 
-def checked(known: Known, *, seed: int, runs: int, n: int = 128, planted: bool = False) -> tuple[Measurement, ...]:
+def checked(name: str, *, seed: int, runs: int, n: int = 128) -> tuple[Measurement, ...]:
     """How often the check is wrong about a subject whose answer is known, with Clopper–Pearson intervals.
 
     A false alarm is a flag in any setting, of a subject that fails silently in none. A failure is found if the flag is raised
-    where all queries lie near one example. Runs differ in their seed.
+    where all queries lie near one example. Runs differ in their seed. The planted failures, which stand beside every
+    subject as controls, are counted in the runs of the first one.
 
     Controls, from the same runs: least squares, which fails silently nowhere (negative), and answers shrunk to the mean
     of the prompt's targets, which do (positive).
 
     Args:
-        known: whom to check.
+        name: whom to check: a name in `SUBJECTS`.
         seed: the seed of the first run; the others follow.
         runs: number of runs.
         n: number of prompts per setting.
-        planted: whether to count the planted failures, too, which stand beside every subject as controls.
     """
+    known = next(each for each in SUBJECTS if each.name == name)
     flags = [known.flags(seed=seed + i, n=n) for i in range(runs)]
     shrunk, fine = _planted(flags, PLANTED[0]), [any(_control(m, FINE) for m in each.values()) for each in flags]
     controls = (
@@ -121,9 +122,9 @@ def checked(known: Known, *, seed: int, runs: int, n: int = 128, planted: bool =
     )
     hits = [bool(each[NEAR].value) if known.fails else any(m.value for m in each.values()) for each in flags]
     counted = {(known.name, POWER if known.fails else FALSE_ALARM): hits}
-    if planted:
-        counted |= {(name, POWER): _planted(flags, name) for name in PLANTED}
-    return tuple(_counted(name, what, sum(hit), len(hit), n, controls) for (name, what), hit in counted.items())
+    if known is SUBJECTS[0]:
+        counted |= {(failure, POWER): _planted(flags, failure) for failure in PLANTED}
+    return tuple(_counted(who, what, sum(hit), len(hit), n, controls) for (who, what), hit in counted.items())
 
 
 def totals(found: Sequence[Measurement]) -> tuple[Measurement, ...]:
