@@ -23,7 +23,7 @@ from mesascope.models.constructions import conjugate_gradient, gradient_descent
 from mesascope.models.scripted import Scripted, followed
 from mesascope.seeds import generator
 from mesascope.tasks import LinearRegression
-from mesascope.types import Control, Figure, Measurement, Prompts, Subject
+from mesascope.types import Control, Figure, Measurement, Prompts, Scalar, Subject
 from mesascope.zoo import load
 
 NEAR = f"{TRAINING}, near one example"
@@ -137,7 +137,7 @@ def totals(found: Sequence[Measurement]) -> tuple[Measurement, ...]:
         of = [m for m in found if m.quantity == quantity]
         if of:
             hits, runs = sum(round(m.value * m.n) for m in of), sum(m.n for m in of)
-            told += [*of, _counted(ALL, quantity, hits, runs, int(of[0].coordinates["prompts"]), of[0].controls)]
+            told += [*of, _counted(ALL, quantity, hits, runs, of[0].coordinates["prompts"], of[0].controls)]
     return tuple(told)
 
 
@@ -175,7 +175,7 @@ def sentence(found: Sequence[Measurement]) -> str:
 
 
 def _counted(
-    name: str, quantity: str, hits: int, runs: int, prompts: int, controls: tuple[Control, ...]
+    name: str, quantity: str, hits: int, runs: int, prompts: Scalar, controls: tuple[Control, ...]
 ) -> Measurement:
     value, interval = share(hits, runs)
     return Measurement(
