@@ -281,6 +281,18 @@ def test_as_json_it_prints_one_document(whole, unchecked, capsys, tmp_path, monk
     assert (tmp_path / "out" / f"calibrate-seed-{SEED}" / "report.html").exists()
 
 
+def test_some_parts_do_not_overwrite_what_was_found_of_all(whole, unchecked, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ms, "calibrate", lambda **options: whole)
+    arguments = ["calibrate", "--profile", "smoke", "--panel-seed", str(SEED)]
+    assert main(arguments) == main([*arguments, "--parts", "exact,silent"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"calibrate-seed-{SEED}",
+        f"calibrate-seed-{SEED}-exact-silent",
+    }
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -1,5 +1,8 @@
 """What designed prompts buy: never more prompts than the standard ones, and the words say which prompts they are."""
 
+import math
+from dataclasses import replace
+
 from mesascope.calibration.designs import PLACES, bought, figure, sentence
 
 
@@ -17,5 +20,10 @@ def test_a_design_needs_no_more_prompts_than_what_there_was():
     assert row["design"]
     gain = f"{standard / designed:.1f}"
     assert sentence(found) == (
-        f"Designed prompts: {gain} to {gain} times fewer than standard ones tell two candidates apart."
+        f"Designed prompts: standard ones take {gain} to {gain} times as many to tell two candidates apart."
     )
+
+
+def test_where_no_number_is_enough_the_sentence_says_so():
+    found = [replace(m, value=math.inf) for m in bought(("cg", "pcg"), 0.2, seed=3, trials=1)]
+    assert sentence(found) == "Designed prompts: no number of them tells two candidates apart."

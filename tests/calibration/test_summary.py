@@ -211,6 +211,7 @@ def test_tables_list_what_is_wrong_what_is_needless_and_everybody():
     assert {row["readout"] for row in wrong} == {OWN}
     assert wrong[0]["kind"] == f"kind of {CG}"
     assert wrong[0]["made from"] == "steps 3"
+    assert wrong[0]["reason"] == "because of 1"
     needless = by["needless"].rows
     assert [row["answer"] for row in needless if row["readout"] == OWN] == [f"{GD}, {HB}", "none"]
     assert sum(row["readout"] == WITHHELD for row in needless) == 9

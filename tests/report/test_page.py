@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mesascope import report
 from mesascope.report import Section, document, page, shell, tabulate, trusted
 from mesascope.report.studies import study_page
-from mesascope.types import Control, Evidence, Figure, Measurement, Outcome, Record, StudyResult
+from mesascope.types import Control, Evidence, Figure, Findings, Measurement, Outcome, Record, StudyResult
 
 Make = Callable[..., Record]
 
@@ -309,3 +309,10 @@ def test_a_function_is_said_with_its_number_of_steps(make_record: Make, steps, w
         both[name] = dataclasses.replace(pair, function=function)
     told = " ".join(report.sentences(dataclasses.replace(verdict, **both)))
     assert f"Its last layer computes the same function as {words}{best}." in told
+
+
+@pytest.mark.parametrize(("kind", "words"), [("table", "<p>None.</p>"), ("lines", "no values were measured")])
+def test_a_table_without_rows_says_none_and_a_picture_that_nothing_was_measured(kind, words):
+    empty = Figure(name="wrong", section="Wrong", title="Wrong answers", caption=".", kind=kind, rows=(), x="x", y="y")
+    printed = page(Findings(title="?", sentences=(), measurements=(), figures=(empty,), provenance={}))
+    assert [said for said in ("<p>None.</p>", "no values were measured") if said in printed] == [words]

@@ -1,5 +1,6 @@
 """What designed prompts buy: how many prompts tell two candidates apart on training, on standard and on designed prompts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -72,9 +73,14 @@ def figure(found: Sequence[Measurement]) -> Figure:
 
 
 def sentence(found: Sequence[Measurement]) -> str:
-    """The result in a sentence."""
+    """The result in a sentence, about the pairs that some number of designed prompts tells apart."""
     needed = {(m.coordinates["pair"], m.coordinates["noise"], m.coordinates["prompts"]): m.value for m in found}
     gains = [
-        value / needed[pair, noise, "designed"] for (pair, noise, place), value in needed.items() if place == "standard"
+        value / needed[pair, noise, "designed"]
+        for (pair, noise, place), value in needed.items()
+        if place == "standard" and math.isfinite(needed[pair, noise, "designed"])
     ]
-    return f"Designed prompts: {min(gains):.1f} to {max(gains):.1f} times fewer than standard ones tell two candidates apart."
+    if not gains:
+        return "Designed prompts: no number of them tells two candidates apart."
+    fewest, most = f"{min(gains):.1f}", f"{max(gains):.1f}"
+    return f"Designed prompts: standard ones take {fewest} to {most} times as many to tell two candidates apart."

@@ -36,6 +36,9 @@ class Budget:
     trials: int
 
 
+Pieces = Mapping[str, Callable[[], tuple[Measurement, ...]]]
+"""Functions that measure, with their arguments, by the names of the works."""
+
 BUDGETS: Mapping[str, Budget] = {
     "smoke": Budget(subjects=8, few=2, prompts=60, repetitions=20, runs=1, trials=2),
     "laptop": Budget(subjects=200, few=30, prompts=300, repetitions=500, runs=20, trials=TRIALS),
@@ -119,10 +122,10 @@ def _of_descriptions(seed: int, results: Sequence[described.Described]) -> Found
 
 
 def _measured(
-    pieces: Callable[[int, Budget], Mapping[str, Callable[[], tuple[Measurement, ...]]]],
+    pieces: Callable[[int, Budget], Pieces],
     told: Callable[[tuple[Measurement, ...]], Found],
 ) -> Part:
-    """What is measured besides: functions with their arguments by the names of the works, and what their numbers say."""
+    """What is measured besides, in pieces, and what the numbers of all of them say."""
 
     def works(seed: int, budget: Budget, withheld: bool) -> list[Work[Measured]]:
         sizes = {"seed": seed, "repetitions": budget.repetitions, "runs": budget.runs, "trials": budget.trials}
@@ -141,7 +144,7 @@ def _measure(call: Callable[[], tuple[Measurement, ...]], say: Say) -> Measured:
     return Measured(measurements=call())
 
 
-def _silent(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+def _silent(seed: int, budget: Budget) -> Pieces:
     return {
         f"silent failure, {known.name}": functools.partial(
             silent.checked, known.name, seed=1000 * seed, runs=budget.runs
@@ -150,15 +153,15 @@ def _silent(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Meas
     }
 
 
-def _coverage(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+def _coverage(seed: int, budget: Budget) -> Pieces:
     return {"coverage": functools.partial(coverage.coverage, seed=seed, repetitions=budget.repetitions)}
 
 
-def _power(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+def _power(seed: int, budget: Budget) -> Pieces:
     return {"power": functools.partial(curves.power_curves, seed=seed, repetitions=max(20, budget.repetitions // 5))}
 
 
-def _designs(seed: int, budget: Budget) -> dict[str, functools.partial[tuple[Measurement, ...]]]:
+def _designs(seed: int, budget: Budget) -> Pieces:
     return {
         f"designs, {', '.join(pair)}, noise {noise}": functools.partial(
             designs.bought, pair, noise, seed=seed, trials=budget.trials

@@ -59,7 +59,7 @@ def figures(panel: JudgedPanel, kind: str, words: str) -> tuple[Figure, ...]:
             title="Wrong answers",
             caption="An answer set that lacks the truth.",
             kind="table",
-            rows=_rows(panel, lambda j: j.outcome == "wrong"),
+            rows=_with_reasons(panel, lambda j: j.outcome == "wrong"),
         ),
         Figure(
             name=f"{kind}, needless",
@@ -68,7 +68,7 @@ def figures(panel: JudgedPanel, kind: str, words: str) -> tuple[Figure, ...]:
             caption=f"The reference algorithms alone tell these subjects' algorithm from every other with power {ENOUGH} or "
             "more, at this number of prompts and the subject's noise, and yet it was not identified.",
             kind="table",
-            rows=_rows(panel, lambda j: distinguishable(j) and j.outcome in ("undecided", "missed")),
+            rows=_with_reasons(panel, lambda j: distinguishable(j) and j.outcome in ("undecided", "missed")),
         ),
         Figure(
             name=f"{kind}, subjects",
@@ -76,7 +76,7 @@ def figures(panel: JudgedPanel, kind: str, words: str) -> tuple[Figure, ...]:
             title=section,
             caption="What each was made from, and what was said of it.",
             kind="table",
-            rows=_rows(panel, lambda j: True),
+            rows=tuple(_row(readout, j) for readout, judged in panel.items() for j in judged),
         ),
     )
 
@@ -197,20 +197,21 @@ def _by_kind(panel: JudgedPanel, name: str, section: str) -> Figure:
     )
 
 
-def _rows(panel: JudgedPanel, chosen: Callable[[Judged], bool]) -> tuple[Mapping[str, Scalar], ...]:
+def _with_reasons(panel: JudgedPanel, chosen: Callable[[Judged], bool]) -> tuple[dict[str, Scalar], ...]:
     return tuple(
-        {
-            "kind": j.case,
-            "readout": readout,
-            "outcome": j.outcome,
-            "answer": ", ".join(j.algorithms) or "none",
-            "score": j.score,
-            "remainder": j.remainder,
-            "power": j.power,
-            "hardest to tell from": j.hardest,
-            "made from": ", ".join(f"{key} {value}" for key, value in j.settings.items()),
-        }
-        for readout, judged in panel.items()
-        for j in judged
-        if chosen(j)
+        {**_row(readout, j), "reason": j.reason} for readout, judged in panel.items() for j in judged if chosen(j)
     )
+
+
+def _row(readout: ReadoutAccess, j: Judged) -> dict[str, Scalar]:
+    return {
+        "kind": j.case,
+        "readout": readout,
+        "outcome": j.outcome,
+        "answer": ", ".join(j.algorithms) or "none",
+        "score": j.score,
+        "remainder": j.remainder,
+        "power": j.power,
+        "hardest to tell from": j.hardest,
+        "made from": ", ".join(f"{key} {value}" for key, value in j.settings.items()),
+    }

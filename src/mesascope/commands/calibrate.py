@@ -17,6 +17,7 @@ from mesascope.commands.arguments import (
     print_places,
     say,
     text,
+    wrapped,
 )
 from mesascope.commands.index import index, panel_name
 from mesascope.records.directories import Holds, claim
@@ -30,7 +31,9 @@ def add(commands: Any) -> None:
     words = "judge subjects whose algorithm is known, and write the confusion matrix"
     sub = command(commands, "calibrate", _run, words, check=_out)
     panels = index()["panels"]
-    sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/calibrate-PANEL")
+    sub.add_argument(
+        "--out", type=text, help="where report.html and record.json go; default: out/calibrate-PANEL[-PARTS]"
+    )
     sub.add_argument(
         "--panel-seed",
         type=natural,
@@ -65,7 +68,7 @@ def _parts(given: str) -> list[str]:
 
 
 def _out(options: argparse.Namespace) -> Path:
-    return out_directory(options, panel_name(options.panel_seed), HOLDS)
+    return out_directory(options, "-".join((panel_name(options.panel_seed), *(options.parts or ()))), HOLDS)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -85,5 +88,5 @@ def _run(options: argparse.Namespace) -> None:
         print_document(found)
         return
     for sentence in found.sentences:
-        say(sentence)
+        say(wrapped(sentence))
     print_places(out)
