@@ -310,7 +310,7 @@ def test_examine_says_the_verdict_and_where_the_page_is(cheap, command):
         "gradient-descent: Linear in the labels and the same spectral filter for every prompt (100 % of its"
     )
     assert "identified (gradient-descent)" in out
-    folder = Path("out/examine-construction-gradient-descent-layers-2")
+    folder = Path("out/examine-construction-gradient-descent-layers-2-smoke")
     assert out.splitlines()[-2:] == [str(folder / "report.html"), str(folder / "record.json")]
     assert all(Path(line).is_file() for line in out.splitlines()[-2:])
 
@@ -460,6 +460,25 @@ def test_a_network_that_a_study_trains_is_not_stopped_with_advice_for_train(comm
     status, _, err = command("study", "run", "depth-loss", "--out", "out")
     assert (status, err) == (130, "mesascope: stopped while training a network; run the same command to resume\n")
     assert not Path("out").exists()
+
+
+def test_a_quick_try_does_not_take_the_place_of_a_long_run(command, monkeypatch):
+    monkeypatch.setattr(ms, "run_study", lambda name, out, *, profile, **_: result_of(name, profile))
+    for profile in ("laptop", "smoke"):
+        assert command("study", "run", "depth-loss", "--profile", profile)[0] == 0
+    assert {p.name for p in Path("out").iterdir()} == {"study-depth-loss", "study-depth-loss-smoke"}
+    status, out, _ = command("study", "report", "out")
+    assert (status, out.splitlines()[-1].split(";")[0]) == (0, "left out: out/study-depth-loss-smoke")
+    page = Path("out/studies.html").read_text()
+    assert "profile laptop" in page
+    assert "profile smoke" not in page
+
+
+def result_of(study: str, profile: str) -> ms.StudyResult:
+    return ms.StudyResult(
+        study=study, title="T", source="B", profile=profile, outcomes=(), notes=(), measurements=(), figures=(),
+        provenance={"command": f"study run {study}", "seed": 0, "networks": {}},
+    )  # fmt: skip
 
 
 def full_from(monkeypatch, name: str) -> None:

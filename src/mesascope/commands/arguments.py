@@ -146,9 +146,14 @@ def candidates(given: str) -> list[str]:
 
 
 def out_directory(options: argparse.Namespace, name: str, holds: Holds) -> Path:
-    """The output directory, ``out/COMMAND-NAME`` by default; checked here, before any work: see `check`."""
+    """The output directory, ``out/COMMAND-NAME`` by default; checked here, before any work: see `check`.
+
+    A profile other than the default one is part of the name, so that a quick try never takes the place of a long run's results.
+    """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-.") or "model"
-    return check(Path("out") / f"{options.command}-{safe}" if options.out is None else options.out, holds)
+    profile = getattr(options, "profile", "laptop")
+    named = "-".join((options.command, safe, *(() if profile == "laptop" else (profile,))))
+    return check(Path("out") / named if options.out is None else options.out, holds)
 
 
 def check_model(options: argparse.Namespace) -> None:

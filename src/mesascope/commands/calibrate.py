@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     sub = command(commands, "calibrate", _run, words, check=_out)
     panels = index()["panels"]
     sub.add_argument(
-        "--out", type=text, help="where report.html and record.json go; default: out/calibrate-PANEL[-PARTS]"
+        "--out", type=text, help="where report.html and record.json go; default: out/calibrate-PANEL[-PARTS][-PROFILE]"
     )
     sub.add_argument(
         "--panel-seed",

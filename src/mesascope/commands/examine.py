@@ -35,7 +35,9 @@ def add(commands: Any) -> None:
     profiles = index()["profiles"]["examine"]
     sub.add_argument("--profile", choices=profiles, default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
-    sub.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL")
+    sub.add_argument(
+        "--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL[-PROFILE]"
+    )
     add_engine(sub)
     add_json(sub)
 

@@ -40,7 +40,9 @@ def add(commands: Any) -> None:
     add_json(command(verbs, "list", _list, "every study and its question", loads=()))
     running = command(verbs, "run", _run, "run a study and judge its claims", check=_check)
     running.add_argument("name", help="see `mesascope study list`")
-    running.add_argument("--out", type=text, help="directory for report.html and record.json; default: out/study-NAME")
+    running.add_argument(
+        "--out", type=text, help="directory for report.html and record.json; default: out/study-NAME[-MODEL][-PROFILE]"
+    )
     running.add_argument(
         "--profile",
         choices=index()["profiles"]["study"],
@@ -143,13 +145,26 @@ def _report(options: argparse.Namespace) -> None:
         )
     records = {path: read_sealed(path) for path in sorted(directory.rglob("record.json"))}
     held = {path: record for path, record in records.items() if record.get("type") == ms.StudyResult.__name__}
-    found = [from_json(ms.StudyResult, record, shown(path), ours=True) for path, record in held.items()]
-    results = {result.study: result for result in found}
-    if not results:
+    found = {path: from_json(ms.StudyResult, record, shown(path), ours=True) for path, record in held.items()}
+    if not found:
         raise UsageError(
             f"DIR must hold results of studies; there are none below {shown(str(directory))}. Run some first."
         )
-    ordered = [results[name] for name in STUDIES if name in results]
+    chosen = _most_thorough(found)
+    ordered = [found[path] for name in STUDIES for path in chosen if found[path].study == name]
     write_text(page, ms.report.study_page(ordered))
     outcomes = [outcome for result in ordered for outcome in result.outcomes]
-    say(f"{len(ordered)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{page}")
+    studies = {result.study for result in ordered}
+    say(f"{len(studies)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{page}")
+    for path in found:
+        if path not in chosen:
+            say(f"left out: {path.parent}; of the same study, a run as thorough or more so is there too")
+
+
+def _most_thorough(found: "dict[Path, ms.StudyResult]") -> list[Path]:
+    """One result for each study and model: that of the largest profile, and of several such the last."""
+    profiles = index()["profiles"]["study"]
+    best: dict[object, Path] = {}
+    for path in sorted(found, key=lambda path: profiles.index(found[path].profile)):
+        best[found[path].provenance.get("command", found[path].study)] = path
+    return list(best.values())
