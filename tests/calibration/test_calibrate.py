@@ -278,7 +278,7 @@ def test_as_json_it_prints_one_document(whole, unchecked, capsys, tmp_path, monk
     assert main(["calibrate", "--profile", "smoke", "--panel-seed", str(SEED), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["title"] == f"Calibration, panel seed {SEED}"
-    assert (tmp_path / "out" / f"calibrate-seed-{SEED}" / "report.html").exists()
+    assert (tmp_path / "out" / f"calibrate-seed-{SEED}-smoke" / "report.html").exists()
 
 
 def test_some_parts_do_not_overwrite_what_was_found_of_all(whole, unchecked, capsys, tmp_path, monkeypatch):
@@ -287,8 +287,8 @@ def test_some_parts_do_not_overwrite_what_was_found_of_all(whole, unchecked, cap
     arguments = ["calibrate", "--profile", "smoke", "--panel-seed", str(SEED)]
     assert main(arguments) == main([*arguments, "--parts", "exact,silent"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"calibrate-seed-{SEED}",
-        f"calibrate-seed-{SEED}-exact-silent",
+        f"calibrate-seed-{SEED}-smoke",
+        f"calibrate-seed-{SEED}-exact-silent-smoke",
     }
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
