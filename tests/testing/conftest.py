@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
+from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.testing import Violation
+
+
+@pytest.fixture
+def tiny() -> Callable[..., TransformerSubject]:
+    """Makes a small untrained network, with changes of its configuration."""
+
+    def make(**changes: object) -> TransformerSubject:
+        config = {"dim": 3, "examples": 10, "layers": 2, "width": 16, "heads": 2, "feedforward": 32} | changes
+        return TransformerSubject(name="tiny", model=Transformer(TransformerConfig(**config), seed=3))
+
+    return make
 
 
 @pytest.fixture

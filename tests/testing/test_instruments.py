@@ -9,17 +9,10 @@ import torch
 from mesascope.instruments import NotApplicable
 from mesascope.instruments.behaving import stress
 from mesascope.instruments.catalogue import BY_NAME, INSTRUMENTS
-from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import gradient_descent
 from mesascope.tasks import LinearRegression
 from mesascope.testing import check_instrument
 from mesascope.types import Control, Measurement
-
-
-def tiny(**changes) -> TransformerSubject:
-    config = {"dim": 3, "examples": 10, "layers": 2, "width": 16, "heads": 2, "feedforward": 32} | changes
-    return TransformerSubject(name="tiny", model=Transformer(TransformerConfig(**config), seed=3))
-
 
 TASK = LinearRegression(dim=3, examples=10)
 LISTED = [instrument.name for instrument in INSTRUMENTS]
@@ -34,21 +27,26 @@ def few(name):
     return functools.partial(instrument.measure, **sizes, **LITTLE.get(name, {}))
 
 
-def able(name, **options):
-    """A tiny network, with a checkpoint of its training where an instrument needs one."""
-    made = tiny(**options)
-    if name != "over training":
-        return made
-    return dataclasses.replace(made, spec={**made.spec, "step": 2}, checkpoints={1: lambda: tiny(**options)})
+@pytest.fixture
+def able(tiny):
+    """Makes a tiny network, with a checkpoint of its training where the instrument of this name needs one."""
+
+    def make(name, **options):
+        made = tiny(**options)
+        if name != "over training":
+            return made
+        return dataclasses.replace(made, spec={**made.spec, "step": 2}, checkpoints={1: lambda: tiny(**options)})
+
+    return make
 
 
 @pytest.mark.parametrize("name", [name for name in LISTED if name != "spectrum"])
-def test_every_instrument_keeps_its_promises(name):
+def test_every_instrument_keeps_its_promises(name, able):
     check_instrument(few(name), able(name, layers=1), TASK)
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_every_instrument_says_what_it_measures_and_where(name, unchecked):
+def test_every_instrument_says_what_it_measures_and_where(name, unchecked, able):
     instrument = BY_NAME[name]
     found = few(name)(able(name), TASK, seed=0)
     assert {m.instrument for m in found} == {name}
@@ -69,7 +67,7 @@ def test_every_instrument_keeps_its_promises_on_a_construction(name):
     check_instrument(few(name), gradient_descent(layers=2), TASK, seed=1)
 
 
-def test_the_spectral_response_keeps_its_promises(unchecked):
+def test_the_spectral_response_keeps_its_promises(unchecked, tiny):
     """Unchecked: `identification.paths.Paths.again` goes under the axis ``batch`` with another number of prompts."""
     check_instrument(few("spectrum"), tiny(), TASK)
 
@@ -173,11 +171,11 @@ BROKEN_INSTRUMENTS = {
 
 
 @pytest.mark.parametrize("case", BROKEN_INSTRUMENTS)
-def test_a_broken_instrument_is_told_which_promise_it_breaks(case, unchecked, caught, promises):
+def test_a_broken_instrument_is_told_which_promise_it_breaks(case, unchecked, caught, promises, tiny):
     instrument, promise = BROKEN_INSTRUMENTS[case]
     with torch.random.fork_rng(devices=[]):
         assert promise in promises(caught(check_instrument, instrument, tiny(), TASK))
 
 
-def test_the_instrument_that_the_broken_ones_change_passes():
+def test_the_instrument_that_the_broken_ones_change_passes(tiny):
     check_instrument(size, tiny(), TASK)

@@ -9,17 +9,11 @@ import pytest
 import torch
 
 from mesascope import tasks
-from mesascope.models import Transformer, TransformerConfig, TransformerSubject
 from mesascope.models.constructions import CONSTRUCTIONS
 from mesascope.tasks import LinearRegression
 from mesascope.testing import check_subject
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-
-
-def tiny(**changes) -> TransformerSubject:
-    config = {"dim": 3, "examples": 10, "layers": 2, "width": 16, "heads": 2, "feedforward": 32} | changes
-    return TransformerSubject(name="tiny", model=Transformer(TransformerConfig(**config), seed=3))
 
 
 def built(name):
@@ -51,15 +45,15 @@ def test_so_is_one_with_random_weights():
     ],
     ids=str,
 )
-def test_transformers_are_subjects(changes):
+def test_transformers_are_subjects(changes, tiny):
     check_subject(tiny(**changes))
 
 
-def test_a_task_of_ones_own_is_used():
+def test_a_task_of_ones_own_is_used(tiny):
     check_subject(tiny(), LinearRegression(dim=3, examples=10, inputs=tasks.Rademacher()), seed=4)
 
 
-def test_a_task_outside_the_domain_is_the_callers_mistake():
+def test_a_task_outside_the_domain_is_the_callers_mistake(tiny):
     with pytest.raises(ValueError, match="dim must be 3"):
         check_subject(tiny(), LinearRegression(dim=4, examples=10))
 

@@ -158,7 +158,7 @@ def _report(options: argparse.Namespace) -> None:
     say(f"{len(studies)} of {len(STUDIES)} studies: {ms.report.judged(outcomes)}\n{page}")
     for path in found:
         if path not in chosen:
-            say(f"left out: {path.parent}; of the same study, a run as thorough or more so is there too")
+            say(wrapped(f"left out, since another run of this study is as thorough or more so: {path.parent}"))
 
 
 def _most_thorough(found: "dict[Path, ms.StudyResult]") -> list[Path]:
