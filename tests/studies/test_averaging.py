@@ -78,11 +78,11 @@ def test_too_few_networks_are_no_evidence_and_the_reason_counts_them(evidence: o
     here = Bench(profile="laptop", seed=0, directory=tmp_path, networks=tmp_path)
     few = evidence(where("MSE", layers=3), least=4)  # type: ignore[operator]
     outcome = judge(own("a claim", few.between(high=10.0)), "B", FOUND, here)
-    assert outcome.judgement == "not decidable" and "(3 of the 4 networks that it takes)" in outcome.reason
+    assert outcome.judgement == "not decidable" and "(networks measured: 3; at least 4 are needed)" in outcome.reason
     enough = evidence(where("MSE", layers=2), least=4)  # type: ignore[operator]
     assert judge(own("a claim", enough.between(high=1e3)), "B", FOUND, here).judgement == "reproduced"
     both = contrast(where("MSE", layers=2), where("MSE", layers=3), least=4)
-    assert "4 and 3 of the 4 networks" in judge(own("a claim", both.between(low=0)), "B", FOUND, here).reason
+    assert "(networks measured: 4 and 3; at least 4 of each are needed)" in judge(own("a claim", both.between(low=0)), "B", FOUND, here).reason
 
 
 def test_networks_of_a_depth_train_together_and_have_the_names_of_those_that_ship() -> None:

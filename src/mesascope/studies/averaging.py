@@ -191,6 +191,7 @@ def _lacks(least: int, *groups: Where) -> Callable[[Sequence[Measurement]], str]
 
     def lacks(found: Sequence[Measurement]) -> str:
         counts = " and ".join(str(len(group.among(found))) for group in groups)
-        return f"{counts} of the {least} networks that it takes" if least > 1 else ""
+        each = " of each" if len(groups) > 1 else ""
+        return f"networks measured: {counts}; at least {least}{each} are needed" if least > 1 else ""
 
     return lacks
