@@ -82,7 +82,8 @@ def test_too_few_networks_are_no_evidence_and_the_reason_counts_them(evidence: o
     enough = evidence(where("MSE", layers=2), least=4)  # type: ignore[operator]
     assert judge(own("a claim", enough.between(high=1e3)), "B", FOUND, here).judgement == "reproduced"
     both = contrast(where("MSE", layers=2), where("MSE", layers=3), least=4)
-    assert "(networks measured: 4 and 3; at least 4 of each are needed)" in judge(own("a claim", both.between(low=0)), "B", FOUND, here).reason
+    reason = judge(own("a claim", both.between(low=0)), "B", FOUND, here).reason
+    assert "(networks measured: 4 and 3; at least 4 of each are needed)" in reason
 
 
 def test_networks_of_a_depth_train_together_and_have_the_names_of_those_that_ship() -> None:
