@@ -17,7 +17,6 @@ from mesascope.training import Curriculum, Diverged, Interrupted, TrainingSpec, 
 from mesascope.training.alike import check_alike, grouped
 from mesascope.training.regularisers import Regularisers
 from mesascope.training.run import Run
-from mesascope.training.stacked import orthogonal
 
 Metrics = Callable[[Path], list[dict[str, Any]]]
 BRIEF = TrainingSpec(
@@ -222,12 +221,3 @@ def test_a_group_that_needs_too_much_memory_is_split(tmp_path: Path, monkeypatch
     monkeypatch.setattr(many, "device_memory", lambda device: int(2.5 * many.needed(BRIEF) / many.SHARE))
     assert train_together({tmp_path / str(s): replace(BRIEF, seed=s, steps=2) for s in range(5)}, progress=False) == {}
     assert sizes == [2, 2, 1]
-
-
-def test_muons_factor_is_torchs() -> None:
-    from torch.optim._muon import _zeropower_via_newtonschulz as theirs
-
-    for shape in ((3, 8, 5), (3, 5, 8), (2, 6, 6)):
-        matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        alone = torch.stack([theirs(m, (3.4445, -4.775, 2.0315), 5, 1e-7) for m in matrices])
-        assert torch.allclose(orthogonal(matrices).float(), alone.float(), atol=0.02)

@@ -6,6 +6,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from mesascope.training.muon import Muon
 from mesascope.training.objective import Objective
 from mesascope.training.recipe import Recipe
 from mesascope.training.schedules import beta, rate
@@ -81,8 +82,10 @@ def _make(objective: Objective, spec: Recipe) -> list[torch.optim.Optimizer]:
         return [kind(model.parameters(), **adam)]
     matrices = [p for name, p in model.named_parameters() if name.startswith(objective.blocks) and p.ndim == 2]
     chosen = {id(p) for p in matrices}
-    muon = torch.optim.Muon(matrices, lr=spec.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.Adam([p for p in model.parameters() if id(p) not in chosen], **adam)]
+    return [
+        Muon(matrices, spec.learning_rate, decay),
+        torch.optim.Adam([p for p in model.parameters() if id(p) not in chosen], **adam),
+    ]
 
 
 def _count(optimiser: torch.optim.Optimizer) -> int:

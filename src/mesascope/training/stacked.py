@@ -8,18 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mesascope.training.muon import MOMENTUM, length, orthogonal
 from mesascope.training.optimisers import set_rates
 from mesascope.training.recipe import Recipe
 from mesascope.training.run import Run
 from mesascope.training.schedules import rate
 
-NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
-"""Coefficients of Muon's iteration, as in `torch.optim.Muon`."""
-MOMENTUM = 0.95
 RATES = ("learning_rate", "weight_decay", "betas", "schedule", "warmup")
 """Fields of a specification that say how Adam steps."""
-EPSILON = 1e-7
-"""The smallest norm that Muon divides by."""
 
 
 @final
@@ -128,7 +124,7 @@ class Muon:
         sizes = gradient.new_tensor(rates)[:, None, None]
         steps = stacked.parts(gradient.lerp(self._momentum, MOMENTUM))
         for parameter, step in zip(stacked.parts(stacked.values), steps, strict=True):
-            parameter.sub_(orthogonal(step) * (sizes * (0.2 * max(step.shape[1:]) ** 0.5)))
+            parameter.sub_(orthogonal(step) * (sizes * length(step.shape[1:])))
 
     def tell(self) -> None:
         """Muon keeps no number of steps."""
@@ -143,18 +139,6 @@ def stacked_optimisers(runs: Sequence[Run]) -> list[Adam | Muon]:
         )
         for number, each in enumerate(runs[0].optimisers.each)
     ]
-
-
-def orthogonal(matrices: Float[Tensor, "member row column"]) -> Float[Tensor, "member row column"]:
-    """Roughly the orthogonal factor of every matrix, in bfloat16, by five steps of Newton–Schulz as in `torch.optim.Muon`."""
-    a, b, c = NEWTON_SCHULZ
-    wide = matrices.shape[1] <= matrices.shape[2]
-    x = (matrices if wide else matrices.mT).bfloat16()
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=EPSILON)
-    for _ in range(5):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x if wide else x.mT
 
 
 def _rows(each: Sequence[Sequence[Tensor]]) -> Float[Tensor, "member number"]:
