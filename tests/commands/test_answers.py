@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mesascope as ms
-from mesascope.commands.arguments import subject_and_task
+from mesascope.commands.arguments import out_directory, subject_and_task
 from mesascope.records.codec import to_json
 
 GD = "construction:gradient-descent?layers=2"
@@ -90,3 +90,21 @@ def test_a_data_set_is_a_task_by_its_name(refused):
     options = argparse.Namespace(model=GD, device="cpu", task="friedman-1")
     assert subject_and_task(options)[1] == ms.tasks.DATASETS["friedman-1"]
     assert "Did you mean 'friedman-1'" in refused("identify", GD, "--task", "freidman-1")
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "folder"),
+    [
+        (("two-layer", None), {}, "examine-two-layer"),
+        (("runs/first", "friedman-1"), {}, "examine-runs-first-friedman-1"),
+        (
+            ("two-layer", "tasks/a b.json"),
+            {"seed": 3, "profile": "smoke"},
+            "examine-two-layer-tasks-a-b.json-seed-3-smoke",
+        ),
+        (("…",), {"seed": 0, "profile": "laptop"}, "examine-model"),
+    ],
+)
+def test_what_differs_from_the_defaults_is_part_of_the_folders_name(names, others, folder):
+    options = argparse.Namespace(command="examine", out=None, **others)
+    assert out_directory(options, "an examination", *names) == Path("out", folder)

@@ -145,14 +145,20 @@ def candidates(given: str) -> list[str]:
     return [text(name.strip()) for name in given.split(",")]
 
 
-def out_directory(options: argparse.Namespace, name: str, holds: Holds) -> Path:
+def out_directory(options: argparse.Namespace, holds: Holds, *names: str | None) -> Path:
     """The output directory, ``out/COMMAND-NAME`` by default; checked here, before any work: see `check`.
 
-    A profile other than the default one is part of the name, so that a quick try never takes the place of a long run's results.
+    A seed or a profile other than the default one is part of the name, so that no results take the place of others.
+
+    Args:
+        options: those of the command.
+        holds: what is written there.
+        names: what is asked about, the first of them always; each that is given is part of the name.
     """
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-.") or "model"
-    profile = getattr(options, "profile", "laptop")
-    named = "-".join((options.command, safe, *(() if profile == "laptop" else (profile,))))
+    safe = [re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:100].strip("-.") or "model" for name in names if name]
+    seed, profile = getattr(options, "seed", 0), getattr(options, "profile", "laptop")
+    others = (*((f"seed-{seed}",) if seed else ()), *((profile,) if profile != "laptop" else ()))
+    named = "-".join((options.command, *safe, *others))
     return check(Path("out") / named if options.out is None else options.out, holds)
 
 

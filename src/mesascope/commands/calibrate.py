@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     sub = command(commands, "calibrate", _run, words, check=_out)
     panels = index()["panels"]
     sub.add_argument(
-        "--out", type=text, help="where report.html and record.json go; default: out/calibrate-PANEL[-PARTS][-PROFILE]"
+        "--out",
+        type=text,
+        help="where report.html and record.json go; default: out/calibrate-PANEL[-PARTS][-own-readout-only][-PROFILE]",
     )
     sub.add_argument(
         "--panel-seed",
@@ -68,7 +70,13 @@ def _parts(given: str) -> list[str]:
 
 
 def _out(options: argparse.Namespace) -> Path:
-    return out_directory(options, "-".join((panel_name(options.panel_seed), *(options.parts or ()))), HOLDS)
+    return out_directory(
+        options,
+        HOLDS,
+        panel_name(options.panel_seed),
+        *(options.parts or ()),
+        "own-readout-only" if options.own_readout_only else None,
+    )
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
 
 
 def _out(options: argparse.Namespace) -> Path:
-    return out_directory(options, Path(options.checkpoint).stem, HOLDS)
+    return out_directory(options, HOLDS, Path(options.checkpoint).stem)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -36,14 +36,16 @@ def add(commands: Any) -> None:
     sub.add_argument("--profile", choices=profiles, default="laptop", help="how many prompts (default: laptop)")
     sub.add_argument("--seed", type=natural, default=0)
     sub.add_argument(
-        "--out", type=text, help="directory for report.html and record.json; default: out/examine-MODEL[-PROFILE]"
+        "--out",
+        type=text,
+        help="directory for report.html and record.json; default: out/examine-MODEL[-TASK][-seed-N][-PROFILE]",
     )
     add_engine(sub)
     add_json(sub)
 
 
 def _check(options: argparse.Namespace) -> None:
-    out_directory(options, options.model, HOLDS)
+    out_directory(options, HOLDS, options.model, options.task)
     check_model(options)
 
 
@@ -51,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     from mesascope.examination import ModelReference
     from mesascope.instruments.asking.rehearsal import rehearse
 
-    out = out_directory(options, options.model, HOLDS)
+    out = out_directory(options, HOLDS, options.model, options.task)
     subject, task = subject_and_task(options)
     rehearse(subject, task, seed=options.seed)
     given = {"profile": options.profile, "seed": options.seed, "journal": out, "progress": not options.json}

@@ -41,7 +41,9 @@ def add(commands: Any) -> None:
     running = command(verbs, "run", _run, "run a study and judge its claims", check=_check)
     running.add_argument("name", help="see `mesascope study list`")
     running.add_argument(
-        "--out", type=text, help="directory for report.html and record.json; default: out/study-NAME[-MODEL][-PROFILE]"
+        "--out",
+        type=text,
+        help="directory for report.html and record.json; default: out/study-NAME[-MODEL][-seed-N][-PROFILE]",
     )
     running.add_argument(
         "--profile",
@@ -89,7 +91,7 @@ def _check(options: argparse.Namespace) -> tuple[Path, Path]:
                 f"{', '.join(able)}."
             )
         check_model(options)
-    out = out_directory(options, "-".join(filter(None, (options.name, options.model))), HOLDS)
+    out = out_directory(options, HOLDS, options.name, options.model)
     networks = out.parent / "networks" if options.networks is None else Path(options.networks)
     if os.path.lexists(networks) and not os.path.isdir(networks):
         raise UsageError(f"--networks must be a directory; {shown(networks)} is not one. Choose another name.")
@@ -162,9 +164,14 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _most_thorough(found: "dict[Path, ms.StudyResult]") -> list[Path]:
-    """One result for each study and model: that of the largest profile, and of several such the last."""
+    """One result for each study and model: that of the largest profile, and of several such that of the smallest seed."""
     profiles = index()["profiles"]["study"]
+
+    def thorough(path: Path) -> tuple[int, int]:
+        seed = found[path].provenance.get("seed")
+        return profiles.index(found[path].profile), -seed if isinstance(seed, int) else 0
+
     best: dict[object, Path] = {}
-    for path in sorted(found, key=lambda path: profiles.index(found[path].profile)):
+    for path in sorted(found, key=thorough):
         best[found[path].provenance.get("command", found[path].study)] = path
     return list(best.values())

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
 def _check(options: argparse.Namespace) -> None:
     if not os.path.isfile(options.file):
         raise UsageError(f"FILE must be a JSON file that describes a sweep; {shown(options.file)} is none.")
-    out_directory(options, Path(options.file).stem, HOLDS)
+    out_directory(options, HOLDS, Path(options.file).stem)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> None:
         raise UsageError(f"FILE asks for {what.size:,} cells, and {MOST_CELLS:,} are many. If it is meant, add --yes.")
     cells(what)
     where = engine(options)
-    out = out_directory(options, Path(options.file).stem, HOLDS)
+    out = out_directory(options, HOLDS, Path(options.file).stem)
     with claim(out, HOLDS):
         try:
             found = sweep(what, out, seed=options.seed, device=options.device, engine=where, progress=not options.json)

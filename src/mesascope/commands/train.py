@@ -48,7 +48,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.together and not several:
         raise UsageError("--together needs several seeds; name them with --seeds, as in --seeds 1,2,3.")
     if options.out is not None:  # the default name comes from the specification, which is not read yet
-        out_directory(options, options.spec, SEVERAL if several else ONE)
+        out_directory(options, SEVERAL if several else ONE, options.spec)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -58,10 +58,10 @@ def _run(options: argparse.Namespace) -> None:
     seeds = (spec.seed,) if options.seeds is None else _seeds(options.seeds)
     given = {"resume": options.resume, "device": options.device}
     if len(seeds) == 1:
-        out = out_directory(options, spec.name, ONE)
+        out = out_directory(options, ONE, spec.name)
         done = [train(dataclasses.replace(spec, seed=seeds[0]), out, **given)]
     else:
-        out = out_directory(options, spec.name, SEVERAL)
+        out = out_directory(options, SEVERAL, spec.name)
         done = train_many(spec, seeds, out, together=options.together, **given)
     for directory in done:
         say(directory)
