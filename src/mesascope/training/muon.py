@@ -62,7 +62,7 @@ def length(shape: torch.Size) -> float:
 def orthogonal(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
     """Roughly the orthogonal factor of every matrix, in bfloat16, by five steps of Newton–Schulz as in `torch.optim.Muon`.
 
-    Most laptops have no arithmetic in bfloat16, and what torch does instead takes twenty times as long as float32. There the same
+    Most laptops have no arithmetic in bfloat16, and what torch does instead takes many times as long as float32. There the same
     numbers are multiplied and summed in float32, and every result is rounded: the same up to the order of the sums.
     """
     a, b, c = NEWTON_SCHULZ
