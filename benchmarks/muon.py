@@ -1,6 +1,6 @@
 """A step of Muon: ours against `torch.optim.Muon`, on the matrices of a transformer's blocks.
 
-Torch multiplies in bfloat16, for which most laptops have no arithmetic; ours multiplies in float32 there, and rounds as torch
+Torch multiplies in bfloat16, for which many laptops have no arithmetic; ours multiplies in float32 there, and rounds as torch
 does. They take turns with the same gradients; ratios are of neighbours, and their median is quoted with the extremes. What is
 left between the two weights at the end is printed, beside how far they have moved.
 
@@ -61,10 +61,11 @@ def main() -> None:
         pairs.append((seconds(torchs), seconds(ours)))
     ratios = [a / b for a, b in pairs[1:]]  # the first step makes buffers
     print(
-        f"{options.layers} layers, {len(own)} matrices, {options.threads} threads, "
-        f"{platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}, "
-        f"products in {'bfloat16' if multiplies_bfloat16(torch.device('cpu')) else 'float32'}"
+        f"{platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {options.threads} threads, "
+        f"torch {torch.__version__}"
     )
+    kind = "bfloat16" if multiplies_bfloat16(torch.device("cpu")) else "float32"
+    print(f"{options.layers} layers, {len(own)} matrices, ours multiplied in {kind}")
     reference, found = (statistics.median(each) * 1e3 for each in zip(*pairs[1:], strict=True))
     print(f"torch's {reference:.1f} ms, ours {found:.1f} ms")
     print(f"median {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}] times as fast")

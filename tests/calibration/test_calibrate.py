@@ -285,10 +285,12 @@ def test_some_parts_do_not_overwrite_what_was_found_of_all(whole, unchecked, cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ms, "calibrate", lambda **options: whole)
     arguments = ["calibrate", "--profile", "smoke", "--panel-seed", str(SEED)]
-    assert main(arguments) == main([*arguments, "--parts", "exact,silent"]) == 0
+    for further in ((), ("--parts", "exact,silent"), ("--own-readout-only",)):
+        assert main([*arguments, *further]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         f"calibrate-seed-{SEED}-smoke",
         f"calibrate-seed-{SEED}-exact-silent-smoke",
+        f"calibrate-seed-{SEED}-own-readout-only-smoke",
     }
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 

@@ -1,5 +1,6 @@
 """Ctrl-C, signals and SIGKILL at any point; two processes in one directory."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,7 @@ def test_the_second_signal_ends_at_once():
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "mesascope: stopped\n")
 
 
-def start(*arguments: str) -> subprocess.Popen:
+def start(*arguments: str) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "mesascope", *arguments]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -177,15 +179,22 @@ def test_a_real_process_refuses_with_a_line_and_status_2():
     assert not list(Path().iterdir())
 
 
-def test_two_trainings_of_one_directory(command, spec):
-    spec = spec(steps=1_000_000, checkpoint_every=5)
-    with start("train", spec, "--out", "run") as process:
+@contextlib.contextmanager
+def long_training(file: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that trains in ``run`` and has written a checkpoint."""
+    with start("train", file, "--out", "run") as process:
         for _ in range(3000):
             if list(Path("run").glob("checkpoints/*.json")) or process.poll() is not None:
                 break
             time.sleep(0.1)
+        yield process
+
+
+def test_two_trainings_of_one_directory(command, spec):
+    file = spec(steps=1_000_000, checkpoint_every=5)
+    with long_training(file) as process:
         for resume in ((), ("--resume",)):
-            status, _, err = command("train", spec, "--out", "run", *resume)
+            status, _, err = command("train", file, "--out", "run", *resume)
             assert status == 2
         assert f"out must be free; run is being written to by process {process.pid} on " in err
         process.kill()
@@ -195,12 +204,7 @@ def test_two_trainings_of_one_directory(command, spec):
 
 
 def test_ctrl_c_ends_a_training_process_with_130_and_it_can_be_resumed(spec):
-    spec = spec(steps=1_000_000, checkpoint_every=5)
-    with start("train", spec, "--out", "run") as process:
-        for _ in range(3000):
-            if list(Path("run").glob("checkpoints/*.json")) or process.poll() is not None:
-                break
-            time.sleep(0.1)
+    with long_training(spec(steps=1_000_000, checkpoint_every=5)) as process:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
     assert process.returncode == 130

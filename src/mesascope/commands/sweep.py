@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     sub = command(commands, "sweep", _run, words, check=_check, loads=("mesascope.facade", "mesascope.sweeps"))
     sub.add_argument("file", metavar="FILE", type=text, help="a JSON file with spec, grid, seeds, measure and profile")
     sub.add_argument(
-        "--out", type=text, help="directory for the runs, report.html and record.json; default: out/sweep-FILE"
+        "--out", type=text, help="directory for the runs, report.html and record.json; default: out/sweep-FILE[-seed-N]"
     )
     sub.add_argument("--seed", type=natural, default=0, help="of the prompts that are measured on")
     sub.add_argument("--yes", action="store_true", help="go on with more than 10,000 cells")

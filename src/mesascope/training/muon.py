@@ -45,13 +45,17 @@ class Muon(torch.optim.Muon):
                     parameter.mul_(kept).sub_(factor, alpha=rate * length(shape))
 
     def _towards(self, parameter: Tensor) -> Tensor:
-        """The step of a parameter by Nesterov's momentum, before it is made orthogonal."""
+        """The step of a parameter before it is made orthogonal."""
         gradient, state = parameter.grad, self.state[parameter]
         assert gradient is not None
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
-        momentum = state["momentum_buffer"].lerp_(gradient, 1 - MOMENTUM)
-        return gradient.lerp(momentum, MOMENTUM)
+        return nesterov(gradient, state["momentum_buffer"])
+
+
+def nesterov(gradient: Tensor, momentum: Tensor) -> Tensor:
+    """The step by Nesterov's momentum. The running mean of the gradients, ``momentum``, is brought up to date in place."""
+    return gradient.lerp(momentum.lerp_(gradient, 1 - MOMENTUM), MOMENTUM)
 
 
 def length(shape: torch.Size) -> float:
@@ -62,7 +66,7 @@ def length(shape: torch.Size) -> float:
 def orthogonal(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
     """Roughly the orthogonal factor of every matrix, in bfloat16, by five steps of Newton–Schulz as in `torch.optim.Muon`.
 
-    Most laptops have no arithmetic in bfloat16, and what torch does instead takes many times as long as float32. There the same
+    Many laptops have no arithmetic in bfloat16, and what torch does instead takes many times as long as float32. There the same
     numbers are multiplied and summed in float32, and every result is rounded: the same up to the order of the sums.
     """
     a, b, c = NEWTON_SCHULZ

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mesascope.training.muon import MOMENTUM, length, orthogonal
+from mesascope.training.muon import length, nesterov, orthogonal
 from mesascope.training.optimisers import set_rates
 from mesascope.training.recipe import Recipe
 from mesascope.training.run import Run
@@ -119,10 +119,9 @@ class Muon:
         stacked = self.stacked
         rates = [rate(run.spec, run.step) for run in stacked.runs]
         kept = [1 - each * run.spec.weight_decay for each, run in zip(rates, stacked.runs, strict=True)]
-        self._momentum.lerp_(gradient, 1 - MOMENTUM)
         stacked.values.mul_(gradient.new_tensor(kept)[:, None])
         sizes = gradient.new_tensor(rates)[:, None, None]
-        steps = stacked.parts(gradient.lerp(self._momentum, MOMENTUM))
+        steps = stacked.parts(nesterov(gradient, self._momentum))
         for parameter, step in zip(stacked.parts(stacked.values), steps, strict=True):
             parameter.sub_(orthogonal(step) * (sizes * length(step.shape[1:])))
 
