@@ -1,5 +1,6 @@
 """Intervals cover what they promise, from few prompts too."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -71,3 +72,24 @@ def test_weights_vary_as_a_mean_does(size: int) -> None:
     student = {10: 2.2622 / 1.96, 100: 1.9842 / 1.96, 4: 3.1824 / 1.96}.get(size)
     expected = standard * (student or ((size - 1) ** 0.5))  # two or three: one is drawn
     assert error == pytest.approx(expected, rel=0.02)
+
+
+def test_an_interval_holds_its_own_value_where_a_denominator_is_near_0() -> None:
+    missed = 0
+    for seed in range(200):
+        draw = torch.Generator().manual_seed(seed)
+        sums = torch.randn(6, 2, generator=draw, dtype=torch.float64)
+        draws = bootstrap.weights(6, seed=seed)
+        value, (low, high) = bootstrap.estimate(sums, lambda m: m[:, 0] / m[:, 1], draws)
+        resampled = draws @ sums / draws.sum(1, keepdim=True)
+        least, most = bootstrap.interval(resampled[:, 0] / resampled[:, 1])
+        assert low <= value <= high
+        assert (low, high) == (min(least, value), max(most, value))
+        missed += not least <= value <= most
+    assert missed > 0  # the percentiles alone do not hold it
+
+
+def test_a_value_that_is_none_leaves_its_interval_alone() -> None:
+    sums = torch.zeros(4, 2, dtype=torch.float64)
+    value, (low, high) = bootstrap.estimate(sums, lambda m: m[:, 0] / m[:, 1], bootstrap.weights(4, seed=0))
+    assert all(map(math.isnan, (value, low, high)))

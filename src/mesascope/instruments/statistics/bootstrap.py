@@ -5,6 +5,7 @@ functions of sums over prompts, so one product with the matrix of resampling wei
 """
 
 from collections.abc import Callable
+from math import isfinite
 
 import torch
 from jaxtyping import Float, Int
@@ -74,7 +75,9 @@ def estimate(
     combine: Callable[[Float[Tensor, "repeat statistic"]], Float[Tensor, " repeat"]],
     draws: Float[Tensor, "repeat batch"],
 ) -> tuple[float, tuple[float, float]]:
-    """A statistic that is a function of means over prompts, and its 95 % interval.
+    """A statistic that is a function of means over prompts, and its 95 % interval, which always holds it.
+
+    The percentiles alone can miss it, as those of a ratio whose denominator is near 0 on few prompts; they are then widened.
 
     Args:
         sums: each prompt's contribution to every mean.
@@ -82,5 +85,6 @@ def estimate(
         draws: from `weights`.
     """
     sums = sums.double().cpu()
-    value = combine(sums.mean(0, keepdim=True))
-    return float(value[0]), interval(combine(draws @ sums / draws.sum(1, keepdim=True)))
+    value = float(combine(sums.mean(0, keepdim=True))[0])
+    low, high = interval(combine(draws @ sums / draws.sum(1, keepdim=True)))
+    return value, ((min(low, value), max(high, value)) if isfinite(value) else (low, high))
