@@ -112,7 +112,7 @@ def examine(
     began = time.perf_counter()
     sent, subject = subject, _loaded(subject)
     check_sizes(subject, task, fewer(subject, IDENTIFIED[profile]))
-    rehearse(subject, task, seed=seed)
+    device = str(rehearse(subject, task, seed=seed).predictions.device)
     plan = examination(sent, task, profile, seed)
     with contextlib.nullcontext() if journal is None else claim(journal, "an examination"):
         found = execute(plan, Journal(journal), engine=engine, progress=progress)
@@ -136,6 +136,7 @@ def examine(
             *(figure for each in measured.values() for figure in each.figures),
         ),
         provenance=provenance(
+            device,
             command="examine",
             task=to_json(task),
             profile=profile,

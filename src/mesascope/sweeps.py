@@ -174,6 +174,7 @@ def sweep(
         measurements=tuple(m for each in found.values() for m in each.measurements),
         figures=(_table(what, {name: where for name, (_, where) in made.items()}, found),),
         provenance=provenance(
+            device,
             command="sweep",
             spec=what.spec,
             grid={name: list(values) for name, values in what.grid.items()},

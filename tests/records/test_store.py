@@ -182,6 +182,13 @@ def test_provenance_says_what_ran_where() -> None:
     assert origin._version("no-such-package") is None
 
 
+def test_a_device_is_stated_and_a_gpu_only_where_it_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"the GPU of {device}")
+    assert {"device": "cpu", "gpu": None}.items() <= origin.provenance()["hardware"].items()
+    assert {"device": "cuda:1", "gpu": "the GPU of cuda:1"}.items() <= origin.provenance("cuda:1")["hardware"].items()
+
+
 def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,13 @@ import torch
 PACKAGES = ("mesascope", "torch", "numpy", "scipy", "safetensors")
 
 
-def provenance(**more: Any) -> dict[str, Any]:
-    """Versions, hardware and commit of this run, and any other fields that are passed (spec, seed, seconds)."""
+def provenance(device: str = "cpu", **more: Any) -> dict[str, Any]:
+    """Versions, hardware and commit of this run, and any other fields that are passed (spec, seed, seconds).
+
+    Args:
+        device: where the network computed; a GPU is named only if it did.
+        more: the other fields.
+    """
     return {
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         "hardware": {
@@ -22,7 +27,8 @@ def provenance(**more: Any) -> dict[str, Any]:
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "device": device,
+            "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         },
         "commit": commit(),
         **more,

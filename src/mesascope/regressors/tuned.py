@@ -54,9 +54,9 @@ class TunedRegressor:
         """For each prompt the index of its choice."""
         check_examples(prompts)
         if prompts.examples <= LEAST or len(self.choices) == 1:
-            return torch.zeros(len(prompts), dtype=torch.long)
+            return torch.zeros(len(prompts), dtype=torch.long, device=prompts.xs.device)
         parts = torch.arange(prompts.examples).tensor_split(min(self.folds, prompts.examples))
-        errors = torch.zeros(len(self.choices), len(prompts), dtype=torch.float64)
+        errors = prompts.xs.new_zeros(len(self.choices), len(prompts), dtype=torch.float64)
         for held in parts:
             fold = held_out(prompts, held)
             for i, choice in enumerate(self.choices):

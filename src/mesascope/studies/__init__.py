@@ -205,6 +205,7 @@ def run_study(
         measurements=measured,
         figures=study.figures(measured, bench),
         provenance=provenance(
+            bench.device,
             command=f"study run {name}{'' if model is None else f' --model {model}'}",
             profile=bench.profile,
             seed=seed,

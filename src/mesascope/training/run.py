@@ -146,7 +146,7 @@ class Run:
             step=self.step,
             spec=to_json(self.spec),
             tensors={f"model.{k}": v for k, v in self.model.state_dict().items()},
-            extra={**self.objective.evaluate(), "provenance": provenance()},
+            extra={**self.objective.evaluate(), "provenance": provenance(self.device)},
         )
         checkpoints.write(self.directory / "model", result)
 

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mesascope.records.shown import shown
-from mesascope.types import BrokenSubject, Subject, Task, check_description
+from mesascope.types import BrokenSubject, Subject, Task, Trace, check_description
 
 
-def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> None:
+def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> Trace:
     """Check on one prompt that a subject's description is complete, that it accepts the task and captures its path.
 
     `mesascope.testing.check_subject` checks more.
+
+    Returns:
+        The trace of that prompt.
 
     Raises:
         ValueError: the task lies outside the subject's domain, or makes no prompts.
@@ -34,6 +37,7 @@ def rehearse(subject: Subject, task: Task, *, seed: int = 0) -> None:
     for site in subject.path:
         if not isinstance(captured, Mapping) or not isinstance(captured.get(site), Tensor):
             raise BrokenSubject(f"{who}: it must capture every site that was asked for; {site} is missing.")
+    return trace
 
 
 __all__ = ("rehearse",)

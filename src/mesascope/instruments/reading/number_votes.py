@@ -72,9 +72,9 @@ def planted(subject: LanguageSubject, prompts: Prompts, pairs: Sequence[Pair]) -
     last = Site(layer=len(network.blocks) - 1, kind="mlp_out")
 
     def edits(asked: Continued) -> list[Intervention]:
-        signs = torch.tensor([1.0, -1.0]).repeat(len(pairs))[:, None, None]
         weight: Tensor = network.unembedding.weight  # type: ignore[assignment]
-        rows = weight[asked.words[:, 0]].detach() * asked.there[:, 0, ..., None]
+        signs = torch.tensor([1.0, -1.0], device=weight.device).repeat(len(pairs))[:, None, None]
+        rows = weight[asked.words[:, 0]].detach() * asked.there[:, 0, ..., None].to(weight.device)
         return [
             Intervention(site=site, edit=_written(asked, STRENGTH * signs * rows) if site == last else torch.zeros_like)
             for site in network.sites
