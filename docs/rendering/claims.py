@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mesascope.commands.index import index
 from mesascope.records.keeping import kept
-from mesascope.report.formatting import measured, number
+from mesascope.report.formatting import number
 from mesascope.report.studies import HEADS, JUDGEMENTS, MARKS, against, counted, told
 from mesascope.types import Evidence, Outcome, PublishedFigure, StudyResult
 from rendering import FINDINGS
@@ -112,11 +112,11 @@ def _ours(numbers: Sequence[Evidence]) -> Markup:
     """The number that speaks most against the claim, and how many there are."""
     if not numbers:
         return Markup("not measured")
-    m = numbers[0].measurement
+    quantity, ours = numbers[0].measurement.quantity, told(numbers[0])[1]
     against = sum(e.holds is False for e in numbers)
     more = f"; {against} of {len(numbers)} against" if against else f"; one of {len(numbers)}"
-    words = f"{m.quantity}{more if len(numbers) > 1 else ''}"
-    return Markup("{} <small>{}</small>").format(measured(m.value, m.interval), words)
+    words = f"{quantity}{more if len(numbers) > 1 else ''}"
+    return Markup("{} <small>{}</small>").format(ours, words)
 
 
 def _behind(outcome: Outcome, numbers: Sequence[Evidence]) -> Markup:

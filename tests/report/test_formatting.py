@@ -58,6 +58,22 @@ def test_a_value_has_the_decimals_that_its_interval_can_bear(
 
 
 @pytest.mark.parametrize(
+    ("value", "interval", "apart", "printed"),
+    [
+        (0.2385, (0.1396, 0.3374), (0.14, 0.46), "0.2385 [0.1396, 0.3374]"),
+        (0.2385, (0.14, 0.3374), (0.14, 0.46), "0.24 [0.14, 0.34]"),
+        (0.55, (0.33, 0.9049), (0.9,), "0.550 [0.330, 0.905]"),
+        (0.55, (0.33, 0.9), (), "0.55 [0.33, 0.90]"),
+        (-0.2, (-0.4, 1e-9), (0.0,), "−0.20 [−0.40, 0.00]"),
+    ],
+)
+def test_what_differs_from_a_bound_does_not_read_as_the_bound(
+    value: float, interval: tuple[float, float], apart: tuple[float, ...], printed: str
+) -> None:
+    assert measured(value, interval, apart) == printed
+
+
+@pytest.mark.parametrize(
     ("values", "printed"),
     [
         ([0.93, 0.041, 0.0], ["0.930", "0.041", "0.000"]),

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 
 MISSING = "–"
+MOST = 6
+"""Decimals."""
 LABELS = {"identified": "Identified", "indistinguishable": "Indistinguishable", "none": "None of the candidates"}
 """The labels of verdicts, as headings."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -32,12 +34,18 @@ def number(value: object) -> str:
     return _fixed(value, max(0, 2 - _exponent(value)))
 
 
-def measured(value: float | None, interval: Sequence[float] | None) -> str:
-    """A value and its interval, with decimals for two digits of the interval's width: ``0.931 [0.912, 0.950]``."""
+def measured(value: float | None, interval: Sequence[float] | None, apart: Sequence[float] = ()) -> str:
+    """A value and its interval, with decimals for two digits of the interval's width: ``0.931 [0.912, 0.950]``.
+
+    Args:
+        value, interval: see above.
+        apart: numbers that they are compared with. There are more decimals where the usual ones would show no difference.
+    """
     low, high = (None, None) if interval is None else interval
     if interval is None or value is None or not all(math.isfinite(float(v)) for v in (value, *interval)):
         return number(value) if interval is None else f"{number(value)} [{number(low)}, {number(high)}]"
-    printed = _together([float(value), *map(float, interval)], width=abs(float(interval[1]) - float(interval[0])))
+    width = abs(float(interval[1]) - float(interval[0]))
+    printed = _together([float(value), *map(float, interval)], width, apart)
     return f"{printed[0]} [{printed[1]}, {printed[2]}]"
 
 
@@ -57,14 +65,20 @@ def column(values: Sequence[object]) -> list[str]:
     return [_fixed(v, decimals) if isinstance(v, float) and math.isfinite(v) else number(v) for v in values]
 
 
-def _together(values: list[float], width: float) -> list[str]:
+def _together(values: list[float], width: float, apart: Sequence[float]) -> list[str]:
     largest = max(abs(v) for v in values)
     if largest == 0:
         return ["0"] * len(values)
     if not 1e-3 <= largest < 1e5:
         return [_scientific(v) for v in values]
-    decimals = 1 - _exponent(width) if width else 2 - _exponent(largest)
-    return [_fixed(v, min(max(decimals, 0), 6)) for v in values]
+    usual = min(max(1 - _exponent(width) if width else 2 - _exponent(largest), 0), MOST)
+    telling = (
+        places
+        for places in range(usual, MOST + 1)
+        if not any(round(v, places) == bound != v for v in values for bound in apart)
+    )
+    decimals = next(telling, usual)
+    return [_fixed(v, decimals) for v in values]
 
 
 def _exponent(value: float) -> int:

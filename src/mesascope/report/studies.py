@@ -1,5 +1,6 @@
 """The page of one or many studies: every claim with the published figures and ours, failures first."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
@@ -98,7 +99,8 @@ def told(evidence: Evidence) -> tuple[str, ...]:
     named = {name: number(v) for name, v in m.coordinates.items() if v is not None and v != ""}
     where = ", ".join(f"{name} {value}" for name, value in named.items())
     what = f"{m.quantity} ({where})" if where else m.quantity
-    return what, measured(m.value, m.interval), number(m.n), f"{MARKS[evidence.holds]} {evidence.rule}"
+    bounds = [float(bound) for bound in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", evidence.rule)]
+    return what, measured(m.value, m.interval, bounds), number(m.n), f"{MARKS[evidence.holds]} {evidence.rule}"
 
 
 def _study(result: StudyResult, alone: bool) -> Section:
