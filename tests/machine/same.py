@@ -92,7 +92,7 @@ def refused() -> None:
 
 
 def networks() -> None:
-    """Answers and activations of networks of every architecture."""
+    """Answers and activations of networks of different architectures."""
     for changes in (
         {},
         {"mask": "prefix", "activation": "relu", "final_norm": True},
@@ -178,7 +178,7 @@ def identification() -> None:
 
 
 def training() -> None:
-    """Trained weights: alone and together, of every architecture, and resumed."""
+    """Trainings: alone and together, of different architectures, and resumed."""
     regression.EVALUATION_PROMPTS = 64
     muon.multiplies_bfloat16 = lambda device: False  # where it does, numbers are rounded otherwise
     variant = _changed(BRIEF, sink=True, layer_scale=True, dropout=0.1)

@@ -9,6 +9,7 @@ import pytest
 SAME = Path(__file__).with_name("same.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [
@@ -18,7 +19,7 @@ SAME = Path(__file__).with_name("same.py")
         "regressors",
         "instruments",
         "language",
-        pytest.param("identification", marks=pytest.mark.slow),
+        "identification",
         "training",
     ],
 )

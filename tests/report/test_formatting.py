@@ -3,6 +3,8 @@ import math
 import pytest
 
 from mesascope.report.formatting import column, measured, number, one_line
+from mesascope.report.studies import told
+from mesascope.types import Evidence, Measurement
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,28 @@ def test_what_differs_from_a_bound_does_not_read_as_the_bound(
     value: float, interval: tuple[float, float], apart: tuple[float, ...], printed: str
 ) -> None:
     assert measured(value, interval, apart) == printed
+
+
+@pytest.mark.parametrize(
+    ("rule", "ours"),
+    [
+        ("from 0.14 to 0.46", "0.2385 [0.1396, 0.3374]"),
+        ("at least 0.1", "0.24 [0.14, 0.34]"),
+        ("at most 1e-05", "0.24 [0.14, 0.34]"),
+    ],
+)
+def test_a_study_compares_with_the_bounds_of_its_rule(rule: str, ours: str) -> None:
+    m = Measurement(
+        instrument="i",
+        quantity="q",
+        value=0.2385,
+        interval=(0.1396, 0.3374),
+        n=9,
+        unit="1",
+        coordinates={},
+        controls=(),
+    )
+    assert told(Evidence(rule=rule, measurement=m, holds=None))[1] == ours
 
 
 @pytest.mark.parametrize(
