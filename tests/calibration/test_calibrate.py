@@ -12,6 +12,7 @@ import torch
 import mesascope as ms
 from mesascope.calibration import curves, designs, parts, silent
 from mesascope.calibration.judging import Verdicts
+from mesascope.calibration.panel import SHIPPED
 from mesascope.calibration.parts import PARTS, Budget
 from mesascope.calibration.summary import EVERYTHING, NONE, OWN, WITHHELD
 from mesascope.cli import main
@@ -238,7 +239,7 @@ def test_the_page_shows_the_matrix(whole, tmp_path):
 def test_arguments_must_make_sense(tiny, unchecked, tmp_path):
     with pytest.raises(ValueError, match="profile must be one of smoke.*; got 'quick'"):
         ms.calibrate(profile="quick")
-    with pytest.raises(ValueError, match="panel_seed must be 0 or more; got -1. 66 is the default panel"):
+    with pytest.raises(ValueError, match=f"panel_seed must be 0 or more; got -1. {SHIPPED} is the default panel"):
         ms.calibrate(panel_seed=-1, profile="smoke")
     with pytest.raises(
         ValueError, match="parts must be names out of mixed, exact, .*; got 'mixed, nope'. Leave it out for all"
