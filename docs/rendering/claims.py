@@ -12,6 +12,7 @@ from mesascope.report.studies import HEADS, JUDGEMENTS, MARKS, against, counted,
 from mesascope.types import Evidence, Outcome, PublishedFigure, StudyResult
 from rendering import FINDINGS
 from rendering.pictures import fold, picture, table
+from rendering.provenance import made_by
 from rendering.themes import page, themes
 
 COLUMNS = ("reproduced", "not reproduced", "not decidable")
@@ -133,24 +134,11 @@ def _behind(outcome: Outcome, numbers: Sequence[Evidence]) -> Markup:
 
 
 def _study(result: StudyResult) -> Markup:
-    made = result.provenance
-    versions = made.get("versions")
-    torch = versions.get("torch") if isinstance(versions, dict) else None
-    by = Markup(
-        "<p><small>Source {}, profile {}, seed {}, commit <code>{}</code>, torch {}: "
-        '<a href="{}.json">record</a></small></p>'
-    ).format(
-        result.source, result.profile, made.get("seed"), str(made.get("commit"))[:12], torch, _address(result.study)
-    )
+    by = made_by(result.provenance, f"../../findings/{result.study}.json", source=result.source)
     notes = Markup("").join(Markup("<li>{}</li>").format(note) for note in result.notes)
     pictures = Markup("").join(picture(figure) for figure in result.figures[:1])
     folded = fold("Departures and notes", Markup("<ul>{}</ul>").format(notes)) if result.notes else Markup("")
     return Markup('<h3 id="{0}">{0}</h3><p>{1}</p>{2}{3}{4}').format(result.study, result.title, pictures, folded, by)
-
-
-def _address(study: str) -> str:
-    """A record's address from a page one folder below the root, as all pages with claims are."""
-    return f"../../findings/{study}"
 
 
 def _missing(studies: Sequence[str]) -> Markup:

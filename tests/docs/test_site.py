@@ -118,6 +118,30 @@ def test_a_page_can_show_the_claims_that_rest_on_an_instrument(monkeypatch):
     assert 0 < len(shown) == len(held) < len(outcomes)
 
 
+def test_verdicts_on_planted_subjects_stand_as_they_were_counted(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from rendering.calibrations import calibrations, shares
+
+    table = shares("exact", "S-exact")
+    heads = re.findall(r"<th>(.*?)</th>", table)
+    rows = {cells[0]: cells for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells}
+    counted = [m for m in calibrations()["S-exact"].measurements]
+    assert len(counted) == len(rows) * (len(heads) - 1)
+    for m in counted:
+        cell = rows[m.quantity][heads.index(f"S, {m.coordinates['readout']}")]
+        assert cell.startswith(f"{round(m.value * m.n)} of {m.n} (")
+
+
+def test_what_the_readme_says_of_planted_subjects_was_counted(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    from rendering.calibrations import calibrations
+
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for name in ("S-exact", "S-mixed"):
+        (sentence,) = calibrations()[name].sentences
+        assert sentence in text
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
 def test_links_outside_the_site_lead_somewhere(name):
     """The site's build looks after links between its pages; these files are not on it."""

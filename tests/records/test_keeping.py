@@ -68,10 +68,10 @@ def test_a_calibration_loses_its_long_tables_alone(tmp_path):
         sentences=("It is right.",),
         measurements=counted,
         figures=figures,
-        provenance={"commit": "0" * 40, "profile": "laptop", "panel": "seed 9"},
+        provenance={"commit": "0" * 40, "profile": "laptop", "panel": "seed 9", "parts": ["mixed", "power"]},
     )
-    assert keep(written(tmp_path, whole), tmp_path) == tmp_path / "seed-9.json"
-    assert kept(tmp_path, Findings) == {"seed-9": dataclasses.replace(whole, figures=figures[:2])}
+    assert keep(written(tmp_path, whole), tmp_path) == tmp_path / "seed-9-mixed-power.json"
+    assert kept(tmp_path, Findings) == {"seed-9-mixed-power": dataclasses.replace(whole, figures=figures[:2])}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def keep(directory: Path, folder: Path) -> Path:
 
     Args:
         directory: what ``mesascope study run``, ``examine`` or ``calibrate`` wrote.
-        folder: where documents are kept, one for each study, subject or panel, named after it; an earlier one is replaced.
+        folder: where documents are kept, each named after its study, its subject, or its panel and what was measured of it; an
+            earlier one is replaced.
 
     Raises:
         ValueError: no such result (`Damaged`), one at profile ``smoke``, which decides nothing, or one that no commit made.
@@ -85,7 +86,8 @@ def keep(directory: Path, folder: Path) -> Path:
 
 def _name(found: StudyResult | Record | Findings) -> str:
     if isinstance(found, Findings):
-        return str(found.provenance["panel"])
+        parts = found.provenance.get("parts")
+        return "-".join([str(found.provenance["panel"]), *(map(str, parts) if isinstance(parts, list) else ())])
     return found.study if isinstance(found, StudyResult) else str(found.subject["name"])
 
 
