@@ -51,6 +51,24 @@ def folded(summary: str, name: str, *figures: str) -> Markup:
     return fold(summary, shown(name, *figures))
 
 
+def mistakes(kind: str, name: str) -> Markup:
+    """Every wrong answer of a panel, and every subject that could have been identified and was not, with the verdict's reason.
+
+    Args:
+        kind: of panel, as for `shares`.
+        name: of a calibration.
+    """
+    held = {figure.name: figure.rows for figure in calibrations()[name].figures}
+    lines = [
+        Markup("<li><strong>{}</strong> ({}): {} <small>It was made from: {}.</small></li>").format(
+            row["kind"], said, row["reason"], row["made from"]
+        )
+        for table, said in (("wrong", "wrong"), ("needless", "not identified"))
+        for row in held[f"{kind}, {table}"]
+    ]
+    return Markup("<ul>{}</ul>").format(Markup("").join(lines)) if lines else Markup("<p>None.</p>")
+
+
 def _told(name: str) -> Markup:
     found = calibrations()[name]
     sentences = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in found.sentences)
