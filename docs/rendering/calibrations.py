@@ -4,8 +4,9 @@ from functools import cache
 
 from markupsafe import Markup
 
+from mesascope.calibration.counting import as_count, in_percent
 from mesascope.records.keeping import kept
-from mesascope.types import Findings, Measurement
+from mesascope.types import Findings
 from rendering import CALIBRATIONS
 from rendering.pictures import fold, picture, table
 from rendering.provenance import made_by
@@ -17,27 +18,26 @@ def calibrations() -> dict[str, Findings]:
     return kept(CALIBRATIONS, Findings)
 
 
-def told(*names: str) -> Markup:
-    """What calibrations say in sentences, and by which code they were run."""
-    return Markup("").join(map(_told, names))
+def told(name: str) -> Markup:
+    """What a calibration says in sentences, and by which code it was run."""
+    found = calibrations()[name]
+    sentences = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in found.sentences)
+    return Markup("<ul>{}</ul>{}").format(sentences, made_by(found.provenance, f"../calibrations/{name}.json"))
 
 
-def shares(kind: str, *names: str) -> Markup:
-    """How many subjects got which answer, a column for each calibration and way of reading a subject.
+def shares(kind: str, name: str) -> Markup:
+    """How many subjects got which answer, with 95 % intervals, and how many would if names were drawn at random.
 
     Args:
         kind: of panel: ``mixed``, ``exact``, ``kernels`` or ``generalised``.
-        names: of calibrations.
+        name: of a calibration.
     """
-    columns: dict[str, dict[str, Measurement]] = {}
-    for name in names:
-        for m in calibrations()[name].measurements:
-            if m.coordinates.get("panel") == kind:
-                head = f"{calibrations()[name].provenance['panel']}, {m.coordinates['readout']}"
-                columns.setdefault(head, {})[m.quantity] = m
-    quantities = dict.fromkeys(quantity for column in columns.values() for quantity in column)
-    rows = tuple((q, *(_share(column.get(q)) for column in columns.values())) for q in quantities)
-    return table(("", *columns), rows)
+    rows = tuple(
+        (m.quantity, as_count(m), in_percent(m), *(f"{control.value:.1%}" for control in m.controls))
+        for m in calibrations()[name].measurements
+        if m.coordinates["panel"] == kind
+    )
+    return table(("", "subjects", "95 % interval", "a name drawn at random"), rows)
 
 
 def shown(name: str, *figures: str) -> Markup:
@@ -67,16 +67,3 @@ def mistakes(kind: str, name: str) -> Markup:
         for row in held[f"{kind}, {table}"]
     ]
     return Markup("<ul>{}</ul>").format(Markup("").join(lines)) if lines else Markup("<p>None.</p>")
-
-
-def _told(name: str) -> Markup:
-    found = calibrations()[name]
-    sentences = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in found.sentences)
-    return Markup("<ul>{}</ul>{}").format(sentences, made_by(found.provenance, f"../calibrations/{name}.json"))
-
-
-def _share(m: Measurement | None) -> str:
-    if m is None:
-        return "–"
-    low, high = m.interval or (0.0, 1.0)
-    return f"{round(m.value * m.n)} of {m.n} ({100 * low:.1f} to {100 * high:.1f} %)"

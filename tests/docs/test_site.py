@@ -120,16 +120,20 @@ def test_a_page_can_show_the_claims_that_rest_on_an_instrument(monkeypatch):
 
 def test_verdicts_on_planted_subjects_stand_as_they_were_counted(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
-    from rendering.calibrations import calibrations, shares
+    from rendering.calibrations import calibrations, mistakes, shares
 
-    table = shares("exact", "S-exact")
-    heads = re.findall(r"<th>(.*?)</th>", table)
-    rows = {cells[0]: cells for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells}
-    counted = [m for m in calibrations()["S-exact"].measurements]
-    assert len(counted) == len(rows) * (len(heads) - 1)
-    for m in counted:
-        cell = rows[m.quantity][heads.index(f"S, {m.coordinates['readout']}")]
-        assert cell.startswith(f"{round(m.value * m.n)} of {m.n} (")
+    for name, kind in (("S-exact", "exact"), ("S-kernels-generalised", "kernels")):
+        rows = [re.findall(r"<td>(.*?)</td>", row) for row in shares(kind, name).split("<tr>")[2:]]
+        counted = [m for m in calibrations()[name].measurements if m.coordinates["panel"] == kind]
+        assert [row[:2] for row in rows] == [[m.quantity, f"{round(m.value * m.n)} of {m.n}"] for m in counted]
+        wrong, missed = (
+            next(round(m.value * m.n) for m in counted if m.quantity == quantity)
+            for quantity in ("wrong", "distinguishable and called none")
+        )
+        listed = mistakes(kind, name)
+        assert (listed.count("(wrong):"), listed.count("(not identified):")) == (wrong, missed)
+        assert wrong + missed > 0
+    assert mistakes("generalised", "S-kernels-generalised") == "<p>None.</p>"
 
 
 def test_what_the_readme_says_of_planted_subjects_was_counted(monkeypatch):

@@ -1,4 +1,6 @@
-"""Shares of a count, with exact intervals."""
+"""Shares of a count, with exact intervals, and how they are told."""
+
+from mesascope.types import Measurement
 
 
 def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
@@ -12,3 +14,14 @@ def share(hits: int, of: int) -> tuple[float, tuple[float, float]]:
 
     interval = binomtest(hits, of).proportion_ci(0.95, method="exact")
     return hits / of, (float(interval.low), float(interval.high))
+
+
+def as_count(m: Measurement) -> str:
+    """A share as a count: ``198 of 199``."""
+    return f"{round(m.value * m.n)} of {m.n}"
+
+
+def in_percent(m: Measurement) -> str:
+    """A share's interval in percent; all shares if it has none."""
+    low, high = m.interval or (0.0, 1.0)
+    return f"{low:.1%} to {high:.1%}"

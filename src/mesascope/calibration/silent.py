@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mesascope.algorithms import NadarayaWatson, Ridge, run
 from mesascope.algorithms.kernels import Exponential
-from mesascope.calibration.counting import share
+from mesascope.calibration.counting import as_count, in_percent, share
 from mesascope.instruments.behaving.silent_failure import LEAST_SQUARES, PLANTED, silent_failure
 from mesascope.instruments.behaving.silent_rule import FLAG
 from mesascope.instruments.behaving.silent_settings import TRAINING, settings
@@ -155,8 +155,8 @@ def figure(found: Sequence[Measurement]) -> Figure:
             {
                 "subject": m.coordinates["subject"],
                 "what is counted": "false alarms" if m.quantity == FALSE_ALARM else "found",
-                "runs": f"{round(m.value * m.n)} of {m.n}",
-                "95 % interval": "{:.1%} to {:.1%}".format(*(m.interval or (0.0, 1.0))),
+                "runs": as_count(m),
+                "95 % interval": in_percent(m),
             }
             for m in found
         ),
@@ -169,8 +169,8 @@ def sentence(found: Sequence[Measurement]) -> str:
         next(m for m in found if m.coordinates["subject"] == ALL and m.quantity == q) for q in (FALSE_ALARM, POWER)
     )
     return (
-        f"Silent failure: a false alarm in {round(alarms.value * alarms.n)} of {alarms.n} runs of subjects that have none; "
-        f"found in {round(right.value * right.n)} of {right.n} runs of subjects that do."
+        f"Silent failure: a false alarm in {as_count(alarms)} runs of subjects that have none; "
+        f"found in {as_count(right)} runs of subjects that do."
     )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from mesascope.calibration.counting import share
+from mesascope.calibration.counting import as_count, in_percent, share
 from mesascope.calibration.distinguishing import ENOUGH
 from mesascope.calibration.judging import Grade, Judged
 from mesascope.calibration.planted import UNDESCRIBED, algorithm_of
@@ -150,25 +150,16 @@ def sentences(words: str, found: Sequence[Measurement]) -> tuple[str, ...]:
     for readout in dict.fromkeys(m.coordinates["readout"] for m in found):
         by = {m.quantity: m for m in found if m.coordinates["readout"] == readout}
         clauses = [
-            f"{_count(by[quantity])} {said} ({_interval(by[quantity])})"
+            f"{as_count(by[quantity])} {said} ({in_percent(by[quantity])})"
             for quantity, said in (
                 ("distinguishable and identified", "of those that can be told apart were identified"),
                 ("none of these and called so", "of those that run none of the candidates were called so"),
             )
             if quantity in by
         ]
-        wrong = f"{_count(by['wrong'])} subjects got a wrong answer (95 % interval {_interval(by['wrong'])})"
+        wrong = f"{as_count(by['wrong'])} subjects got a wrong answer (95 % interval {in_percent(by['wrong'])})"
         told.append(f"{words[0].upper()}{words[1:]}, {readout}: {'; '.join((wrong, *clauses))}.")
     return tuple(told)
-
-
-def _count(m: Measurement) -> str:
-    return f"{round(m.value * m.n)} of {m.n}"
-
-
-def _interval(m: Measurement) -> str:
-    low, high = m.interval or (0.0, 1.0)
-    return f"{low:.1%} to {high:.1%}"
 
 
 def _truth(judged: Judged) -> str:
